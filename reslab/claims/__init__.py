@@ -1,0 +1,1 @@
+"""One file per experiment: the claim, its runs, its measure, its verdict."""

@@ -1,0 +1,1 @@
+"""How anything is kept: publish by rename, SHA-256 manifests, whole-line JSONL, one lock per folder."""
