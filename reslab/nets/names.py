@@ -1,0 +1,219 @@
+"""Names and switches to a `Spec`: the one place where a name is read, refused or derived.
+
+`cifar_resnet56`, `cifar_plain56`, `resnet50`, `plain34`, `vgg19`, `mlp_resnet20`. CIFAR names carry their prefix
+because 6n+2 contains 50 and 152. Depth is the one dial: it sets the blocks, and an impossible one is refused
+with the depths that exist and the reason.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import replace
+from typing import Any
+
+from reslab.errors import UserError, suggest
+from reslab.nets.spec import BLOCK_EXPANSION, BLOCK_LAYERS, Spec
+
+# Table 1: blocks per stage conv2_x … conv5_x. 18 and 34 are of basic blocks, the others of bottlenecks.
+IMAGENET: dict[int, tuple[str, tuple[int, ...]]] = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+# Simonyan & Zisserman 2014, configuration E: convolutions per stage, widths, and three fully connected layers.
+VGG: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {19: ((2, 2, 4, 4, 4), (64, 128, 256, 512, 512))}
+
+SWITCHES = (
+    "shortcut", "stride_in", "order", "activation", "stem", "downsample", "batch_norm", "zero_init", "fan", "pad_at",
+    "classes", "in_channels", "image_size", "widths", "block",
+)  # fmt: skip
+
+_NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<depth>\d+)$")
+
+
+def listed() -> tuple[str, ...]:
+    """The names that `reslab list` shows: every net of the paper and the notes, and the small ones for digits."""
+    cifar = [f"cifar_{kind}{n}" for kind in ("resnet", "plain") for n in (8, 14, 20, 32, 44, 56, 110, 1202)]
+    imagenet = [f"{kind}{n}" for kind in ("resnet", "plain") for n in IMAGENET]
+    mlp = [f"mlp_{kind}{n}" for kind in ("resnet", "plain") for n in (4, 10, 20, 40)]
+    return (*cifar, *imagenet, *(f"vgg{n}" for n in VGG), *mlp)
+
+
+def matching(glob: str | None) -> tuple[str, ...]:
+    """Listed names that match a shell pattern; a pattern that matches none is refused with the nearest names."""
+    names = listed()
+    found = tuple(n for n in names if glob is None or fnmatch.fnmatch(n, glob))
+    if not found:
+        raise UserError(f"no model matches {glob!r}{suggest(str(glob).strip('*'), names)}; `reslab list` shows them all")
+    return found
+
+
+def spec_of(name: str, **switches: Any) -> Spec:
+    """The network that `name` and `switches` say (None leaves a switch at the paper's value).
+
+    Switches are the fields of `Spec` named in SWITCHES, and `block`: "basic" (the default of cifar_ and mlp_ nets),
+    "bottleneck", "single", "triple", or a comma list that is repeated through each stage ("basic,bottleneck").
+    Raises UserError for unknown names, switches and depths.
+    """
+    for key in switches:
+        if key not in SWITCHES:
+            raise UserError(f"unknown option {key!r}{suggest(key, SWITCHES)}; options are {', '.join(SWITCHES)}")
+    given = {k: v for k, v in switches.items() if v is not None}
+    found = _NAME.match(name)
+    if not found:
+        raise UserError(f"unknown model {name!r}{suggest(name, listed())}; `reslab list` shows them all")
+    prefix, kind, depth = found["prefix"] or "", found["kind"], int(found["depth"])
+    block = given.pop("block", None)
+    if "widths" in given:
+        given["widths"] = tuple(given["widths"])
+    residual = kind != "plain"
+    if kind == "vgg":
+        if prefix or depth not in VGG:
+            raise UserError(f"unknown model {name!r}{suggest(name, listed())}; VGG is built with 19 layers: vgg19")
+        return _vgg(depth, block, given)
+    if prefix == "cifar_":
+        return _cifar(depth, residual, block or "basic", given)
+    if prefix == "mlp_":
+        return _mlp(depth, residual, block or "basic", given)
+    return _imagenet(name, depth, residual, block, given)
+
+
+def _pattern(block: str) -> tuple[str, ...]:
+    kinds = tuple(part.strip() for part in block.split(","))
+    for kind in kinds:
+        if kind not in BLOCK_LAYERS:
+            raise UserError(f"block: {kind!r} is none of {', '.join(BLOCK_LAYERS)}{suggest(kind, BLOCK_LAYERS)}")
+    return kinds
+
+
+def _repeats(family: str, depth: int, stages: int, pattern: tuple[str, ...]) -> int:
+    """n of the depth formula (stages · layers · n + 2), or a refusal that says which depths exist and why."""
+    step = stages * sum(BLOCK_LAYERS[k] for k in pattern)
+    n, rest = divmod(depth - 2, step)
+    if rest == 0 and n >= 1:
+        return n
+    near = sorted({step * max(1, n + d) + 2 for d in (0, 1)})
+    why = f"{stages} stages of n times {'+'.join(pattern)} ({step // stages} layers), the first convolution and the head"
+    if family == "mlp":
+        why = f"n blocks of {step} layers, the first layer and the head"
+    also = ""
+    if family == "cifar" and pattern == ("basic",) and depth > 2 and (depth - 2) % 9 == 0:
+        also = f"; with --block bottleneck (9n+2) {depth} exists"
+    raise UserError(
+        f"depth {depth}: {depth} is not {step}n+2 ({why}); the nearest that exist are "
+        f"{' and '.join(map(str, near))}{also}"
+    )
+
+
+def _cifar(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
+    """§4.2: three stages of 16, 32, 64 channels; option A throughout (there is nothing to pad where widths shrink)."""
+    pattern = _pattern(block)
+    n = _repeats("cifar", depth, 3, pattern)
+    mixed = len({BLOCK_EXPANSION[k] for k in pattern}) > 1
+    base = Spec(
+        "cifar", depth, blocks=(pattern * n,) * 3, widths=(16, 32, 64), residual=residual, shortcut="B" if mixed else "A"
+    )
+    return replace(base, **given)
+
+
+def _imagenet(name: str, depth: int, residual: bool, block: str | None, given: dict[str, Any]) -> Spec:
+    """Table 1. Option A for 18 and 34 in Table 2, B for the deeper nets; B is the default of all, as released."""
+    if depth not in IMAGENET:
+        kind = "resnet" if residual else "plain"
+        hint = ""
+        if depth > 2 and (depth - 2) % 6 == 0:
+            hint = f"; for 32x32 images there is cifar_{kind}{depth}"
+        raise UserError(
+            f"unknown model {name!r}: Table 1 has {', '.join(map(str, IMAGENET))} layers{hint}{suggest(name, listed())}"
+        )
+    kind, counts = IMAGENET[depth]
+    if block is not None and block != kind:
+        raise UserError(
+            f"block: {name} is built of {kind} blocks (Table 1); "
+            "--block applies to cifar_ and mlp_ nets, whose depth follows from it"
+        )
+    base = Spec(
+        "imagenet",
+        depth,
+        blocks=tuple((kind,) * count for count in counts),
+        widths=(64, 128, 256, 512),
+        residual=residual,
+        stem="7x7",
+        classes=1000,
+        image_size=224,
+    )
+    return replace(base, **given)
+
+
+def _mlp(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
+    """Note 001: a[l+2] = g(z[l+2] + a[l]), with W_s a[l] where widths differ. No BN, biases, one width unless said."""
+    pattern = _pattern(block)
+    if "bottleneck" in pattern:
+        raise UserError("block: an MLP has no bottleneck; use single, basic or triple (a skip of 1, 2 or 3 layers)")
+    widths = given.pop("widths", (64,))
+    for key in ("stem", "stride_in", "downsample"):
+        if given.pop(key, None) is not None:
+            raise UserError(f"{key}: says how a convolutional net is built; an MLP has no {key.replace('_', ' ')}")
+    total = _repeats("mlp", depth, 1, pattern)
+    if total < len(widths):
+        raise UserError(f"widths: {len(widths)} widths need at least as many repeats of blocks, depth {depth} has {total}")
+    share, extra = divmod(total, len(widths))
+    blocks = tuple(pattern * (share + (1 if i < extra else 0)) for i in range(len(widths)))
+    base = Spec("mlp", depth, blocks=blocks, widths=tuple(widths), residual=residual, batch_norm=False, stem="none")
+    return replace(base, **given)
+
+
+def _vgg(depth: int, block: str | None, given: dict[str, Any]) -> Spec:
+    """Simonyan & Zisserman 2014. Its plan has no blocks with shortcuts, so only the general switches apply."""
+    counts, widths = VGG[depth]
+    allowed = ("activation", "batch_norm", "fan", "classes", "in_channels", "image_size", "widths")
+    for key in [*given, *(["block"] if block else [])]:
+        if key not in allowed:
+            raise UserError(f"{key}: vgg{depth} has no blocks with shortcuts; it takes {', '.join(allowed)}")
+    base = Spec(
+        "vgg",
+        depth,
+        blocks=tuple(("single",) * count for count in counts),
+        widths=widths,
+        residual=False,
+        batch_norm=False,
+        stem="none",
+        downsample="pool",
+        dropout=0.5,
+        classes=1000,
+        image_size=224,
+    )
+    return replace(base, **given)
+
+
+def name_of(spec: Spec) -> str:
+    """The name that `spec_of` reads, derived from the spec (switches are told by `switches_of`)."""
+    if spec.family == "vgg":
+        return f"vgg{spec.depth}"
+    prefix = {"cifar": "cifar_", "mlp": "mlp_"}.get(spec.family, "")
+    return f"{prefix}{'resnet' if spec.residual else 'plain'}{spec.depth}"
+
+
+def block_of(spec: Spec) -> str:
+    """The block pattern as `spec_of` takes it: the shortest list that repeats through the first stage."""
+    first = spec.blocks[0]
+    for length in range(1, len(first) + 1):
+        if len(first) % length == 0 and first[:length] * (len(first) // length) == first:
+            return ",".join(first[:length])
+    raise AssertionError("unreachable: a sequence repeats itself")
+
+
+def switches_of(spec: Spec) -> dict[str, Any]:
+    """The switches by which `spec` differs from its name's own values: `spec_of(name_of(s), **switches_of(s)) == s`."""
+    block = None if spec.family in ("vgg", "imagenet") else block_of(spec)
+    paper = spec_of(name_of(spec), block=block)
+    changed: dict[str, Any] = {}
+    if block not in (None, "basic"):
+        changed["block"] = block
+    for key in SWITCHES:
+        if key != "block" and getattr(spec, key) != getattr(paper, key):
+            changed[key] = getattr(spec, key)
+    return changed

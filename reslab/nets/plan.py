@@ -1,0 +1,258 @@
+"""`plan(spec)`: a network unrolled into one row per layer. Everything else is derived from these rows.
+
+The torch module is built from them, the printed table prints them, parameters and multiply-adds are sums over
+them, intermediates and weights carry their names. Rows stand in the order in which they are computed; inside a block
+first what comes before both paths (pre-activation only), then the branch F, the shortcut, and what follows the
+addition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from reslab.errors import UserError
+from reslab.nets.names import name_of
+from reslab.nets.spec import BLOCK_EXPANSION, BLOCK_LAYERS, Spec
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer. Sizes are the side of a square map in pixels (1 after global pooling and in an MLP).
+
+    name     dotted and unique: the name of its output, and the prefix of its weights
+    kind     conv, bn, act, maxpool, add, gap, flatten, linear, dropout; pad is option A's shortcut: every
+             stride-th pixel, and zeros for the channels that are missing
+    part     stem, conv2_x … conv5_x, head (Table 1's row)
+    block    the block it belongs to ("conv2_1"), or ""
+    path     inside a block: before, branch, shortcut, after; "" outside
+    line     on a block's "add" row: solid (identity) or dotted (the shape changes, or a projection); else ""
+    """
+
+    name: str
+    kind: str
+    part: str
+    block: str = ""
+    path: str = ""
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    c_in: int = 0
+    c_out: int = 0
+    size_in: int = 1
+    size_out: int = 1
+    bias: bool = False
+    zero: bool = False
+    line: str = ""
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers: weights, biases, γ and β (running statistics are not trained)."""
+        if self.kind == "conv":
+            return self.kernel**2 * self.c_in * self.c_out + (self.c_out if self.bias else 0)
+        if self.kind == "linear":
+            return self.c_in * self.c_out + (self.c_out if self.bias else 0)
+        return 2 * self.c_out if self.kind == "bn" else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image: the paper's "FLOPs" (§3.3), convolutions and fully connected layers alone."""
+        if self.kind == "conv":
+            return self.kernel**2 * self.c_in * self.c_out * self.size_out**2
+        return self.c_in * self.c_out if self.kind == "linear" else 0
+
+
+class _Draft:
+    """Rows as they are laid, with the current channels and map size."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.rows: list[Row] = []
+        self.channels, self.size = spec.in_channels, spec.image_size
+        self.part = self.block = self.path = ""
+
+    def lay(
+        self,
+        local: str,
+        kind: str,
+        c_out: int | None = None,
+        kernel: int = 1,
+        stride: int = 1,
+        size_out: int | None = None,
+        bias: bool = False,
+        zero: bool = False,
+        line: str = "",
+    ) -> None:
+        """Add one row; `local` is its name inside its block. The size is divided by the stride, rounded up."""
+        if stride > 1 and self.size < 2:
+            raise UserError(
+                f"image_size: {self.spec.image_size} is too small for {name_of(self.spec)}: the map is already 1x1 "
+                f"where {self.part} would halve it; the smallest that works is {smallest_image(self.spec)}"
+            )
+        row = Row(
+            name=f"{self.block}.{local}" if self.block else local,
+            kind=kind,
+            part=self.part,
+            block=self.block,
+            path=self.path,
+            kernel=kernel,
+            stride=stride,
+            padding=(kernel - 1) // 2 if kernel % 2 else 0,
+            c_in=self.channels,
+            c_out=self.channels if c_out is None else c_out,
+            size_in=self.size,
+            size_out=-(-self.size // stride) if size_out is None else size_out,
+            bias=bias,
+            zero=zero,
+            line=line,
+        )
+        self.rows.append(row)
+        self.channels, self.size = row.c_out, row.size_out
+
+    def weigh(self, local: str, c_out: int, kernel: int, stride: int = 1) -> None:
+        """A convolution, or a fully connected layer in an MLP; with a bias only where no BN follows."""
+        if self.spec.family == "mlp":
+            self.lay(local, "linear", c_out, bias=not self.spec.batch_norm)
+            return
+        if stride > 1 and self.spec.downsample == "pool":
+            self.lay(f"{local}_pool", "maxpool", kernel=2, stride=stride)
+            stride = 1
+        self.lay(local, "conv", c_out, kernel, stride, bias=not self.spec.batch_norm)
+
+    def bn_act(self, number: int | str, act: bool = True, zero: bool = False) -> None:
+        if self.spec.batch_norm:
+            self.lay(f"bn{number}", "bn", zero=zero)
+        if act:
+            self.lay(f"relu{number}", "act")
+
+
+@lru_cache(maxsize=64)
+def plan(spec: Spec) -> tuple[Row, ...]:
+    """The rows of `spec` in network order. Raises UserError where the image is too small to be halved."""
+    draft = _Draft(spec)
+    if spec.family == "vgg":
+        _vgg(draft)
+    else:
+        _residual(draft)
+    return tuple(draft.rows)
+
+
+def smallest_image(spec: Spec) -> int:
+    """The smallest side for which no map of 1x1 has to be halved: 2^(halvings-1) + 1, or 2^halvings for VGG."""
+    if spec.family == "mlp":
+        return 1
+    if spec.family == "vgg":
+        return 2 ** len(spec.widths)
+    halvings = len(spec.widths) - 1 + (2 if spec.stem == "7x7" else 0)
+    return 2 ** (halvings - 1) + 1 if halvings else 1
+
+
+def _residual(d: _Draft) -> None:
+    """The residual net and its plain twin, convolutional (Table 1, §4.2) or fully connected (note 001)."""
+    spec = d.spec
+    mlp, pre = spec.family == "mlp", spec.order == "pre"
+    d.part = "stem"
+    if mlp:
+        d.lay("flatten", "flatten", spec.in_channels * spec.image_size**2, size_out=1)
+        d.weigh("fc1", spec.widths[0], 1)
+    else:
+        large = spec.stem == "7x7"
+        d.lay("conv1", "conv", spec.widths[0], *((7, 2) if large else (3, 1)), bias=not spec.batch_norm)
+    if not pre:
+        d.bn_act(1)
+    if spec.stem == "7x7":
+        d.lay("pool1", "maxpool", kernel=3, stride=2)
+    for stage, (kinds, width) in enumerate(zip(spec.blocks, spec.widths, strict=True), start=2):
+        d.part = f"{'fc' if mlp else 'conv'}{stage}_x"
+        for number, kind in enumerate(kinds, start=1):
+            d.block = f"{d.part[:-2]}_{number}"
+            _block(d, kind, width, stride=2 if stage > 2 and number == 1 and not mlp else 1)
+    d.part, d.block, d.path = "head", "", ""
+    if pre:
+        d.bn_act("_last")
+    if not mlp:
+        d.lay("gap", "gap", size_out=1)
+    d.lay("fc", "linear", spec.classes, bias=True)
+
+
+def _layers(kind: str, width: int, stride: int, spec: Spec) -> list[tuple[int, int, int]]:
+    """(channels out, kernel, stride) of each weight layer of a block's branch: Fig. 5, left and right."""
+    if kind != "bottleneck":
+        return [(width, 3, stride if i == 0 else 1) for i in range(BLOCK_LAYERS[kind])]
+    first = spec.stride_in == "1x1"
+    return [
+        (width, 1, stride if first else 1),
+        (width, 3, 1 if first else stride),
+        (width * BLOCK_EXPANSION[kind], 1, 1),
+    ]
+
+
+def _block(d: _Draft, kind: str, width: int, stride: int) -> None:
+    """H(x) = F(x) + x, Eq. (1); + W_s x, Eq. (2); or F(x) alone in a plain net."""
+    spec = d.spec
+    c_in, size_in, pre = d.channels, d.size, spec.order == "pre"
+    layers = _layers(kind, width, stride, spec)
+    local = "fc" if spec.family == "mlp" else "conv"
+    if pre:
+        d.path = "before"
+        d.bn_act(1)
+    d.path = "branch"
+    for i, (channels, kernel, step) in enumerate(layers, start=1):
+        last = i == len(layers)
+        if pre and i > 1:
+            d.bn_act(i)
+        d.weigh(f"{local}{i}", channels, kernel, step)
+        if not pre:
+            d.bn_act(i, act=not last, zero=last and spec.zero_init)
+    if spec.residual:
+        c_out, size_out = d.channels, d.size
+        d.path, d.channels, d.size = "shortcut", c_in, size_in
+        line = _shortcut(d, c_out, stride)
+        d.path, d.channels, d.size = "after", c_out, size_out
+        d.lay("add", "add", line=line)
+    d.path = "after"
+    if not pre:
+        d.lay("relu", "act")
+
+
+def _shortcut(d: _Draft, c_out: int, stride: int) -> str:
+    """Lay the shortcut's rows (none for the identity) and say whether it is drawn solid or dotted (Fig. 3)."""
+    spec = d.spec
+    changes = d.channels != c_out or stride > 1
+    if not changes and spec.shortcut != "C":
+        return "solid"
+    if spec.shortcut == "A":
+        if d.channels > c_out:
+            raise UserError(
+                f"shortcut: A pads with zeros and cannot shrink {d.channels} channels to {c_out} in {d.block}; use B or C"
+            )
+        if stride > 1 and spec.downsample == "pool":
+            d.lay("shortcut_pool", "maxpool", kernel=2, stride=stride)
+            stride = 1
+        d.lay("shortcut", "pad", c_out, stride=stride)
+    else:
+        d.weigh("shortcut", c_out, 1, stride)
+        if spec.batch_norm and spec.order == "post":
+            d.lay("shortcut_bn", "bn")
+    return "dotted"
+
+
+def _vgg(d: _Draft) -> None:
+    """Five stages of 3x3 convolutions, each ended by 2x2 max-pooling, and three fully connected layers."""
+    spec = d.spec
+    for stage, (kinds, width) in enumerate(zip(spec.blocks, spec.widths, strict=True), start=1):
+        d.part = f"conv{stage}_x"
+        for number in range(1, len(kinds) + 1):
+            d.block, d.path = f"conv{stage}_{number}", "branch"
+            d.weigh("conv1", width, 3)
+            d.bn_act(1)
+        d.block = d.path = ""
+        d.lay(f"pool{stage}", "maxpool", kernel=2, stride=2, size_out=d.size // 2)  # an odd border is dropped
+    d.part = "head"
+    d.lay("flatten", "flatten", d.channels * d.size**2, size_out=1)
+    for i in (6, 7):
+        d.lay(f"fc{i}", "linear", 8 * spec.widths[-1], bias=True)
+        d.lay(f"relu{i}", "act")
+        if spec.dropout:
+            d.lay(f"drop{i}", "dropout")
+    d.lay("fc8", "linear", spec.classes, bias=True)

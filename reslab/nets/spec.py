@@ -1,0 +1,121 @@
+"""What a network is, in the paper's own terms: one frozen, torch-free `Spec`.
+
+Every variant of He et al. 2015 and of the study notes is a field value here, never a subclass or a copied builder.
+`names.spec_of` turns a name and switches into a `Spec`; `plan.plan` unrolls a `Spec` into rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, get_args, get_type_hints
+
+from typing_extensions import Literal
+
+from reslab.errors import UserError, suggest
+
+Family = Literal["cifar", "imagenet", "vgg", "mlp"]
+Shortcut = Literal["A", "B", "C"]
+StrideIn = Literal["1x1", "3x3"]
+Order = Literal["post", "pre"]
+Activation = Literal["relu", "tanh", "sigmoid", "identity"]
+Stem = Literal["3x3", "7x7", "none"]
+Downsample = Literal["stride", "pool"]
+Fan = Literal["in", "out"]
+PadAt = Literal["end", "both"]
+BlockKind = Literal["single", "basic", "triple", "bottleneck"]
+
+# Weight layers of a block (how many layers its shortcut skips) and its output width over its base width.
+BLOCK_LAYERS: dict[str, int] = {"single": 1, "basic": 2, "triple": 3, "bottleneck": 3}
+BLOCK_EXPANSION: dict[str, int] = {"single": 1, "basic": 1, "triple": 1, "bottleneck": 4}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A network, complete. Sizes are in pixels, widths in channels (units for the MLP).
+
+    blocks        per stage, the kind of each block; for VGG, per stage as many "single" as it has convolutions
+    widths        per stage, the base width: channels of a block's 3x3 convolution
+    residual      False builds the plain twin: the same layers with no shortcut (§3.3)
+    shortcut      A: zero padding; B: projection where the size changes; C: every shortcut a projection (§4.1)
+    stride_in     a bottleneck's stride in its first 1x1 (the paper) or in its 3x3 ("v1.5")
+    order         "post": conv-BN-ReLU and a ReLU after the addition (the paper); "pre": BN-ReLU-conv (He et al. 2016)
+    stem          "7x7": convolution of stride 2 and max-pooling (Table 1); "3x3": one convolution (§4.2); "none": VGG
+    downsample    "stride" (the paper) or "pool": 2x2 max-pooling where the stride was, in branch and shortcut
+    zero_init     the last γ of every branch starts at 0 (not in the paper)
+    fan           He initialisation, variance 2/fan, by fan "in" or "out" (the paper leaves it open)
+    pad_at        where option A puts its zero channels: at the "end", or on "both" sides
+    dropout       probability in VGG's classifier; 0 elsewhere (the paper uses none)
+    """
+
+    family: Family
+    depth: int
+    blocks: tuple[tuple[str, ...], ...]
+    widths: tuple[int, ...]
+    residual: bool = True
+    shortcut: Shortcut = "B"
+    stride_in: StrideIn = "1x1"
+    order: Order = "post"
+    activation: Activation = "relu"
+    stem: Stem = "3x3"
+    downsample: Downsample = "stride"
+    batch_norm: bool = True
+    zero_init: bool = False
+    fan: Fan = "in"
+    pad_at: PadAt = "end"
+    dropout: float = 0.0
+    classes: int = 10
+    in_channels: int = 3
+    image_size: int = 32
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for key, hint in hints.items():
+            allowed = get_args(hint)
+            value = getattr(self, key)
+            if allowed and allowed[0] is not Ellipsis and isinstance(allowed[0], str) and value not in allowed:
+                raise UserError(
+                    f"{key}: {value!r} is none of {', '.join(map(str, allowed))}{suggest(str(value), allowed)}"
+                )
+            if hint is bool and not isinstance(value, bool):
+                raise UserError(f"{key}: {value!r} is neither true nor false")
+        for key in ("depth", "classes", "in_channels", "image_size"):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{key}: {value!r} is not a whole number of at least 1")
+        if len(self.blocks) != len(self.widths):
+            raise UserError(
+                f"widths: {len(self.widths)} given, but this net has {len(self.blocks)} stages; "
+                "give one width for each stage"
+            )
+        if any(not isinstance(w, int) or w < 1 for w in self.widths):
+            raise UserError(f"widths: {self.widths} must be whole numbers of at least 1")
+        for kind in {k for stage in self.blocks for k in stage}:
+            if kind not in BLOCK_LAYERS:
+                raise UserError(
+                    f"block: {kind!r} is none of {', '.join(BLOCK_LAYERS)}{suggest(kind, BLOCK_LAYERS)}"
+                )
+        if self.zero_init and not self.batch_norm:
+            raise UserError("zero_init: sets the last γ of each branch, but batch_norm is off; leave out one of the two")
+        if self.zero_init and self.order == "pre":
+            raise UserError("zero_init: a pre-activation branch ends in a convolution, there is no last γ; use order post")
+        if self.stem == "none" and self.family in ("cifar", "imagenet"):
+            raise UserError("stem: 'none' is VGG's and the MLP's; a convolutional residual net takes 3x3 or 7x7")
+        if not 0.0 <= self.dropout < 1.0:
+            raise UserError(f"dropout: {self.dropout} is not in [0, 1)")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, as it stands in `run.json` and in a checkpoint's manifest."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Spec:
+        """The inverse of `to_dict`. Raises UserError on an unknown key."""
+        known = {f.name for f in fields(Spec)}
+        for key in values:
+            if key not in known:
+                raise UserError(f"spec: unknown key {key!r}{suggest(key, known)}")
+        lists = {
+            "blocks": tuple(tuple(stage) for stage in values["blocks"]),
+            "widths": tuple(values["widths"]),
+        }
+        return Spec(**{**values, **lists})
