@@ -1,0 +1,65 @@
+"""The random draws of augmentation, apart from their application: where to crop, whether to flip, how large to resize.
+
+CIFAR (§4.2 of the paper): 4 pixels padded on each side, a random 32x32 crop, a random horizontal flip.
+ImageNet (§3.4): the shorter side drawn from [256, 480] for crops of 224, a random crop, a random horizontal flip.
+Both are pure functions of (seed, epoch, index), so neither workers nor interruptions can change them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from reslab.data.order import draw, integers, uniform
+
+SHORTEST, LONGEST = 256 / 224, 480 / 224  # the paper's shorter sides, in units of the crop's side
+
+
+class Crops(NamedTuple):
+    """Draws for images padded by `pad`, one entry per sample."""
+
+    dy: np.ndarray
+    """int64 [B] in [0, 2 * pad]: first row of the crop in the padded image, pixels"""
+    dx: np.ndarray
+    """int64 [B] in [0, 2 * pad]: first column of the crop in the padded image, pixels"""
+    flip: np.ndarray
+    """bool [B]: mirror left and right after the crop"""
+
+
+class ScaledCrops(NamedTuple):
+    """Draws for images of any size, one entry per sample."""
+
+    side: np.ndarray
+    """float64 [B] in [256/224, 480/224): shorter side after the resize, in units of the crop's side"""
+    top: np.ndarray
+    """float64 [B] in [0, 1): position of the crop among the possible rows"""
+    left: np.ndarray
+    """float64 [B] in [0, 1): position of the crop among the possible columns"""
+    flip: np.ndarray
+    """bool [B]: mirror left and right after the crop"""
+
+
+def _flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray) -> np.ndarray:
+    return (draw(seed, "flip", epochs, indices) >> np.uint64(63)).astype(bool)
+
+
+def crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, pad: int) -> Crops:
+    """The paper's CIFAR draws for samples `indices` (int64 [B]) in `epochs` (int64 [B] or one)."""
+    high = 2 * pad + 1
+    return Crops(
+        integers(seed, "crop-y", epochs, indices, high),
+        integers(seed, "crop-x", epochs, indices, high),
+        _flip(seed, epochs, indices),
+    )
+
+
+def scale_crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray) -> ScaledCrops:
+    """The paper's ImageNet draws for samples `indices` (int64 [B]) in `epochs` (int64 [B] or one)."""
+    side = SHORTEST + (LONGEST - SHORTEST) * uniform(seed, "side", epochs, indices)
+    return ScaledCrops(
+        side,
+        uniform(seed, "crop-y", epochs, indices),
+        uniform(seed, "crop-x", epochs, indices),
+        _flip(seed, epochs, indices),
+    )

@@ -1,0 +1,242 @@
+"""The torch module, built from the plan's rows.
+
+A block's `forward` is the paper's Eq. (1) and (2). Every row's output can be had by its name:
+`logits, seen = net(images, names=("conv2_1.bn2", "conv2_1.add"))`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any, Literal, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reslab.errors import UserError, suggest
+from reslab.nets.cost import cost, shown
+from reslab.nets.names import name_of, spec_of, switches_of
+from reslab.nets.plan import Row, plan
+from reslab.nets.spec import Spec
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+
+
+class Note:
+    """Keeps the outputs whose rows are asked for; keeps nothing, and costs nothing, where none is."""
+
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
+        self.names = names
+        self.seen: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, value: Tensor) -> Tensor:
+        if name in self.names:
+            self.seen[name] = value
+        return value
+
+
+class PadShortcut(nn.Module):
+    """Option A (§4.1): every stride-th pixel, and zeros for the channels that are missing. [B,C,H,W] or [B,C]."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, at: str) -> None:
+        super().__init__()
+        before = (c_out - c_in) // 2 if at == "both" else 0
+        self.stride, self.pad = stride, (before, c_out - c_in - before)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 2:
+            return F.pad(x, self.pad)
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, *self.pad))
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, zeros={self.pad}"
+
+
+class GlobalAverage(nn.Module):
+    """[B,C,H,W] to [B,C]. A plain mean: torch's adaptive pooling has no deterministic backward on CUDA."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class Chain(nn.Module):
+    """Rows one after another, each noted under its own name; an empty chain is the identity."""
+
+    def __init__(self, rows: Iterable[Row], spec: Spec) -> None:
+        super().__init__()
+        self.rows: list[tuple[str, str]] = []
+        for row in rows:
+            local = row.name.rsplit(".", 1)[-1]
+            self.add_module(local, layer(row, spec))
+            self.rows.append((row.name, local))
+
+    def forward(self, x: Tensor, note: Note) -> Tensor:
+        for name, local in self.rows:
+            x = note(name, self._modules[local](x))  # type: ignore[misc]
+        return x
+
+
+class Block(nn.Module):
+    """H(x) = F(x) + x, or F(x) + W_s x; a plain block is F(x) alone. Then what follows the addition."""
+
+    def __init__(self, rows: list[Row], spec: Spec) -> None:
+        super().__init__()
+        at = {path: [r for r in rows if r.path == path] for path in ("before", "branch", "shortcut", "after")}
+        added = [r for r in at["after"] if r.kind == "add"]
+        self.added = added[0].name if added else None
+        self.projected = any(r.kind == "conv" or r.kind == "linear" for r in at["shortcut"])
+        self.before = Chain(at["before"], spec)
+        self.branch = Chain(at["branch"], spec)
+        self.shortcut = Chain(at["shortcut"], spec)
+        self.after = Chain([r for r in at["after"] if r.kind != "add"], spec)
+
+    def forward(self, x: Tensor, note: Note) -> Tensor:
+        activated = self.before(x, note)  # x itself but in pre-activation, where a projection reads it too
+        h = self.branch(activated, note)
+        if self.added:
+            h = note(self.added, h + self.shortcut(activated if self.projected else x, note))
+        return self.after(h, note)
+
+
+class Network(nn.Module):
+    """A network built from `spec`. `forward` maps images [B, in_channels, S, S] to logits [B, classes].
+
+    Attributes: `spec`, `rows` (the plan), `name`.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec, self.rows, self.name = spec, plan(spec), name_of(spec)
+        self.parts: list[str] = []
+        for block, rows in groupby(self.rows, key=lambda r: r.block or f"{r.part}"):
+            group = list(rows)
+            made = Block(group, spec) if group[0].block else Chain(group, spec)
+            name = block if group[0].block or block in ("stem", "head") else f"{block}_end"
+            self.add_module(name, made)
+            self.parts.append(name)
+
+    @overload
+    def forward(self, images: Tensor, names: None = None) -> Tensor: ...
+    @overload
+    def forward(self, images: Tensor, names: Iterable[str] | Literal["all"]) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+    def forward(
+        self, images: Tensor, names: Iterable[str] | Literal["all"] | None = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Logits; with `names` (row names, or "all") also the named outputs. Raises UserError on an unknown name."""
+        note = Note() if names is None else Note(self._wanted(names))
+        x = images
+        for part in self.parts:
+            x = self._modules[part](x, note)  # type: ignore[misc]
+        return x if names is None else (x, note.seen)
+
+    def _wanted(self, names: Iterable[str] | Literal["all"]) -> frozenset[str]:
+        known = [r.name for r in self.rows]
+        if names == "all":
+            return frozenset(known)
+        wanted = frozenset([names] if isinstance(names, str) else names)
+        for name in wanted.difference(known):
+            raise UserError(f"{self.name} has no layer {name!r}{suggest(name, known)}")
+        return wanted
+
+    def __repr__(self) -> str:
+        told = "".join(f", {k}={v!r}" for k, v in switches_of(self.spec).items())
+        total = cost(self.spec)
+        return f"Network({self.name!r}{told}: {shown(total.parameters)} parameters, {shown(total.macs)} MACs)"
+
+
+def layer(row: Row, spec: Spec) -> nn.Module:
+    """The torch module of one row."""
+    if row.kind == "conv":
+        return nn.Conv2d(row.c_in, row.c_out, row.kernel, row.stride, row.padding, bias=row.bias)
+    if row.kind == "bn":
+        return (nn.BatchNorm1d if spec.family == "mlp" else nn.BatchNorm2d)(row.c_out)
+    if row.kind == "linear":
+        return nn.Linear(row.c_in, row.c_out, bias=row.bias)
+    if row.kind == "maxpool":
+        # an odd map is rounded up as a strided convolution does, but VGG's own pooling drops the border
+        return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.size_out * 2 > row.size_in)
+    if row.kind == "pad":
+        return PadShortcut(row.c_in, row.c_out, row.stride, spec.pad_at)
+    plainly: Mapping[str, Any] = {
+        "act": ACTIVATIONS[spec.activation],
+        "gap": GlobalAverage,
+        "flatten": nn.Flatten,
+        "dropout": lambda: nn.Dropout(spec.dropout),
+    }
+    return plainly[row.kind]()
+
+
+def path_of(row: Row) -> str:
+    """The module path of a row inside its `Network`: "conv2_1.branch.conv1", "stem.conv1", "head.fc"."""
+    if not row.block:
+        return f"{row.part if row.part in ('stem', 'head') else row.part + '_end'}.{row.name}"
+    block, local = row.name.rsplit(".", 1)
+    return f"{block}.{row.path}.{local}"
+
+
+@torch.no_grad()
+def initialise(net: Network, seed: int) -> None:
+    """He initialisation [13]: N(0, 2/fan); BN γ=1, β=0; biases 0; the head N(0, 1/fan_in), as no ReLU follows it.
+
+    Each layer draws from its own generator, seeded by (seed, layer name) alone: twins share what they have in common.
+    """
+    for row in net.rows:
+        if row.kind not in ("conv", "linear", "bn"):
+            continue
+        module = net.get_submodule(path_of(row))
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        if row.kind == "bn":
+            assert isinstance(module, nn.modules.batchnorm._BatchNorm)
+            module.reset_parameters()
+            if row.zero:
+                weight.zero_()
+            continue
+        area = row.kernel**2
+        if row is net.rows[-1]:
+            variance = 1.0 / row.c_in
+        else:
+            variance = 2.0 / (area * (row.c_in if net.spec.fan == "in" else row.c_out))
+        generator = torch.Generator().manual_seed(layer_seed(seed, row.name))
+        draw = torch.randn(weight.shape, generator=generator, dtype=torch.float32)
+        weight.copy_(draw * math.sqrt(variance))
+        if isinstance(module.bias, Tensor):
+            module.bias.zero_()
+
+
+def layer_seed(seed: int, name: str) -> int:
+    """63 bits of SHA-256 over seed and layer name."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
+
+
+def build(model: str | Spec, *, seed: int = 0, device: str = "cpu", **switches: Any) -> Network:
+    """Build a network with He-initialised weights: `build("resnet50", classes=10, shortcut="C")`.
+
+    model      a name (see `reslab list`) or a `Spec`
+    seed       of the initial weights; each layer draws from (seed, layer name)
+    device     "cpu", "cuda", or "meta" (shapes only, no memory: the 1202-layer net in a second or two)
+    switches   the fields of `Spec`, by name; refused beside a ready `Spec`
+    Raises UserError for unknown names, switches and impossible combinations.
+    """
+    if isinstance(model, Spec):
+        if switches:
+            raise UserError(f"build: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+        spec = model
+    else:
+        spec = spec_of(model, **switches)
+    with torch.device(device):
+        net = Network(spec)
+    if device != "meta":
+        initialise(net, seed)
+    return net
