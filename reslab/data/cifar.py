@@ -1,0 +1,253 @@
+"""CIFAR-10 in the layouts it is found in: Hugging Face's parquet, the official binary version, the official archive.
+
+The layout is recognised by file names, never by unpickling: the Python version holds pickles, so its bytes are
+compared with the publisher's MD5 first, and nothing of a file that differs is read. The fingerprint is over the
+source files, so it does not depend on the splits that were asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import tarfile
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reslab.data.images import BadImage, read_rgb
+from reslab.data.splits import Data, Memory, fingerprint
+from reslab.errors import UserError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
+RECORDS = 10_000  # images in one official file
+_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
+_TEST = ("test_batch",)
+_ADVICE = (
+    "expected train-*.parquet and test-*.parquet, the binary version (data_batch_1.bin ..., or its .tar.gz), "
+    "or the Python version (cifar-10-batches-py, or its .tar.gz)"
+)
+
+
+def cifar10(path: str | Path, splits: Iterable[str] = ("train", "test"), *, records: int = RECORDS) -> Data:
+    """Read CIFAR-10 from `path`, decoding only `splits`: uint8 [N, 32, 32, 3], labels 0..9.
+
+    `records` is the number of images in each file of the binary version. Raises UserError where the path holds none
+    of the layouts, a file is missing or damaged, or the Python version differs from its publisher's checksum.
+    """
+    root, wanted = Path(path).expanduser(), tuple(splits)
+    if not root.exists():
+        raise UserError(f"cifar10:{path}: no such file or folder; {_ADVICE}")
+    try:
+        if root.is_file():
+            return _archive(root, wanted, records)
+        for folder in (root, root / "data", root / "plain_text"):
+            if any(folder.glob("train-*.parquet")) or any(folder.glob("test-*.parquet")):
+                return _parquet(folder, wanted)
+        for folder in (root, root / "cifar-10-batches-bin"):
+            if (folder / "data_batch_1.bin").exists() or (folder / "test_batch.bin").exists():
+                return _binary({p.name: p.read_bytes() for p in _bin_files(folder, records)}, wanted, records, folder)
+        for folder in (root, root / "cifar-10-batches-py"):
+            if (folder / "data_batch_1").exists() or (folder / "batches.meta").exists():
+                return _python_folder(folder, wanted)
+    except OSError as error:
+        raise UserError(f"cifar10:{path}: cannot be read: {error.strerror or error}") from None
+    raise UserError(f"cifar10:{path}: no CIFAR-10 in this folder; {_ADVICE}")
+
+
+def download(cache_dir: str | Path) -> Path:
+    """Fetch the official Python version into `cache_dir` through torchvision (once), and return its folder.
+
+    The only place of this package that uses the network, and only when asked. Raises UserError when it fails.
+    """
+    from torchvision.datasets import CIFAR10
+
+    try:
+        Path(cache_dir).mkdir(parents=True, exist_ok=True)
+        CIFAR10(str(cache_dir), download=True)
+    except Exception as error:  # urllib, ssl, tarfile, disk: whatever it was, one line
+        raise UserError(
+            f"cifar10: the download to {cache_dir} failed ({' '.join(str(error).split())[:160]}); "
+            "get it by other means and use cifar10:PATH"
+        ) from None
+    return Path(cache_dir) / CIFAR10.base_folder
+
+
+def _data(parts: Mapping[str, Memory], digest: str, notes: Iterable[str] = ()) -> Data:
+    for name, part in parts.items():
+        if part.images.shape[1:] != (32, 32, 3):
+            raise UserError(f"cifar10: {name} images are {part.images.shape[1:]}, expected (32, 32, 3)")
+    return Data("cifar10", CLASSES, 3, 32, parts.get("train"), None, parts.get("test"), digest, tuple(notes))
+
+
+# parquet
+
+
+def _parquet(folder: Path, wanted: tuple[str, ...]) -> Data:
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError(f'cifar10:{folder}: parquet files need pyarrow; pip install "reslab[data]"') from None
+    hashes: list[bytes] = []
+    parts: dict[str, Memory] = {}
+    inexact: list[str] = []
+    for name in ("train", "test"):
+        tables = []
+        for file in sorted(folder.glob(f"{name}-*.parquet")):
+            hashes += [name.encode(), _file_digest(file)]
+            try:
+                there = set(pq.read_schema(file).names)
+                if missing := {"img", "label"} - there:
+                    raise UserError(f"{file}: no column {sorted(missing)[0]!r} (there are: {', '.join(sorted(there))})")
+                columns = (["img", "label"] if name in wanted else []) + (["exact"] if "exact" in there else [])
+                tables.append((file, pq.read_table(file, columns=columns, use_threads=False)))
+            except (OSError, ValueError) as error:  # pyarrow's errors derive from these
+                raise UserError(f"{file}: not a readable parquet file: {' '.join(str(error).split())[:160]}") from None
+        exact = [v for _, t in tables if "exact" in t.column_names for v in t.column("exact").to_pylist()]
+        if exact.count(False):
+            inexact.append(f"{exact.count(False)} of {len(exact):,} {name}")
+        if name in wanted and tables:
+            parts[name] = _decoded(tables)
+    notes = [f"{' and '.join(inexact)} images are not bit-exact"] if inexact else []
+    return _data(parts, fingerprint(hashes), notes)
+
+
+def _decoded(tables: list[tuple[Path, Any]]) -> Memory:
+    total = sum(t.num_rows for _, t in tables)
+    images, labels = np.empty((total, 32, 32, 3), np.uint8), np.empty(total, np.int64)
+    at = 0
+    for file, table in tables:
+        for row, (image, label) in enumerate(zip(table.column("img"), table.column("label"), strict=True)):
+            name, content = f"{file} row {row}", image["bytes"].as_py()
+            if not isinstance(content, bytes):
+                raise UserError(f"{name}: the image has no bytes")
+            try:
+                pixels = read_rgb(content, name=name, max_pixels=32 * 32)
+            except BadImage as error:
+                raise UserError(str(error)) from None
+            if pixels.shape != (32, 32, 3):
+                raise UserError(f"{name}: the image is {pixels.shape[1]}x{pixels.shape[0]}, expected 32x32")
+            number = label.as_py()
+            if not isinstance(number, int) or not 0 <= number <= 9:
+                raise UserError(f"{name}: label {number!r} is not one of 0..9")
+            images[at], labels[at] = pixels, number
+            at += 1
+    return Memory(images, labels)
+
+
+def _file_digest(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+# binary version: records of one label byte and 3,072 pixel bytes, red, green, blue planes in row order
+
+
+def _bin_files(folder: Path, records: int) -> list[Path]:
+    """The six files that must be there, their sizes checked before any is read."""
+    files = [folder / f"{name}.bin" for name in (*_TRAIN, *_TEST)]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: missing; the binary version has {', '.join(f.name for f in files)}")
+        _check_size(str(file), file.stat().st_size, records)
+    return files
+
+
+def _check_size(name: str, size: int, records: int) -> None:
+    if size != records * 3073:
+        raise UserError(f"{name}: {size:,} bytes, expected {records * 3073:,}; the file is damaged or another data set")
+
+
+def _binary(files: Mapping[str, bytes], wanted: tuple[str, ...], records: int, where: Path) -> Data:
+    def part(names: tuple[str, ...]) -> Memory:
+        rows = np.concatenate([np.frombuffer(files[f"{n}.bin"], np.uint8).reshape(records, 3073) for n in names])
+        if rows[:, 0].max() > 9:
+            row = int(np.argmax(rows[:, 0] > 9))
+            file = f"{names[row // records]}.bin"
+            raise UserError(f"{where}: {file} record {row % records}: label {rows[row, 0]} is not one of 0..9")
+        planes = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        return Memory(np.ascontiguousarray(planes), rows[:, 0].astype(np.int64))
+
+    parts = {name: part(names) for name, names in (("train", _TRAIN), ("test", _TEST)) if name in wanted}
+    return _data(parts, fingerprint(files[f"{n}.bin"] for n in (*_TRAIN, *_TEST)))
+
+
+# .tar.gz of either version, read without being extracted
+
+
+def _archive(file: Path, wanted: tuple[str, ...], records: int) -> Data:
+    names = {f"{name}.bin" for name in (*_TRAIN, *_TEST)}
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(file, "r:*") as tar:
+            for member in tar:
+                name = Path(member.name).name
+                if name in _TRAIN + _TEST:
+                    return _python_archive(file, wanted)
+                if name in names and member.isfile():
+                    _check_size(f"{file}: {name}", member.size, records)  # before reading: it may claim anything
+                    stream = tar.extractfile(member)
+                    files[name] = stream.read() if stream else b""
+    except (tarfile.TarError, EOFError, OSError, ValueError, ArithmeticError) as error:
+        raise UserError(f"{file}: not a readable .tar.gz ({' '.join(str(error).split())[:120]}); {_ADVICE}") from None
+    if missing := sorted(names - files.keys()):
+        raise UserError(f"{file}: {missing[0]} is missing; {_ADVICE}")
+    return _binary(files, wanted, records, file)
+
+
+def _python_archive(file: Path, wanted: tuple[str, ...]) -> Data:
+    """The official cifar-10-python.tar.gz: the very bytes whose MD5 was checked are the ones that are read."""
+    content = file.read_bytes()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != ARCHIVE_MD5:
+        raise UserError(
+            f"{file}: MD5 {digest} is not the official {ARCHIVE_MD5}; the Python version holds pickles, "
+            "so nothing of it was read; get it again, or use the binary version"
+        )
+    files: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        for member in tar:
+            if member.isfile() and (stream := tar.extractfile(member)):
+                files[Path(member.name).name] = stream.read()
+    return _unpickled(files, wanted)
+
+
+def _unpickled(files: Mapping[str, bytes], wanted: tuple[str, ...]) -> Data:
+    parts = {}
+    for split, names in (("train", _TRAIN), ("test", _TEST)):
+        if split in wanted:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # numpy's remarks on how arrays were pickled in 2009
+                entries = [pickle.loads(files[name], encoding="latin1") for name in names]
+            parts[split] = _planes([e["data"] for e in entries], [label for e in entries for label in e["labels"]])
+    return _data(parts, fingerprint(files[name] for name in (*_TRAIN, *_TEST)))
+
+
+def _planes(data: list[np.ndarray], labels: list[int]) -> Memory:
+    planes = np.concatenate(data).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Memory(np.ascontiguousarray(planes), np.asarray(labels, np.int64))
+
+
+def _python_folder(folder: Path, wanted: tuple[str, ...]) -> Data:
+    from torchvision.datasets import CIFAR10
+
+    class Here(CIFAR10):
+        base_folder = folder.resolve().name
+
+    parts = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for split in (s for s in ("train", "test") if s in wanted):
+                source = Here(str(folder.resolve().parent), train=split == "train")  # MD5 of every file first
+                parts[split] = Memory(np.ascontiguousarray(source.data), np.asarray(source.targets, np.int64))
+    except RuntimeError:
+        raise UserError(
+            f"{folder}: a file is missing or its MD5 is not the official one; the Python version holds pickles, "
+            "so nothing of it was read; get it again, or use the binary version"
+        ) from None
+    return _data(parts, fingerprint((folder / name).read_bytes() for name in (*_TRAIN, *_TEST)))

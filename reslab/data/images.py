@@ -1,0 +1,161 @@
+"""One image file to RGB, safely: whatever the file holds, the answer is uint8 [H, W, 3] or one `BadImage`.
+
+Pillow decodes, behind a format allow-list and a pixel cap that is read from the header before anything is decoded.
+(torchvision.io kills the process on a PNG with one flipped byte and has no cap.) What Pillow leaves open or gets
+wrong is settled here: 16-bit grey is scaled, not clipped to white; transparency lies over white; the EXIF
+orientation is applied; CMYK is inverted exactly where Adobe's marker says so; of an animation the first frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reslab.errors import RunError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+MAX_PIXELS = 100_000_000
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Source = str | os.PathLike[str] | bytes
+
+
+class BadImage(RunError):
+    """A file that is no readable image. `name` is the file, `reason` why, the message both in one line."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name, self.reason = name, reason
+
+    def __reduce__(self) -> tuple[type[BadImage], tuple[str, str]]:
+        return BadImage, (self.name, self.reason)  # two arguments, so that it can cross processes
+
+
+def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode a file (or the bytes of one) to uint8 [H, W, 3], RGB, upright.
+
+    `name` stands for the file in messages; `max_pixels` caps width x height (Pillow's own limit of 179 Mpx stays
+    above it). Raises BadImage, and nothing else, for whatever is no whole image of an allowed format.
+    """
+    with _open(source, name, max_pixels) as image:
+        image.load()
+        return _upright(image, np.ascontiguousarray(_to_rgb(image)))
+
+
+def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(width, height) in pixels from the header alone, as stored (before EXIF orientation). Raises BadImage."""
+    with _open(source, name, max_pixels) as image:
+        return image.size
+
+
+@contextmanager
+def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.Image]:
+    """Pillow's lazy image, with its header checked; any failure inside the block becomes a BadImage."""
+    inside = isinstance(source, bytes)
+    label = name or ("image bytes" if inside else os.fsdecode(source))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata is no reason to write on stderr
+            if inside:
+                if not source:
+                    raise BadImage(label, "the file is empty")
+                file: str | io.BytesIO = io.BytesIO(source)  # type: ignore[arg-type]
+            else:
+                file = _regular(Path(source), label)  # type: ignore[arg-type]
+            with Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                if width < 1 or height < 1:
+                    raise BadImage(label, f"the header gives a size of {width}x{height}")
+                if width * height > max_pixels:
+                    raise BadImage(label, _too_large(f"{width}x{height}", max_pixels))
+                yield image
+    except BadImage:
+        raise
+    except Image.DecompressionBombError:
+        raise BadImage(label, _too_large("this", max_pixels)) from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, IndexError, MemoryError ...
+        raise BadImage(label, _reason(error)) from None
+
+
+def _regular(path: Path, label: str) -> str:
+    kind = os.stat(path)  # follows links, so a dangling one is told as a missing file
+    if stat.S_ISDIR(kind.st_mode):
+        raise BadImage(label, "is a folder, not an image")
+    if not stat.S_ISREG(kind.st_mode):  # opening a pipe would wait for ever
+        raise BadImage(label, "is not a regular file")
+    if kind.st_size == 0:
+        raise BadImage(label, "the file is empty")
+    return str(path)
+
+
+def _too_large(what: str, max_pixels: int) -> str:
+    return f"{what} is more than the cap of {max_pixels / 1e6:g} megapixels; refused before decoding"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return f"is no image of a known format ({', '.join(FORMATS)})"
+    if isinstance(error, FileNotFoundError):
+        return "no such file, or a link that leads nowhere"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+    return f"cannot be decoded: {text[:160]}"
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """The decoded pixels as uint8 [H, W, 3], not yet turned upright."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return _grey16(np.asarray(image), image.info.get("transparency"))
+    if mode == "I":  # 16-bit PGM, and TIFF that may hold anything
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit pixels beyond 16 bits have no defined brightness")
+        return _grey16(values, None)
+    if mode == "F":
+        raise ValueError("floating-point pixels have no defined brightness")
+    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow inverts every CMYK JPEG; without Adobe's marker 0 means no ink.
+        image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _grey16(values: np.ndarray, transparent: int | None) -> np.ndarray:
+    """0..65535 to the nearest of 0..255 (v / 257), as three equal channels; the tRNS value becomes white."""
+    wide = values.astype(np.uint32)
+    grey = ((wide * 255 + 32767) // 65535).astype(np.uint8)
+    if isinstance(transparent, int):
+        grey[wide == transparent] = 255
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _upright(image: Image.Image, rgb: np.ndarray) -> np.ndarray:
+    # After load(): a PNG may carry EXIF behind its pixels, and TIFF is turned by Pillow, which then drops the tag.
+    if image.format in ("BMP", "GIF", "PPM"):
+        return rgb
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken metadata around good pixels
+        turn = None
+    return rgb if turn is None else np.asarray(Image.fromarray(rgb).transpose(turn))

@@ -1,0 +1,120 @@
+"""Files and folders that are whole or absent: written aside, synced, published by one rename, checked by SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import RunError, UserError
+
+MANIFEST = "manifest.json"
+ASIDE = ".writing-"  # prefix of what is not yet published; swept at the next start
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Force a file's or a folder's entries to the disk (a no-op where the system cannot sync folders)."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step: a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    aside.write_text(text, encoding="utf-8")
+    sync(aside)
+    os.replace(aside, path)
+    sync(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value. Raises UserError naming the file where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def aside_folder(target: Path) -> Path:
+    """A fresh folder beside `target` to fill before `publish_folder`."""
+    aside = target.with_name(f"{ASIDE}{os.getpid()}-{target.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    return aside
+
+
+def publish_folder(aside: Path, target: Path, form: int) -> None:
+    """Hash every file of `aside` into its manifest (beside the format's number), sync all, rename to `target`."""
+    hashes = {f.name: sha256(f) for f in sorted(aside.iterdir())}
+    (aside / MANIFEST).write_text(json.dumps({"format": form, "sha256": hashes}, indent=2), encoding="utf-8")
+    for file in aside.iterdir():
+        sync(file)
+    sync(aside)
+    os.replace(aside, target)
+    sync(target.parent)
+
+
+def verified_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a published folder whose files all have the hashes it states.
+
+    Raises RunError that names the file which is missing, extra or different.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        hashes = dict(manifest["sha256"])
+    except FileNotFoundError:
+        raise RunError(f"{folder}: no {MANIFEST}, so this is no checkpoint of reslab") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / MANIFEST}: damaged ({type(error).__name__}); use another checkpoint") from None
+    for name, expected in hashes.items():
+        file = folder / name
+        if not file.is_file():
+            raise RunError(f"{file}: missing, though the manifest lists it; use another checkpoint")
+        if sha256(file) != expected:
+            raise RunError(f"{file}: its SHA-256 is not the manifest's, so it is damaged; use another checkpoint")
+    return dict(manifest)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what an interrupted writer left unpublished."""
+    for orphan in folder.glob(f"{ASIDE}*"):
+        if orphan.is_dir():
+            shutil.rmtree(orphan, ignore_errors=True)
+        else:
+            orphan.unlink(missing_ok=True)
+
+
+def writable_folder(path: Path, what: str = "--out") -> Path:
+    """`path` as a folder that exists and takes files. Raises UserError that says why it does not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f"{ASIDE}{os.getpid()}-probe"
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{what} {path}: a file stands where a folder is needed; choose another folder") from None
+    except OSError as error:
+        raise UserError(f"{what} {path}: not writable ({error.strerror}); choose another folder") from None
+    return path

@@ -1,0 +1,173 @@
+"""How a network is trained: one frozen, torch-free `Recipe`, each choice a named field.
+
+What the paper states stands beside its section; what it leaves open says so, and is a field all the same, so that
+every run records what it chose.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_args, get_origin, get_type_hints
+
+from typing_extensions import Literal
+
+from reslab.errors import UserError, suggest
+
+# What the paper leaves open, field by field: shown by `reslab recipe show`, recorded in every run.
+OPEN_CHOICES: dict[str, str] = {
+    "holdout": "the text trains the final nets 'on the training set'; whether on 50,000 or 45,000 images is not said",
+    "bn_batch": "two GPUs with 64 images each and no synchronised BN make the BN batch 64; 0 is the whole batch",
+    "bn_momentum": "not stated; the weight of the newest batch in the moving BN statistics",
+    "bn_statistics": "not stated: 'moving' averages, or 'precise' ones from a pass over training batches with final weights",
+    "decay_on": "not stated whether weight decay acts on BN's γ, β and on biases ('all') or not ('weights')",
+    "momentum_form": "not stated; 'caffe' keeps the old rate in the velocity after a drop, 'torch' does not",
+    "last_batch": "not stated: 'fill' from the next epoch, 'keep' it short, or 'drop' it",
+    "scale": "the paper subtracts a mean and states no division; 'std' divides by the training split's one std",
+    "warmup_window": "not stated over which window 'training error below 80 %' is measured; here iterations",
+    "clean_every": "not stated when and how training error is measured; here a clean pass in evaluation mode",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete recipe. Lengths are in iterations (one iteration is one update from `batch` images), errors in percent.
+
+    iterations, drops     stop after `iterations`; the rate is multiplied by `drop_factor` at each of `drops` (§4.2)
+    lr, momentum, weight_decay    SGD (§4.2)
+    warmup_lr             the rate of the error-conditioned phase for nets of `warmup_from_depth` layers or more (§4.2)
+    warmup_error          the phase ends when the running training error over `warmup_window` iterations is below this
+    warmup_alarm          iterations after which a phase that has not ended is told aloud; it goes on all the same
+    augment               "crop-flip" (pad, random crop, flip: §4.2), "crop" (no flip: digits, letters) or "none"
+    centre                "pixel": the training split's per-pixel mean is subtracted (§4.2), before padding; "channel"
+    holdout               training images held out as the val split (5,000 for the paper's 45k/5k split)
+    eval_every            iterations between measurements of the test (or val) error
+    clean_every           iterations between clean passes over the training split in evaluation mode
+    log_every, save_every iterations between lines of running loss, and between checkpoints
+    """
+
+    name: str = "paper-cifar"
+    batch: int = 128
+    iterations: int = 64_000
+    lr: float = 0.1
+    drops: tuple[int, ...] = (32_000, 48_000)
+    drop_factor: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup_from_depth: int = 110
+    warmup_lr: float = 0.01
+    warmup_error: float = 80.0
+    warmup_window: int = 100
+    warmup_alarm: int = 4_000
+    augment: Literal["crop-flip", "crop", "none"] = "crop-flip"
+    pad: int = 4
+    centre: Literal["pixel", "channel"] = "pixel"
+    scale: Literal["std", "channel-std", "255", "none"] = "std"
+    holdout: int = 0
+    bn_batch: int = 0
+    bn_momentum: float = 0.1
+    bn_statistics: Literal["moving", "precise"] = "moving"
+    decay_on: Literal["all", "weights"] = "all"
+    momentum_form: Literal["torch", "caffe"] = "torch"
+    last_batch: Literal["fill", "keep", "drop"] = "fill"
+    eval_every: int = 1_000
+    clean_every: int = 4_000
+    log_every: int = 100
+    save_every: int = 1_000
+
+    def __post_init__(self) -> None:
+        for key, hint in get_type_hints(type(self)).items():
+            _check_type(key, getattr(self, key), hint)
+        for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
+            if getattr(self, key) < 1:
+                raise UserError(f"recipe: {key} = {getattr(self, key)} must be at least 1")
+        for key in ("pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth"):
+            if getattr(self, key) < 0:
+                raise UserError(f"recipe: {key} = {getattr(self, key)} must not be negative")
+        for key in ("lr", "warmup_lr", "drop_factor", "bn_momentum"):
+            value = getattr(self, key)
+            if not (math.isfinite(value) and value > 0):
+                raise UserError(f"recipe: {key} = {value} must be a positive number")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"recipe: momentum = {self.momentum} must be in [0, 1)")
+        if list(self.drops) != sorted(set(self.drops)) or any(d < 1 for d in self.drops):
+            raise UserError(f"recipe: drops = {list(self.drops)} must be rising iteration numbers")
+        if self.bn_batch and self.batch % self.bn_batch:
+            raise UserError(f"recipe: bn_batch = {self.bn_batch} must divide batch = {self.batch}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, as it stands in `run.json`."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Recipe:
+        """The inverse of `to_dict`. Raises UserError on an unknown key or a wrong value."""
+        return changed(Recipe(), values)
+
+
+def _check_type(key: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is Literal:
+        allowed = get_args(hint)
+        if value not in allowed:
+            raise UserError(f"recipe: {key} = {value!r} is none of {', '.join(allowed)}{suggest(str(value), allowed)}")
+    elif hint is float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise UserError(f"recipe: {key} = {value!r} is not a number")
+    elif hint is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UserError(f"recipe: {key} = {value!r} is not a whole number")
+    elif hint is str:
+        if not isinstance(value, str):
+            raise UserError(f"recipe: {key} = {value!r} is not a text")
+    elif not (isinstance(value, tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)):
+        raise UserError(f"recipe: {key} = {value!r} is not a list of whole numbers")
+
+
+def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """`recipe` with some fields replaced. Lists become tuples. Raises UserError on an unknown key or a wrong value."""
+    known = [f.name for f in fields(Recipe)]
+    for key in values:
+        if key not in known:
+            raise UserError(f"recipe: unknown key {key!r}{suggest(key, known)}; `reslab recipe show` lists them")
+    floats = {k for k, hint in get_type_hints(Recipe).items() if hint is float}
+    clean = {
+        k: tuple(v) if isinstance(v, list) else float(v) if k in floats and type(v) is int else v
+        for k, v in values.items()
+    }
+    return replace(recipe, **clean)
+
+
+def parsed(key: str, text: str) -> Any:
+    """The value of `--set key=text`, read by the field's own type. Raises UserError with the type that is wanted."""
+    hints = get_type_hints(Recipe)
+    if key not in hints:
+        raise UserError(f"--set: unknown key {key!r}{suggest(key, hints)}; `reslab recipe show` lists them")
+    hint = hints[key]
+    try:
+        if hint is int:
+            return int(text.replace("_", ""))
+        if hint is float:
+            return float(text)
+        if get_origin(hint) is tuple:
+            return tuple(int(part.replace("_", "")) for part in text.strip("[]()").split(",") if part.strip())
+    except ValueError:
+        wanted = {int: "a whole number", float: "a number"}.get(hint, "whole numbers separated by commas")
+        raise UserError(f"--set: {key}={text!r}: {wanted} is wanted") from None
+    return text
+
+
+def scaled(recipe: Recipe, factor: float) -> Recipe:
+    """The schedule shortened (or lengthened) as a whole: its length, its drops and its measuring moments together."""
+    if not (math.isfinite(factor) and factor > 0):
+        raise UserError(f"--scale: {factor} must be a positive number")
+
+    def times(count: int) -> int:
+        return max(1, round(count * factor))
+
+    return replace(
+        recipe,
+        iterations=times(recipe.iterations),
+        drops=tuple(sorted({times(d) for d in recipe.drops})),
+        eval_every=times(recipe.eval_every),
+        clean_every=times(recipe.clean_every),
+    )

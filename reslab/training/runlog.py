@@ -1,0 +1,85 @@
+"""A run's folder, read and written: who it is (`run.json`), what it measured (`metrics.jsonl`). Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+from reslab.store import jsonl
+from reslab.store.files import read_json
+
+FORMAT = 1
+RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
+
+# What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
+IDENTITY = ("spec", "recipe", "seed")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as it stands on disk.
+
+    run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command
+    metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
+             top5_error, loss; split "train" is the clean pass), "warmup_end", "warning", "resume", "end"
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    metrics: tuple[dict[str, Any], ...]
+
+    @property
+    def model(self) -> str:
+        return str(self.run["model"])
+
+    @property
+    def depth(self) -> int:
+        return int(self.run["spec"]["depth"])
+
+    @property
+    def residual(self) -> bool:
+        return bool(self.run["spec"]["residual"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.run["seed"])
+
+    @property
+    def finished(self) -> bool:
+        return any(m["kind"] == "end" for m in self.metrics)
+
+    def evaluations(self, split: str) -> list[dict[str, Any]]:
+        """The measurements of a split ("train" is the clean pass), in the order of their iterations."""
+        return [m for m in self.metrics if m["kind"] == "eval" and m["split"] == split]
+
+    def final(self, split: str) -> dict[str, Any] | None:
+        """The last measurement of a split of a finished run, or None."""
+        found = self.evaluations(split)
+        return found[-1] if self.finished and found else None
+
+
+def read(folder: Path) -> Record:
+    """The record in `folder`. Raises UserError where it holds no run or one of another format."""
+    if not (folder / RUN).is_file():
+        raise UserError(f"{folder}: holds no run ({RUN} is missing)")
+    run = read_json(folder / RUN)
+    if not isinstance(run, dict) or run.get("format") != FORMAT:
+        form = run.get("format") if isinstance(run, dict) else None
+        raise UserError(f"{folder / RUN}: format {form!r} is not {FORMAT}; it was written by another version of reslab")
+    return Record(folder, run, tuple(jsonl.read(folder / METRICS)))
+
+
+def difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """The first thing in which two runs differ and that decides their numbers, in words; None where they agree."""
+    for part in IDENTITY:
+        a, b = mine[part], theirs[part]
+        if not isinstance(a, dict):
+            a, b = {part: a}, {part: b}
+        for key in a:
+            if a[key] != b.get(key):
+                return f"{key} is {a[key]!r} here and {b.get(key)!r} there"
+    if mine["data"]["fingerprint"] != theirs["data"]["fingerprint"]:
+        return "the data's fingerprint is another"
+    return None
