@@ -121,8 +121,8 @@ def _decoded(tables: list[tuple[Path, Any]]) -> Memory:
     images, labels = np.empty((total, 32, 32, 3), np.uint8), np.empty(total, np.int64)
     at = 0
     for file, table in tables:
-        for row, (image, label) in enumerate(zip(table.column("img"), table.column("label"), strict=True)):
-            name, content = f"{file} row {row}", image["bytes"].as_py()
+        for row, (image, number) in enumerate(zip(*(table.column(c).to_pylist() for c in ("img", "label")), strict=True)):
+            name, content = f"{file} row {row}", image["bytes"] if isinstance(image, dict) else None
             if not isinstance(content, bytes):
                 raise UserError(f"{name}: the image has no bytes")
             try:
@@ -131,7 +131,6 @@ def _decoded(tables: list[tuple[Path, Any]]) -> Memory:
                 raise UserError(str(error)) from None
             if pixels.shape != (32, 32, 3):
                 raise UserError(f"{name}: the image is {pixels.shape[1]}x{pixels.shape[0]}, expected 32x32")
-            number = label.as_py()
             if not isinstance(number, int) or not 0 <= number <= 9:
                 raise UserError(f"{name}: label {number!r} is not one of 0..9")
             images[at], labels[at] = pixels, number

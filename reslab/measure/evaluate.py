@@ -1,0 +1,128 @@
+"""Exact scores: sums over exactly N samples, reduced once, divided once; and precise BN statistics.
+
+A row of scores that is not finite counts as wrong (a comparison with NaN would count it as right).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reslab.errors import Interrupted
+
+Z95 = 1.959963984540054  # two-sided 95 % of the normal
+
+
+class LabelledBatch(Protocol):
+    """What an evaluation reads: images [B,C,H,W] float32 and labels [B] int64."""
+
+    @property
+    def images(self) -> Tensor: ...
+    @property
+    def labels(self) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Counts over n samples; `per_class` holds (samples, wrong) for each class. Errors are in percent."""
+
+    n: int
+    top1_wrong: int
+    top5_wrong: int
+    loss_sum: float
+    per_class: tuple[tuple[int, int], ...]
+
+    @property
+    def top1_error(self) -> float:
+        return 100.0 * self.top1_wrong / self.n
+
+    @property
+    def top5_error(self) -> float:
+        return 100.0 * self.top5_wrong / self.n
+
+    @property
+    def loss(self) -> float:
+        return self.loss_sum / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % binomial interval (Wilson) of the top-1 error, in percent."""
+        return wilson(self.top1_wrong, self.n)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "n": self.n,
+            "top1_error": self.top1_error,
+            "top5_error": self.top5_error,
+            "loss": self.loss,
+            "top1_interval": list(self.interval),
+        }
+
+
+def wilson(wrong: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion, in percent (E. B. Wilson 1927)."""
+    p, z2 = wrong / n, Z95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+
+
+@torch.no_grad()
+def evaluate(
+    logits_of: Callable[[Tensor], Tensor],
+    batches: Iterable[LabelledBatch],
+    expected: int,
+    classes: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Scores:
+    """Score every sample of `batches` once; `expected` is how many there must be.
+
+    `logits_of` maps images to logits [B, classes]; the caller has put the network in evaluation mode. `stop` is asked
+    between batches; where it says yes, Interrupted is raised and nothing is returned.
+    """
+    n = top1 = top5 = 0
+    losses: list[float] = []
+    seen, missed = torch.zeros(classes, dtype=torch.int64), torch.zeros(classes, dtype=torch.int64)
+    for batch in batches:
+        if stop():
+            raise Interrupted("stopped while evaluating")
+        logits = logits_of(batch.images).double().cpu()
+        labels = batch.labels.cpu()
+        unfit = ~torch.isfinite(logits).all(1)
+        wrong = (logits.argmax(1) != labels) | unfit
+        ahead = (logits > logits.gather(1, labels[:, None])).sum(1)
+        n += len(labels)
+        top1 += int(wrong.sum())
+        top5 += int(((ahead >= 5) | unfit).sum())
+        losses.append(float(F.cross_entropy(logits, labels, reduction="sum")))
+        seen += torch.bincount(labels, minlength=classes)
+        missed += torch.bincount(labels[wrong], minlength=classes)
+    if n != expected:
+        raise AssertionError(f"evaluated {n} samples where there are {expected}")
+    return Scores(n, top1, top5, math.fsum(losses), tuple(zip(seen.tolist(), missed.tolist(), strict=True)))
+
+
+@torch.no_grad()
+def precise_statistics(net: nn.Module, batches: Iterable[LabelledBatch]) -> None:
+    """Replace BN's moving averages by plain averages over `batches` with the weights as they are (as He's release did).
+
+    The network is left in training mode.
+    """
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    kept = [m.momentum for m in norms]
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # torch's cumulative average
+    net.train()
+    for batch in batches:
+        net(batch.images)
+    for m, momentum in zip(norms, kept, strict=True):
+        m.momentum = momentum

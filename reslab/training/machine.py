@@ -1,0 +1,170 @@
+"""`auto` resolved into explicit settings: device, precision, layout, compile, threads. Once, before a run starts.
+
+The settings are recorded and reused on resume: another precision would be another run.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from reslab.errors import UserError, suggest
+from reslab.nets.cost import cost
+from reslab.nets.plan import plan
+from reslab.nets.spec import Spec
+from reslab.training.recipe import Recipe
+
+SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
+WORTH_COMPILING = 1_000  # iterations; compiling takes about as long as 200 of them
+DEEPEST_COMPILED = 400  # rows of the plan; compile time grows with depth, a 110-layer net has 385 and takes minutes
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for; "auto" leaves it to `settle`."""
+
+    device: str = AUTO
+    precision: str = AUTO
+    compile: str = AUTO
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run computes. `why` tells the choice in one line and decides nothing."""
+
+    device: str
+    precision: str
+    layout: str
+    compile: bool
+    threads: int
+    why: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware (AMX or AVX512-BF16, or Arm's BF16)."""
+    asked = getattr(torch.cpu, "get_capabilities", None)
+    found = asked() if asked else {}
+    if any(found.get(k) for k in ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16")):
+        return True
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = file.read().split()
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call, or None."""
+    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+
+
+def resolve_device(wanted: str) -> str:
+    """ "auto", "cpu", "cuda" or "cuda:1" as a device that exists. Raises UserError otherwise."""
+    if wanted == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    name = wanted.partition(":")[0]
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"--device: {wanted!r} is none of auto, cpu, cuda{suggest(name, ('auto', 'cpu', 'cuda'))}")
+    if name == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = wanted.partition(":")[2] or "0"
+        if not index.isdigit() or int(index) >= count:
+            raise UserError(f"--device: {wanted} asked for, but torch sees {count} GPUs here; use --device cpu")
+    return wanted
+
+
+def update_macs(spec: Spec, recipe: Recipe) -> float:
+    """Multiply-adds of one update: forward, and twice as many backward."""
+    return 3.0 * recipe.batch * cost(spec).macs
+
+
+def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
+    """Choose what the machine does best for this net and recipe; `why` says so in one line."""
+    device = resolve_device(wish.device)
+    gpu = device.startswith("cuda")
+    threads = wish.threads or torch.get_num_threads()
+    small = update_macs(spec, recipe) < SMALL_STEP
+    reasons = []
+    if wish.precision not in (AUTO, "fp32", "bf16"):
+        raise UserError(f"--precision: {wish.precision!r} is none of auto, fp32, bf16")
+    if wish.precision != AUTO:
+        precision = wish.precision
+    elif small and not gpu:
+        precision = "fp32"
+        reasons.append("fp32, as the net is small")
+    elif torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16():
+        precision = "bf16"
+    else:
+        precision = "fp32"
+        reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
+    if wish.compile not in (AUTO, "on", "off"):
+        raise UserError(f"--compile: {wish.compile!r} is none of auto, on, off")
+    rows = len(plan(spec))
+    if wish.compile == "on" and not gpu and compiler() is None:
+        raise UserError("--compile on: no C++ compiler found (g++, clang++ or $CXX); install one or use --compile auto")
+    compiled = wish.compile == "on"
+    if wish.compile == AUTO:
+        why_not = (
+            "the net is small"
+            if small
+            else f"{recipe.iterations} iterations are too few"
+            if recipe.iterations < WORTH_COMPILING
+            else f"{rows} layers compile too long"
+            if rows > DEEPEST_COMPILED
+            else "there is no C++ compiler"
+            if not gpu and compiler() is None
+            else ""
+        )
+        compiled = not why_not
+        if why_not:
+            reasons.append(f"not compiled, as {why_not}")
+    why = f"{device}, {precision}, channels_last, {'compiled' if compiled else 'eager'}, {threads} threads"
+    return Settings(device, precision, "channels_last", compiled, threads, "; ".join([why, *reasons]))
+
+
+def prepare(settings: Settings) -> None:
+    """Set torch up for a run with `settings`: thread count, deterministic algorithms."""
+    torch.set_num_threads(settings.threads)
+    if settings.device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as they stand in `run.json`."""
+    import numpy
+    import torchvision
+
+    import reslab
+
+    cpu = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), cpu)
+    except OSError:
+        pass
+    return {
+        "reslab": reslab.__version__,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": numpy.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "bf16_units": cpu_has_bf16(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
