@@ -1,0 +1,27 @@
+"""reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
+
+`reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.evaluate(...)`,
+`reslab.reproduce(...)`. Importing this package imports no torch; the functions do when they are called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["build", "evaluate", "reproduce", "spec", "train"]
+
+if TYPE_CHECKING:
+    from reslab.api import build, evaluate, reproduce, spec, train
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from reslab import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'reslab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,381 @@
+"""The training loop: one function of named blocks in fixed order.
+
+Around every update stand, in this order: precise statistics (at the end, if asked), evaluation, checkpoint, leave;
+then batch, update, log. Evaluation, checkpoint and update stand once each: the last iteration is no second copy.
+Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint, so a
+run that was killed ends bit for bit where an uninterrupted one ends (CPU, same machine, threads and versions).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reslab.data.loader import Batch, Statistics, TrainLoader, evaluation_batches, statistics
+from reslab.data.splits import Data
+from reslab.errors import Interrupted, RunError, UserError
+from reslab.measure.evaluate import Scores, evaluate, precise_statistics
+from reslab.nets.model import build, layer_seed
+from reslab.nets.names import name_of, switches_of
+from reslab.nets.spec import Spec
+from reslab.store import jsonl
+from reslab.store.files import sweep, writable_folder, write_json
+from reslab.store.lock import held
+from reslab.training import checkpoint as checkpoints
+from reslab.training import runlog
+from reslab.training.machine import Settings, Wish, environment, prepare, settle
+from reslab.training.recipe import Recipe
+from reslab.training.runlog import METRICS, RUN, Record
+from reslab.training.schedule import is_moment, rate, warms_up
+from reslab.training.step import Step
+from reslab.training.stop import Stop
+
+Tell = Callable[[dict[str, Any]], None]
+
+EVALUATION_BATCH = 500
+PRECISE_BATCHES = 200
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, complete: what, on what, how, from which seed, where to, asked for by which command."""
+
+    spec: Spec
+    source: str
+    recipe: Recipe
+    seed: int
+    out: Path
+    wish: Wish = Wish()
+    workers: int = 0
+    command: str = ""
+
+
+@dataclass
+class Sums:
+    """Running loss (sum over samples), wrong and seen counts since they were last read; kept on the device."""
+
+    values: Tensor
+
+    def add(self, loss: Tensor, wrong: Tensor, count: int) -> None:
+        self.values[0] += loss.double() * count
+        self.values[1] += wrong
+        self.values[2] += count
+
+    def take(self) -> tuple[float, float, int]:
+        """(mean loss, error in percent, samples), and start anew."""
+        loss, wrong, count = self.values.tolist()
+        self.values.zero_()
+        return loss / max(count, 1), 100.0 * wrong / max(count, 1), int(count)
+
+
+def train(job: Job, data: Data, tell: Tell) -> Record:
+    """Train `job` on `data`, resuming where its folder has a checkpoint; returns the folder's record.
+
+    Raises UserError before the first step (another run in the folder, data that do not fit), RunError where the loss
+    is not finite, Interrupted after a signal (saved; the same job goes on from there).
+    """
+    writable_folder(job.out)
+    with held(job.out), Stop() as stop:
+        return _train(job, data, tell, stop)
+
+
+def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
+    recipe, out = job.recipe, job.out
+    # -- who this run is, and whether the folder is its own
+    sweep(out)
+    sweep(out / runlog.CHECKPOINTS)
+    settings = _enter(job, data, tell)
+    record = runlog.read(out)
+    if record.finished:
+        tell({"kind": "end", "text": f"finished already at iteration {recipe.iterations:,}: {out}"})
+        return record
+    prepare(settings)
+    # -- network, optimizer, data
+    net = build(job.spec, seed=job.seed)
+    step = Step(net, recipe, settings)
+    stats, start, warming, measured, logs, window = _state(job, data, step, settings, tell)
+    loader = _loader(data, stats, job)
+    stream = loader.stream(start, recipe.iterations)
+    has_dropout = any(row.kind == "dropout" for row in net.rows)
+    clock = _Clock(start)
+    iteration = start
+    tell(
+        {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
+         "settings": settings.why, "out": str(out), "resumed": start > 0}
+    )  # fmt: skip
+    while True:
+        last = iteration == recipe.iterations
+        # -- precise statistics
+        if last and recipe.bn_statistics == "precise" and not measured:
+            count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
+            precise_statistics(net, _moved(loader.stream(0, count), settings))
+        # -- evaluation
+        if not measured:
+            try:
+                _evaluate(job, data, stats, step, iteration, tell, stop)
+                measured = True
+            except Interrupted:
+                pass  # the checkpoint below says that this moment is still to be measured
+            clock.pause()
+        # -- checkpoint
+        if iteration > start and (is_moment(iteration, recipe.save_every, recipe.iterations) or stop()):
+            _save(job, data, step, stats, iteration, warming, measured, logs, window)
+            tell({"kind": "checkpoint", "iteration": iteration})
+            clock.pause()
+        # -- leave
+        if stop():
+            raise Interrupted(f"stopped at iteration {iteration:,} and saved; the same command goes on from there")
+        if last:
+            break
+        # -- batch
+        batch = next(stream)
+        images = batch.images.to(settings.device, non_blocking=True)
+        labels = batch.labels.to(settings.device, non_blocking=True)
+        clock.waited()
+        # -- update
+        if has_dropout:  # the one draw of torch's own generator, as a pure function too
+            torch.manual_seed(layer_seed(job.seed, f"iteration {iteration}"))
+        net.train()
+        lr = rate(recipe, iteration, warming)
+        loss, wrong = step(images, labels, lr)
+        logs.add(loss, wrong, len(labels))
+        iteration += 1
+        measured = not (
+            is_moment(iteration, recipe.eval_every, recipe.iterations)
+            or is_moment(iteration, recipe.clean_every, recipe.iterations)
+        )
+        clock.stepped(len(labels))
+        if step.fallback:
+            tell({"kind": "warning", "text": step.fallback})
+            step.fallback = None
+        # -- the error-conditioned phase
+        if warming:
+            window.add(loss, wrong, len(labels))
+            warming = _still_warming(recipe, iteration, window, out, tell)
+        # -- log
+        if is_moment(iteration, recipe.log_every, recipe.iterations):
+            _log(job, data, logs, iteration, lr, clock, tell)
+    jsonl.append(out / METRICS, {"kind": "end", "iteration": iteration, "clock": {"seconds": clock.total()}})
+    tell({"kind": "end", "text": f"finished {recipe.iterations:,} iterations: {out}"})
+    return runlog.read(out)
+
+
+def _enter(job: Job, data: Data, tell: Tell) -> Settings:
+    """Write `run.json`, or check that the one there is this run's; returns the settings to compute with."""
+    mine = {
+        "format": runlog.FORMAT,
+        "model": name_of(job.spec),
+        "switches": switches_of(job.spec),
+        "spec": job.spec.to_dict(),
+        "recipe": job.recipe.to_dict(),
+        "seed": job.seed,
+        "data": {
+            "source": job.source,
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "sizes": {name: len(part) for name in ("train", "val", "test") if (part := getattr(data, name)) is not None},
+            "notes": list(data.notes),
+        },
+        "environment": environment(),
+        "command": job.command,
+    }
+    if not (job.out / RUN).exists():
+        foreign = [p.name for p in job.out.iterdir() if not p.name.startswith(".")]
+        if foreign:
+            raise UserError(f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder")
+        settings = settle(job.spec, job.recipe, job.wish)
+        write_json(job.out / RUN, {**_plain(mine), "settings": settings.to_dict()})
+        return settings
+    there = runlog.read(job.out).run
+    different = runlog.difference(_plain(mine), there)
+    if different:
+        raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
+    settings = Settings(**there["settings"])
+    for key in ("device", "precision"):
+        if getattr(job.wish, key) not in ("auto", getattr(settings, key)):
+            raise UserError(
+                f"--{key} {getattr(job.wish, key)}: this run was started with {getattr(settings, key)}; give another --out"
+            )
+    for key in ("torch", "numpy", "cpu", "cores"):
+        now, then = mine["environment"][key], there["environment"].get(key)
+        if now != then:
+            tell({"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"})
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    """As JSON would give it back: tuples become lists."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _loader(data: Data, stats: Statistics, job: Job) -> TrainLoader:
+    r = job.recipe
+    return TrainLoader(
+        data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,
+        last_batch=r.last_batch, workers=job.workers,
+    )  # fmt: skip
+
+
+def _state(
+    job: Job, data: Data, step: Step, settings: Settings, tell: Tell
+) -> tuple[Statistics, int, bool, bool, Sums, Sums]:
+    """Statistics, iteration, phase, whether this moment is measured, and sums: fresh, or from the newest checkpoint."""
+    damaged: list[str] = []
+    found = checkpoints.newest(job.out, damaged)
+    for text in damaged:
+        tell({"kind": "warning", "text": f"passed over: {text}"})
+    if found is None:
+        jsonl.keep(job.out / METRICS, lambda r: False)
+        fresh = [Sums(torch.zeros(3, dtype=torch.float64, device=settings.device)) for _ in range(2)]
+        stats = statistics(data.split("train"), job.recipe.centre, job.recipe.scale)
+        return stats, 0, warms_up(job.recipe, job.spec.depth), True, fresh[0], fresh[1]
+    at, facts, state = found.iteration, found.facts, found.state
+    checkpoints.fill(step.net, found.weights, str(found.folder))
+    step.restore_momentum({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
+    stats = Statistics(state["mean"].numpy(), state["scale"].numpy())
+    measured = bool(facts["measured"])
+    jsonl.keep(
+        job.out / METRICS,
+        lambda r: r["iteration"] <= at and (measured or r["kind"] != "eval" or r["iteration"] < at),
+    )
+    jsonl.append(job.out / METRICS, {"kind": "resume", "iteration": at})
+    tell({"kind": "note", "text": f"resumes at iteration {at:,} from {found.folder}"})
+    sums = [Sums(state[k].to(settings.device)) for k in ("logs", "window")]
+    return stats, at, bool(facts["warming"]), measured, sums[0], sums[1]
+
+
+def _save(
+    job: Job, data: Data, step: Step, stats: Statistics, iteration: int, warming: bool, measured: bool,
+    logs: Sums, window: Sums,
+) -> None:  # fmt: skip
+    if not bool(torch.isfinite(logs.values).all()):
+        raise RunError(f"{job.out}: the loss is not finite before iteration {iteration:,}; {_remedy(job)}")
+    state = {f"momentum.{k}": v for k, v in step.momentum().items()}
+    state |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
+    state |= {"logs": logs.values, "window": window.values}
+    facts = {
+        "iteration": iteration,
+        "spec": job.spec.to_dict(),
+        "classes": list(data.classes),
+        "data": {"name": data.name, "source": job.source, "fingerprint": data.fingerprint},
+        "recipe": job.recipe.to_dict(),
+        "seed": job.seed,
+        "rate": step.rate,
+        "warming": warming,
+        "measured": measured,
+    }
+    checkpoints.save(job.out, step.net, state, facts)
+
+
+def _remedy(job: Job) -> str:
+    return f"the last good checkpoint is kept; try --set lr={job.recipe.lr / 10:g} in another --out"
+
+
+def _evaluate(
+    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, tell: Tell, stop: Callable[[], bool]
+) -> None:
+    """Measure what is due: the test (and val) error, and the clean pass over the training split."""
+    recipe = job.recipe
+    due = []
+    if is_moment(iteration, recipe.eval_every, recipe.iterations):
+        due += [name for name in ("val", "test") if getattr(data, name) is not None]
+    if is_moment(iteration, recipe.clean_every, recipe.iterations):
+        due.append("train")
+    step.net.eval()
+    made: list[dict[str, Any]] = []
+    for name in due:
+        split = data.split(name)
+        batches = evaluation_batches(split, stats, EVALUATION_BATCH, job.workers)
+        scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
+        made.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
+    for line in made:
+        jsonl.append(job.out / METRICS, line)
+        tell(line)
+
+
+def _still_warming(recipe: Recipe, iteration: int, window: Sums, out: Path, tell: Tell) -> bool:
+    """§4.2: 0.01 until the training error is below 80 %, here measured over windows of `warmup_window` iterations."""
+    if iteration % recipe.warmup_window:
+        return True
+    _, error, _ = window.take()
+    if error < recipe.warmup_error:
+        line = {"kind": "warmup_end", "iteration": iteration, "error": error}
+        jsonl.append(out / METRICS, line)
+        tell({"kind": "note", "text": f"training error {error:.1f} % at iteration {iteration:,}: the rate is {recipe.lr:g} now"})
+        return False
+    before = iteration - recipe.warmup_window
+    if recipe.warmup_alarm and iteration // recipe.warmup_alarm > before // recipe.warmup_alarm:
+        text = (
+            f"the first phase has not ended after {iteration:,} iterations: training error {error:.1f} % is not below "
+            f"{recipe.warmup_error:g} %, so the rate is still {recipe.warmup_lr:g}"
+        )
+        jsonl.append(out / METRICS, {"kind": "warning", "iteration": iteration, "text": text})
+        tell({"kind": "warning", "text": text})
+    return True
+
+
+def _log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: _Clock, tell: Tell) -> None:
+    loss, error, _ = logs.take()
+    if loss != loss or loss in (float("inf"), float("-inf")):
+        raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {_remedy(job)}")
+    seen = iteration * job.recipe.batch
+    line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(seen / len(data.split("train")), 4)}
+    line |= {"loss": loss, "error": error, "lr": lr}
+    took = clock.read(iteration, job.recipe.iterations)
+    jsonl.append(job.out / METRICS, {**line, "clock": took})
+    tell({**line, "iterations": job.recipe.iterations, **took})
+
+
+def _moved(batches: Iterator[Batch], settings: Settings) -> Iterator[Batch]:
+    for batch in batches:
+        yield Batch(batch.images.to(settings.device), batch.labels.to(settings.device), batch.indices)
+
+
+class _Clock:
+    """Rate, data-wait share and time left; evaluation and saving are not counted into the rate."""
+
+    def __init__(self, start: int) -> None:
+        self.begin = self.mark = time.perf_counter()
+        self.start, self.paused = start, 0.0
+        self.busy = self.waiting = 0.0
+        self.images = 0
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        lap, self.mark = now - self.mark, now
+        return lap
+
+    def pause(self) -> None:
+        self.paused += self._lap()
+
+    def waited(self) -> None:
+        self.waiting += self._lap()
+
+    def stepped(self, images: int) -> None:
+        self.busy += self._lap()
+        self.images += images
+
+    def total(self) -> float:
+        return time.perf_counter() - self.begin
+
+    def read(self, iteration: int, iterations: int) -> dict[str, float]:
+        """Images a second and share of waiting since the last read; seconds so far and seconds left."""
+        spent = self.busy + self.waiting
+        took = {
+            "seconds": round(self.total(), 3),
+            "rate": round(self.images / max(spent, 1e-9), 1),
+            "data_wait": round(self.waiting / max(spent, 1e-9), 4),
+            "left": round(self.total() / max(iteration - self.start, 1) * (iterations - iteration), 1),
+        }
+        self.busy = self.waiting = 0.0
+        self.images = 0
+        return took

@@ -1,0 +1,36 @@
+"""SIGTERM and SIGINT as a question that the loop asks: finish the step, save, leave. A second signal stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+
+class Stop:
+    """`stop()` says whether a signal has come. Outside the main thread signals cannot be taken, so it stays False."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._kept: dict[int, object] = {}
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._kept[number] = signal.signal(number, self._take)
+        return self
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore()  # a second signal has its ordinary, immediate effect
+
+    def _restore(self) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._kept.clear()
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
