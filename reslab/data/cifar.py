@@ -121,7 +121,8 @@ def _decoded(tables: list[tuple[Path, Any]]) -> Memory:
     images, labels = np.empty((total, 32, 32, 3), np.uint8), np.empty(total, np.int64)
     at = 0
     for file, table in tables:
-        for row, (image, number) in enumerate(zip(*(table.column(c).to_pylist() for c in ("img", "label")), strict=True)):
+        columns = (table.column(name).to_pylist() for name in ("img", "label"))
+        for row, (image, number) in enumerate(zip(*columns, strict=True)):
             name, content = f"{file} row {row}", image["bytes"] if isinstance(image, dict) else None
             if not isinstance(content, bytes):
                 raise UserError(f"{name}: the image has no bytes")
@@ -222,13 +223,10 @@ def _unpickled(files: Mapping[str, bytes], wanted: tuple[str, ...]) -> Data:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numpy's remarks on how arrays were pickled in 2009
                 entries = [pickle.loads(files[name], encoding="latin1") for name in names]
-            parts[split] = _planes([e["data"] for e in entries], [label for e in entries for label in e["labels"]])
+            planes = np.concatenate([e["data"] for e in entries]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            labels = np.concatenate([np.asarray(e["labels"], np.int64) for e in entries])
+            parts[split] = Memory(np.ascontiguousarray(planes), labels)
     return _data(parts, fingerprint(files[name] for name in (*_TRAIN, *_TEST)))
-
-
-def _planes(data: list[np.ndarray], labels: list[int]) -> Memory:
-    planes = np.concatenate(data).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return Memory(np.ascontiguousarray(planes), np.asarray(labels, np.int64))
 
 
 def _python_folder(folder: Path, wanted: tuple[str, ...]) -> Data:
@@ -237,7 +235,7 @@ def _python_folder(folder: Path, wanted: tuple[str, ...]) -> Data:
     class Here(CIFAR10):
         base_folder = folder.resolve().name
 
-    parts = {}
+    parts: dict[str, Memory] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -130,7 +130,7 @@ def _check_classes(root: Path, listings: dict[str, _Listing], rooms: Sequence[st
 
 
 def _without_bad(listings: dict[str, _Listing], skip: bool, notes: list[str]) -> dict[str, _Listing]:
-    """The listings with only files whose header is an image's. Raises UserError naming the first bad one and how many."""
+    """Keep the files whose header is an image's. Raises UserError naming the first bad one and their number."""
     bad: list[BadImage] = []
     good: dict[str, _Listing] = {}
     for room, listing in listings.items():

@@ -8,21 +8,25 @@ orientation is applied; CMYK is inverted exactly where Adobe's marker says so; o
 
 from __future__ import annotations
 
+import functools
 import io
+import logging
 import os
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from reslab.errors import RunError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
+_ONE_AT_A_TIME = threading.Lock()
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -55,7 +59,8 @@ def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_P
     above it). Raises BadImage, and nothing else, for whatever is no whole image of an allowed format.
     """
     with _open(source, name, max_pixels) as image:
-        image.load()
+        with _silent_libtiff() if image.format == "TIFF" else nullcontext():
+            image.load()
         return _upright(image, np.ascontiguousarray(_to_rgb(image)))
 
 
@@ -69,6 +74,7 @@ def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXE
 def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.Image]:
     """Pillow's lazy image, with its header checked; any failure inside the block becomes a BadImage."""
     inside = isinstance(source, bytes)
+    _silence_logger()
     label = name or ("image bytes" if inside else os.fsdecode(source))
     try:
         with warnings.catch_warnings():
@@ -92,6 +98,31 @@ def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.I
         raise BadImage(label, _too_large("this", max_pixels)) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, IndexError, MemoryError ...
         raise BadImage(label, _reason(error)) from None
+
+
+@functools.cache
+def _silence_logger() -> None:
+    # Pillow logs some damage; with no handler set Python prints that on stderr. A program's own handlers still get it.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """libtiff prints its complaints on the process's stderr, beside the exception that says the same."""
+    with _ONE_AT_A_TIME:  # two at once would each keep the other's null device as the real stderr
+        try:
+            real = os.dup(2)
+        except OSError:  # closed already: nothing to silence
+            yield
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+            os.close(null)
 
 
 def _regular(path: Path, label: str) -> str:
@@ -134,7 +165,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         raise ValueError("floating-point pixels have no defined brightness")
     if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         # Pillow inverts every CMYK JPEG; without Adobe's marker 0 means no ink.
-        image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
+        image = ImageChops.invert(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -7,25 +7,27 @@ another number of workers, sees the same batches.
 
 from __future__ import annotations
 
+import atexit
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from reslab.data.augment import crop_flip, scale_crop_flip
+from reslab.data.augment import crop_flip, scale_crop_flip, windows
 from reslab.data.folder import evaluation_view, training_view
 from reslab.data.images import BadImage, read_rgb
-from reslab.data.order import batch_span, batches_per_epoch, positions_of
+from reslab.data.order import batches_per_epoch, positions_of
 from reslab.data.splits import Files, Memory, Split
 from reslab.errors import RunError, UserError
 
 AUGMENTS = ("crop-flip", "crop", "none")
 CENTRES = ("pixel", "channel")
 SCALES = ("std", "channel-std", "255", "none")
-_CHUNK = 1000  # images per step of a sum: bounds memory, cannot change an integer sum
+_CHUNK = 200  # images per step of a sum: bounds memory, cannot change an integer sum
 _SAMPLE = 2000  # files looked at for the statistics of a folder
 
 
@@ -59,53 +61,42 @@ def statistics(split: Split, centre: str = "pixel", scale: str = "std") -> Stati
     float64. Where all pixels are equal the deviation is 0 and the scale becomes 1. Files: over the evaluation view of
     at most 2,000 evenly spaced images. Raises UserError for an unknown choice or an empty split.
     """
-    for key, value, known in (("centre", centre, CENTRES), ("scale", scale, SCALES)):
-        if value not in known:
-            raise UserError(f"{key}: {value!r} is unknown; choose one of {', '.join(known)}")
+    _known("centre", centre, CENTRES)
+    _known("scale", scale, SCALES)
     if not len(split):
         raise UserError("statistics: the training split is empty")
     total, squares, n = _sums(split)
     first = total / n  # float64 [H, W, C]
     mean = first if centre == "pixel" else first.mean((0, 1), keepdims=True)
-    # E[(x - m)^2] = E[x^2] - 2 m E[x] + m^2 holds for a mean image and for a channel mean alike.
+    # E[(x - m)²] = E[x²] - 2 m E[x] + m², for a mean image and for a channel mean alike.
     spread = np.maximum(squares / n - 2 * mean * first + mean**2, 0).mean((0, 1))  # [C]
     sizes = {"std": np.sqrt(spread.mean(keepdims=True)), "channel-std": np.sqrt(spread)}
     divisor = sizes.get(scale, np.array([255.0 if scale == "255" else 1.0]))
-    divisor = np.where(divisor > 1e-6, divisor, 1.0)
+    divisor = np.where(divisor > 1e-5, divisor, 1.0)
     return Statistics(mean.astype(np.float32), divisor.astype(np.float32))
+
+
+def _known(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UserError(f"{key}: {value!r} is unknown; choose one of {', '.join(known)}")
 
 
 def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     """Sum and sum of squares of every pixel, int64 [H, W, C], and the number of images."""
     n = len(split) if isinstance(split, Memory) else min(len(split), _SAMPLE)
-    total: np.ndarray | int = 0
-    squares: np.ndarray | int = 0
+    total = squares = np.zeros((), np.int64)
     for start in range(0, n, _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, n))
-        if isinstance(split, Memory):
-            chunk = split.images[rows]
-        else:
-            chunk = np.stack([_view(split, int(i)) for i in rows * len(split) // n])
+        chunk = split.images[rows] if isinstance(split, Memory) else _stack(split, rows * len(split) // n)
         wide = chunk.astype(np.uint16)  # 255 ** 2 fits
         total = total + wide.sum(0, dtype=np.int64)
         squares = squares + (wide * wide).sum(0, dtype=np.int64)
-    return np.asarray(total), np.asarray(squares), n
+    return total, squares, n
 
 
-def _view(split: Files, index: int) -> np.ndarray:
-    return evaluation_view(read_rgb(split.paths[index]), split.size)
-
-
-def _windows(padded: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Every crop of every image, as a view: [N, places, places, height, width * C] without a copy.
-
-    Rows of a crop are contiguous bytes, so indexing with (image, dy, dx) copies whole rows: 5x faster than a gather
-    of single pixels.
-    """
-    n, high, wide, channels = padded.shape
-    a, b, c, d = padded.strides
-    shape = (n, high - height + 1, wide - width + 1, height, width * channels)
-    return np.lib.stride_tricks.as_strided(padded, shape, (a, b, c, b, d), writeable=False)
+def _stack(split: Files, rows: np.ndarray) -> np.ndarray:
+    """The evaluation views of `rows` (int64 [B]): uint8 [B, size, size, 3]. Raises BadImage."""
+    return np.stack([evaluation_view(read_rgb(split.paths[row]), split.size) for row in rows])
 
 
 class TrainLoader:
@@ -129,37 +120,32 @@ class TrainLoader:
         `pad` is not used. `last_batch`: see `order.batch_span`. `workers`: processes that decode Files; sets in
         memory need none. Raises UserError for an unknown choice or a batch that gives no step.
         """
-        if augment not in AUGMENTS:
-            raise UserError(f"augment: {augment!r} is unknown; choose one of {', '.join(AUGMENTS)}")
+        _known("augment", augment, AUGMENTS)
         if pad < 0 or workers < 0:
             raise UserError(f"pad and workers must be at least 0, not {pad} and {workers}")
         batches_per_epoch(batch, len(split), last_batch)  # refuses before the first step
         self.split, self.statistics = split, statistics
         self.seed, self.batch, self.augment, self.last_batch = seed, batch, augment, last_batch
-        self.pad = pad if augment != "none" else 0
-        self.workers = workers
-        self._labels = torch.from_numpy(np.ascontiguousarray(split.labels))
+        self.pad, self.workers = pad if augment != "none" else 0, workers
+        self._labels, self._scale = torch.tensor(split.labels), torch.tensor(statistics.scale)
         if isinstance(split, Memory):
             _, height, width, channels = split.images.shape
             border = ((self.pad, self.pad), (self.pad, self.pad), (0, 0))
             mean = np.broadcast_to(statistics.mean, (height, width, channels))
             # Image and mean are padded alike: the border is exactly 0 once the mean is subtracted.
-            self._images = _windows(np.pad(split.images, ((0, 0), *border)), height, width)
-            self._means = _windows(np.pad(mean, border)[None], height, width)[0]
+            self._images = windows(np.pad(split.images, ((0, 0), *border)), height, width)
+            self._means = windows(np.pad(mean, border)[None], height, width)[0]
             self._shape = (height, width, channels)
 
     def at(self, iteration: int) -> Batch:
         """The batch of iteration `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
         if isinstance(self.split, Files):
-            return self._batch(_TrainFiles(self)[iteration])
+            return _batch(_Views(self._views)[iteration], self.statistics, self._labels)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
-        if self.augment == "none":
-            dy = dx = np.zeros_like(rows)
-        else:
-            dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad)
+        dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad)  # without padding there is one place: (0, 0)
         pixels = torch.from_numpy(self._images[rows, dy, dx].reshape(-1, *self._shape)).float()
         pixels -= torch.from_numpy(self._means[dy, dx]).view_as(pixels)
-        pixels /= torch.from_numpy(self.statistics.scale)
+        pixels /= self._scale
         if self.augment == "crop-flip":  # after centring: the paper's mean is mirrored with its image
             mirrored = torch.from_numpy(np.flatnonzero(flip))
             pixels[mirrored] = pixels[mirrored].flip(2)
@@ -167,15 +153,24 @@ class TrainLoader:
 
     def stream(self, start_iteration: int, stop_iteration: int) -> Iterator[Batch]:
         """The batches of iterations start .. stop - 1, in order; Files are decoded by `workers` processes."""
+        numbers = range(start_iteration, stop_iteration)
         if isinstance(self.split, Memory):
-            for iteration in range(start_iteration, stop_iteration):
-                yield self.at(iteration)
-        else:
-            for item in _decode(_TrainFiles(self), range(start_iteration, stop_iteration), self.workers):
-                yield self._batch(item)
+            yield from map(self.at, numbers)
+            return
+        for item in _decode(_Views(self._views), numbers, self.workers):
+            yield _batch(item, self.statistics, self._labels)
 
-    def _batch(self, item: _Item) -> Batch:
-        return _centred(item, self.statistics, self._labels)
+    def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decoded, cropped files of an iteration (uint8 [B, size, size, 3]) and their rows (int64 [B])."""
+        assert isinstance(self.split, Files)
+        epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
+        if self.augment == "none":
+            return _stack(self.split, rows), rows
+        views, mirror = [], self.augment == "crop-flip"
+        for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows), strict=True):
+            rgb = read_rgb(self.split.paths[row])
+            views.append(training_view(rgb, self.split.size, side, top, left, bool(flip) and mirror))
+        return np.stack(views), rows
 
 
 def evaluation_batches(split: Split, statistics: Statistics, batch: int, workers: int = 0) -> Iterator[Batch]:
@@ -183,68 +178,46 @@ def evaluation_batches(split: Split, statistics: Statistics, batch: int, workers
 
     Files: shorter side resized to round(size * 256 / 224), centre crop. Raises BadImage for a damaged file.
     """
-    labels = torch.from_numpy(np.ascontiguousarray(split.labels))
-    spans = [(start, min(start + batch, len(split))) for start in range(0, len(split), batch)]
+    labels = torch.tensor(split.labels)
     if isinstance(split, Memory):
-        for start, stop in spans:
-            pixels = torch.from_numpy(split.images[start:stop])
-            yield _centred((pixels, torch.arange(start, stop)), statistics, labels)
+        for start in range(0, len(split), batch):
+            pixels = torch.tensor(split.images[start : start + batch])
+            yield _batch((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
     else:
-        for item in _decode(_EvaluationFiles(split, spans), range(len(spans)), workers):
-            yield _centred(item, statistics, labels)
+        numbers = range(-(-len(split) // batch))
+        for item in _decode(_Views(partial(_evaluation_views, split, batch)), numbers, workers):
+            yield _batch(item, statistics, labels)
+
+
+def _evaluation_views(split: Files, batch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(number * batch, min((number + 1) * batch, len(split)))
+    return _stack(split, rows), rows
 
 
 _Item = tuple[torch.Tensor, torch.Tensor] | BadImage  # (uint8 [B, H, W, C], int64 [B] rows), or why not
 
 
-def _centred(item: _Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
+def _batch(item: _Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
     if isinstance(item, BadImage):
         raise item
     pixels, rows = item[0].float(), item[1]
-    pixels -= torch.from_numpy(statistics.mean)
-    pixels /= torch.from_numpy(statistics.scale)
+    pixels -= torch.tensor(statistics.mean)
+    pixels /= torch.tensor(statistics.scale)
     return Batch(pixels.permute(0, 3, 1, 2), labels[rows], rows.numpy())
 
 
-class _TrainFiles(Dataset[_Item]):
-    """Iteration -> its decoded batch."""
+class _Views(Dataset[_Item]):
+    """Number of a batch -> the whole decoded batch: what one worker does at a time."""
 
-    def __init__(self, loader: TrainLoader) -> None:
-        assert isinstance(loader.split, Files)
-        self.split, self.augment, self.seed = loader.split, loader.augment, loader.seed
-        self.batch, self.last_batch = loader.batch, loader.last_batch
-
-    def __getitem__(self, iteration: int) -> _Item:
-        epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
-        draws = scale_crop_flip(self.seed, epochs, rows)
-        views = []
-        try:
-            for k, row in enumerate(rows):
-                if self.augment == "none":
-                    views.append(_view(self.split, int(row)))
-                    continue
-                rgb = read_rgb(self.split.paths[row])
-                flip = bool(draws.flip[k]) and self.augment == "crop-flip"
-                place = float(draws.side[k]), float(draws.top[k]), float(draws.left[k])
-                views.append(training_view(rgb, self.split.size, *place, flip))
-        except BadImage as error:  # as a value: raised in a worker it would come back as a page of traceback
-            return error
-        return torch.from_numpy(np.stack(views)), torch.from_numpy(rows)
-
-
-class _EvaluationFiles(Dataset[_Item]):
-    """Number of a span -> its decoded batch."""
-
-    def __init__(self, split: Files, spans: Sequence[tuple[int, int]]) -> None:
-        self.split, self.spans = split, spans
+    def __init__(self, views: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> None:
+        self.views = views
 
     def __getitem__(self, number: int) -> _Item:
-        start, stop = self.spans[number]
         try:
-            views = np.stack([_view(self.split, row) for row in range(start, stop)])
-        except BadImage as error:
+            views, rows = self.views(number)
+        except BadImage as error:  # as a value: raised in a worker it would come back as a page of traceback
             return error
-        return torch.from_numpy(views), torch.arange(start, stop)
+        return torch.from_numpy(views), torch.from_numpy(rows)
 
 
 def _ignore_signals(_worker: int) -> None:
@@ -263,10 +236,18 @@ def _decode(dataset: Dataset[_Item], numbers: range, workers: int) -> Iterator[_
         worker_init_fn=_ignore_signals if workers else None,
         generator=torch.Generator(),  # of its own, or starting workers would advance torch's global one
     )
+    # In a list that leaving the program empties: a stream kept alive by a traceback would otherwise leave workers that
+    # ignore SIGTERM to an exit handler that sends SIGTERM and waits for ever.
+    running = [iter(batches)]
+    atexit.register(running.clear)
     try:
-        yield from batches
+        for _ in numbers:
+            yield next(running[0])  # no other reference to the iterator, in this frame either
     except RuntimeError as error:
         if "worker" not in str(error).lower():
             raise
         told = " ".join(str(error).split())[:160]
         raise RunError(f"a data worker process died ({told}); try fewer with --workers, or 0") from None
+    finally:
+        running.clear()
+        atexit.unregister(running.clear)

@@ -70,7 +70,7 @@ def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def positions(seed: int, start: int, count: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Samples `start` .. `start + count - 1` of the endless stream over `n` samples: (epochs, indices), int64[count]."""
+    """(epochs, indices), int64[count] each: samples start .. start + count - 1 of the endless stream over `n`."""
     numbers = np.arange(start, start + count, dtype=np.int64)
     epochs, places = np.divmod(numbers, n)
     if count and epochs[0] == epochs[-1]:  # the usual case: one slice of one permutation
@@ -83,7 +83,7 @@ def positions(seed: int, start: int, count: int, n: int) -> tuple[np.ndarray, np
 
 
 def batches_per_epoch(batch: int, n: int, last_batch: str) -> int:
-    """Iterations in one epoch under "drop" (floor) and "keep" (ceil, less one where a lone sample is merged).
+    """Iterations in one epoch: "drop" floor, "keep" ceil (less one where a lone sample is merged), "fill" ceil.
 
     Raises UserError where the choice gives no step at all, or a batch of one sample that nobody asked for.
     """
@@ -98,12 +98,12 @@ def batches_per_epoch(batch: int, n: int, last_batch: str) -> int:
                 "use a smaller batch or last_batch = 'fill'"
             )
         return n // batch
-    if n == 1 and batch > 1:
+    if last_batch == "keep" and n == 1 and batch > 1:
         raise UserError(
             "batch: the training split has one sample, and batch normalisation over one sample is undefined; "
             "use last_batch = 'fill'"
         )
-    lone = batch > 1 and n > batch and n % batch == 1
+    lone = last_batch == "keep" and batch > 1 and n > batch and n % batch == 1
     return -(-n // batch) - lone
 
 

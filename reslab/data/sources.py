@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from reslab.data.cifar import cifar10, download as fetch_cifar10
+from reslab.data.cifar import cifar10
+from reslab.data.cifar import download as fetch_cifar10
 from reslab.data.digits import digits
 from reslab.data.folder import folder
 from reslab.data.splits import SPLITS, Data

@@ -92,12 +92,12 @@ class Data:
 
     def __post_init__(self) -> None:
         for name, part in self._there().items():
-            if len(part) and not (0 <= part.labels.min() and part.labels.max() < len(self.classes)):
-                row = int(np.argmax((part.labels < 0) | (part.labels >= len(self.classes))))
+            wrong = (part.labels < 0) | (part.labels >= len(self.classes))
+            if wrong.any():
+                row = int(np.argmax(wrong))
                 where = part.paths[row] if isinstance(part, Files) else f"sample {row}"
-                raise UserError(
-                    f"{self.name}: {name} split, {where}: label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
-                )
+                told = f"label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
+                raise UserError(f"{self.name}: {name} split, {where}: {told}")
 
     def _there(self) -> dict[str, Split]:
         parts = {"train": self.train, "val": self.val, "test": self.test}

@@ -157,7 +157,10 @@ def parsed(key: str, text: str) -> Any:
 
 
 def scaled(recipe: Recipe, factor: float) -> Recipe:
-    """The schedule shortened (or lengthened) as a whole: its length, its drops and its measuring moments together."""
+    """The schedule shortened (or lengthened) as a whole: its length and its drops together.
+
+    Measuring and saving stay as many iterations apart, so that they keep their share of the time.
+    """
     if not (math.isfinite(factor) and factor > 0):
         raise UserError(f"--scale: {factor} must be a positive number")
 
@@ -168,6 +171,4 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
         recipe,
         iterations=times(recipe.iterations),
         drops=tuple(sorted({times(d) for d in recipe.drops})),
-        eval_every=times(recipe.eval_every),
-        clean_every=times(recipe.clean_every),
     )

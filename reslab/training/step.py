@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 
@@ -37,6 +38,8 @@ class Step:
         self._eager = self._score
         self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._score
         if settings.compile:
+            # On a machine without CUDA torch tells so at every compilation; nothing here asks for it.
+            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._score_and_loss = torch.compile(self._score, fullgraph=True, dynamic=False)
 
     def _autocast(self) -> torch.autocast:

@@ -1,0 +1,380 @@
+"""The package's face: what notebooks call and the command line is a thin skin over.
+
+`build`, `spec`, `train`, `evaluate`, `reproduce`. Importing this file imports no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reslab.errors import UserError, suggest
+from reslab.nets.names import name_of, spec_of, switches_of
+from reslab.nets.plan import plan
+from reslab.nets.spec import Spec
+from reslab.training import recipes
+from reslab.training.recipe import Recipe, changed, parsed, scaled
+
+if TYPE_CHECKING:
+    from reslab.data.splits import Data
+    from reslab.measure.evaluate import Scores
+    from reslab.nets.model import Network
+    from reslab.training.runlog import Record
+
+Tell = Callable[[dict[str, Any]], None]
+
+RUNS = Path("runs")
+MINE = ("classes", "in_channels", "image_size")  # the switches that follow from the data
+
+
+def spec(model: str, **switches: Any) -> Spec:
+    """The frozen, torch-free description of a network: `spec("resnet50", shortcut="C", classes=10)`.
+
+    Raises UserError for unknown names, switches and impossible depths.
+    """
+    found = spec_of(model, **switches)
+    plan(found)
+    return found
+
+
+def build(model: str | Spec, *, seed: int = 0, device: str = "cpu", **switches: Any) -> Network:
+    """A torch module with He-initialised weights that depend on (seed, layer name) alone; images [B,C,S,S] to logits.
+
+    `build("resnet50", classes=10, shortcut="C")`; `net(images, names=("conv2_1.add",))` returns named intermediates.
+    Raises UserError for unknown names, switches and impossible depths.
+    """
+    from reslab.nets.model import build as make
+
+    return make(model, seed=seed, device=device, **switches)
+
+
+def train(
+    model: str | Spec,
+    data: str = "digits",
+    *,
+    recipe: str | Recipe | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    iterations: int | None = None,
+    epochs: float | None = None,
+    scale: float | None = None,
+    set: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",
+    threads: int = 0,
+    workers: int = 0,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    tell: Tell | None = None,
+    command: str | None = None,
+    **switches: Any,
+) -> Record:
+    """Train a network and return its record; the same call again resumes, or finds it finished.
+
+    model       a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
+    data        "digits", "cifar10:PATH", "cifar10" (with download) or a folder of class folders
+    recipe      a name or a `Recipe` (default: "digits" for digits, else "paper-cifar"); `set` changes fields of it
+    out         the run folder (default: runs/ and a name made of model, data, recipe and seed)
+    iterations, epochs    the length alone; scale shortens length and drops together
+    device, precision, compile, threads    "auto" (0 threads) takes what the machine does best, and says so
+    tell        called with each event (a dict); default: plain lines on standard error
+    Raises UserError before the first step, RunError where training cannot go on, Interrupted after a signal.
+    """
+    from reslab.show.plain import PlainTeller
+
+    resolved = resolve_recipe(data, recipe, iterations=None, scale=scale, set=set)
+    if iterations is not None:
+        resolved = changed(resolved, {"iterations": iterations})
+    model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
+    if isinstance(model, Spec) and switches:
+        raise UserError(f"train: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+    if out is not None:
+        from reslab.store.files import writable_folder
+
+        writable_folder(Path(out))
+    check_device(device)
+    from reslab.training.loop import Job
+    from reslab.training.loop import train as run
+    from reslab.training.machine import Wish
+
+    loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
+    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else {k: 1 for k in MINE})
+    if epochs is not None:
+        if not epochs > 0:
+            raise UserError(f"--epochs: {epochs} must be positive")
+        resolved = changed(resolved, {"iterations": max(1, round(epochs * len(loaded.split("train")) / resolved.batch))})
+    folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
+    job = Job(
+        fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers,
+        command or command_of(fitted, data, resolved, seed),
+    )  # fmt: skip
+    return run(job, loaded, tell or PlainTeller())
+
+
+def resolve_recipe(
+    data: str,
+    recipe: str | Recipe | None = None,
+    *,
+    iterations: int | None = None,
+    scale: float | None = None,
+    set: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe that a training command means: the named one, scaled, then with fields set. Raises UserError."""
+    base = recipe if isinstance(recipe, Recipe) else recipes.recipe(recipe or recipes.default_for(data))
+    if scale is not None:
+        base = scaled(base, scale)
+    values = {k: parsed(k, v) if isinstance(v, str) else v for k, v in (set or {}).items()}
+    if "name" in values:
+        raise UserError("--set: name is the recipe's own; choose a recipe with --recipe")
+    if iterations is not None:
+        values["iterations"] = iterations
+    return changed(base, values)
+
+
+def load_data(
+    source: str,
+    model: Spec,
+    recipe: Recipe,
+    *,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    splits: Sequence[str] = ("train", "val", "test"),
+) -> Data:
+    """The data of `source`, cut as the recipe says; folders are read at the network's image size."""
+    from reslab.data.sources import load
+    from reslab.data.splits import hold_out
+
+    is_set = source == "digits" or source.partition(":")[0] == "cifar10"
+    size = None if is_set else model.image_size
+    data = load(source, splits=splits, size=size, download=download, val_share=val_share, bad_images=bad_images)
+    return hold_out(data, recipe.holdout) if recipe.holdout and data.train is not None else data
+
+
+def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
+    """`model` with the data's classes, channels and size. Raises UserError where the user said other ones in `said`."""
+    facts = {"classes": len(data.classes), "in_channels": data.channels, "image_size": data.size}
+    for key, value in facts.items():
+        if said.get(key) is not None and getattr(model, key) != value:
+            raise UserError(f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; leave the option out")
+    fitted = dataclasses.replace(model, **facts)
+    plan(fitted)  # refuses an image too small for the net
+    return fitted
+
+
+def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
+    """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain."""
+    switches = {k: v for k, v in switches_of(model).items() if k not in MINE}
+    named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
+    parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
+    if switches or not named:
+        told = json.dumps([model.to_dict(), recipe.to_dict()], sort_keys=True, default=list)
+        parts.append(hashlib.sha256(told.encode()).hexdigest()[:6])
+    return "-".join(parts)
+
+
+def command_of(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
+    """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set."""
+    words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed)]
+    name = recipe.name if recipe.name in recipes.RECIPES else recipes.default_for(data)
+    words += ["--recipe", name]
+    named = recipes.recipe(name).to_dict()
+    for key, value in recipe.to_dict().items():
+        if key != "name" and value != named[key]:
+            told = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words += ["--set", f"{key}={told}"]
+    for key, value in switches_of(model).items():
+        if key not in MINE:
+            flag = f"--{key.replace('_', '-')}"
+            words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
+    return shlex.join(words)
+
+
+def _flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there, before any data is read."""
+    if device != "auto":
+        from reslab.training.machine import resolve_device
+
+        resolve_device(device)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class."""
+
+    checkpoint: Path
+    model: str
+    iteration: int
+    data: str
+    split: str
+    precision: str
+    classes: tuple[str, ...]
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
+        per_class = [
+            {"class": name, "n": n, "wrong": wrong, "error": 100.0 * wrong / n if n else None}
+            for name, (n, wrong) in zip(self.classes, self.scores.per_class, strict=True)
+        ]
+        return {
+            "checkpoint": str(self.checkpoint),
+            "model": self.model,
+            "iteration": self.iteration,
+            "data": self.data,
+            "split": self.split,
+            "precision": self.precision,
+            **self.scores.to_dict(),
+            "per_class": per_class,
+        }
+
+    def __repr__(self) -> str:
+        low, high = self.scores.interval
+        return (
+            f"Evaluation({self.model}, {self.split}: top-1 error {self.scores.top1_error:.2f} % "
+            f"[{low:.2f}, {high:.2f}], n = {self.scores.n:,})"
+        )
+
+
+def evaluate(
+    paths: str | Path | Iterable[str | Path],
+    data: str | None = None,
+    *,
+    split: str = "test",
+    device: str = "auto",
+    precision: str = "fp32",
+    batch: int = 250,
+    threads: int = 0,
+    workers: int = 0,
+    download: bool = False,
+    val_share: float | None = None,
+) -> list[Evaluation]:
+    """Score checkpoints (or runs: their newest one) on exactly the n samples of a split, each sample once.
+
+    data       as in `train`; default: what the checkpoint was trained on
+    split      "test", "val" or "train" (a clean pass)
+    precision  "fp32" (the default: a number to trust) or "bf16"
+    Raises UserError for a path that is no checkpoint, a damaged one, data of other classes, a split that is not there.
+    """
+    from reslab.data.loader import Statistics, evaluation_batches
+    from reslab.measure.evaluate import evaluate as score
+    from reslab.training import checkpoint as checkpoints
+    from reslab.training.machine import Settings, prepare, resolve_device
+    from reslab.training.step import Step
+
+    if split not in ("train", "val", "test"):
+        raise UserError(f"--split: {split!r} is none of train, val, test{suggest(split, ('train', 'val', 'test'))}")
+    if precision not in ("fp32", "bf16"):
+        raise UserError(f"--precision: {precision!r} is none of fp32, bf16")
+    place = resolve_device(device)
+    results = []
+    loaded: dict[tuple[str, int, int], Data] = {}
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        found = checkpoints.find(Path(path))
+        source = data or found.facts["data"]["source"]
+        recipe = Recipe.from_dict(found.facts["recipe"])
+        key = (source, recipe.holdout, found.spec.image_size)
+        if key not in loaded:
+            wanted = ("train", "val", "test") if recipe.holdout or split != "test" else ("test", "val")
+            loaded[key] = load_data(
+                source, found.spec, recipe, splits=wanted, download=download, val_share=val_share
+            )  # fmt: skip
+        there = loaded[key]
+        if list(there.classes) != list(found.facts["classes"]):
+            raise UserError(
+                f"{there.name}: its {len(there.classes)} classes are not the {len(found.facts['classes'])} classes that "
+                f"{found.folder} was trained on ({', '.join(found.facts['classes'][:5])} …)"
+            )
+        fit(found.spec, there, {k: 1 for k in MINE})
+        settings = Settings(place, precision, "channels_last", False, threads or _threads())
+        prepare(settings)
+        step = Step(checkpoints.network(found), recipe, settings)
+        step.net.eval()
+        stats = Statistics(found.state["mean"].numpy(), found.state["scale"].numpy())
+        part = there.split(split)
+        scores = score(step.logits, evaluation_batches(part, stats, batch, workers), len(part), len(there.classes))
+        results.append(
+            Evaluation(
+                found.folder, step.net.name, found.iteration, there.name, split, precision, tuple(there.classes), scores
+            )
+        )
+    return results
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def reproduce(
+    what: str = "degradation",
+    data: str = "digits",
+    *,
+    depths: Sequence[int] | None = None,
+    seeds: int | None = None,
+    scale: float | None = None,
+    recipe: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    processes: int | None = None,
+    device: str = "auto",
+    download: bool = False,
+    tell: Tell | None = None,
+    command: str | None = None,
+) -> Path:
+    """Train plain and residual twins at several depths and seeds, judge them, and write one HTML report; its path.
+
+    depths     of the CIFAR nets (default: 8, 20, 56 on digits; 20, 32, 44, 56 elsewhere)
+    seeds      how many: 0, 1, 2 … (default: 3 on digits, 1 elsewhere)
+    processes  runs side by side (default: as many as cores where nets are small, else 1)
+    Finished runs are not trained again, unfinished ones resume. Raises UserError, RunError, Interrupted.
+    """
+    from reslab.claims import degradation
+    from reslab.show.plain import PlainTeller
+    from reslab.show.report import degradation_page, publish
+    from reslab.store.files import writable_folder
+    from reslab.training.campaign import Plan, run_all
+
+    if what != "degradation":
+        raise UserError(f"reproduce: {what!r} is not known{suggest(what, ['degradation'])}; there is: degradation")
+    tell = tell or PlainTeller()
+    default_depths, default_seeds, default_recipe = degradation.defaults(data)
+    depths = tuple(depths) if depths else default_depths
+    count = default_seeds if seeds is None else seeds
+    if count < 1:
+        raise UserError(f"--seeds: {count} must be at least 1")
+    if len(frozenset(depths)) < 2:
+        raise UserError(f"--depths: {', '.join(map(str, depths))}: at least two different depths are compared")
+    base = resolve_recipe(data, recipe or default_recipe, scale=scale, set=set)
+    specs = {d: [spec_of(f"cifar_{kind}{d}") for kind in ("plain", "resnet")] for d in depths}
+    check_device(device)
+    loaded = load_data(data, specs[depths[0]][0], base, download=download, splits=("test",))
+    folder = Path(out) if out is not None else RUNS / f"degradation-{loaded.name}"
+    writable_folder(folder)
+    plans = [
+        Plan(fitted, data, run.recipe, run.seed, folder / run_name(fitted, loaded.name, run.recipe, run.seed),
+             command_of(fitted, data, run.recipe, run.seed), device, download)
+        for run in degradation.runs(depths, range(count), base)
+        for fitted in [fit(spec_of(run.model), loaded, {})]
+    ]  # fmt: skip
+    records = run_all(plans, tell, processes)
+    told = command or shlex.join(["reslab", "reproduce", what, "--data", data, "--seeds", str(count)])
+    judgement = degradation.judge(records)
+    tell({"kind": "note", "text": judgement.sentence})
+    path = folder / "report.html"
+    publish(degradation_page(judgement, records, told, records[0].run["data"]["notes"]), path)
+    return path
+

@@ -1,0 +1,85 @@
+"""The paper's printed figures for a network, each with its table: what `describe` and reports set beside ours.
+
+He et al. 2015, arXiv 1512.03385v1. Figures stand as they are printed (rounded or truncated by the authors), so they
+are text, never to be computed with. A figure is given only for the very network that the paper describes: another
+number of classes, another image size or a switch that leaves the paper has none, and neither has a plain CIFAR net,
+for which the paper prints curves alone (Fig. 6).
+"""
+
+from __future__ import annotations
+
+from reslab.nets.names import name_of, switches_of
+from reslab.nets.spec import Spec
+
+# What the figures are called in words; their keys are those of `published`.
+WORDS: dict[str, str] = {
+    "parameters": "parameters",
+    "macs": "FLOPs (multiply-adds)",
+    "cifar10_test_error": "CIFAR-10 test error",
+    "imagenet_top1_error": "ImageNet top-1 error, 10-crop",
+    "imagenet_top5_error": "ImageNet top-5 error, 10-crop",
+}
+
+# Table 6: parameters and CIFAR-10 test error in percent, option A; 110 layers: the best of five and mean ± std.
+TABLE_6: dict[int, tuple[str, str]] = {
+    20: ("0.27M", "8.75 %"),
+    32: ("0.46M", "7.51 %"),
+    44: ("0.66M", "7.17 %"),
+    56: ("0.85M", "6.97 %"),
+    110: ("1.7M", "6.43 % (6.61±0.16 over 5 runs)"),
+    1202: ("19.4M", "7.93 %"),
+}
+
+# Table 1, last line: FLOPs, the same for the plain net and for options A and B (C has more projections).
+TABLE_1: dict[int, str] = {18: "1.8×10⁹", 34: "3.6×10⁹", 50: "3.8×10⁹", 101: "7.6×10⁹", 152: "11.3×10⁹"}
+
+# Fig. 3, left.
+FIGURE_3_VGG19 = "19.6×10⁹"
+
+# ImageNet validation, 10-crop: (name, option, or "" for plain) to top-1, top-5, table. Table 2 prints top-1 alone.
+TEN_CROP: dict[tuple[str, str], tuple[str, str | None, str]] = {
+    ("plain18", ""): ("27.94 %", None, "Table 2"),
+    ("plain34", ""): ("28.54 %", "10.02 %", "Table 3"),
+    ("resnet18", "A"): ("27.88 %", None, "Table 2"),
+    ("resnet34", "A"): ("25.03 %", "7.76 %", "Table 3"),
+    ("resnet34", "B"): ("24.52 %", "7.46 %", "Table 3"),
+    ("resnet34", "C"): ("24.19 %", "7.40 %", "Table 3"),
+    ("resnet50", "B"): ("22.85 %", "6.71 %", "Table 3"),
+    ("resnet101", "B"): ("21.75 %", "6.05 %", "Table 3"),
+    ("resnet152", "B"): ("21.43 %", "5.71 %", "Table 3"),
+}
+
+
+def published(spec: Spec) -> dict[str, tuple[str, str]]:
+    """The paper's figures for `spec`: key of `WORDS` to (figure as printed, where it is printed); often empty.
+
+    Switches that the paper leaves open (the fan of the initialisation, where option A pads), or that say nothing in
+    this net (the shortcut of a plain one, a bottleneck's stride where there is none), do not take a figure away.
+    """
+    idle = {"fan", "pad_at", "shortcut"}
+    if not any("bottleneck" in stage for stage in spec.blocks):
+        idle.add("stride_in")
+    if set(switches_of(spec)) - idle:
+        return {}
+    if spec.family == "vgg":
+        return {"macs": (FIGURE_3_VGG19, "Fig. 3")}
+    if spec.family == "cifar" and spec.residual and spec.shortcut == "A" and spec.depth in TABLE_6:
+        parameters, error = TABLE_6[spec.depth]
+        return {"parameters": (parameters, "Table 6"), "cifar10_test_error": (error, "Table 6")}
+    return _imagenet(spec) if spec.family == "imagenet" else {}
+
+
+def _imagenet(spec: Spec) -> dict[str, tuple[str, str]]:
+    """Tables 1 to 3. The paper builds 50 layers and more with option B alone."""
+    option = spec.shortcut if spec.residual else ""
+    options = ("", "A", "B") if spec.depth < 50 else ("B",)
+    found: dict[str, tuple[str, str]] = {}
+    if option in options:
+        found["macs"] = (TABLE_1[spec.depth], "Table 1")
+    errors = TEN_CROP.get((name_of(spec), option))
+    if errors:
+        top1, top5, table = errors
+        found["imagenet_top1_error"] = (top1, table)
+        if top5 is not None:
+            found["imagenet_top5_error"] = (top5, table)
+    return found
