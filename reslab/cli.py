@@ -252,7 +252,7 @@ def evaluate(
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
     """
     from reslab.api import evaluate as score
-    from reslab.show.tables import evaluation_text
+    from reslab.show.text import evaluation_text
 
     results = score(
         paths, data, split=split, device=device, precision=precision, threads=threads, workers=workers,
@@ -298,7 +298,7 @@ def recipe_show(
         print JSON
     """
     from reslab.api import resolve_recipe
-    from reslab.show.tables import recipe_text
+    from reslab.show.text import recipe_text
     from reslab.training.recipes import RECIPES
 
     found = resolve_recipe("", name, scale=scale, set=pairs(set_ or []))

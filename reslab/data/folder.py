@@ -185,7 +185,7 @@ def _content(root: Path, parts: dict[str, Files]) -> list[bytes]:
 
 
 # Views: decoded pixels -> the square that the network sees. Pillow resizes with an antialiasing filter, and only the
-# part that is kept: `box` gives the same pixels as resizing the whole image and cropping afterwards.
+# part that is kept: `box` gives, up to rounding, the pixels of resizing the whole image and cropping afterwards.
 
 
 def evaluation_view(rgb: np.ndarray, size: int) -> np.ndarray:

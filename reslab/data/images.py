@@ -65,7 +65,7 @@ def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_P
 
 
 def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """(width, height) in pixels from the header alone, as stored (before EXIF orientation). Raises BadImage."""
+    """(width, height) in pixels from the header alone; an EXIF turn may yet swap them. Raises BadImage."""
     with _open(source, name, max_pixels) as image:
         return image.size
 

@@ -7,22 +7,20 @@ another number of workers, sees the same batches.
 
 from __future__ import annotations
 
-import atexit
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from reslab.data.augment import crop_flip, scale_crop_flip, windows
 from reslab.data.folder import evaluation_view, training_view
 from reslab.data.images import BadImage, read_rgb
 from reslab.data.order import batches_per_epoch, positions_of
 from reslab.data.splits import Files, Memory, Split
-from reslab.errors import RunError, UserError
+from reslab.data.workers import Item, Views, decode
+from reslab.errors import UserError
 
 AUGMENTS = ("crop-flip", "crop", "none")
 CENTRES = ("pixel", "channel")
@@ -140,7 +138,7 @@ class TrainLoader:
     def at(self, iteration: int) -> Batch:
         """The batch of iteration `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
         if isinstance(self.split, Files):
-            return _batch(_Views(self._views)[iteration], self.statistics, self._labels)
+            return _batch(Views(self._views)[iteration], self.statistics, self._labels)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
         dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad)  # without padding there is one place: (0, 0)
         pixels = torch.from_numpy(self._images[rows, dy, dx].reshape(-1, *self._shape)).float()
@@ -157,7 +155,7 @@ class TrainLoader:
         if isinstance(self.split, Memory):
             yield from map(self.at, numbers)
             return
-        for item in _decode(_Views(self._views), numbers, self.workers):
+        for item in decode(self._views, numbers, self.workers):
             yield _batch(item, self.statistics, self._labels)
 
     def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +183,7 @@ def evaluation_batches(split: Split, statistics: Statistics, batch: int, workers
             yield _batch((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
     else:
         numbers = range(-(-len(split) // batch))
-        for item in _decode(_Views(partial(_evaluation_views, split, batch)), numbers, workers):
+        for item in decode(partial(_evaluation_views, split, batch), numbers, workers):
             yield _batch(item, statistics, labels)
 
 
@@ -194,60 +192,10 @@ def _evaluation_views(split: Files, batch: int, number: int) -> tuple[np.ndarray
     return _stack(split, rows), rows
 
 
-_Item = tuple[torch.Tensor, torch.Tensor] | BadImage  # (uint8 [B, H, W, C], int64 [B] rows), or why not
-
-
-def _batch(item: _Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
+def _batch(item: Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
     if isinstance(item, BadImage):
         raise item
     pixels, rows = item[0].float(), item[1]
     pixels -= torch.tensor(statistics.mean)
     pixels /= torch.tensor(statistics.scale)
     return Batch(pixels.permute(0, 3, 1, 2), labels[rows], rows.numpy())
-
-
-class _Views(Dataset[_Item]):
-    """Number of a batch -> the whole decoded batch: what one worker does at a time."""
-
-    def __init__(self, views: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> None:
-        self.views = views
-
-    def __getitem__(self, number: int) -> _Item:
-        try:
-            views, rows = self.views(number)
-        except BadImage as error:  # as a value: raised in a worker it would come back as a page of traceback
-            return error
-        return torch.from_numpy(views), torch.from_numpy(rows)
-
-
-def _ignore_signals(_worker: int) -> None:
-    # A signal to the process group is for the loop, which still has to save; it ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _decode(dataset: Dataset[_Item], numbers: range, workers: int) -> Iterator[_Item]:
-    """The items `numbers` in order. Whole batches travel, so the number of workers cannot change what is in them."""
-    batches: DataLoader[_Item] = DataLoader(
-        dataset,
-        sampler=numbers,
-        batch_size=None,
-        num_workers=workers,
-        worker_init_fn=_ignore_signals if workers else None,
-        generator=torch.Generator(),  # of its own, or starting workers would advance torch's global one
-    )
-    # In a list that leaving the program empties: a stream kept alive by a traceback would otherwise leave workers that
-    # ignore SIGTERM to an exit handler that sends SIGTERM and waits for ever.
-    running = [iter(batches)]
-    atexit.register(running.clear)
-    try:
-        for _ in numbers:
-            yield next(running[0])  # no other reference to the iterator, in this frame either
-    except RuntimeError as error:
-        if "worker" not in str(error).lower():
-            raise
-        told = " ".join(str(error).split())[:160]
-        raise RunError(f"a data worker process died ({told}); try fewer with --workers, or 0") from None
-    finally:
-        running.clear()
-        atexit.unregister(running.clear)

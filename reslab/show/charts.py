@@ -99,7 +99,7 @@ def _curve_panel(rows: list[dict[str, Any]], kind: str, top: float) -> Any:
 
     depths = sorted({r["depth"] for r in rows})
     dashes = alt.Scale(domain=list(MEASURES.values()), range=[DASHES[s] for s in MEASURES])
-    widths = alt.Scale(domain=list(MEASURES.values()), range=[1.4, 2.6])
+    width = alt.condition(f"datum.measure == '{MEASURES['test']}'", alt.value(2.6), alt.value(1.4))
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
             "iteration:Q",
@@ -117,9 +117,7 @@ def _curve_panel(rows: list[dict[str, Any]], kind: str, top: float) -> Any:
     dash = alt.StrokeDash("measure:N", scale=dashes, legend=alt.Legend(title=None, symbolType="stroke"))
     each = base.transform_filter("datum.run != 'mean'").mark_line(clip=True, strokeWidth=1, opacity=0.3, aria=False)
     middle = base.transform_filter("datum.run == 'mean'")
-    bold = middle.mark_line(clip=True, aria=False).encode(
-        strokeDash=dash, strokeWidth=alt.StrokeWidth("measure:N", scale=widths, legend=None)
-    )
+    bold = middle.mark_line(clip=True, aria=False).encode(strokeDash=dash, strokeWidth=width)
     touch = middle.transform_filter(f"datum.error <= {top}").mark_circle(size=70, opacity=0, aria=False).encode(
         tooltip=[
             alt.Tooltip("net:N"),
@@ -207,7 +205,7 @@ def styled(spec: dict[str, Any]) -> dict[str, Any]:
         "background": "white",
         "view": {"stroke": None},
         "axis": {**text, "gridColor": "#e6e6e6", "domainColor": "#999", "tickColor": "#999"},
-        "legend": {**text, "orient": "bottom", "symbolOpacity": 1},
+        "legend": {**text, "orient": "bottom", "symbolOpacity": 1, "layout": {"bottom": {"direction": "vertical"}}},
         "title": {"fontSize": 14, "anchor": "start"},
     }
     return {**{k: v for k, v in spec.items() if k not in ("$schema", "config")}, "config": config}

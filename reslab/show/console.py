@@ -59,6 +59,8 @@ class Teller:
             self._open(name, event)
         elif kind == "train":
             self._move(name, event)
+        elif kind == "campaign":
+            self._move("campaign", {"iteration": round(100 * event["done"]), "iterations": 100, "text": line_of(event)})
         elif kind == "end":
             self._shut(name)
             self._say(line_of(event))
@@ -117,6 +119,8 @@ class Teller:
 
 def _figures(event: Event) -> str:
     """The live line's figures, short enough for 80 columns beside the bar."""
+    if event.get("text"):
+        return str(event["text"])
     told = [
         f"loss {number(event.get('loss'), '.3f')}",
         f"err {number(event.get('error'), '.1f', '%')}",

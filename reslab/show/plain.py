@@ -1,6 +1,7 @@
 """What training tells, as plain lines: for pipes, CI and notebooks. Needs neither rich nor a terminal.
 
-Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note or end. Rates are
+Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, or campaign (many
+runs at once). Rates are
 in images per second, errors in percent, `data_wait` is a share from 0 to 1, `left` is in seconds. An event may carry
 `name`, the run that it is of; without it, it is of the run that started last.
 """
@@ -71,6 +72,9 @@ def line_of(event: Event) -> str | None:
         )
     if kind == "checkpoint":
         return f"iteration {event['iteration']:,}: checkpoint"
+    if kind == "campaign":
+        work = f"{number(percent(event['done']), '.0f', ' %')} of the work"
+        return f"{event['runs_done']} of {event['runs']} runs done, {work}, {duration(event.get('left'))} left"
     if kind == "warning":
         return f"warning: {clean(event['text'])}"
     return clean(event["text"]) if kind in ("note", "end") and event.get("text") else None
@@ -113,7 +117,7 @@ class PlainTeller:
         if kind == "start":
             self.current = name
             self.told[name] = -math.inf
-        if kind == "train":
+        if kind in ("train", "campaign"):
             now = self.clock()
             done = event.get("iteration") == event.get("iterations", -1)
             if now - self.told.get(name, -math.inf) < self.every and not done:

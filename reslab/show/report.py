@@ -15,7 +15,7 @@ from typing import Any
 
 from reslab.claims.degradation import MARGIN, Judgement, Trend
 from reslab.show import tables
-from reslab.show.charts import curve_panels, depth_panels, styled
+from reslab.show.charts import ceiling, curve_panels, depth_panels, styled
 from reslab.store.files import write_text
 from reslab.training.runlog import Record
 
@@ -62,6 +62,7 @@ def degradation_page(judgement: Judgement, records: Sequence[Record], command: s
         ],
         margin=MARGIN,
         curves=panels("curve", curve_panels(records)),
+        top=ceiling(records),
         by_depth=panels("depth", depth_panels(judgement.cells)),
         cells=tables.cell_table(judgement.cells),
         runs=tables.run_table(records),
@@ -104,7 +105,7 @@ def libraries() -> str:
     """vega, vega-lite and vega-embed as one script that can stand inside a script element."""
     import vl_convert
 
-    script = str(vl_convert.javascript_bundle())
+    script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
     lowered = script.lower()
     if "</script" in lowered or "<!--" in lowered:  # neither occurs in the versions known; both would break the page
         script = script.replace("</", "<\\/").replace("<!--", "<\\!--")

@@ -19,11 +19,15 @@ MOMENTS = ("name", "eval_every", "clean_every", "log_every", "save_every", "warm
 PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
 
 
+NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow columns
+
+
 def spread(mean: float, std: float, n: int) -> str:
     """ "1.23 ± 0.04 (n = 3)" in percent; without a spread where there is one run alone, "–" where there is none."""
     if not math.isfinite(mean):
         return "–"
-    return f"{mean:.2f} ± {std:.2f} (n = {n})" if math.isfinite(std) else f"{mean:.2f} (n = {n})"
+    told = f"{mean:.2f}{NB}±{NB}{std:.2f}" if math.isfinite(std) else f"{mean:.2f}"
+    return f"{told} (n{NB}={NB}{n})"
 
 
 def cell_table(cells: Iterable[Cell]) -> Table:

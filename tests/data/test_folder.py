@@ -1,0 +1,193 @@
+"""Class folders: the train split's map is the map, nothing that is no image is trained on, views are plain resizes."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from reslab.data.folder import evaluation_view, folder, training_view
+from reslab.errors import UserError
+
+
+def write(root: Path, names, *, size=(5, 4)) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        colour = hashlib.sha256(name.encode()).digest()
+        Image.new("RGB", size, (colour[0], colour[1], colour[2])).save(root / name)
+    return root
+
+
+def tree(root: Path, **rooms) -> Path:
+    """tree(root, train="cat*2 dog*1") -> train/cat/0.png, train/cat/1.png, train/dog/0.png"""
+    for room, classes in rooms.items():
+        for word in classes.split():
+            name, _, count = word.partition("*")
+            write(root, [f"{room}/{name}/{i}.png" for i in range(int(count or 1))])
+    return root
+
+
+def told(root: Path, **options) -> str:
+    with pytest.raises(UserError) as error:
+        folder(root, 32, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def by_file(part) -> dict[str, int]:
+    return {Path(p).parent.name + "/" + Path(p).name: int(y) for p, y in zip(part.paths, part.labels, strict=True)}
+
+
+def test_train_and_val(tmp_path):
+    data = folder(tree(tmp_path, train="dog*2 cat*3", val="cat dog", test="dog"), 32)
+    assert data.classes == ("cat", "dog")
+    assert (len(data.train), len(data.val), len(data.test)) == (5, 2, 1)
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert all(label == ("cat", "dog").index(name[:3]) for name, label in by_file(data.train).items())
+    assert data.notes == ("test has no images of class cat",)
+    assert (data.channels, data.size, data.train.size) == (3, 32, 32)
+
+
+def test_fault_16_labels_depend_on_the_folders_name_alone(tmp_path):
+    full = folder(tree(tmp_path, train="ant bee*2 cat", val="ant bee cat"), 32)
+    for file in (tmp_path / "val" / "ant").iterdir():
+        file.unlink()
+    empty = folder(tmp_path, 32)
+    (tmp_path / "val" / "ant").rmdir()
+    gone = folder(tmp_path, 32)
+    for data in (empty, gone):
+        assert data.notes == ("val has no images of class ant",)
+        assert by_file(data.val) == {k: v for k, v in by_file(full.val).items() if not k.startswith("ant")}
+
+
+def test_fault_16_a_class_that_train_lacks_is_refused(tmp_path):
+    assert "train has no class 'dgo'; did you mean dog?" in told(tree(tmp_path, train="cat dog", val="cat dgo"))
+
+
+def test_fault_16_hidden_and_litter_are_skipped_and_nested_files_found(tmp_path):
+    tree(tmp_path, train="cat dog", val="cat dog")
+    write(tmp_path, ["train/.ipynb_checkpoints/0.png", "train/cat/.hidden.png", "train/cat/deep/deeper/1.png"])
+    (tmp_path / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "train" / "cat" / "loop").symlink_to(tmp_path / "train" / "cat")
+    data = folder(tmp_path, 32)
+    assert data.classes == ("cat", "dog")
+    assert by_file(data.train) == {"cat/0.png": 0, "deeper/1.png": 0, "dog/0.png": 1}
+
+
+def test_fault_16_case_twins_are_told(tmp_path):
+    data = folder(tree(tmp_path, train="Cat cat dog", val="Cat cat dog"), 32)
+    assert data.classes == ("Cat", "cat", "dog")
+    assert "differ in upper and lower case" in data.notes[0]
+
+
+def test_a_stated_share(tmp_path):
+    root = tree(tmp_path, cats="x*30", dogs="x*10")  # class folders directly below, images one deeper
+    assert "state the share" in told(root)
+    for share in (0, 1, -0.5, 7):
+        assert "not between 0 and 1" in told(root, val_share=share)
+    data = folder(root, 32, 0.2)
+    assert (np.bincount(data.train.labels).tolist(), np.bincount(data.val.labels).tolist()) == ([24, 8], [6, 2])
+    assert not set(data.train.paths) & set(data.val.paths)
+    assert "8 of 40 images held out" in data.notes[0]
+    again = folder(root, 32, 0.2)
+    assert (again.val.paths, again.fingerprint) == (data.val.paths, data.fingerprint)
+    write(root, ["cats/x/new.png"])
+    more = folder(root, 32, 0.2)
+    assert len(set(data.val.paths) - set(more.val.paths)) <= 1, "a new file moves hardly any of the old"
+    assert more.fingerprint != data.fingerprint
+
+
+def test_a_share_of_a_train_folder_and_a_tiny_class(tmp_path):
+    data = folder(tree(tmp_path, train="cat*1 dog*4"), 32, 0.01)
+    assert np.bincount(data.train.labels).tolist() == [1, 3]
+    assert data.val.labels.tolist() == [1]
+    assert "val has no images of class cat" in data.notes
+    tree(tmp_path, val="cat dog")
+    assert "leave the val share out" in told(tmp_path, val_share=0.1)
+
+
+def test_fault_19_one_class_empty_and_loose(tmp_path):
+    assert "is not there" in told(tmp_path / "nowhere")
+    assert "it is empty" in told(tmp_path)
+    write(tmp_path, ["a.png"])
+    assert "outside class folders" in told(tmp_path)
+    assert "is not a folder" in told(tmp_path / "a.png")
+    (tmp_path / "a.png").unlink()
+    tree(tmp_path, train="cat", val="cat")
+    assert "one class only (cat)" in told(tmp_path)
+    (tmp_path / "train" / "dog").mkdir()
+    assert "train/dog: no images in this class folder" in told(tmp_path)
+    for file in (tmp_path / "train" / "cat").iterdir():
+        file.unlink()
+    assert "its class folders are empty" in told(tmp_path)
+
+
+def test_no_train_folder(tmp_path):
+    assert "no train folder" in told(tree(tmp_path, val="cat dog"))
+
+
+def test_fault_13_files_that_are_no_images(tmp_path):
+    tree(tmp_path, train="cat*2 dog*2", val="cat dog")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("hello")
+    (tmp_path / "train" / "dog" / "x.jpg").write_bytes(b"")
+    (tmp_path / "val" / "dog" / "y.jpg").symlink_to(tmp_path / "nowhere")
+    line = told(tmp_path)
+    assert "cat/notes.txt: is no image" in line
+    assert "(bad files: 3)" in line
+    data = folder(tmp_path, 32, bad_images="skip")
+    assert (len(data.train), len(data.val)) == (4, 2)
+    assert "3 files that are no images were left out, the first is" in data.notes[0]
+    for file in (tmp_path / "train" / "dog").glob("*.png"):
+        file.unlink()
+    assert "train/dog: no images in this class folder" in told(tmp_path, bad_images="skip")
+    assert "choose error or skip" in told(tmp_path, bad_images="ignore")
+
+
+def test_odd_names(tmp_path):
+    tree(tmp_path, train="개 <b>&'", val="개")
+    undecodable = os.fsdecode(b"\xff\xfe.png")
+    (tmp_path / "train" / "개" / "0.png").rename(tmp_path / "train" / "개" / undecodable)
+    data = folder(tmp_path, 32)
+    assert data.classes == ("<b>&'", "개")
+    assert len(data.fingerprint) == 64
+
+
+# views
+
+
+def resized(rgb: np.ndarray, shorter: int) -> np.ndarray:
+    """The whole image resized, which the views never do."""
+    height, width = rgb.shape[:2]
+    size = (int(shorter * width / height), shorter) if height <= width else (shorter, int(shorter * height / width))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([8, 32]))
+def test_evaluation_view_equals_resize_then_crop(height, width, size):
+    rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    whole = resized(rgb, round(size * 256 / 224))
+    y, x = (whole.shape[0] - size + 1) // 2, (whole.shape[1] - size + 1) // 2
+    view = evaluation_view(rgb, size)
+    assert view.shape == (size, size, 3)
+    assert np.abs(view.astype(int) - whole[y : y + size, x : x + size]).max() <= 3
+
+
+@given(st.floats(1, 2.2), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True), st.booleans())
+def test_training_view_equals_resize_crop_mirror(side, top, left, flip):
+    rgb = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    whole = resized(rgb, round(32 * side))
+    y, x = int(top * (whole.shape[0] - 31)), int(left * (whole.shape[1] - 31))
+    expected = whole[y : y + 32, x : x + 32]
+    view = training_view(rgb, 32, side, top, left, flip)
+    # Pillow keeps the box in float32: on noise, the hardest case, a pixel may differ by two or three levels.
+    assert np.abs(view.astype(int) - (expected[:, ::-1] if flip else expected)).max() <= 3
+
+
+def test_extreme_shapes_cost_little():
+    for shape in ((1, 5000, 3), (5000, 1, 3), (1, 1, 3)):
+        assert evaluation_view(np.full(shape, 7, np.uint8), 32).tolist() == np.full((32, 32, 3), 7).tolist()
+        assert training_view(np.full(shape, 7, np.uint8), 32, 2.0, 0.99, 0.99, True).shape == (32, 32, 3)

@@ -1,0 +1,136 @@
+"""The order of samples: a bijection each epoch, a pure function of (seed, epoch, index), equal on every platform."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reslab.data.order import (
+    batch_span,
+    batches_per_epoch,
+    draw,
+    integers,
+    permutation,
+    positions,
+    positions_of,
+    samples_before,
+    uniform,
+)
+from reslab.errors import UserError
+
+MASK = 2**64 - 1
+
+
+def slow_mix(z: int) -> int:
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def slow_draw(seed: int, stream: str, epoch: int, index: int) -> int:
+    """The same hash in Python's own integers."""
+    key = int.from_bytes(hashlib.sha256(f"{seed}/{stream}".encode()).digest()[:8], "little")
+    state = slow_mix((key + epoch * 0x9E3779B97F4A7C15) & MASK)
+    return slow_mix((state + (index + 1) * 0x9E3779B97F4A7C15) & MASK)
+
+
+@given(st.integers(0, 2**40), st.sampled_from(["order", "flip"]), st.integers(0, 10**6), st.integers(0, 10**9))
+def test_draw_equals_its_slow_twin(seed, stream, epoch, index):
+    assert int(draw(seed, stream, epoch, index)) == slow_draw(seed, stream, epoch, index)
+
+
+GOLDEN_DRAWS = [4360471015379272766, 14629243494437666556, 8495676889351156539]
+GOLDEN_ORDER = [6, 4, 3, 0, 7, 2, 1, 5]
+
+
+def test_golden_values_never_change():
+    assert [int(v) for v in draw(0, "order", 0, np.arange(3))] == GOLDEN_DRAWS
+    assert permutation(0, 0, 8).tolist() == GOLDEN_ORDER
+
+
+def test_draws_broadcast_and_are_uniform():
+    assert draw(0, "a", np.arange(4)[:, None], np.arange(5)).shape == (4, 5)
+    values = uniform(3, "a", 0, np.arange(100_000))
+    assert values.min() >= 0
+    assert values.max() < 1
+    assert abs(values.mean() - 0.5) < 0.005
+    counts = np.bincount(integers(3, "b", 1, np.arange(90_000), 9), minlength=9)
+    assert len(counts) == 9
+    assert np.all(np.abs(counts - 10_000) < 400)
+    assert abs(np.corrcoef(values, uniform(3, "b", 0, np.arange(100_000)))[0, 1]) < 0.02
+
+
+@given(st.integers(0, 99), st.integers(0, 50), st.integers(1, 300))
+def test_permutation_is_a_bijection_and_read_only(seed, epoch, n):
+    order = permutation(seed, epoch, n)
+    assert sorted(order) == list(range(n))
+    with pytest.raises(ValueError, match="read-only"):
+        order[0] = 1
+
+
+def test_permutations_differ_by_seed_and_epoch():
+    orders = {tuple(permutation(seed, epoch, 50)) for seed in range(5) for epoch in range(5)}
+    assert len(orders) == 25
+
+
+@given(st.integers(0, 9), st.integers(0, 200), st.integers(0, 150), st.integers(1, 40))
+def test_positions_equal_the_definition(seed, start, count, n):
+    epochs, indices = positions(seed, start, count, n)
+    expected = [(p // n, permutation(seed, p // n, n)[p % n]) for p in range(start, start + count)]
+    assert list(zip(epochs, indices, strict=True)) == expected
+    assert epochs.dtype == indices.dtype == np.int64
+    indices[:] = 0  # a copy: the cached permutation must not change with it
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 60), st.sampled_from(["fill", "drop", "keep"]))
+def test_spans_follow_the_rule_for_the_last_batch(iterations, batch, n, last_batch):
+    try:
+        spans = [batch_span(i, batch, n, last_batch) for i in range(iterations)]
+    except UserError:
+        assert (last_batch == "drop" and batch > n) or (last_batch == "keep" and n == 1 < batch)
+        return
+    taken = 0
+    for i, (start, count) in enumerate(spans):
+        assert samples_before(i, batch, n, last_batch) == taken
+        taken += count
+        if last_batch != "fill":
+            assert start // n == (start + count - 1) // n, "no batch crosses an epoch"
+        if i and last_batch != "drop":
+            assert start == sum(spans[i - 1]), "nothing is skipped"
+        assert count == batch or last_batch == "keep"
+        assert count > 1 or batch == 1, "no lone sample"
+
+
+def test_whole_epochs():
+    for last_batch, sizes in {"fill": [4] * 5, "drop": [4, 4], "keep": [4, 4, 2]}.items():
+        assert [batch_span(i, 4, 10, last_batch)[1] for i in range(len(sizes))] == sizes
+    assert [batch_span(i, 4, 9, "keep") for i in range(3)] == [(0, 4), (4, 5), (9, 4)]  # the lone ninth is merged
+    assert [batches_per_epoch(4, 10, how) for how in ("fill", "drop", "keep")] == [3, 2, 3]
+    for last_batch in ("keep", "fill"):
+        seen = np.concatenate([positions_of(0, i, 3, 9, last_batch)[1] for i in range(3)])
+        assert sorted(seen) == list(range(9))
+
+
+def test_batch_larger_than_the_set():
+    with pytest.raises(UserError, match="0 steps"):
+        positions_of(0, 0, 11, 10, "drop")
+    assert len(positions_of(0, 3, 11, 10, "keep")[1]) == 10
+    assert len(positions_of(0, 3, 11, 10, "fill")[1]) == 11
+    assert positions_of(0, 0, 5, 1, "fill")[1].tolist() == [0] * 5
+    with pytest.raises(UserError, match="one sample"):
+        positions_of(0, 0, 5, 1, "keep")
+    with pytest.raises(UserError, match="fill, drop, keep"):
+        positions_of(0, 0, 5, 9, "wrap")
+
+
+def test_torch_free_import():
+    code = (
+        "import sys, reslab.data.order, reslab.data.augment, reslab.data.images, reslab.data.splits, "
+        "reslab.data.digits, reslab.data.cifar, reslab.data.folder, reslab.data.sources; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,157 @@
+"""Real processes, really killed: the end is bit for bit that of an uninterrupted run."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BASE = ["train", "cifar_resnet8", "--data", "digits", "--recipe", "digits-smoke", "--seed", "3", "--threads", "1"]
+# 60 updates of 64 from 1,297 images: 20.3 an epoch, so checkpoints every 7 fall into the middle of epochs
+SETTINGS = ["--iterations", "60", "--set", "save_every=7", "--set", "log_every=1", "--set", "drops=30,45"]
+
+
+def start(out: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "reslab", *BASE, *SETTINGS, *more, "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(out: Path, *more: str) -> str:
+    process = start(out, *more)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    return told
+
+
+def lines(out: Path) -> list[dict]:
+    path = out / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def figures(out: Path) -> list[str]:
+    """Every measurement but the clock and the marks of resuming, floats in hex."""
+    kept = [{k: v for k, v in m.items() if k != "clock"} for m in lines(out) if m["kind"] != "resume"]
+    return [json.dumps({k: v.hex() if isinstance(v, float) else v for k, v in m.items()}) for m in kept]
+
+
+def hashes(out: Path) -> dict[str, str]:
+    last = sorted((out / "checkpoints").glob("step-*"))[-1]
+    assert last.name == "step-00000060"
+    return {f: hashlib.sha256((last / f).read_bytes()).hexdigest() for f in ("weights.safetensors", "state.safetensors")}
+
+
+def kill_when(process: subprocess.Popen[str], reached, sign: int = signal.SIGKILL) -> None:
+    """Signal the whole process group as soon as `reached()` says so."""
+    until = time.monotonic() + 240
+    while not reached():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until, "the moment to kill never came"
+        time.sleep(0.002)
+    os.killpg(process.pid, sign)
+    process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    finish(out)
+    return out
+
+
+def at_iteration(out: Path, k: int):
+    return lambda: any(m["iteration"] >= k and m["kind"] == "train" for m in _safely(out))
+
+
+def _safely(out: Path) -> list[dict]:
+    try:
+        return lines(out)
+    except ValueError:  # read while a line was being written
+        return []
+
+
+# before the first checkpoint, right after one, mid-epoch between two, late
+@pytest.mark.parametrize("moments", [(3,), (8,), (12, 33), (24, 25, 58)])
+def test_kill_9_and_resume_is_bit_exact(whole, tmp_path, moments):
+    out = tmp_path / "run"
+    for k in moments:
+        kill_when(start(out), at_iteration(out, k))
+        assert not any(m["kind"] == "end" for m in lines(out))
+    told = finish(out)
+    assert "resumes at iteration" in told or moments == (3,)
+    assert hashes(out) == hashes(whole)
+    assert figures(out) == figures(whole)
+
+
+def test_kill_inside_a_save(whole, tmp_path):
+    """Killed while a checkpoint lies half-written beside the others: it is swept, the one before is used."""
+    out = tmp_path / "run"
+    aside = lambda: list((out / "checkpoints").glob(".writing-*"))  # noqa: E731
+    for _ in range(2):
+        kill_when(start(out), aside)
+    finish(out)
+    assert not aside()
+    assert hashes(out) == hashes(whole)
+
+
+def test_sigterm_saves_and_exits_75(whole, tmp_path):
+    out = tmp_path / "run"
+    process = start(out)
+    kill_when(process, at_iteration(out, 17), signal.SIGTERM)
+    assert process.returncode == 75
+    saved = sorted((out / "checkpoints").glob("step-*"))[-1]
+    assert int(saved.name[5:]) >= 17  # at the very step, not at the last multiple of save_every
+    told = finish(out)
+    assert f"resumes at iteration {int(saved.name[5:])}" in told
+    assert hashes(out) == hashes(whole)
+    assert figures(out) == figures(whole)
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
+    out = tmp_path / "run"
+    kill_when(start(out), at_iteration(out, 24))
+    newest = sorted((out / "checkpoints").glob("step-*"))[-1]
+    weights = newest / "weights.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-5] ^= 1  # one bit of one weight: safetensors alone would load it
+    weights.write_bytes(raw)
+    told = finish(out)
+    assert "passed over" in told
+    assert str(weights) in told
+    assert hashes(out) == hashes(whole)
+
+
+def test_the_same_command_again_trains_nothing(whole):
+    before = hashes(whole), (whole / "metrics.jsonl").read_bytes()
+    assert "finished already" in finish(whole)
+    assert (hashes(whole), (whole / "metrics.jsonl").read_bytes()) == before
+
+
+@pytest.mark.parametrize("path", [("--precision", "bf16"), ("--precision", "bf16", "--compile", "on")])
+def test_fast_paths_resume_bit_for_bit(tmp_path, path):
+    from reslab.training.machine import compiler
+
+    if "--compile" in path and compiler() is None:
+        pytest.skip("no C++ compiler: the compiled path cannot run here")
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    finish(whole, *path)
+    kill_when(start(out, *path), at_iteration(out, 24))
+    finish(out, *path)
+    assert hashes(out) == hashes(whole)
+    assert figures(out) == figures(whole)
+
+
+def test_another_seed_ends_elsewhere(whole, tmp_path):
+    """The comparison above can fail."""
+    words = [w if w != "3" else "4" for w in BASE]
+    out = tmp_path / "run"
+    subprocess.run([sys.executable, "-m", "reslab", *words, *SETTINGS, "--out", str(out)], check=True)
+    assert hashes(out) != hashes(whole)

@@ -1,0 +1,124 @@
+"""One update against slow twins: SGD by hand, Caffe's momentum, ghost batches, which parameters decay."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reslab.nets.model import build
+from reslab.training.machine import Settings
+from reslab.training.recipe import Recipe, changed
+from reslab.training.step import Step
+
+SETTINGS = Settings("cpu", "fp32", "channels_last", False, 1)
+RATES = (0.1, 0.1, 0.01, 0.01, 0.001)
+
+
+def batches(count, size=8):
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(count):
+        yield torch.randn(size, 1, 8, 8, generator=generator), torch.randint(0, 10, (size,), generator=generator)
+
+
+def small():
+    return build("cifar_resnet8", in_channels=1, image_size=8, seed=1).double()
+
+
+def by_hand(recipe: Recipe, parts: int = 1):
+    """Forward, backward and the update written out, in float64."""
+    net = small().train()
+    velocity = {k: torch.zeros_like(p) for k, p in net.named_parameters()}
+    for (images, labels), lr in zip(batches(len(RATES)), RATES, strict=True):
+        net.zero_grad()
+        size = len(images) // parts
+        for i in range(parts):
+            share = slice(i * size, (i + 1) * size)
+            (F.cross_entropy(net(images[share].double()), labels[share]) / parts).backward()
+        with torch.no_grad():
+            for k, p in net.named_parameters():
+                decays = recipe.decay_on == "all" or p.dim() > 1
+                g = p.grad + (recipe.weight_decay if decays else 0) * p
+                if recipe.momentum_form == "caffe":
+                    velocity[k] = recipe.momentum * velocity[k] + lr * g
+                    p -= velocity[k]
+                else:
+                    velocity[k] = recipe.momentum * velocity[k] + g
+                    p -= lr * velocity[k]
+    return net
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{}, {"momentum_form": "caffe"}, {"decay_on": "weights"}, {"bn_batch": 4}, {"bn_batch": 2, "momentum_form": "caffe"}],
+)
+def test_update_against_the_formula(choice):
+    recipe = changed(Recipe(), {"batch": 8, "weight_decay": 0.01, **choice})
+    net = small().train()
+    step = Step(net, recipe, SETTINGS)
+    # the step computes its loss in fp32; the twin does so in float64, hence the bound
+    for (images, labels), lr in zip(batches(len(RATES)), RATES, strict=True):
+        step(images.double(), labels, lr)
+    expected = by_hand(recipe, 8 // recipe.bn_batch if recipe.bn_batch else 1)
+    for (key, a), (_, b) in zip(net.state_dict().items(), expected.state_dict().items(), strict=True):
+        assert torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5), key
+
+
+def test_the_two_momentum_forms_differ():
+    """The comparison above bites: after a drop of the rate the two forms part."""
+    ends = []
+    for form in ("torch", "caffe"):
+        net = small().train()
+        step = Step(net, changed(Recipe(), {"batch": 8, "momentum_form": form}), SETTINGS)
+        for (images, labels), lr in zip(batches(len(RATES)), RATES, strict=True):
+            step(images.double(), labels, lr)
+        ends.append(net.head.fc.weight.detach().clone())
+    assert (ends[0] - ends[1]).abs().max() > 1e-4
+
+
+def test_momentum_survives_a_round_trip():
+    recipe = changed(Recipe(), {"batch": 8, "momentum_form": "caffe"})
+    whole, parted = small().train(), small().train()
+    step = Step(whole, recipe, SETTINGS)
+    first = Step(parted, recipe, SETTINGS)
+    for number, ((images, labels), lr) in enumerate(zip(batches(len(RATES)), RATES, strict=True)):
+        step(images.double(), labels, lr)
+        first(images.double(), labels, lr)
+        if number == 1:  # just before the rate drops
+            kept, rate = copy.deepcopy(first.momentum()), first.rate
+            first = Step(parted, recipe, SETTINGS)
+            first.restore_momentum(kept, rate)
+    for (key, a), (_, b) in zip(whole.state_dict().items(), parted.state_dict().items(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_returned_loss_and_wrong_are_of_the_batch_before_the_update():
+    net = small().train()
+    twin = copy.deepcopy(net)
+    images, labels = next(batches(1))
+    loss, wrong = Step(net, changed(Recipe(), {"batch": 8}), SETTINGS)(images.double(), labels, 0.1)
+    logits = twin(images.double())
+    assert loss.item() == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
+    assert int(wrong) == int((logits.argmax(1) != labels).sum())
+
+
+def test_a_failing_compiler_leaves_a_slower_working_step(monkeypatch):
+    """CXX pointing at a program that fails: the first call falls back, the update is the eager one."""
+    monkeypatch.setenv("CXX", "false")
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("false",))
+    monkeypatch.setattr(inductor, "force_disable_caches", True)
+    torch._dynamo.reset()
+    net = small().float().train()
+    twin = small().float().train()
+    images, labels = next(batches(1))
+    recipe = changed(Recipe(), {"batch": 8})
+    step = Step(net, recipe, Settings("cpu", "fp32", "channels_last", True, 1))
+    loss, _ = step(images, labels, 0.1)
+    expected, _ = Step(twin, recipe, SETTINGS)(images, labels, 0.1)
+    assert step.fallback is not None
+    assert "slower, not broken" in step.fallback
+    assert loss.item() == expected.item()
+    for (key, a), (_, b) in zip(net.state_dict().items(), twin.state_dict().items(), strict=True):
+        assert torch.equal(a, b), key
