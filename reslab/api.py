@@ -106,11 +106,13 @@ def train(
     from reslab.training.machine import Wish
 
     loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
-    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else {k: 1 for k in MINE})
+    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(MINE, 1))
     if epochs is not None:
         if not epochs > 0:
             raise UserError(f"--epochs: {epochs} must be positive")
-        resolved = changed(resolved, {"iterations": max(1, round(epochs * len(loaded.split("train")) / resolved.batch))})
+        resolved = changed(
+            resolved, {"iterations": max(1, round(epochs * len(loaded.split("train")) / resolved.batch))}
+        )
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
     job = Job(
         fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers,
@@ -164,7 +166,9 @@ def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
     facts = {"classes": len(data.classes), "in_channels": data.channels, "image_size": data.size}
     for key, value in facts.items():
         if said.get(key) is not None and getattr(model, key) != value:
-            raise UserError(f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; leave the option out")
+            raise UserError(
+                f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; leave the option out"
+            )
     fitted = dataclasses.replace(model, **facts)
     plan(fitted)  # refuses an image too small for the net
     return fitted
@@ -297,7 +301,7 @@ def evaluate(
                 f"{there.name}: its {len(there.classes)} classes are not the {len(found.facts['classes'])} classes that "
                 f"{found.folder} was trained on ({', '.join(found.facts['classes'][:5])} …)"
             )
-        fit(found.spec, there, {k: 1 for k in MINE})
+        fit(found.spec, there, dict.fromkeys(MINE, 1))
         settings = Settings(place, precision, "channels_last", False, threads or _threads())
         prepare(settings)
         step = Step(checkpoints.network(found), recipe, settings)
@@ -377,4 +381,3 @@ def reproduce(
     path = folder / "report.html"
     publish(degradation_page(judgement, records, told, records[0].run["data"]["notes"]), path)
     return path
-

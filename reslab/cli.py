@@ -35,7 +35,9 @@ app = App(
 class Switches:
     """What may be changed about a network; None is the paper's value."""
 
-    shortcut: Annotated[Literal["A", "B", "C"] | None, Parameter(help="zero padding, projection where needed, all")] = None
+    shortcut: Annotated[Literal["A", "B", "C"] | None, Parameter(help="zero padding, projection where needed, all")] = (
+        None
+    )
     stride_in: Annotated[Literal["1x1", "3x3"] | None, Parameter(help="bottleneck's stride: the paper, or v1.5")] = None
     block: Annotated[str | None, Parameter(help="basic, bottleneck, single, triple, or a comma list")] = None
     order: Annotated[Literal["post", "pre"] | None, Parameter(help="conv-BN-ReLU, or pre-activation")] = None

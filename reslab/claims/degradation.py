@@ -143,7 +143,9 @@ def judge(records: Iterable[Record]) -> Judgement:
     done = [r for r in records if r.finished]
     for other in done[1:]:
         if other.run["recipe"] != done[0].run["recipe"]:
-            raise UserError(f"{other.folder}: another recipe than {done[0].folder}; records of two recipes are not mixed")
+            raise UserError(
+                f"{other.folder}: another recipe than {done[0].folder}; records of two recipes are not mixed"
+            )
         if other.run["data"]["fingerprint"] != done[0].run["data"]["fingerprint"]:
             raise UserError(f"{other.folder}: other data than {done[0].folder}; records of two data sets are not mixed")
     groups: dict[tuple[bool, int], list[Record]] = {}
@@ -187,7 +189,9 @@ def _sentence(
             f"{abs(trend.mean):.1f} points ({interval}): {verdict}."
         )
 
-    budget = "" if flat else f" The curves are not all flat after {iterations:,} iterations: this is said at this budget."
+    budget = (
+        "" if flat else f" The curves are not all flat after {iterations:,} iterations: this is said at this budget."
+    )
     return (
         told("plain", plain, f"degradation {plain_verdict}")
         + " "

@@ -47,7 +47,9 @@ def matching(glob: str | None) -> tuple[str, ...]:
     names = listed()
     found = tuple(n for n in names if glob is None or fnmatch.fnmatch(n, glob))
     if not found:
-        raise UserError(f"no model matches {glob!r}{suggest(str(glob).strip('*'), names)}; `reslab list` shows them all")
+        raise UserError(
+            f"no model matches {glob!r}{suggest(str(glob).strip('*'), names)}; `reslab list` shows them all"
+        )
     return found
 
 
@@ -96,7 +98,9 @@ def _repeats(family: str, depth: int, stages: int, pattern: tuple[str, ...]) -> 
     if rest == 0 and n >= 1:
         return n
     near = sorted({step * max(1, n + d) + 2 for d in (0, 1)})
-    why = f"{stages} stages of n times {'+'.join(pattern)} ({step // stages} layers), the first convolution and the head"
+    why = (
+        f"{stages} stages of n times {'+'.join(pattern)} ({step // stages} layers), the first convolution and the head"
+    )
     if family == "mlp":
         why = f"n blocks of {step} layers, the first layer and the head"
     also = ""
@@ -114,7 +118,12 @@ def _cifar(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spe
     n = _repeats("cifar", depth, 3, pattern)
     mixed = len({BLOCK_EXPANSION[k] for k in pattern}) > 1
     base = Spec(
-        "cifar", depth, blocks=(pattern * n,) * 3, widths=(16, 32, 64), residual=residual, shortcut="B" if mixed else "A"
+        "cifar",
+        depth,
+        blocks=(pattern * n,) * 3,
+        widths=(16, 32, 64),
+        residual=residual,
+        shortcut="B" if mixed else "A",
     )
     return replace(base, **given)
 
@@ -159,7 +168,9 @@ def _mlp(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
             raise UserError(f"{key}: says how a convolutional net is built; an MLP has no {key.replace('_', ' ')}")
     total = _repeats("mlp", depth, 1, pattern)
     if total < len(widths):
-        raise UserError(f"widths: {len(widths)} widths need at least as many repeats of blocks, depth {depth} has {total}")
+        raise UserError(
+            f"widths: {len(widths)} widths need at least as many repeats of blocks, depth {depth} has {total}"
+        )
     share, extra = divmod(total, len(widths))
     blocks = tuple(pattern * (share + (1 if i < extra else 0)) for i in range(len(widths)))
     base = Spec("mlp", depth, blocks=blocks, widths=tuple(widths), residual=residual, batch_norm=False, stem="none")

@@ -7,9 +7,7 @@ Every variant of He et al. 2015 and of the study notes is a field value here, ne
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, get_args, get_type_hints
-
-from typing_extensions import Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from reslab.errors import UserError, suggest
 
@@ -91,13 +89,15 @@ class Spec:
             raise UserError(f"widths: {self.widths} must be whole numbers of at least 1")
         for kind in {k for stage in self.blocks for k in stage}:
             if kind not in BLOCK_LAYERS:
-                raise UserError(
-                    f"block: {kind!r} is none of {', '.join(BLOCK_LAYERS)}{suggest(kind, BLOCK_LAYERS)}"
-                )
+                raise UserError(f"block: {kind!r} is none of {', '.join(BLOCK_LAYERS)}{suggest(kind, BLOCK_LAYERS)}")
         if self.zero_init and not self.batch_norm:
-            raise UserError("zero_init: sets the last γ of each branch, but batch_norm is off; leave out one of the two")
+            raise UserError(
+                "zero_init: sets the last γ of each branch, but batch_norm is off; leave out one of the two"
+            )
         if self.zero_init and self.order == "pre":
-            raise UserError("zero_init: a pre-activation branch ends in a convolution, there is no last γ; use order post")
+            raise UserError(
+                "zero_init: a pre-activation branch ends in a convolution, there is no last γ; use order post"
+            )
         if self.stem == "none" and self.family in ("cifar", "imagenet"):
             raise UserError("stem: 'none' is VGG's and the MLP's; a convolutional residual net takes 3x3 or 7x7")
         if not 0.0 <= self.dropout < 1.0:

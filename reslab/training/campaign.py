@@ -56,7 +56,12 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
     Raises Interrupted where a signal came (every run has saved), RunError where a run failed (the others are kept).
     """
     missing = [p for p in plans if not is_done(p)]
-    tell({"kind": "note", "text": f"{len(plans)} runs: {len(plans) - len(missing)} finished already, {len(missing)} to do"})
+    tell(
+        {
+            "kind": "note",
+            "text": f"{len(plans)} runs: {len(plans) - len(missing)} finished already, {len(missing)} to do",
+        }
+    )
     if missing:
         count = processes or _side_by_side(missing)
         _work(missing, min(count, len(missing)), tell)

@@ -1,10 +1,10 @@
 """A checkpoint: a folder published by one rename, its every file hashed; tensors and plain types only.
 
-    checkpoints/step-00001200/
-        weights.safetensors   parameters and BN buffers, by name
-        state.safetensors     momentum, statistics of the data (mean, scale), running sums
-        state.json            iteration, phase, spec, classes …
-        manifest.json         SHA-256 of the three
+checkpoints/step-00001200/
+    weights.safetensors   parameters and BN buffers, by name
+    state.safetensors     momentum, statistics of the data (mean, scale), running sums
+    state.json            iteration, phase, spec, classes …
+    manifest.json         SHA-256 of the three
 """
 
 from __future__ import annotations

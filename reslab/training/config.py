@@ -1,13 +1,13 @@
 """`run.toml`: what the command line takes, in a file. Defaults < recipe < file < flag. Torch-free.
 
-    model = "cifar_resnet20"
-    data = "cifar10:PATH"
-    recipe = "paper-cifar"
-    seed = 1
-    [net]            # the switches of `reslab describe`
-    shortcut = "B"
-    [set]            # fields of the recipe
-    lr = 0.05
+model = "cifar_resnet20"
+data = "cifar10:PATH"
+recipe = "paper-cifar"
+seed = 1
+[net]            # the switches of `reslab describe`
+shortcut = "B"
+[set]            # fields of the recipe
+lr = 0.05
 """
 
 from __future__ import annotations

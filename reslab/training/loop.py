@@ -180,7 +180,9 @@ def _enter(job: Job, data: Data, tell: Tell) -> Settings:
             "name": data.name,
             "fingerprint": data.fingerprint,
             "classes": list(data.classes),
-            "sizes": {name: len(part) for name in ("train", "val", "test") if (part := getattr(data, name)) is not None},
+            "sizes": {
+                name: len(part) for name in ("train", "val", "test") if (part := getattr(data, name)) is not None
+            },
             "notes": list(data.notes),
         },
         "environment": environment(),
@@ -189,7 +191,9 @@ def _enter(job: Job, data: Data, tell: Tell) -> Settings:
     if not (job.out / RUN).exists():
         foreign = [p.name for p in job.out.iterdir() if not p.name.startswith(".")]
         if foreign:
-            raise UserError(f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder")
+            raise UserError(
+                f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
+            )
         settings = settle(job.spec, job.recipe, job.wish)
         write_json(job.out / RUN, {**_plain(mine), "settings": settings.to_dict()})
         return settings
@@ -206,7 +210,9 @@ def _enter(job: Job, data: Data, tell: Tell) -> Settings:
     for key in ("torch", "numpy", "cpu", "cores"):
         now, then = mine["environment"][key], there["environment"].get(key)
         if now != then:
-            tell({"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"})
+            tell(
+                {"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"}
+            )
     return settings
 
 
@@ -310,7 +316,12 @@ def _still_warming(recipe: Recipe, iteration: int, window: Sums, out: Path, tell
     if error < recipe.warmup_error:
         line = {"kind": "warmup_end", "iteration": iteration, "error": error}
         jsonl.append(out / METRICS, line)
-        tell({"kind": "note", "text": f"training error {error:.1f} % at iteration {iteration:,}: the rate is {recipe.lr:g} now"})
+        tell(
+            {
+                "kind": "note",
+                "text": f"training error {error:.1f} % at iteration {iteration:,}: the rate is {recipe.lr:g} now",
+            }
+        )
         return False
     before = iteration - recipe.warmup_window
     if recipe.warmup_alarm and iteration // recipe.warmup_alarm > before // recipe.warmup_alarm:

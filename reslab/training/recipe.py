@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, get_args, get_origin, get_type_hints
-
-from typing_extensions import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reslab.errors import UserError, suggest
 

@@ -74,7 +74,9 @@ class Step:
                 warnings.simplefilter("ignore")
                 return self._score_and_loss(images, labels)
         except Exception as error:
-            self.fallback = f"compiling failed ({type(error).__name__}), so the run goes on uncompiled: slower, not broken"
+            self.fallback = (
+                f"compiling failed ({type(error).__name__}), so the run goes on uncompiled: slower, not broken"
+            )
             self._score_and_loss = self._eager
             return self._eager(images, labels)
 

@@ -137,7 +137,16 @@ def test_1202_layers_on_the_meta_device():
 
 def test_depth_is_the_number_of_weight_layers():
     """Projections are not counted, as in the paper."""
-    for name in ("cifar_resnet20", "cifar_plain110", "resnet18", "resnet34", "resnet50", "resnet152", "vgg19", "mlp_plain10"):
+    for name in (
+        "cifar_resnet20",
+        "cifar_plain110",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet152",
+        "vgg19",
+        "mlp_plain10",
+    ):
         rows = [r for r in plan(spec_of(name)) if r.kind in ("conv", "linear") and r.path != "shortcut"]
         assert len(rows) == spec_of(name).depth
 

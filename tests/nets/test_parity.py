@@ -34,9 +34,7 @@ def copied(name, dtype, **switches):
         for row, module in zip(rows, weighted, strict=True):
             mine = ours.get_submodule(path_of(row))
             for key, value in mine.state_dict().items():
-                if key == "weight" and row.kind == "bn":
-                    value.uniform_(0.5, 1.5, generator=generator)
-                elif key == "running_var":
+                if (key == "weight" and row.kind == "bn") or key == "running_var":
                     value.uniform_(0.5, 1.5, generator=generator)
                 elif key in ("bias", "running_mean"):
                     value.normal_(0, 0.1, generator=generator)

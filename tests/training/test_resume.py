@@ -46,7 +46,9 @@ def figures(out: Path) -> list[str]:
 def hashes(out: Path) -> dict[str, str]:
     last = sorted((out / "checkpoints").glob("step-*"))[-1]
     assert last.name == "step-00000060"
-    return {f: hashlib.sha256((last / f).read_bytes()).hexdigest() for f in ("weights.safetensors", "state.safetensors")}
+    return {
+        f: hashlib.sha256((last / f).read_bytes()).hexdigest() for f in ("weights.safetensors", "state.safetensors")
+    }
 
 
 def kill_when(process: subprocess.Popen[str], reached, sign: int = signal.SIGKILL) -> None:

@@ -54,7 +54,13 @@ def test_recipes_are_complete_and_round_trip():
 
 @pytest.mark.parametrize(
     ("key", "text", "value"),
-    [("lr", "0.05", 0.05), ("batch", "1_024", 1024), ("drops", "10,20", (10, 20)), ("drops", "", ()), ("augment", "none", "none")],
+    [
+        ("lr", "0.05", 0.05),
+        ("batch", "1_024", 1024),
+        ("drops", "10,20", (10, 20)),
+        ("drops", "", ()),
+        ("augment", "none", "none"),
+    ],
 )
 def test_set(key, text, value):
     assert parsed(key, text) == value

@@ -50,7 +50,13 @@ def by_hand(recipe: Recipe, parts: int = 1):
 
 @pytest.mark.parametrize(
     "choice",
-    [{}, {"momentum_form": "caffe"}, {"decay_on": "weights"}, {"bn_batch": 4}, {"bn_batch": 2, "momentum_form": "caffe"}],
+    [
+        {},
+        {"momentum_form": "caffe"},
+        {"decay_on": "weights"},
+        {"bn_batch": 4},
+        {"bn_batch": 2, "momentum_form": "caffe"},
+    ],
 )
 def test_update_against_the_formula(choice):
     recipe = changed(Recipe(), {"batch": 8, "weight_decay": 0.01, **choice})

@@ -1,0 +1,40 @@
+# Two commands: `make demo` and `make test`. Both make the environment in .venv from exact versions first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo test lint types check reliability bench evidence clean
+
+env: $(STAMP)
+
+$(STAMP): constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[data]" --group dev
+	@touch $(STAMP)
+
+demo: env  ## plain against residual on the embedded digits, about two minutes; the report's path is the last word
+	@$(BIN)/reslab reproduce degradation
+
+test: env lint types
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env
+	$(BIN)/mypy
+
+reliability: env  ## the slow checks: many kills, many flips
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow" tests/store tests/training tests/cli
+
+bench: env
+	$(BIN)/python -m benchmarks.train_cpu
+
+evidence: env  ## CIFAR-10 runs behind results/; resumable; DATA=cifar10:PATH
+	$(BIN)/python -m benchmarks.evidence $(if $(DATA),--data $(DATA))
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

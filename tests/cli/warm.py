@@ -1,0 +1,54 @@
+"""`python -m reslab` over and over, each time in a process of its own, with torch imported once for all of them.
+
+Reads one JSON line for each command ({"words", "cwd", "env", "uid"}), forks, and lets the child be that command: its
+own file descriptors, its own exit status, an import of reslab of its own. Answers with {"code", "out", "err"}. Only
+other people's modules are imported beforehand, so what reslab imports and when stays as it is.
+"""
+
+import json
+import os
+import runpy
+import sys
+import tempfile
+
+import sklearn.datasets  # noqa: F401
+import torch
+import torch.utils.data
+import torchvision  # noqa: F401
+
+
+def be(asked: dict) -> None:
+    """In the child: become the command line."""
+    os.chdir(asked["cwd"])
+    os.environ.update(asked["env"])
+    if asked.get("uid"):
+        os.setgid(asked["uid"])
+        os.setuid(asked["uid"])
+    sys.argv = ["reslab", *asked["words"]]
+    sys.stdin = open(os.devnull)
+    runpy.run_module("reslab", run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            child = os.fork()
+            if child == 0:
+                os.dup2(out.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                answers.close()
+                be(asked)
+                sys.exit(0)
+            _, status = os.waitpid(child, 0)
+            told = {"code": os.waitstatus_to_exitcode(status)}
+            for key, file in (("out", out), ("err", err)):
+                file.seek(0)
+                told[key] = file.read().decode("utf-8", "replace")
+        print(json.dumps(told), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
