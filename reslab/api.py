@@ -5,32 +5,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
+import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.errors import UserError, suggest
-from reslab.nets.names import name_of, spec_of, switches_of
+from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.training import recipes
-from reslab.training.recipe import Recipe, changed, parsed, scaled
+from reslab.training.naming import FROM_DATA, command_of, resolve_recipe, run_name
+from reslab.training.recipe import Recipe, changed
 
 if TYPE_CHECKING:
     from reslab.data.splits import Data
-    from reslab.measure.evaluate import Scores
+    from reslab.measure.result import Evaluation
     from reslab.nets.model import Network
     from reslab.training.runlog import Record
 
 Tell = Callable[[dict[str, Any]], None]
 
 RUNS = Path("runs")
-MINE = ("classes", "in_channels", "image_size")  # the switches that follow from the data
 
 
 def spec(model: str, **switches: Any) -> Spec:
@@ -96,20 +92,21 @@ def train(
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
     if isinstance(model, Spec) and switches:
         raise UserError(f"train: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise UserError(f"--epochs: {epochs} must be a positive number")
     if out is not None:
         from reslab.store.files import writable_folder
 
         writable_folder(Path(out))
     check_device(device)
-    from reslab.training.loop import Job
+    from reslab.training.inputs import fit, load_data
+    from reslab.training.job import Job
     from reslab.training.loop import train as run
     from reslab.training.machine import Wish
 
     loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
-    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(MINE, 1))
+    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     if epochs is not None:
-        if not epochs > 0:
-            raise UserError(f"--epochs: {epochs} must be positive")
         resolved = changed(
             resolved, {"iterations": max(1, round(epochs * len(loaded.split("train")) / resolved.batch))}
         )
@@ -121,135 +118,12 @@ def train(
     return run(job, loaded, tell or PlainTeller())
 
 
-def resolve_recipe(
-    data: str,
-    recipe: str | Recipe | None = None,
-    *,
-    iterations: int | None = None,
-    scale: float | None = None,
-    set: Mapping[str, Any] | None = None,
-) -> Recipe:
-    """The recipe that a training command means: the named one, scaled, then with fields set. Raises UserError."""
-    base = recipe if isinstance(recipe, Recipe) else recipes.recipe(recipe or recipes.default_for(data))
-    if scale is not None:
-        base = scaled(base, scale)
-    values = {k: parsed(k, v) if isinstance(v, str) else v for k, v in (set or {}).items()}
-    if "name" in values:
-        raise UserError("--set: name is the recipe's own; choose a recipe with --recipe")
-    if iterations is not None:
-        values["iterations"] = iterations
-    return changed(base, values)
-
-
-def load_data(
-    source: str,
-    model: Spec,
-    recipe: Recipe,
-    *,
-    download: bool = False,
-    val_share: float | None = None,
-    bad_images: str = "error",
-    splits: Sequence[str] = ("train", "val", "test"),
-) -> Data:
-    """The data of `source`, cut as the recipe says; folders are read at the network's image size."""
-    from reslab.data.sources import load
-    from reslab.data.splits import hold_out
-
-    is_set = source == "digits" or source.partition(":")[0] == "cifar10"
-    size = None if is_set else model.image_size
-    data = load(source, splits=splits, size=size, download=download, val_share=val_share, bad_images=bad_images)
-    return hold_out(data, recipe.holdout) if recipe.holdout and data.train is not None else data
-
-
-def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
-    """`model` with the data's classes, channels and size. Raises UserError where the user said other ones in `said`."""
-    facts = {"classes": len(data.classes), "in_channels": data.channels, "image_size": data.size}
-    for key, value in facts.items():
-        if said.get(key) is not None and getattr(model, key) != value:
-            raise UserError(
-                f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; leave the option out"
-            )
-    fitted = dataclasses.replace(model, **facts)
-    plan(fitted)  # refuses an image too small for the net
-    return fitted
-
-
-def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
-    """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain."""
-    switches = {k: v for k, v in switches_of(model).items() if k not in MINE}
-    named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
-    parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
-    if switches or not named:
-        told = json.dumps([model.to_dict(), recipe.to_dict()], sort_keys=True, default=list)
-        parts.append(hashlib.sha256(told.encode()).hexdigest()[:6])
-    return "-".join(parts)
-
-
-def command_of(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
-    """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set."""
-    words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed)]
-    name = recipe.name if recipe.name in recipes.RECIPES else recipes.default_for(data)
-    words += ["--recipe", name]
-    named = recipes.recipe(name).to_dict()
-    for key, value in recipe.to_dict().items():
-        if key != "name" and value != named[key]:
-            told = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words += ["--set", f"{key}={told}"]
-    for key, value in switches_of(model).items():
-        if key not in MINE:
-            flag = f"--{key.replace('_', '-')}"
-            words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
-    return shlex.join(words)
-
-
-def _flag(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
 def check_device(device: str) -> None:
     """Refuse a device that is not there, before any data is read."""
     if device != "auto":
         from reslab.training.machine import resolve_device
 
         resolve_device(device)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class."""
-
-    checkpoint: Path
-    model: str
-    iteration: int
-    data: str
-    split: str
-    precision: str
-    classes: tuple[str, ...]
-    scores: Scores
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
-        per_class = [
-            {"class": name, "n": n, "wrong": wrong, "error": 100.0 * wrong / n if n else None}
-            for name, (n, wrong) in zip(self.classes, self.scores.per_class, strict=True)
-        ]
-        return {
-            "checkpoint": str(self.checkpoint),
-            "model": self.model,
-            "iteration": self.iteration,
-            "data": self.data,
-            "split": self.split,
-            "precision": self.precision,
-            **self.scores.to_dict(),
-            "per_class": per_class,
-        }
-
-    def __repr__(self) -> str:
-        low, high = self.scores.interval
-        return (
-            f"Evaluation({self.model}, {self.split}: top-1 error {self.scores.top1_error:.2f} % "
-            f"[{low:.2f}, {high:.2f}], n = {self.scores.n:,})"
-        )
 
 
 def evaluate(
@@ -274,7 +148,9 @@ def evaluate(
     """
     from reslab.data.loader import Statistics, evaluation_batches
     from reslab.measure.evaluate import evaluate as score
+    from reslab.measure.result import Evaluation
     from reslab.training import checkpoint as checkpoints
+    from reslab.training.inputs import fit, load_data
     from reslab.training.machine import Settings, prepare, resolve_device
     from reslab.training.step import Step
 
@@ -298,10 +174,10 @@ def evaluate(
         there = loaded[key]
         if list(there.classes) != list(found.facts["classes"]):
             raise UserError(
-                f"{there.name}: its {len(there.classes)} classes are not the {len(found.facts['classes'])} classes that "
+                f"{there.name}: its {len(there.classes)} classes are not the {len(found.facts['classes'])} that "
                 f"{found.folder} was trained on ({', '.join(found.facts['classes'][:5])} …)"
             )
-        fit(found.spec, there, dict.fromkeys(MINE, 1))
+        fit(found.spec, there, dict.fromkeys(FROM_DATA, 1))
         settings = Settings(place, precision, "channels_last", False, threads or _threads())
         prepare(settings)
         step = Step(checkpoints.network(found), recipe, settings)
@@ -351,6 +227,7 @@ def reproduce(
     from reslab.show.report import degradation_page, publish
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
+    from reslab.training.inputs import fit, load_data
 
     if what != "degradation":
         raise UserError(f"reproduce: {what!r} is not known{suggest(what, ['degradation'])}; there is: degradation")

@@ -299,8 +299,8 @@ def recipe_show(
     json_
         print JSON
     """
-    from reslab.api import resolve_recipe
     from reslab.show.text import recipe_text
+    from reslab.training.naming import resolve_recipe
     from reslab.training.recipes import RECIPES
 
     found = resolve_recipe("", name, scale=scale, set=pairs(set_ or []))

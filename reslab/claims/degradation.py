@@ -22,8 +22,10 @@ from reslab.training.runlog import Record
 MARGIN = 1.0  # percentage points of training error by which a deeper residual net may be worse and still "not worse"
 
 # Student's t, 97.5 %, by degrees of freedom (1 to 30); beyond that the normal's.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-      2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)  # fmt: skip
+_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _sentence(
     def told(kind: str, trend: Trend | None, verdict: str) -> str:
         if trend is None:
             return f"{kind} nets were not run at two depths."
-        way = "rises" if trend.mean > 0 else "falls"
+        way = "rises" if trend.mean > 0 else "falls" if trend.mean < 0 else "changes"
         n = f"n = {trend.n} seed{'s' if trend.n > 1 else ''}"
         interval = f"95 % interval {trend.low:+.1f} to {trend.high:+.1f}, {n}" if trend.n > 1 else f"{n}, no interval"
         return (

@@ -224,7 +224,7 @@ def _shortcut(d: _Draft, c_out: int, stride: int) -> str:
     if spec.shortcut == "A":
         if d.channels > c_out:
             raise UserError(
-                f"shortcut: A pads with zeros and cannot shrink {d.channels} channels to {c_out} in {d.block}; use B or C"
+                f"shortcut: A pads and cannot shrink {d.channels} channels to {c_out} ({d.block}); use B or C"
             )
         if stride > 1 and spec.downsample == "pool":
             d.lay("shortcut_pool", "maxpool", kernel=2, stride=stride)

@@ -1,9 +1,8 @@
 """What training tells, as plain lines: for pipes, CI and notebooks. Needs neither rich nor a terminal.
 
-Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, or campaign (many
-runs at once). Rates are
-in images per second, errors in percent, `data_wait` is a share from 0 to 1, `left` is in seconds. An event may carry
-`name`, the run that it is of; without it, it is of the run that started last.
+Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, or campaign
+(many runs at once). Rates are in images per second, errors in percent, `data_wait` is a share from 0 to 1, `left` is in
+seconds. An event may carry `name`, the run that it is of; without it, it is of the run that started last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Results as plain text: an evaluation with its per-class table, a recipe with the choices that the paper leaves open."""
+"""Results as plain text: an evaluation with its per-class table, a recipe and what the paper leaves open."""
 
 from __future__ import annotations
 

@@ -8,70 +8,35 @@ run that was killed ends bit for bit where an uninterrupted one ends (CPU, same 
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from reslab.data.loader import Batch, Statistics, TrainLoader, evaluation_batches, statistics
 from reslab.data.splits import Data
-from reslab.errors import Interrupted, RunError, UserError
+from reslab.errors import Interrupted, RunError
 from reslab.measure.evaluate import Scores, evaluate, precise_statistics
 from reslab.nets.model import build, layer_seed
-from reslab.nets.names import name_of, switches_of
-from reslab.nets.spec import Spec
+from reslab.nets.names import name_of
 from reslab.store import jsonl
-from reslab.store.files import sweep, writable_folder, write_json
+from reslab.store.files import sweep, writable_folder
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
-from reslab.training.machine import Settings, Wish, environment, prepare, settle
+from reslab.training.job import Job, Tell, enter
+from reslab.training.machine import Settings, prepare
+from reslab.training.progress import Clock, Sums
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import METRICS, RUN, Record
+from reslab.training.runlog import METRICS, Record
 from reslab.training.schedule import is_moment, rate, warms_up
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
-Tell = Callable[[dict[str, Any]], None]
-
 EVALUATION_BATCH = 500
 PRECISE_BATCHES = 200
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run, complete: what, on what, how, from which seed, where to, asked for by which command."""
-
-    spec: Spec
-    source: str
-    recipe: Recipe
-    seed: int
-    out: Path
-    wish: Wish = Wish()
-    workers: int = 0
-    command: str = ""
-
-
-@dataclass
-class Sums:
-    """Running loss (sum over samples), wrong and seen counts since they were last read; kept on the device."""
-
-    values: Tensor
-
-    def add(self, loss: Tensor, wrong: Tensor, count: int) -> None:
-        self.values[0] += loss.double() * count
-        self.values[1] += wrong
-        self.values[2] += count
-
-    def take(self) -> tuple[float, float, int]:
-        """(mean loss, error in percent, samples), and start anew."""
-        loss, wrong, count = self.values.tolist()
-        self.values.zero_()
-        return loss / max(count, 1), 100.0 * wrong / max(count, 1), int(count)
 
 
 def train(job: Job, data: Data, tell: Tell) -> Record:
@@ -90,7 +55,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     # -- who this run is, and whether the folder is its own
     sweep(out)
     sweep(out / runlog.CHECKPOINTS)
-    settings = _enter(job, data, tell)
+    settings = enter(job, data, tell)
     record = runlog.read(out)
     if record.finished:
         tell({"kind": "end", "text": f"finished already at iteration {recipe.iterations:,}: {out}"})
@@ -103,7 +68,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     loader = _loader(data, stats, job)
     stream = loader.stream(start, recipe.iterations)
     has_dropout = any(row.kind == "dropout" for row in net.rows)
-    clock = _Clock(start)
+    clock = Clock(start)
     iteration = start
     tell(
         {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
@@ -166,63 +131,6 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     return runlog.read(out)
 
 
-def _enter(job: Job, data: Data, tell: Tell) -> Settings:
-    """Write `run.json`, or check that the one there is this run's; returns the settings to compute with."""
-    mine = {
-        "format": runlog.FORMAT,
-        "model": name_of(job.spec),
-        "switches": switches_of(job.spec),
-        "spec": job.spec.to_dict(),
-        "recipe": job.recipe.to_dict(),
-        "seed": job.seed,
-        "data": {
-            "source": job.source,
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "classes": list(data.classes),
-            "sizes": {
-                name: len(part) for name in ("train", "val", "test") if (part := getattr(data, name)) is not None
-            },
-            "notes": list(data.notes),
-        },
-        "environment": environment(),
-        "command": job.command,
-    }
-    if not (job.out / RUN).exists():
-        foreign = [p.name for p in job.out.iterdir() if not p.name.startswith(".")]
-        if foreign:
-            raise UserError(
-                f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
-            )
-        settings = settle(job.spec, job.recipe, job.wish)
-        write_json(job.out / RUN, {**_plain(mine), "settings": settings.to_dict()})
-        return settings
-    there = runlog.read(job.out).run
-    different = runlog.difference(_plain(mine), there)
-    if different:
-        raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
-    settings = Settings(**there["settings"])
-    for key in ("device", "precision"):
-        if getattr(job.wish, key) not in ("auto", getattr(settings, key)):
-            raise UserError(
-                f"--{key} {getattr(job.wish, key)}: this run was started with {getattr(settings, key)}; give another --out"
-            )
-    for key in ("torch", "numpy", "cpu", "cores"):
-        now, then = mine["environment"][key], there["environment"].get(key)
-        if now != then:
-            tell(
-                {"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"}
-            )
-    return settings
-
-
-def _plain(value: Any) -> Any:
-    """As JSON would give it back: tuples become lists."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
 def _loader(data: Data, stats: Statistics, job: Job) -> TrainLoader:
     r = job.recipe
     return TrainLoader(
@@ -241,9 +149,9 @@ def _state(
         tell({"kind": "warning", "text": f"passed over: {text}"})
     if found is None:
         jsonl.keep(job.out / METRICS, lambda r: False)
-        fresh = [Sums(torch.zeros(3, dtype=torch.float64, device=settings.device)) for _ in range(2)]
         stats = statistics(data.split("train"), job.recipe.centre, job.recipe.scale)
-        return stats, 0, warms_up(job.recipe, job.spec.depth), True, fresh[0], fresh[1]
+        logs, window = Sums.fresh(settings.device), Sums.fresh(settings.device)
+        return stats, 0, warms_up(job.recipe, job.spec.depth), True, logs, window
     at, facts, state = found.iteration, found.facts, found.state
     checkpoints.fill(step.net, found.weights, str(found.folder))
     step.restore_momentum({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
@@ -263,7 +171,7 @@ def _save(
     job: Job, data: Data, step: Step, stats: Statistics, iteration: int, warming: bool, measured: bool,
     logs: Sums, window: Sums,
 ) -> None:  # fmt: skip
-    if not bool(torch.isfinite(logs.values).all()):
+    if not logs.finite:
         raise RunError(f"{job.out}: the loss is not finite before iteration {iteration:,}; {_remedy(job)}")
     state = {f"momentum.{k}": v for k, v in step.momentum().items()}
     state |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
@@ -334,9 +242,9 @@ def _still_warming(recipe: Recipe, iteration: int, window: Sums, out: Path, tell
     return True
 
 
-def _log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: _Clock, tell: Tell) -> None:
+def _log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clock, tell: Tell) -> None:
     loss, error, _ = logs.take()
-    if loss != loss or loss in (float("inf"), float("-inf")):
+    if not math.isfinite(loss):
         raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {_remedy(job)}")
     seen = iteration * job.recipe.batch
     line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(seen / len(data.split("train")), 4)}
@@ -349,44 +257,3 @@ def _log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: _Cl
 def _moved(batches: Iterator[Batch], settings: Settings) -> Iterator[Batch]:
     for batch in batches:
         yield Batch(batch.images.to(settings.device), batch.labels.to(settings.device), batch.indices)
-
-
-class _Clock:
-    """Rate, data-wait share and time left; evaluation and saving are not counted into the rate."""
-
-    def __init__(self, start: int) -> None:
-        self.begin = self.mark = time.perf_counter()
-        self.start, self.paused = start, 0.0
-        self.busy = self.waiting = 0.0
-        self.images = 0
-
-    def _lap(self) -> float:
-        now = time.perf_counter()
-        lap, self.mark = now - self.mark, now
-        return lap
-
-    def pause(self) -> None:
-        self.paused += self._lap()
-
-    def waited(self) -> None:
-        self.waiting += self._lap()
-
-    def stepped(self, images: int) -> None:
-        self.busy += self._lap()
-        self.images += images
-
-    def total(self) -> float:
-        return time.perf_counter() - self.begin
-
-    def read(self, iteration: int, iterations: int) -> dict[str, float]:
-        """Images a second and share of waiting since the last read; seconds so far and seconds left."""
-        spent = self.busy + self.waiting
-        took = {
-            "seconds": round(self.total(), 3),
-            "rate": round(self.images / max(spent, 1e-9), 1),
-            "data_wait": round(self.waiting / max(spent, 1e-9), 4),
-            "left": round(self.total() / max(iteration - self.start, 1) * (iterations - iteration), 1),
-        }
-        self.busy = self.waiting = 0.0
-        self.images = 0
-        return took

@@ -36,6 +36,9 @@ class Wish:
     threads: int = 0
 
 
+UNDECIDED = Wish()
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a run computes. `why` tells the choice in one line and decides nothing."""

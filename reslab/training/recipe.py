@@ -17,7 +17,7 @@ OPEN_CHOICES: dict[str, str] = {
     "holdout": "the text trains the final nets 'on the training set'; whether on 50,000 or 45,000 images is not said",
     "bn_batch": "two GPUs with 64 images each and no synchronised BN make the BN batch 64; 0 is the whole batch",
     "bn_momentum": "not stated; the weight of the newest batch in the moving BN statistics",
-    "bn_statistics": "not stated: 'moving' averages, or 'precise' ones from a pass over training batches with final weights",
+    "bn_statistics": "not stated: 'moving' averages, or 'precise' ones from a pass with the final weights",
     "decay_on": "not stated whether weight decay acts on BN's γ, β and on biases ('all') or not ('weights')",
     "momentum_form": "not stated; 'caffe' keeps the old rate in the velocity after a drop, 'torch' does not",
     "last_batch": "not stated: 'fill' from the next epoch, 'keep' it short, or 'drop' it",
@@ -29,7 +29,7 @@ OPEN_CHOICES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete recipe. Lengths are in iterations (one iteration is one update from `batch` images), errors in percent.
+    """A complete recipe. Lengths are in iterations (one is one update from `batch` images), errors in percent.
 
     iterations, drops     stop after `iterations`; the rate is multiplied by `drop_factor` at each of `drops` (§4.2)
     lr, momentum, weight_decay    SGD (§4.2)
@@ -128,7 +128,7 @@ def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
         if key not in known:
             raise UserError(f"recipe: unknown key {key!r}{suggest(key, known)}; `reslab recipe show` lists them")
     floats = {k for k, hint in get_type_hints(Recipe).items() if hint is float}
-    clean = {
+    clean: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else float(v) if k in floats and type(v) is int else v
         for k, v in values.items()
     }

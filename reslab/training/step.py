@@ -25,7 +25,7 @@ class Step:
     def __init__(self, net: Network, recipe: Recipe, settings: Settings) -> None:
         self.net = net.to(settings.device)
         if net.spec.family != "mlp" and settings.layout == "channels_last":
-            self.net = self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.net = self.net.to(memory_format=torch.channels_last)
         self.recipe, self.settings = recipe, settings
         self.fallback: str | None = None
         for module in net.modules():

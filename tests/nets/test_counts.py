@@ -10,7 +10,7 @@ from reslab.nets.model import build
 from reslab.nets.names import IMAGENET, listed, name_of, spec_of, switches_of
 from reslab.nets.plan import plan, smallest_image
 
-# He et al. 2015, Table 6: exact counts for options A, B, C and MACs of A (rounded as stated beside the paper's 0.27M …).
+# He et al. 2015, Table 6: exact counts for options A, B, C (the paper prints 0.27M …) and MACs of A.
 CIFAR = {
     20: ((269_722, 272_474, 283_962), "40.55M"),
     32: ((464_154, 466_906, 489_594), "68.86M"),

@@ -124,7 +124,7 @@ def test_intermediates_do_not_change_the_logits_and_unknown_names_are_refused():
         assert torch.equal(net(x), logits)
     assert set(seen) == {"conv2_1.bn2", "gap"}
     assert torch.equal(seen["gap"], net(x, names="all")[1]["conv4_3.relu"].mean((2, 3)))
-    with pytest.raises(UserError, match="did you mean conv2_1.bn2"):
+    with pytest.raises(UserError, match=r"did you mean conv2_1\.bn2"):
         net(x, names=("conv2_1.bn22",))
 
 

@@ -1,0 +1,47 @@
+"""What an evaluation gives back: one checkpoint, one split, exact scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reslab.measure.evaluate import Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class."""
+
+    checkpoint: Path
+    model: str
+    iteration: int
+    data: str
+    split: str
+    precision: str
+    classes: tuple[str, ...]
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
+        per_class = [
+            {"class": name, "n": n, "wrong": wrong, "error": 100.0 * wrong / n if n else None}
+            for name, (n, wrong) in zip(self.classes, self.scores.per_class, strict=True)
+        ]
+        return {
+            "checkpoint": str(self.checkpoint),
+            "model": self.model,
+            "iteration": self.iteration,
+            "data": self.data,
+            "split": self.split,
+            "precision": self.precision,
+            **self.scores.to_dict(),
+            "per_class": per_class,
+        }
+
+    def __repr__(self) -> str:
+        low, high = self.scores.interval
+        return (
+            f"Evaluation({self.model}, {self.split}: top-1 error {self.scores.top1_error:.2f} % "
+            f"[{low:.2f}, {high:.2f}], n = {self.scores.n:,})"
+        )

@@ -1,0 +1,44 @@
+"""Data and network brought together: the data cut as the recipe says, the network fitted to the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reslab.data.sources import load
+from reslab.data.splits import Data, hold_out
+from reslab.errors import UserError
+from reslab.nets.plan import plan
+from reslab.nets.spec import Spec
+from reslab.training.recipe import Recipe
+
+
+def load_data(
+    source: str,
+    model: Spec,
+    recipe: Recipe,
+    *,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    splits: Sequence[str] = ("train", "val", "test"),
+) -> Data:
+    """The data of `source`, cut as the recipe says; folders are read at the network's image size."""
+    is_set = source == "digits" or source.partition(":")[0] == "cifar10"
+    size = None if is_set else model.image_size
+    data = load(source, splits=splits, size=size, download=download, val_share=val_share, bad_images=bad_images)
+    return hold_out(data, recipe.holdout) if recipe.holdout and data.train is not None else data
+
+
+def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
+    """`model` with the data's classes, channels and size. Raises UserError where the user said other ones in `said`."""
+    facts = {"classes": len(data.classes), "in_channels": data.channels, "image_size": data.size}
+    for key, value in facts.items():
+        if said.get(key) is not None and getattr(model, key) != value:
+            raise UserError(
+                f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; say {value} or leave it out"
+            )
+    fitted = dataclasses.replace(model, **facts)  # type: ignore[arg-type]
+    plan(fitted)  # refuses an image too small for the net
+    return fitted

@@ -1,0 +1,69 @@
+"""A run's recipe, folder name and command, derived: the same words find the same run again. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from reslab.errors import UserError
+from reslab.nets.names import name_of, switches_of
+from reslab.nets.spec import Spec
+from reslab.training import recipes
+from reslab.training.recipe import Recipe, changed, parsed, scaled
+
+FROM_DATA = ("classes", "in_channels", "image_size")  # the switches that follow from the data
+
+
+def resolve_recipe(
+    data: str,
+    recipe: str | Recipe | None = None,
+    *,
+    iterations: int | None = None,
+    scale: float | None = None,
+    set: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe that a training command means: the named one, scaled, then with fields set. Raises UserError."""
+    base = recipe if isinstance(recipe, Recipe) else recipes.recipe(recipe or recipes.default_for(data))
+    if scale is not None:
+        base = scaled(base, scale)
+    values = {k: parsed(k, v) if isinstance(v, str) else v for k, v in (set or {}).items()}
+    if "name" in values:
+        raise UserError("--set: name is the recipe's own; choose a recipe with --recipe")
+    if iterations is not None:
+        values["iterations"] = iterations
+    return changed(base, values)
+
+
+def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
+    """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain."""
+    switches = {k: v for k, v in switches_of(model).items() if k not in FROM_DATA}
+    named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
+    parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
+    if switches or not named:
+        told = json.dumps([model.to_dict(), recipe.to_dict()], sort_keys=True, default=list)
+        parts.append(hashlib.sha256(told.encode()).hexdigest()[:6])
+    return "-".join(parts)
+
+
+def command_of(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
+    """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set."""
+    words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed)]
+    name = recipe.name if recipe.name in recipes.RECIPES else recipes.default_for(data)
+    words += ["--recipe", name]
+    named = recipes.recipe(name).to_dict()
+    for key, value in recipe.to_dict().items():
+        if key != "name" and value != named[key]:
+            told = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words += ["--set", f"{key}={told}"]
+    for key, value in switches_of(model).items():
+        if key not in FROM_DATA:
+            flag = f"--{key.replace('_', '-')}"
+            words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
+    return shlex.join(words)
+
+
+def _flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
