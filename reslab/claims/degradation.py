@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from reslab.errors import UserError
-from reslab.training.recipe import Recipe, changed
+from reslab.training.recipe import Recipe
 from reslab.training.recipes import recipe
 from reslab.training.runlog import Record
 
@@ -84,19 +84,10 @@ def runs(depths: Iterable[int], seeds: Iterable[int], base: Recipe) -> tuple[Run
     )
 
 
-def digits_recipe() -> Recipe:
-    """The recipe of the digits study, chosen on seeds 100 to 103 (docs/log.md); the study itself uses seeds 0, 1, 2.
-
-    A rate of 0.02: at 0.1 and this length the residual 56-layer net does not get going either.
-    """
-    moments = {"iterations": 400, "drops": (200, 300), "eval_every": 40, "clean_every": 40, "save_every": 200}
-    return changed(recipe("digits"), {"name": "digits-degradation", "lr": 0.02, **moments})
-
-
 def defaults(data: str) -> tuple[tuple[int, ...], int, Recipe]:
     """(depths, number of seeds, recipe) for a data source's name: minutes on digits, §4.2 and Fig. 6 on CIFAR-10."""
     if data == "digits":
-        return (8, 20, 56), 3, digits_recipe()
+        return (8, 20, 56), 3, recipe("digits-degradation")
     return (20, 32, 44, 56), 1, recipe("paper-cifar")
 
 

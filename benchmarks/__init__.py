@@ -1,0 +1,1 @@
+"""Measurements against named peers, run side by side on one machine. Nothing in `reslab` imports this."""
