@@ -65,7 +65,7 @@ def train(
     precision: str = "auto",
     compile: str = "auto",
     threads: int = 0,
-    workers: int = 0,
+    workers: int | None = None,
     download: bool = False,
     val_share: float | None = None,
     bad_images: str = "error",
@@ -81,6 +81,7 @@ def train(
     out         the run folder (default: runs/ and a name made of model, data, recipe and seed)
     iterations, epochs    the length alone; scale shortens length and drops together
     device, precision, compile, threads    "auto" (0 threads) takes what the machine does best, and says so
+    workers     processes that decode image files (default: one a core for folders, none for sets in memory)
     tell        called with each event (a dict); default: plain lines on standard error
     Raises UserError before the first step, RunError where training cannot go on, Interrupted after a signal.
     """
@@ -99,7 +100,7 @@ def train(
 
         writable_folder(Path(out))
     check_device(device)
-    from reslab.training.inputs import fit, load_data
+    from reslab.training.inputs import fit, load_data, workers_for
     from reslab.training.job import Job
     from reslab.training.loop import train as run
     from reslab.training.machine import Wish
@@ -112,7 +113,7 @@ def train(
         )
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
     job = Job(
-        fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers,
+        fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers_for(loaded, workers),
         command or command_of(fitted, data, resolved, seed),
     )  # fmt: skip
     return run(job, loaded, tell or PlainTeller())
@@ -130,19 +131,19 @@ def evaluate(
     paths: str | Path | Iterable[str | Path],
     data: str | None = None,
     *,
-    split: str = "test",
+    split: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
     batch: int = 250,
     threads: int = 0,
-    workers: int = 0,
+    workers: int | None = None,
     download: bool = False,
     val_share: float | None = None,
 ) -> list[Evaluation]:
     """Score checkpoints (or runs: their newest one) on exactly the n samples of a split, each sample once.
 
     data       as in `train`; default: what the checkpoint was trained on
-    split      "test", "val" or "train" (a clean pass)
+    split      "test", "val" or "train" (a clean pass); default: test, or val where there is no test split
     precision  "fp32" (the default: a number to trust) or "bf16"
     Raises UserError for a path that is no checkpoint, a damaged one, data of other classes, a split that is not there.
     """
@@ -150,12 +151,14 @@ def evaluate(
     from reslab.measure.evaluate import evaluate as score
     from reslab.measure.result import Evaluation
     from reslab.training import checkpoint as checkpoints
-    from reslab.training.inputs import fit, load_data
+    from reslab.training.inputs import fit, load_data, workers_for
     from reslab.training.machine import Settings, prepare, resolve_device
     from reslab.training.step import Step
 
-    if split not in ("train", "val", "test"):
-        raise UserError(f"--split: {split!r} is none of train, val, test{suggest(split, ('train', 'val', 'test'))}")
+    if split not in (None, "train", "val", "test"):
+        raise UserError(
+            f"--split: {split!r} is none of train, val, test{suggest(str(split), ('train', 'val', 'test'))}"
+        )
     if precision not in ("fp32", "bf16"):
         raise UserError(f"--precision: {precision!r} is none of fp32, bf16")
     place = resolve_device(device)
@@ -167,7 +170,7 @@ def evaluate(
         recipe = Recipe.from_dict(found.facts["recipe"])
         key = (source, recipe.holdout, found.spec.image_size)
         if key not in loaded:
-            wanted = ("train", "val", "test") if recipe.holdout or split != "test" else ("test", "val")
+            wanted = ("train", "val", "test") if recipe.holdout or split in ("train", "val") else ("test", "val")
             loaded[key] = load_data(
                 source, found.spec, recipe, splits=wanted, download=download, val_share=val_share
             )  # fmt: skip
@@ -183,11 +186,17 @@ def evaluate(
         step = Step(checkpoints.network(found), recipe, settings)
         step.net.eval()
         stats = Statistics(found.state["mean"].numpy(), found.state["scale"].numpy())
-        part = there.split(split)
-        scores = score(step.logits, evaluation_batches(part, stats, batch, workers), len(part), len(there.classes))
+        name = split or ("val" if there.test is None and there.val is not None else "test")
+        part = there.split(name)
+        scores = score(
+            step.logits,
+            evaluation_batches(part, stats, batch, workers_for(there, workers)),
+            len(part),
+            len(there.classes),
+        )
         results.append(
             Evaluation(
-                found.folder, step.net.name, found.iteration, there.name, split, precision, tuple(there.classes), scores
+                found.folder, step.net.name, found.iteration, there.name, name, precision, tuple(there.classes), scores
             )
         )
     return results

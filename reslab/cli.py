@@ -17,9 +17,9 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from reslab import __version__
 from reslab.errors import ReslabError, UserError, suggest
 
-NET = Group("Network", sort_key=1)
-TRAINING = Group("Training", sort_key=2)
-DATA = Group("Data", sort_key=3)
+TRAINING = Group("Training", sort_key=1)
+DATA = Group("Data", sort_key=2)
+NET = Group("Network", sort_key=3)
 MACHINE = Group("Machine", sort_key=4)
 
 app = App(
@@ -180,7 +180,7 @@ def train(
     bad_images
         error: refuse; skip: leave damaged files out, counted
     workers
-        processes that decode image files (0: none)
+        processes that decode image files; default: one a core
     device
         auto, cpu, cuda, cuda:1
     precision
@@ -231,12 +231,12 @@ def evaluate(
     /,
     *,
     data: Annotated[str | None, Parameter(group=DATA)] = None,
-    split: Annotated[str, Parameter(group=DATA)] = "test",
+    split: Annotated[str | None, Parameter(group=DATA)] = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     device: Annotated[str, Parameter(group=MACHINE)] = "auto",
     precision: Annotated[Literal["fp32", "bf16"], Parameter(group=MACHINE)] = "fp32",
     threads: Annotated[int, Parameter(group=MACHINE)] = 0,
-    workers: Annotated[int, Parameter(group=DATA)] = 0,
+    workers: Annotated[int | None, Parameter(group=DATA)] = None,
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     val_share: Annotated[float | None, Parameter(group=DATA)] = None,
 ) -> None:
@@ -249,7 +249,7 @@ def evaluate(
     data
         as in `reslab train`; default: what each was trained on
     split
-        test, val or train
+        test, val or train; default: test, or val where there is no test split
     json_
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
     """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reslab.data.sources import load
-from reslab.data.splits import Data, hold_out
+from reslab.data.splits import Data, Files, hold_out
 from reslab.errors import UserError
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
@@ -42,3 +43,12 @@ def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
     fitted = dataclasses.replace(model, **facts)  # type: ignore[arg-type]
     plan(fitted)  # refuses an image too small for the net
     return fitted
+
+
+def workers_for(data: Data, wanted: int | None) -> int:
+    """Processes that decode image files: `wanted`, or one a core; sets in memory need none."""
+    if wanted is not None and wanted < 0:
+        raise UserError(f"--workers: {wanted} must be at least 0")
+    if not isinstance(data.train or data.test or data.val, Files):
+        return 0
+    return (os.cpu_count() or 1) if wanted is None else wanted
