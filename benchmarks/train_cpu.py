@@ -308,8 +308,8 @@ def images() -> tuple[Memory, str]:
     return Memory(pixels, labels), f"NOT CIFAR-10, which was not found: {IMAGES:,} random images of its shape"
 
 
-def measure(plan: Plan, threads: int, quick: bool) -> dict[str, Any]:
-    """Everything, as plain types."""
+def measure(plan: Plan, threads: int, quick: bool, command: str) -> dict[str, Any]:
+    """Everything, as plain types; `command` is what was asked for."""
     begin, load = datetime.now(UTC), os.getloadavg()[0]
     recipe, facts = paper_cifar(), environment()
     split, what = images()
@@ -336,6 +336,7 @@ def measure(plan: Plan, threads: int, quick: bool) -> dict[str, Any]:
     return {
         "benchmark": "train_cpu",
         "date": begin.strftime("%Y-%m-%d"),
+        "command": command,
         "quick": quick,
         "model": f"{MODEL}, option {SHORTCUT}",
         "batch": recipe.batch,
@@ -367,7 +368,7 @@ def say(text: str) -> None:
 
 def _trial(trial: dict[int, float], chosen: int) -> str:
     tried = ", ".join(f"{count}: {speed:,.0f} images/s" for count, speed in trial.items())
-    return f"DataLoader with {chosen} workers, the best of the trial ({tried})"
+    return f"DataLoader with {chosen} worker{'s' if chosen != 1 else ''}, the best of the trial ({tried})"
 
 
 def _range(spread: dict[str, float]) -> str:
@@ -438,7 +439,7 @@ def page(result: dict[str, Any]) -> str:
         f"on both sides; load average before: {result['load_average_before']:.2f}",
         f"- torch {versions['torch']}, torchvision {versions['torchvision']}, numpy {versions['numpy']}, "
         f"Python {versions['python']}, {versions['system']}, reslab {versions['reslab']}",
-        "- command: `python -m benchmarks.train_cpu`",
+        f"- command: `{result['command']}`",
     ]
     return "\n".join(lines) + "\n"
 
@@ -466,10 +467,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.out is not None and not asked.out.resolve().parent.is_dir():
         parser.error(f"--out {asked.out}: its folder does not exist")
     plan = Plan(pairs, iterations, base.trial, base.rounds, base.warm_up)
+    options = {"pairs": asked.pairs, "iterations": asked.iterations, "threads": asked.threads or None}
+    words = ["--quick"] * asked.quick + [f"--{k} {v}" for k, v in options.items() if v is not None]
+    command = " ".join(["python -m benchmarks.train_cpu", *words])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # so that compilation takes what it takes the first time
         try:
-            result = measure(plan, asked.threads, asked.quick)
+            result = measure(plan, asked.threads, asked.quick, command)
         except UserError as error:
             say(f"error: {error}")
             return 2

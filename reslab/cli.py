@@ -6,16 +6,18 @@ Errors are one line on standard error: exit 2 for bad input, 1 for work that fai
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from reslab import __version__
 from reslab.errors import ReslabError, UserError, suggest
+from reslab.version import VERSION
 
 TRAINING = Group("Training", sort_key=1)
 DATA = Group("Data", sort_key=2)
@@ -25,9 +27,17 @@ MACHINE = Group("Machine", sort_key=4)
 app = App(
     name="reslab",
     help="Build, train, examine and trust residual networks (He et al. 2015).",
-    version=__version__,
+    version=VERSION,
     result_action="return_value",
 )
+
+
+def whole(type_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number from the command line; the parser alone would round 1.5 to 2."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
 
 
 @Parameter(name="*", group=NET)
@@ -49,9 +59,9 @@ class Switches:
     fan: Annotated[Literal["in", "out"] | None, Parameter(help="of the He initialisation")] = None
     pad_at: Annotated[Literal["end", "both"] | None, Parameter(help="where option A's zeros stand")] = None
     widths: Annotated[str | None, Parameter(help="base width of each stage: 16,32,64")] = None
-    classes: Annotated[int | None, Parameter(help="classes of the head")] = None
-    in_channels: Annotated[int | None, Parameter(help="3 for RGB, 1 for grey")] = None
-    image_size: Annotated[int | None, Parameter(help="side of the square images, pixels")] = None
+    classes: Annotated[int | None, Parameter(help="classes of the head", converter=whole)] = None
+    in_channels: Annotated[int | None, Parameter(help="3 for RGB, 1 for grey", converter=whole)] = None
+    image_size: Annotated[int | None, Parameter(help="side of the square images, pixels", converter=whole)] = None
 
     def given(self) -> dict[str, Any]:
         """The switches that were given, widths as numbers."""
@@ -133,8 +143,8 @@ def train(
     data: Annotated[str | None, Parameter(group=DATA)] = None,
     recipe: Annotated[str | None, Parameter(group=TRAINING)] = None,
     out: Annotated[Path | None, Parameter(group=TRAINING)] = None,
-    seed: Annotated[int | None, Parameter(group=TRAINING)] = None,
-    iterations: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    seed: Annotated[int | None, Parameter(group=TRAINING, converter=whole)] = None,
+    iterations: Annotated[int | None, Parameter(group=TRAINING, converter=whole)] = None,
     epochs: Annotated[float | None, Parameter(group=TRAINING)] = None,
     scale: Annotated[float | None, Parameter(group=TRAINING)] = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", group=TRAINING, negative="")] = None,
@@ -142,11 +152,11 @@ def train(
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     val_share: Annotated[float | None, Parameter(group=DATA)] = None,
     bad_images: Annotated[Literal["error", "skip"], Parameter(group=DATA)] = "error",
-    workers: Annotated[int | None, Parameter(group=DATA)] = None,
+    workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
     device: Annotated[str | None, Parameter(group=MACHINE)] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, Parameter(group=MACHINE)] = None,
     compile: Annotated[Literal["auto", "on", "off"] | None, Parameter(group=MACHINE)] = None,
-    threads: Annotated[int | None, Parameter(group=MACHINE)] = None,
+    threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None,
     switches: Switches = NO_SWITCHES,
 ) -> None:
     """Train a network. The same command again resumes where it stopped, bit for bit.
@@ -235,8 +245,8 @@ def evaluate(
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     device: Annotated[str, Parameter(group=MACHINE)] = "auto",
     precision: Annotated[Literal["fp32", "bf16"], Parameter(group=MACHINE)] = "fp32",
-    threads: Annotated[int, Parameter(group=MACHINE)] = 0,
-    workers: Annotated[int | None, Parameter(group=DATA)] = None,
+    threads: Annotated[int, Parameter(group=MACHINE, converter=whole)] = 0,
+    workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     val_share: Annotated[float | None, Parameter(group=DATA)] = None,
 ) -> None:
@@ -314,12 +324,12 @@ def reproduce(
     *,
     data: Annotated[str, Parameter(group=DATA)] = "digits",
     depths: Annotated[str | None, Parameter(group=TRAINING)] = None,
-    seeds: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    seeds: Annotated[int | None, Parameter(group=TRAINING, converter=whole)] = None,
     scale: Annotated[float | None, Parameter(group=TRAINING)] = None,
     recipe: Annotated[str | None, Parameter(group=TRAINING)] = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", group=TRAINING, negative="")] = None,
     out: Annotated[Path | None, Parameter(group=TRAINING)] = None,
-    processes: Annotated[int | None, Parameter(group=MACHINE)] = None,
+    processes: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None,
     device: Annotated[str, Parameter(group=MACHINE)] = "auto",
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
 ) -> None:
@@ -377,6 +387,8 @@ def main(argv: list[str] | None = None) -> int:
     words = [w for w in words if w != "--debug"]
     try:
         app(words, exit_on_error=False, print_error=False)
+        if sys.stdout is not None:  # closed by the caller
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     except CycloptsError as error:
         return _fail(UserError(_told(error)), debug)
     except ReslabError as error:
@@ -385,11 +397,20 @@ def main(argv: list[str] | None = None) -> int:
         print("reslab: stopped at once", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_output()
         return 0
     except OSError as error:
+        _drop_output()
         return _fail(_os_error(error), debug)
     return 0
+
+
+def _drop_output() -> None:
+    """What standard output could not take is dropped, or the interpreter would complain of it when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: ReslabError, debug: bool) -> int:
@@ -412,10 +433,15 @@ def _os_error(error: OSError) -> ReslabError:
 def _told(error: CycloptsError) -> str:
     """The parser's message in one line, with the nearest verb where the verb is the mistake."""
     text = " ".join(str(error).split())
-    verbs = ("list", "describe", "train", "evaluate", "recipe", "reproduce")
+    verbs: tuple[str, ...] = ("list", "describe", "train", "evaluate", "recipe", "reproduce")
+    if "recipe" in (error.command_chain or ()):
+        verbs = ("list", "show")
     unused = list(getattr(error, "unused_tokens", None) or [])
     if type(error).__name__ == "UnknownCommandError" and unused:
         return f"unknown command {unused[0]!r}{suggest(unused[0], verbs)}; there are {', '.join(verbs)}"
+    if type(error).__name__ == "UnusedCliTokensError" and unused:
+        verb = " ".join(["reslab", *(error.command_chain or ())])
+        return f"unexpected {shlex.join(unused)}; `{verb} --help` tells what may stand there"
     return text
 
 

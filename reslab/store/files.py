@@ -36,7 +36,8 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step: a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
-    aside.write_text(text, encoding="utf-8")
+    # A file name that is not UTF-8 reaches here as lone surrogates: written as \\udcff, which JSON reads back.
+    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
     sync(aside)
     os.replace(aside, path)
     sync(path.parent)
@@ -88,6 +89,9 @@ def verified_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder}: no {MANIFEST}, so this is no checkpoint of reslab") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder / MANIFEST}: damaged ({type(error).__name__}); use another checkpoint") from None
+    for file in sorted(folder.iterdir()):
+        if file.name != MANIFEST and file.name not in hashes and not file.name.startswith("."):
+            raise RunError(f"{file}: the manifest does not list it; remove it, or use another checkpoint")
     for name, expected in hashes.items():
         file = folder / name
         if not file.is_file():
@@ -112,9 +116,11 @@ def writable_folder(path: Path, what: str = "--out") -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f"{ASIDE}{os.getpid()}-probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # whoever holds the folder may have swept it
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{what} {path}: a file stands where a folder is needed; choose another folder") from None
     except OSError as error:
         raise UserError(f"{what} {path}: not writable ({error.strerror}); choose another folder") from None
+    except ValueError:
+        raise UserError(f"{what} {str(path)!r}: a zero byte cannot stand in a name; choose another folder") from None
     return path

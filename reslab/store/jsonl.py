@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from reslab.store.files import write_text
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """Append one record as one line, in one write."""
-    line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+    """Append one record as one line, in one write. Raises OSError where the disk took only a part."""
+    line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, line)
+        if os.write(handle, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
 

@@ -52,6 +52,8 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"--config {path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets nested as deep
+        raise UserError(f"--config {path}: cannot be read as TOML ({error})") from None
     for key, value in values.items():
         if key not in KEYS:
             known = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
@@ -59,13 +61,23 @@ def read(path: Path) -> dict[str, Any]:
         if not isinstance(value, KEYS[key]) or isinstance(value, bool):
             wanted = " or ".join({"dict": "table", "str": "text"}.get(t.__name__, t.__name__) for t in KEYS[key])
             raise UserError(f"--config {path}: {key} = {value!r} is not of type {wanted}")
+    fields = dict(values.get("set", {}))
+    part = fields.get("bn_batch")
+    if type(part) is int and part > 0:
+        fields.setdefault("batch", part)  # whether it divides the batch is known once recipe and flags are
     try:
-        changed(Recipe(), values.get("set", {}))
+        changed(Recipe(), fields)
     except UserError as error:
         raise UserError(f"--config {path}: [set] {error}") from None
-    for key in values.get("net", {}):
+    for key, value in values.get("net", {}).items():
         if key not in SWITCHES:
             raise UserError(f"--config {path}: [net] unknown key {key!r}{suggest(key, SWITCHES)}")
+        if key == "block" and not isinstance(value, str):
+            raise UserError(f"--config {path}: [net] block = {value!r} is not of type text, such as 'basic,bottleneck'")
+        if key == "widths" and not (isinstance(value, list) and all(type(v) is int for v in value)):
+            raise UserError(
+                f"--config {path}: [net] widths = {value!r} is no list of whole numbers, such as [16, 32, 64]"
+            )
     return values
 
 

@@ -19,6 +19,7 @@ from reslab.nets.cost import cost
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.training.recipe import Recipe
+from reslab.version import VERSION
 
 SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
 WORTH_COMPILING = 1_000  # iterations; compiling takes about as long as 200 of them
@@ -151,8 +152,6 @@ def environment() -> dict[str, Any]:
     import numpy
     import torchvision
 
-    import reslab
-
     cpu = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
@@ -160,7 +159,7 @@ def environment() -> dict[str, Any]:
     except OSError:
         pass
     return {
-        "reslab": reslab.__version__,
+        "reslab": VERSION,
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,

@@ -1,0 +1,3 @@
+"""The version, said once: the package, `run.json` and the build read it here."""
+
+VERSION = "0.1.0"

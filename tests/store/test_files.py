@@ -1,0 +1,224 @@
+"""Whole or absent: published folders against random damage, text files replaced in one step."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from reslab.errors import RunError, UserError
+from reslab.store.files import (
+    ASIDE,
+    MANIFEST,
+    aside_folder,
+    publish_folder,
+    read_json,
+    sweep,
+    verified_manifest,
+    writable_folder,
+    write_json,
+    write_text,
+)
+
+FORM = 1
+
+
+@pytest.fixture
+def published(tmp_path):
+    """Three files of which one is large, and their manifest."""
+    target = tmp_path / "step-00000001"
+    aside = aside_folder(target)
+    draw = random.Random(0)
+    (aside / "weights.safetensors").write_bytes(draw.randbytes(5000))
+    (aside / "state.safetensors").write_bytes(draw.randbytes(700))
+    (aside / "state.json").write_text('{"iteration": 1}')
+    publish_folder(aside, target, FORM)
+    return target
+
+
+def caught(folder) -> bool:
+    """As `training.checkpoint.load` asks: the files' hashes, and the manifest's format."""
+    try:
+        return verified_manifest(folder).get("format") != FORM
+    except RunError as error:
+        assert str(folder) in str(error)
+        return True
+
+
+def test_a_published_folder_is_whole(published):
+    assert sorted(f.name for f in published.iterdir()) == [
+        MANIFEST, "state.json", "state.safetensors", "weights.safetensors",
+    ]  # fmt: skip
+    assert [f.name for f in published.parent.iterdir()] == [published.name]
+    manifest = verified_manifest(published)
+    assert manifest["format"] == FORM
+    assert len(manifest["sha256"]) == 3
+    assert not caught(published)
+
+
+def test_fault_09_every_bit_flip_is_caught(published):
+    """300 random single-bit flips over all files, at least 60 in each, the manifest included."""
+    draw = random.Random(9)
+    files = sorted(published.iterdir())
+    silent = []
+    for k in range(300):
+        file = files[k % len(files)]
+        kept = file.read_bytes()
+        at, bit = draw.randrange(len(kept)), draw.randrange(8)
+        raw = bytearray(kept)
+        raw[at] ^= 1 << bit
+        file.write_bytes(raw)
+        if not caught(published):
+            silent.append((file.name, at, bit))
+        file.write_bytes(kept)
+    assert silent == []
+    assert not caught(published)
+
+
+def test_fault_08_every_truncation_is_caught(published):
+    """50 random lengths of every file, and the empty file."""
+    draw = random.Random(8)
+    for file in sorted(published.iterdir()):
+        kept = file.read_bytes()
+        lengths = {0, len(kept) - 1, *(draw.randrange(len(kept)) for _ in range(50))}
+        silent = []
+        for length in lengths:
+            file.write_bytes(kept[:length])
+            if not caught(published):
+                silent.append((file.name, length))
+        file.write_bytes(kept)
+        assert silent == []
+    assert not caught(published)
+
+
+def test_missing_and_extra_files_are_caught(published):
+    extra = published / "more.safetensors"
+    extra.write_bytes(b"")
+    with pytest.raises(RunError, match=r"more\.safetensors: the manifest does not list it"):
+        verified_manifest(published)
+    extra.unlink()
+    (published / ".DS_Store").write_bytes(b"")  # what a file manager leaves is no damage
+    assert not caught(published)
+    (published / "state.json").unlink()
+    with pytest.raises(RunError, match=r"state\.json: missing"):
+        verified_manifest(published)
+    (published / MANIFEST).unlink()
+    with pytest.raises(RunError, match="no checkpoint of reslab"):
+        verified_manifest(published)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"sha256": 3}', '{"sha256": ["a"]}', "null", '"x"', '{"sha256": null}'])
+def test_a_manifest_of_another_shape_is_refused(published, text):
+    (published / MANIFEST).write_text(text)
+    with pytest.raises(RunError):
+        verified_manifest(published)
+
+
+def test_an_unpublished_folder_is_swept(tmp_path):
+    aside = aside_folder(tmp_path / "step-00000007")
+    (aside / "part").write_text("half")
+    (tmp_path / f"{ASIDE}1-run.json").write_text("half")
+    (tmp_path / "run.json").write_text("{}")
+    sweep(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_publishing_never_replaces_a_filled_folder(published):
+    aside = aside_folder(published)
+    (aside / "other").write_text("")
+    with pytest.raises(OSError, match="not empty"):
+        publish_folder(aside, published, FORM)
+    shutil.rmtree(aside)
+    assert not caught(published)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from reslab.store.files import write_text
+path = Path(sys.argv[1])
+while True:
+    for letter in "ab":
+        write_text(path, letter * 300_000)
+"""
+
+
+def test_a_reader_sees_the_old_text_or_the_new_one(tmp_path):
+    """A real writer, replacing without pause until it is killed: never a part, never nothing."""
+    path = tmp_path / "run.json"
+    write_text(path, "a" * 300_000)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
+    seen = set()
+    try:
+        until = time.monotonic() + 60
+        reads = 0
+        while (len(seen) < 2 or reads < 200) and time.monotonic() < until:
+            text = path.read_text()
+            reads += 1
+            assert text in ("a" * 300_000, "b" * 300_000), len(text)
+            seen.add(text[0])
+    finally:
+        writer.kill()
+        writer.wait()
+    assert seen == {"a", "b"}  # it did write while we read
+    assert len(path.read_text()) == 300_000
+    sweep(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_write_text_makes_the_folder_and_leaves_nothing_beside(tmp_path):
+    path = tmp_path / "a" / "b" / "note.txt"
+    write_text(path, "잔차")
+    write_text(path, "residual")
+    assert path.read_text(encoding="utf-8") == "residual"
+    assert [f.name for f in path.parent.iterdir()] == ["note.txt"]
+
+
+def test_a_failed_write_leaves_the_old_text(tmp_path):
+    """The disk refuses the new text half-way (a limit on file size): the old one stands."""
+    path = tmp_path / "run.json"
+    write_text(path, "old")
+    source = """
+import resource, sys
+from pathlib import Path
+from reslab.store.files import write_text
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+write_text(Path(sys.argv[1]), "n" * 5000)
+"""
+    done = subprocess.run([sys.executable, "-c", source, str(path)], capture_output=True, text=True)
+    assert "File too large" in done.stderr
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True]}, "잔차 </script>", os.fsdecode(b"caf\xe9")])
+def test_json_comes_back(tmp_path, value):
+    """The last is a file name in another encoding than UTF-8, as the system hands it over."""
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value
+
+
+def test_unreadable_json_is_named(tmp_path):
+    path = tmp_path / "run.json"
+    with pytest.raises(UserError, match="no such file"):
+        read_json(path)
+    for content in (b'{"a": 1', b"\xff\xfe", b""):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"run\.json: cannot be read as JSON"):
+            read_json(path)
+
+
+def test_a_folder_that_takes_files(tmp_path):
+    assert writable_folder(tmp_path / "new" / "deep").is_dir()
+    assert list((tmp_path / "new" / "deep").iterdir()) == []
+    file = tmp_path / "file"
+    file.write_text("")
+    for bad in (file, file / "below"):
+        with pytest.raises(UserError, match="a file stands where a folder is needed"):
+            writable_folder(bad)
+    with pytest.raises(UserError, match="too long"):
+        writable_folder(tmp_path / ("x" * 300))
+    with pytest.raises(UserError, match="zero byte"):
+        writable_folder(tmp_path / "a\0b")

@@ -1,0 +1,127 @@
+"""Whole lines or none: torn at every byte, written by several processes, on a disk that is full."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from reslab.store.jsonl import append, keep, read
+
+RECORDS = [
+    {"kind": "train", "iteration": 1, "loss": 2.3025850929940455},
+    {"kind": "eval", "iteration": 1, "split": "test", "top1_error": 90.0},
+    {"kind": "warning", "text": '잔차 \n \u2028 \u0085 "}{" \\'},
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    for record in RECORDS:
+        append(file, record)
+    return file
+
+
+def test_what_is_appended_is_read(path):
+    assert read(path) == RECORDS
+    assert path.read_bytes().count(b"\n") == len(RECORDS)
+
+
+def test_no_file_is_no_record(tmp_path):
+    assert read(tmp_path / "none") == []
+    keep(tmp_path / "none", lambda r: True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_fault_26_torn_at_every_byte(path):
+    """Cut anywhere in the last line, its newline included: the lines before it are read, and no more."""
+    whole = path.read_bytes()
+    start = whole[:-1].rindex(b"\n") + 1
+    for length in range(start, len(whole)):
+        path.write_bytes(whole[:length])
+        assert read(path) == RECORDS[:-1], length
+    path.write_bytes(whole)
+    assert read(path) == RECORDS
+
+
+def test_fault_26_a_resumed_run_starts_after_a_whole_line(path):
+    """`keep` takes the torn line away, so that what is appended next is a line of its own; cut at every byte."""
+    whole = path.read_bytes()
+    start = whole[:-1].rindex(b"\n") + 1
+    more = {"kind": "resume", "iteration": 1}
+    for length in range(start, len(whole)):
+        path.write_bytes(whole[:length])
+        keep(path, lambda r: True)
+        append(path, more)
+        assert read(path) == [*RECORDS[:-1], more], length
+
+
+def test_keep_keeps_what_is_wanted(path):
+    keep(path, lambda r: r["kind"] != "eval")
+    assert read(path) == [RECORDS[0], RECORDS[2]]
+    assert [f.name for f in path.parent.iterdir()] == [path.name]
+    keep(path, lambda r: False)
+    assert path.read_bytes() == b""
+
+
+def test_lines_that_are_no_records_are_passed_over(path):
+    with path.open("ab") as file:
+        file.write(b'\n[1, 2]\nnonsense\n\xff\xfe\n{"kind": "end"}\n')
+    assert read(path) == [*RECORDS, {"kind": "end"}]
+
+
+def test_floats_come_back_to_the_last_bit(tmp_path):
+    values = [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, 2.0**-1074 * 3]
+    append(tmp_path / "x", {"values": values})
+    assert [v.hex() for v in read(tmp_path / "x")[0]["values"]] == [v.hex() for v in values]
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    record = {"file": os.fsdecode(b"caf\xe9.png")}
+    append(tmp_path / "x", record)
+    assert read(tmp_path / "x") == [record]
+    keep(tmp_path / "x", lambda r: True)
+    assert read(tmp_path / "x") == [record]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from reslab.store.jsonl import append
+for i in range(300):
+    append(Path(sys.argv[1]), {"writer": sys.argv[2], "i": i, "pad": "x" * (i % 50 * 40)})
+"""
+
+
+def test_lines_of_two_processes_do_not_mix(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "ab"]
+    assert [w.wait(timeout=60) for w in writers] == [0, 0]
+    assert path.read_bytes().count(b"\n") == 600
+    found = read(path)
+    for name in "ab":
+        assert [r["i"] for r in found if r["writer"] == name] == list(range(300))
+
+
+def test_a_full_disk_is_told(tmp_path):
+    """The system takes a part of the line without complaint: that is an error, and the line no record."""
+    path = tmp_path / "metrics.jsonl"
+    append(path, RECORDS[0])
+    source = """
+import json, resource, sys
+from pathlib import Path
+from reslab.store.jsonl import append
+size = Path(sys.argv[1]).stat().st_size + 10
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    append(Path(sys.argv[1]), json.loads(sys.argv[2]))
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(path), json.dumps(RECORDS[1])], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == f"{path} No space left on device", done.stderr
+    assert read(path) == RECORDS[:1]

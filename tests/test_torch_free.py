@@ -1,0 +1,104 @@
+"""What must be instant imports no torch; what Python calls needs nothing of the command line's. Fresh interpreters."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "reslab"
+
+
+def files(room: str) -> list[str]:
+    return [f"reslab.{room}.{path.stem}" for path in sorted((PACKAGE / room).glob("*.py")) if path.stem != "__init__"]
+
+
+# docs/design.md: "Torch-free, therefore instant"
+FREE = [
+    "reslab",
+    "reslab.errors",
+    *files("store"),
+    *(name for name in files("nets") if name != "reslab.nets.model"),
+    *(f"reslab.training.{name}" for name in ("recipe", "recipes", "config", "naming", "schedule", "runlog")),
+    *files("claims"),
+    *files("show"),
+    "reslab.api",
+    "reslab.cli",
+]
+
+
+def python(source: str, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", source, *words], capture_output=True, text=True, timeout=120, cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+LOADED = "import sys, json; print('\\n' + json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
+
+
+def loaded(source: str, *words: str) -> set[str]:
+    """Top-level modules that stand in sys.modules after `source` has run."""
+    done = python(f"{source}\n{LOADED}", *words)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_torch_would_be_seen():
+    assert "torch" in loaded("import reslab.nets.model")
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_an_import_without_torch(name):
+    assert not {"torch", "torchvision"} & loaded(f"import {name}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["list"],
+        ["list", "cifar_*", "--json"],
+        ["describe", "resnet152"],
+        ["describe", "cifar_resnet110", "--json"],
+        ["recipe", "list"],
+        ["recipe", "show", "paper-cifar"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_without_torch(words):
+    source = "import sys; from reslab.cli import main; sys.argv = ['reslab', *sys.argv[1:]]; assert main() == 0"
+    assert not {"torch", "torchvision"} & loaded(source, *words)
+
+
+FORBIDDING = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("cyclopts", "rich", "altair"):
+            raise ImportError(f"{name} is not there")
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def test_the_refusal_refuses():
+    assert "rich is not there" in python(f"{FORBIDDING}import rich").stderr
+
+
+def test_python_needs_neither_cyclopts_nor_rich_nor_altair(tmp_path):
+    """Not only to import: to describe, train, evaluate."""
+    source = """
+import reslab.api
+assert reslab.api.spec("resnet50", shortcut="C").shortcut == "C"
+record = reslab.train("cifar_resnet8", "digits", recipe="digits-smoke", iterations=1, out="run", device="cpu", threads=1)
+assert record.finished
+print(reslab.evaluate("run", device="cpu", threads=1))
+"""
+    done = python(FORBIDDING + source, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[Evaluation(cifar_resnet8, test: ")

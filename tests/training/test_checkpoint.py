@@ -1,0 +1,245 @@
+"""Checkpoints against damage: every flipped bit is noticed, nothing is unpickled, the one before is kept."""
+
+import json
+import pickle
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from reslab.data.digits import digits
+from reslab.errors import ReslabError, RunError, UserError
+from reslab.nets.model import build
+from reslab.nets.names import spec_of
+from reslab.store.files import MANIFEST, publish_folder
+from reslab.training import checkpoint as checkpoints
+from reslab.training.job import Job
+from reslab.training.loop import train
+from reslab.training.machine import Wish
+from reslab.training.recipe import changed
+from reslab.training.recipes import recipe
+
+TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
+FILES = (checkpoints.WEIGHTS, checkpoints.STATE, checkpoints.FACTS, MANIFEST)
+
+
+def facts(iteration: int) -> dict:
+    return {"iteration": iteration, "spec": TINY.to_dict(), "classes": list("0123456789")}
+
+
+def save(run: Path, iteration: int) -> Path:
+    state = {"momentum.head.fc.bias": torch.arange(10.0), "logs": torch.zeros(3, dtype=torch.float64)}
+    return checkpoints.save(run, build(TINY, seed=iteration), state, facts(iteration))
+
+
+def names(run: Path) -> list[str]:
+    return sorted(f.name for f in (run / "checkpoints").iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return save(tmp_path / "run", 7)
+
+
+def test_what_was_saved_is_loaded(folder):
+    found = checkpoints.load(folder)
+    assert sorted(f.name for f in folder.iterdir()) == sorted(FILES)
+    assert (found.iteration, found.spec, found.facts) == (7, TINY, json.loads(json.dumps(facts(7))))
+    net = checkpoints.network(found)
+    for name, value in build(TINY, seed=7).state_dict().items():
+        assert torch.equal(net.state_dict()[name], value), name
+    assert torch.equal(found.state["momentum.head.fc.bias"], torch.arange(10.0))
+
+
+def test_300_flipped_bits_are_all_noticed(folder):
+    """Spread evenly over the four files, the manifest itself included."""
+    draws, silent = random.Random(0), []
+    for number in range(300):
+        file = folder / FILES[number % 4]
+        good = file.read_bytes()
+        bad, place, bit = bytearray(good), draws.randrange(len(good)), draws.randrange(8)
+        bad[place] ^= 1 << bit
+        file.write_bytes(bad)
+        try:
+            checkpoints.load(folder)
+            silent.append((file.name, place, bit))
+        except ReslabError as error:
+            assert str(folder) in str(error)
+            assert "\n" not in str(error)
+        file.write_bytes(good)
+    assert silent == []
+    assert checkpoints.load(folder).iteration == 7
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_short_lengthened_or_gone_is_noticed(folder, name):
+    file = folder / name
+    good = file.read_bytes()
+    for length in {0, 1, 8, len(good) // 2, len(good) - 1}:
+        file.write_bytes(good[:length])
+        with pytest.raises(ReslabError, match=str(folder)):
+            checkpoints.load(folder)
+    file.write_bytes(good + b"\0")
+    with pytest.raises(ReslabError, match=str(folder)):
+        checkpoints.load(folder)
+    file.unlink()
+    with pytest.raises(RunError, match=name.replace(".", r"\.")):
+        checkpoints.load(folder)
+
+
+def test_a_manifest_that_vouches_for_nothing_is_refused(folder):
+    (folder / MANIFEST).write_text(json.dumps({"format": 1, "sha256": {}}))
+    with pytest.raises(ReslabError, match="manifest"):
+        checkpoints.load(folder)
+
+
+def test_another_format_is_refused(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "format": 2}))
+    with pytest.raises(UserError, match="format 2, this reslab reads 1"):
+        checkpoints.load(folder)
+
+
+class Canary:
+    """Leaves a file behind wherever it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model.bin"])
+def test_a_pickle_is_refused_and_not_run(tmp_path, name):
+    canary = tmp_path / "canary"
+    torch.save({"weights": Canary(canary)}, tmp_path / name)
+    for read in (checkpoints.load, checkpoints.find):
+        with pytest.raises(UserError, match="no checkpoint folder of reslab"):
+            read(tmp_path / name)
+    assert not canary.exists()
+    torch.load(tmp_path / name, weights_only=False)
+    assert canary.exists()  # the trap works
+
+
+def test_a_pickle_in_a_checkpoints_clothes_is_refused_and_not_run(folder, tmp_path):
+    """Its hash is right, so only the format of the tensors stands between it and the reader."""
+    canary = tmp_path / "canary"
+    forged = tmp_path / "step-00000008"
+    shutil.copytree(folder, tmp_path / "aside")
+    (tmp_path / "aside" / MANIFEST).unlink()
+    (tmp_path / "aside" / checkpoints.WEIGHTS).write_bytes(pickle.dumps(Canary(canary)))
+    publish_folder(tmp_path / "aside", forged, checkpoints.FORMAT)
+    with pytest.raises(RunError, match="damaged"):
+        checkpoints.load(forged)
+    assert not canary.exists()
+    pickle.loads((forged / checkpoints.WEIGHTS).read_bytes())
+    assert canary.exists()
+
+
+def test_fill_names_the_first_mismatches():
+    net = build(TINY)
+    good = {k: v.clone() for k, v in build(TINY, seed=1).state_dict().items()}
+    checkpoints.fill(net, good, "here")
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    assert all(torch.equal(before[k], good[k]) for k in good)
+    bad = {k: v + 1 for k, v in good.items() if k != "head.fc.bias"}
+    bad["head.fc.weight"] = torch.zeros(7, 8)
+    bad["head.fc8.weight"] = torch.zeros(1)
+    with pytest.raises(UserError) as told:
+        checkpoints.fill(net, bad, "there")
+    assert str(told.value).startswith("there: its weights do not fit cifar_resnet8: ")
+    for words in ("head.fc.bias (missing)", "head.fc.weight ((7, 8) for (10, 8))", "head.fc8.weight (not in the net)"):
+        assert words in str(told.value)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())  # nothing was copied
+    with pytest.raises(UserError) as told:
+        checkpoints.fill(build(replace(TINY, widths=(8, 8, 16))), good, "there")
+    assert str(told.value).count(" for ") == 5  # the first five stand for all
+    assert "stem.conv1.weight ((4, 1, 3, 3) for (8, 1, 3, 3))" in str(told.value)
+
+
+def test_two_are_kept(tmp_path):
+    for iteration in (3, 20, 100, 101):
+        assert save(tmp_path, iteration).is_dir()
+    assert names(tmp_path) == ["step-00000100", "step-00000101"]
+    assert checkpoints.newest(tmp_path).iteration == 101
+
+
+def damage(folder: Path) -> None:
+    raw = bytearray((folder / checkpoints.WEIGHTS).read_bytes())
+    raw[-1] ^= 1
+    (folder / checkpoints.WEIGHTS).write_bytes(raw)
+
+
+def test_newest_passes_over_what_is_damaged_and_says_so(tmp_path):
+    for iteration in (1, 2):
+        save(tmp_path, iteration)
+    damage(checkpoints.folder_of(tmp_path, 2))
+    told: list[str] = []
+    assert checkpoints.newest(tmp_path, told).iteration == 1
+    assert len(told) == 1
+    assert "step-00000002" in told[0]
+    damage(checkpoints.folder_of(tmp_path, 1))
+    assert checkpoints.newest(tmp_path, told) is None
+
+
+def test_damaged_checkpoints_ahead_do_not_push_out_new_ones(tmp_path):
+    """Both were damaged, so the run began anew: what it saves on its way must survive, though its numbers are lower."""
+    for iteration in (50, 60):
+        damage(save(tmp_path, iteration))
+    for iteration in (10, 20, 30):
+        assert save(tmp_path, iteration).is_dir()
+        assert checkpoints.newest(tmp_path).iteration == iteration
+    damage(checkpoints.folder_of(tmp_path, 30))
+    assert checkpoints.newest(tmp_path).iteration == 20
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
+    save(tmp_path, 1)
+    net = build(TINY)
+    with torch.no_grad():
+        net.head.fc.weight[3, 2] = value
+    with pytest.raises(RunError, match=r"head\.fc\.weight is not finite at iteration 2"):
+        checkpoints.save(tmp_path, net, {}, facts(2))
+    assert names(tmp_path) == ["step-00000001"]
+
+
+def test_what_an_interrupted_writer_left_is_swept(tmp_path):
+    out, data = tmp_path / "run", digits()
+    base = changed(recipe("digits"), {"batch": 16, "iterations": 2, "drops": (), "log_every": 1, "save_every": 1})
+    job = Job(TINY, "digits", base, 0, out, Wish("cpu", "fp32", "off", 1))
+
+    def killed(event: dict) -> None:
+        if event["kind"] == "checkpoint":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job, data, killed)
+    orphans = [out / ".writing-1-run.json", out / "checkpoints" / ".writing-1-step-00000002"]
+    orphans[1].mkdir()
+    (orphans[1] / checkpoints.WEIGHTS).write_bytes(b"half")
+    orphans[0].write_text("{")
+    assert train(job, data, lambda event: None).finished
+    assert [o for o in orphans if o.exists()] == []
+    assert names(out) == ["step-00000001", "step-00000002"]
+
+
+def test_find_takes_a_run_or_a_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    folder = save(run, 7)
+    (run / "run.json").write_text("{}")
+    assert checkpoints.find(run).folder == checkpoints.find(folder).folder == folder
+    for path, words in ((tmp_path / "nowhere", "no such checkpoint or run"), (tmp_path, "no checkpoint of reslab")):
+        with pytest.raises(UserError, match=words):
+            checkpoints.find(path)
+    damage(folder)
+    for path in (run, folder):
+        with pytest.raises(UserError, match="SHA-256"):
+            checkpoints.find(path)
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        checkpoints.find(run)
