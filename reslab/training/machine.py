@@ -145,6 +145,9 @@ def prepare(settings: Settings) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # torch would then also fill every fresh tensor with NaN, to show reads of memory never written: a debugging aid
+    # that costs a pass over each activation
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def environment() -> dict[str, Any]:
