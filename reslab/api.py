@@ -15,7 +15,7 @@ from reslab.errors import UserError, suggest
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.training.naming import FROM_DATA, command_of, resolve_recipe, run_name
+from reslab.training.naming import FROM_DATA, command_of, recipe_words, resolve_recipe, run_name
 from reslab.training.recipe import Recipe, changed
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def train(
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
     if isinstance(model, Spec) and switches:
         raise UserError(f"train: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+    if epochs is not None and iterations is not None:
+        raise UserError("--epochs and --iterations: both say how long; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
     if out is not None:
@@ -100,7 +102,7 @@ def train(
 
         writable_folder(Path(out))
     check_device(device)
-    from reslab.training.inputs import fit, load_data, workers_for
+    from reslab.training.inputs import fit, iterations_per_epoch, load_data, workers_for
     from reslab.training.job import Job
     from reslab.training.loop import train as run
     from reslab.training.machine import Wish
@@ -108,9 +110,8 @@ def train(
     loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     if epochs is not None:
-        resolved = changed(
-            resolved, {"iterations": max(1, round(epochs * len(loaded.split("train")) / resolved.batch))}
-        )
+        updates = round(epochs * iterations_per_epoch(resolved, len(loaded.split("train"))))
+        resolved = changed(resolved, {"iterations": max(1, updates)})
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
     job = Job(
         fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers_for(loaded, workers),
@@ -139,6 +140,7 @@ def evaluate(
     workers: int | None = None,
     download: bool = False,
     val_share: float | None = None,
+    bad_images: str = "error",
 ) -> list[Evaluation]:
     """Score checkpoints (or runs: their newest one) on exactly the n samples of a split, each sample once.
 
@@ -152,7 +154,7 @@ def evaluate(
     from reslab.measure.result import Evaluation
     from reslab.training import checkpoint as checkpoints
     from reslab.training.inputs import fit, load_data, workers_for
-    from reslab.training.machine import Settings, prepare, resolve_device
+    from reslab.training.machine import Settings, prepare, resolve_device, thread_count
     from reslab.training.step import Step
 
     if split not in (None, "train", "val", "test"):
@@ -172,7 +174,7 @@ def evaluate(
         if key not in loaded:
             wanted = ("train", "val", "test") if recipe.holdout or split in ("train", "val") else ("test", "val")
             loaded[key] = load_data(
-                source, found.spec, recipe, splits=wanted, download=download, val_share=val_share
+                source, found.spec, recipe, splits=wanted, download=download, val_share=val_share, bad_images=bad_images
             )  # fmt: skip
         there = loaded[key]
         if list(there.classes) != list(found.facts["classes"]):
@@ -181,7 +183,7 @@ def evaluate(
                 f"{found.folder} was trained on ({', '.join(found.facts['classes'][:5])} …)"
             )
         fit(found.spec, there, dict.fromkeys(FROM_DATA, 1))
-        settings = Settings(place, precision, "channels_last", False, threads or _threads())
+        settings = Settings(place, precision, "channels_last", False, thread_count(threads))
         prepare(settings)
         step = Step(checkpoints.network(found), recipe, settings)
         step.net.eval()
@@ -200,12 +202,6 @@ def evaluate(
             )
         )
     return results
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
 
 
 def reproduce(
@@ -242,11 +238,11 @@ def reproduce(
         raise UserError(f"reproduce: {what!r} is not known{suggest(what, ['degradation'])}; there is: degradation")
     tell = tell or PlainTeller()
     default_depths, default_seeds, default_recipe = degradation.defaults(data)
-    depths = tuple(depths) if depths else default_depths
+    depths = tuple(sorted(frozenset(depths))) if depths else default_depths
     count = default_seeds if seeds is None else seeds
     if count < 1:
         raise UserError(f"--seeds: {count} must be at least 1")
-    if len(frozenset(depths)) < 2:
+    if len(depths) < 2:
         raise UserError(f"--depths: {', '.join(map(str, depths))}: at least two different depths are compared")
     base = resolve_recipe(data, recipe or default_recipe, scale=scale, set=set)
     specs = {d: [spec_of(f"cifar_{kind}{d}") for kind in ("plain", "resnet")] for d in depths}
@@ -261,9 +257,15 @@ def reproduce(
         for fitted in [fit(spec_of(run.model), loaded, {})]
     ]  # fmt: skip
     records = run_all(plans, tell, processes)
-    told = command or shlex.join(["reslab", "reproduce", what, "--data", data, "--seeds", str(count)])
+    told = command or _reproduce_command(what, data, depths, count, base)
     judgement = degradation.judge(records)
     tell({"kind": "note", "text": judgement.sentence})
     path = folder / "report.html"
     publish(degradation_page(judgement, records, told, records[0].run["data"]["notes"]), path)
     return path
+
+
+def _reproduce_command(what: str, data: str, depths: Sequence[int], seeds: int, recipe: Recipe) -> str:
+    """The command line that does the same, every choice said."""
+    words = ["reslab", "reproduce", what, "--data", data, "--depths", ",".join(map(str, depths))]
+    return shlex.join([*words, "--seeds", str(seeds), *recipe_words(recipe, data)])

@@ -249,6 +249,7 @@ def evaluate(
     workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     val_share: Annotated[float | None, Parameter(group=DATA)] = None,
+    bad_images: Annotated[Literal["error", "skip"], Parameter(group=DATA)] = "error",
 ) -> None:
     """Score checkpoints exactly: every sample of the split once, errors in percent, a 95 % binomial interval.
 
@@ -268,7 +269,7 @@ def evaluate(
 
     results = score(
         paths, data, split=split, device=device, precision=precision, threads=threads, workers=workers,
-        download=download, val_share=val_share,
+        download=download, val_share=val_share, bad_images=bad_images,
     )  # fmt: skip
     told = [r.to_dict() for r in results]
     print(json.dumps(told, indent=2, ensure_ascii=False) if json_ else "\n\n".join(map(evaluation_text, told)))

@@ -95,7 +95,8 @@ def test_python_needs_neither_cyclopts_nor_rich_nor_altair(tmp_path):
     source = """
 import reslab.api
 assert reslab.api.spec("resnet50", shortcut="C").shortcut == "C"
-record = reslab.train("cifar_resnet8", "digits", recipe="digits-smoke", iterations=1, out="run", device="cpu", threads=1)
+how = dict(recipe="digits-smoke", iterations=1, device="cpu", threads=1)
+record = reslab.train("cifar_resnet8", "digits", out="run", **how)
 assert record.finished
 print(reslab.evaluate("run", device="cpu", threads=1))
 """

@@ -21,12 +21,6 @@ from reslab.training.runlog import Record
 
 MARGIN = 1.0  # percentage points of training error by which a deeper residual net may be worse and still "not worse"
 
-# Student's t, 97.5 %, by degrees of freedom (1 to 30); beyond that the normal's.
-_T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Run:
@@ -115,8 +109,9 @@ def _trend(records: list[Record]) -> Trend | None:
         return None
     centre, half = mean(gaps), math.inf
     if len(gaps) > 1:
-        t = _T[len(gaps) - 2] if len(gaps) - 2 < len(_T) else 1.96
-        half = t * stdev(gaps) / math.sqrt(len(gaps))
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(len(gaps) - 1, 0.975)) * stdev(gaps) / math.sqrt(len(gaps))
     return Trend(depths[0], depths[-1], len(gaps), centre, centre - half, centre + half)
 
 

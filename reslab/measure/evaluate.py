@@ -60,7 +60,7 @@ class Scores:
             "n": self.n,
             "top1_error": self.top1_error,
             "top5_error": self.top5_error,
-            "loss": self.loss,
+            "loss": self.loss if math.isfinite(self.loss) else None,
             "top1_interval": list(self.interval),
         }
 

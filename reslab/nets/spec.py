@@ -103,6 +103,18 @@ class Spec:
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout: {self.dropout} is not in [0, 1)")
 
+    def __repr__(self) -> str:
+        """Only what differs from the defaults; blocks as their numbers by stage."""
+        told = [f"{self.family!r}", f"depth={self.depth}"]
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "blocks":
+                kinds = ",".join(dict.fromkeys(k for stage in value for k in stage))
+                told.append(f"blocks={'+'.join(str(len(stage)) for stage in value)} {kinds}")
+            elif f.name not in ("family", "depth") and value != f.default:
+                told.append(f"{f.name}={value!r}")
+        return f"Spec({', '.join(told)})"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, as it stands in `run.json` and in a checkpoint's manifest."""
         return asdict(self)

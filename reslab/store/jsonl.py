@@ -14,7 +14,7 @@ from reslab.store.files import write_text
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """Append one record as one line, in one write. Raises OSError where the disk took only a part."""
-    line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    line = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         if os.write(handle, line) < len(line):

@@ -5,20 +5,23 @@ Progress is read from the run folders themselves; the records on disk are the on
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
-from reslab.errors import Interrupted, ReslabError, RunError
+from reslab.errors import Interrupted, ReslabError, RunError, UserError
 from reslab.nets.spec import Spec
 from reslab.store import jsonl
 from reslab.training import runlog
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import METRICS, Record
+from reslab.training.stop import Stop
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -38,8 +41,19 @@ class Plan:
 
 
 def is_done(plan: Plan) -> bool:
-    """Whether the run's folder says that it is finished."""
-    return (plan.out / runlog.RUN).is_file() and runlog.read(plan.out).finished
+    """Whether the run's folder says that it is finished. Raises UserError where the folder holds another run."""
+    if not (plan.out / runlog.RUN).is_file():
+        return False
+    record = runlog.read(plan.out)
+    mine = {"spec": _as_json(plan.spec.to_dict()), "recipe": plan.recipe.to_dict(), "seed": plan.seed}
+    different = runlog.difference(mine, record.run)
+    if different:
+        raise UserError(f"{plan.out}: holds another run ({different}); give another --out")
+    return record.finished
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def iterations_done(plan: Plan) -> int:
@@ -55,6 +69,9 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
                layers are too small to share among threads), large ones one after another on all threads.
     Raises Interrupted where a signal came (every run has saved), RunError where a run failed (the others are kept).
     """
+    if processes is not None and processes < 1:
+        raise UserError(f"--processes: {processes} must be at least 1")
+    count = processes or _side_by_side(plans)  # of all of them: a run must not depend on which others are missing
     missing = [p for p in plans if not is_done(p)]
     tell(
         {
@@ -63,8 +80,7 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
         }
     )
     if missing:
-        count = processes or _side_by_side(missing)
-        _work(missing, min(count, len(missing)), tell)
+        _work(missing, min(count, len(missing)), 1 if count > 1 else 0, tell)
     return [runlog.read(p.out) for p in plans]
 
 
@@ -77,40 +93,33 @@ def _side_by_side(plans: Sequence[Plan]) -> int:
     return os.cpu_count() or 1 if small else 1
 
 
-def _work(plans: Sequence[Plan], count: int, tell: Tell) -> None:
-    """`count` processes take runs from a queue, longest first at the end of no one's patience: in the given order."""
-    from reslab.training.stop import Stop
-
+def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
+    """`count` processes take runs from a queue, in the given order; each run computes on `threads` (0: all)."""
     context = multiprocessing.get_context("spawn")
-    queue, failures = context.Queue(), context.Queue()
+    queue, failures, leave = context.Queue(), context.Queue(), context.Event()
     for plan in plans:
         queue.put(plan)
-    threads = 1 if count > 1 else 0
     for _ in range(count):
         queue.put(None)
-    workers = [context.Process(target=_worker, args=(queue, failures, threads)) for _ in range(count)]
+    workers = [context.Process(target=_worker, args=(queue, failures, leave, threads)) for _ in range(count)]
     begin, last_told = time.perf_counter(), 0.0
     before = sum(iterations_done(p) for p in plans)
-    total = sum(p.recipe.iterations for p in plans)
-    cost = {p.out: float(len(p.spec.blocks[0])) for p in plans}
+    cost = {p.out: float(p.spec.depth) for p in plans}
     with Stop() as stop:
         for worker in workers:
             worker.start()
-        asked = False
         while any(w.is_alive() for w in workers):
             time.sleep(0.2)
-            if stop() and not asked:
-                asked = True
+            if stop() and not leave.is_set():
                 tell({"kind": "note", "text": "stopping: every run finishes its step and saves"})
-                for worker in workers:
-                    worker.terminate()  # SIGTERM, which the loop takes as "save and leave"
+                leave.set()  # no signal of ours: one to the whole group has reached the workers already
             now = time.perf_counter()
             if now - last_told >= 1.0:
                 last_told = now
-                tell(_progress(plans, cost, before, total, now - begin))
+                tell(_progress(plans, cost, before, now - begin))
         if stop():
             raise Interrupted("stopped; the same command goes on from there")
-    failed = [failures.get() for _ in range(failures.qsize())]
+    failed = _drained(failures)
     if failed:
         raise RunError(f"{len(failed)} of {len(plans)} runs failed; the first: {failed[0]}")
     undone = [p for p in plans if not is_done(p)]
@@ -118,51 +127,53 @@ def _work(plans: Sequence[Plan], count: int, tell: Tell) -> None:
         raise RunError(f"{undone[0].out}: its process ended without a word; run the same command to go on")
 
 
-def _progress(
-    plans: Sequence[Plan], cost: dict[Path, float], before: int, total: int, seconds: float
-) -> dict[str, Any]:
+def _drained(failures: Any) -> list[str]:
+    found = []
+    while True:
+        try:
+            found.append(failures.get(timeout=0.2))
+        except Empty:
+            return found
+
+
+def _progress(plans: Sequence[Plan], cost: dict[Path, float], before: int, seconds: float) -> dict[str, Any]:
     """Share of the work done, weighed by depth, and the time left at the pace so far."""
     done = [(iterations_done(p), p.recipe.iterations, cost[p.out]) for p in plans]
     weighed = sum(c * w for c, _, w in done)
     whole = sum(n * w for _, n, w in done)
-    finished = sum(c >= n for c, n, _ in done)
     gained = sum(c for c, _, _ in done) - before
-    left = seconds * (whole - weighed) / weighed if weighed and gained else None
     return {
         "kind": "campaign",
         "done": weighed / whole,
-        "runs_done": finished,
+        "runs_done": sum(c >= n for c, n, _ in done),
         "runs": len(plans),
-        "iterations_done": sum(c for c, _, _ in done),
-        "iterations": total,
-        "left": left,
+        "left": seconds * (whole - weighed) / weighed if weighed and gained else None,
     }
 
 
-def _worker(queue: Any, failures: Any, threads: int) -> None:
-    """One process: import torch once, train run after run."""
-    from reslab.data.sources import load
-    from reslab.training.loop import Job, train
+def _worker(queue: Any, failures: Any, leave: Any, threads: int) -> None:
+    """One process: import torch once, train run after run, until none is left, asked to leave, or left alone."""
+    from reslab.training.inputs import load_data, workers_for
+    from reslab.training.job import Job
+    from reslab.training.loop import train
     from reslab.training.machine import Wish
 
-    kept: dict[tuple[str, int], Any] = {}
-    while (plan := queue.get()) is not None:
-        plan = replace(plan)
-        try:
-            key = (plan.source, plan.recipe.holdout)
-            if key not in kept:
-                data = load(plan.source, download=plan.download)
-                if plan.recipe.holdout:
-                    from reslab.data.splits import hold_out
+    parent = multiprocessing.parent_process()
 
-                    data = hold_out(data, plan.recipe.holdout)
-                kept[key] = data
-            job = Job(
-                plan.spec, plan.source, plan.recipe, plan.seed, plan.out,
-                Wish(device=plan.device, threads=threads), command=plan.command,
-            )  # fmt: skip
-            train(job, kept[key], lambda event: None)
-        except Interrupted:
+    def stop() -> bool:
+        return leave.is_set() or (parent is not None and not parent.is_alive())
+
+    kept: dict[tuple[str, int, int], Any] = {}
+    while not stop() and (plan := queue.get()) is not None:
+        try:
+            key = (plan.source, plan.recipe.holdout, plan.spec.image_size)
+            if key not in kept:
+                kept[key] = load_data(plan.source, plan.spec, plan.recipe, download=plan.download)
+            wish = Wish(device=plan.device, threads=threads)
+            workers = workers_for(kept[key], None)
+            job = Job(plan.spec, plan.source, plan.recipe, plan.seed, plan.out, wish, workers, plan.command)
+            train(job, kept[key], lambda event: None, stop)
+        except (Interrupted, KeyboardInterrupt):
             return
         except ReslabError as error:
             failures.put(str(error))

@@ -73,8 +73,11 @@ def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any
     if target.exists():
         shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
     publish_folder(aside, target, FORMAT)
-    for old in sorted(target.parent.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    # Those ahead of this one were passed over as damaged when the run resumed before them.
+    ahead = [c for c in target.parent.glob("step-*") if c.name > target.name]
+    older = sorted(c for c in target.parent.glob("step-*") if c.name <= target.name)[:-KEPT]
+    for useless in [*ahead, *older]:
+        shutil.rmtree(useless, ignore_errors=True)
     return target
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reslab.data.order import batches_per_epoch
 from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
 from reslab.errors import UserError
@@ -43,6 +44,13 @@ def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
     fitted = dataclasses.replace(model, **facts)  # type: ignore[arg-type]
     plan(fitted)  # refuses an image too small for the net
     return fitted
+
+
+def iterations_per_epoch(recipe: Recipe, samples: int) -> float:
+    """Updates of one pass over `samples` training images, by what the recipe does with the last batch of an epoch."""
+    if recipe.last_batch == "fill":
+        return samples / recipe.batch
+    return float(batches_per_epoch(recipe.batch, samples, recipe.last_batch))
 
 
 def workers_for(data: Data, wanted: int | None) -> int:

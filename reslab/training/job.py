@@ -69,7 +69,10 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
     different = runlog.difference(_plain(mine), there)
     if different:
         raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
-    settings = Settings(**there["settings"])
+    try:
+        settings = Settings(**there["settings"])
+    except TypeError:
+        raise UserError(f"{job.out / RUN}: damaged (its settings are incomplete); give another folder") from None
     for key in ("device", "precision"):
         if getattr(job.wish, key) not in ("auto", getattr(settings, key)):
             raise UserError(

@@ -22,10 +22,11 @@ from reslab.measure.evaluate import Scores, evaluate, precise_statistics
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.store import jsonl
-from reslab.store.files import sweep, writable_folder
+from reslab.store.files import sweep, sync, writable_folder
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
+from reslab.training.inputs import iterations_per_epoch
 from reslab.training.job import Job, Tell, enter
 from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
@@ -39,14 +40,14 @@ EVALUATION_BATCH = 500
 PRECISE_BATCHES = 200
 
 
-def train(job: Job, data: Data, tell: Tell) -> Record:
+def train(job: Job, data: Data, tell: Tell, also: Callable[[], bool] = lambda: False) -> Record:
     """Train `job` on `data`, resuming where its folder has a checkpoint; returns the folder's record.
 
     Raises UserError before the first step (another run in the folder, data that do not fit), RunError where the loss
-    is not finite, Interrupted after a signal (saved; the same job goes on from there).
+    is not finite, Interrupted after a signal or once `also()` is true (saved; the same job goes on from there).
     """
     writable_folder(job.out)
-    with held(job.out), Stop() as stop:
+    with held(job.out), Stop(also) as stop:
         return _train(job, data, tell, stop)
 
 
@@ -187,6 +188,8 @@ def _save(
         "warming": warming,
         "measured": measured,
     }
+    if (job.out / METRICS).exists():
+        sync(job.out / METRICS)  # a checkpoint is never newer than the lines that lead to it
     checkpoints.save(job.out, step.net, state, facts)
 
 
@@ -212,6 +215,8 @@ def _evaluate(
         scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
         made.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
     for line in made:
+        if line["loss"] is None:
+            tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
         jsonl.append(job.out / METRICS, line)
         tell(line)
 
@@ -246,8 +251,8 @@ def _log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clo
     loss, error, _ = logs.take()
     if not math.isfinite(loss):
         raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {_remedy(job)}")
-    seen = iteration * job.recipe.batch
-    line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(seen / len(data.split("train")), 4)}
+    epoch = iteration / iterations_per_epoch(job.recipe, len(data.split("train")))
+    line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(epoch, 4)}
     line |= {"loss": loss, "error": error, "lr": lr}
     took = clock.read(iteration, job.recipe.iterations)
     jsonl.append(job.out / METRICS, {**line, "clock": took})

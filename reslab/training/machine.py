@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -71,7 +72,8 @@ def cpu_has_bf16() -> bool:
 
 def compiler() -> str | None:
     """The C++ compiler that torch.compile would call, or None."""
-    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+    wanted = shlex.split(os.environ.get("CXX", "")) or ["g++"]  # CXX may carry arguments: "ccache g++"
+    return shutil.which(wanted[0]) or shutil.which("clang++")
 
 
 def resolve_device(wanted: str) -> str:
@@ -89,6 +91,13 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
+def thread_count(wanted: int) -> int:
+    """`wanted`, or torch's own choice for 0. Raises UserError for a negative number."""
+    if wanted < 0:
+        raise UserError(f"--threads: {wanted} must be at least 0 (0: all cores)")
+    return wanted or torch.get_num_threads()
+
+
 def update_macs(spec: Spec, recipe: Recipe) -> float:
     """Multiply-adds of one update: forward, and twice as many backward."""
     return 3.0 * recipe.batch * cost(spec).macs
@@ -98,7 +107,7 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     """Choose what the machine does best for this net and recipe; `why` says so in one line."""
     device = resolve_device(wish.device)
     gpu = device.startswith("cuda")
-    threads = wish.threads or torch.get_num_threads()
+    threads = thread_count(wish.threads)
     small = update_macs(spec, recipe) < SMALL_STEP
     reasons = []
     if wish.precision not in (AUTO, "fp32", "bf16"):

@@ -17,6 +17,13 @@ from reslab.training.recipe import Recipe, changed, parsed, scaled
 FROM_DATA = ("classes", "in_channels", "image_size")  # the switches that follow from the data
 
 
+def _said(model: Spec, data: str) -> dict[str, Any]:
+    """The switches that a command must say: not what follows from the data (a folder's image size does not)."""
+    in_memory = data.partition(":")[0] in ("digits", "cifar10")
+    follows = FROM_DATA if in_memory else FROM_DATA[:2]
+    return {k: v for k, v in switches_of(model).items() if k not in follows}
+
+
 def resolve_recipe(
     data: str,
     recipe: str | Recipe | None = None,
@@ -39,7 +46,7 @@ def resolve_recipe(
 
 def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
     """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain."""
-    switches = {k: v for k, v in switches_of(model).items() if k not in FROM_DATA}
+    switches = _said(model, data)
     named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
     parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
     if switches or not named:
@@ -50,19 +57,22 @@ def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
 
 def command_of(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
     """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set."""
-    words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed)]
+    words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed), *recipe_words(recipe, data)]
+    for key, value in _said(model, data).items():
+        flag = f"--{key.replace('_', '-')}"
+        words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
+    return shlex.join(words)
+
+
+def recipe_words(recipe: Recipe, data: str) -> list[str]:
+    """The options that give `recipe`: the named one, and --set for each field that differs from it."""
     name = recipe.name if recipe.name in recipes.RECIPES else recipes.default_for(data)
-    words += ["--recipe", name]
     named = recipes.recipe(name).to_dict()
+    words = ["--recipe", name]
     for key, value in recipe.to_dict().items():
         if key != "name" and value != named[key]:
-            told = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words += ["--set", f"{key}={told}"]
-    for key, value in switches_of(model).items():
-        if key not in FROM_DATA:
-            flag = f"--{key.replace('_', '-')}"
-            words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
-    return shlex.join(words)
+            words += ["--set", f"{key}={_flag(value)}"]
+    return words
 
 
 def _flag(value: Any) -> str:

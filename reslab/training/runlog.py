@@ -15,6 +15,7 @@ RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
 
 # What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
 IDENTITY = ("spec", "recipe", "seed")
+REQUIRED = ("model", "switches", *IDENTITY, "data", "settings", "environment", "command")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Record:
     def finished(self) -> bool:
         return any(m["kind"] == "end" for m in self.metrics)
 
+    def __repr__(self) -> str:
+        at = max((m.get("iteration", 0) for m in self.metrics), default=0)
+        state = "finished" if self.finished else "unfinished"
+        return f"Record({self.model}, seed {self.seed}, {state} at iteration {at:,}, {str(self.folder)!r})"
+
     def evaluations(self, split: str) -> list[dict[str, Any]]:
         """The measurements of a split ("train" is the clean pass), in the order of their iterations."""
         return [m for m in self.metrics if m["kind"] == "eval" and m["split"] == split]
@@ -68,6 +74,9 @@ def read(folder: Path) -> Record:
     if not isinstance(run, dict) or run.get("format") != FORMAT:
         form = run.get("format") if isinstance(run, dict) else None
         raise UserError(f"{folder / RUN}: format {form!r} is not {FORMAT}; it was written by another version of reslab")
+    for key in REQUIRED:
+        if key not in run:
+            raise UserError(f"{folder / RUN}: damaged ({key} is missing); give another folder")
     return Record(folder, run, tuple(jsonl.read(folder / METRICS)))
 
 
@@ -80,6 +89,6 @@ def difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
         for key in a:
             if a[key] != b.get(key):
                 return f"{key} is {a[key]!r} here and {b.get(key)!r} there"
-    if mine["data"]["fingerprint"] != theirs["data"]["fingerprint"]:
+    if "data" in mine and mine["data"]["fingerprint"] != theirs["data"]["fingerprint"]:
         return "the data's fingerprint is another"
     return None

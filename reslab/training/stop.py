@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 
 class Stop:
-    """`stop()` says whether a signal has come. Outside the main thread signals cannot be taken, so it stays False."""
+    """`stop()` says whether a signal has come, or `also()` says so (another process's request).
 
-    def __init__(self) -> None:
-        self.asked = False
+    Outside the main thread signals cannot be taken.
+    """
+
+    def __init__(self, also: Callable[[], bool] = lambda: False) -> None:
+        self.asked, self.also = False, also
         self._kept: dict[int, object] = {}
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.asked or self.also()
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():

@@ -1,84 +1,10 @@
-"""The real command line: `python -m reslab …` in a process of its own, cold or with torch already imported."""
+"""Commands to run, cold or warm; a run and a folder of images to run them on."""
 
-import json
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-NOBODY = 65534
-
-
-@dataclass
-class Told:
-    """What a command left behind."""
-
-    words: tuple[str, ...]
-    code: int
-    out: str
-    err: str
-
-    def refused(self, *fragments: str, code: int = 2) -> "Told":
-        """Exactly one line on standard error, beginning "reslab: ", with every fragment; nothing on standard output."""
-        assert self.code == code, (self.words, self.code, self.err)
-        assert "Traceback" not in self.err
-        lines = self.err.splitlines()
-        assert len(lines) == 1, (self.words, self.err)
-        assert lines[0].startswith("reslab: "), self.err
-        assert self.out == ""
-        for fragment in fragments:
-            assert fragment in lines[0], (fragment, lines[0])
-        return self
-
-    def good(self) -> "Told":
-        assert self.code == 0, (self.words, self.code, self.err)
-        return self
-
-
-def environment(**more: str) -> dict[str, str]:
-    """One thread, no colours, no set of the user's own."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("RESLAB_CIFAR10", "FORCE_COLOR", "PYTHONWARNINGS")}
-    return kept | {"OMP_NUM_THREADS": "1", "COLUMNS": "100"} | more
-
-
-def run(*words: object, cwd: Path | None = None) -> Told:
-    """A fresh interpreter."""
-    told = tuple(str(w) for w in words)
-    done = subprocess.run(
-        [sys.executable, "-m", "reslab", *told], capture_output=True, cwd=cwd, env=environment(), timeout=120,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    return Told(told, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
-
-
-class Warm:
-    """Called like `run`; the interpreter is forked from one in which torch is imported (see warm.py)."""
-
-    def __init__(self) -> None:
-        self.server = subprocess.Popen(
-            [sys.executable, str(HERE / "warm.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=environment(),
-        )  # fmt: skip
-
-    def __call__(self, *words: object, cwd: Path | None = None, uid: int = 0) -> Told:
-        told = tuple(str(w) for w in words)
-        asked = {"words": told, "cwd": str(cwd or Path.cwd()), "env": {}, "uid": uid}
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps(asked) + "\n")
-        self.server.stdin.flush()
-        line = self.server.stdout.readline()
-        assert line, "the warm interpreter ended"
-        return Told(told, **json.loads(line))
-
-    def close(self) -> None:
-        assert self.server.stdin is not None
-        self.server.stdin.close()
-        self.server.wait(timeout=60)
+from commands import SMOKE, Warm, run
 
 
 @pytest.fixture
@@ -86,7 +12,7 @@ def cold(tmp_path):
     """`cold("train", …)`: a fresh interpreter, in an empty folder."""
     here = tmp_path / "here"
     here.mkdir()
-    return lambda *words, cwd=here: run(*words, cwd=cwd)
+    return lambda *words, cwd=here, **more: run(*words, cwd=cwd, **more)
 
 
 @pytest.fixture(scope="session")
@@ -104,4 +30,27 @@ def warm(server, tmp_path):
     """`warm("train", …)`: the same with torch imported beforehand, in an empty folder."""
     here = tmp_path / "here"
     here.mkdir(exist_ok=True)
-    return lambda *words, cwd=here, **more: server(*words, cwd=cwd, **more)
+    return lambda *words, cwd=here: server(*words, cwd=cwd)
+
+
+@pytest.fixture(scope="session")
+def trained(server, tmp_path_factory) -> Path:
+    """A run of two updates on digits, finished. To be read; copy it before changing anything."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    server(*SMOKE, "--iterations", "2", "--set", "save_every=1", "--out", out).good()
+    return out
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory) -> Path:
+    """Class folders: train and val, cats and dogs, 24x24."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("images") / "pets"
+    for room in ("train", "val"):
+        for shade, name in enumerate(("cat", "dog")):
+            folder = root / room / name
+            folder.mkdir(parents=True)
+            for i in range(3):
+                Image.new("RGB", (24, 24), (40 * i, 100 * shade, 9)).save(folder / f"{i}.png")
+    return root

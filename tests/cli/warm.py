@@ -1,15 +1,18 @@
 """`python -m reslab` over and over, each time in a process of its own, with torch imported once for all of them.
 
-Reads one JSON line for each command ({"words", "cwd", "env", "uid"}), forks, and lets the child be that command: its
+Reads one JSON line for each command ({"words", "cwd"}), forks, and lets the child be that command: its
 own file descriptors, its own exit status, an import of reslab of its own. Answers with {"code", "out", "err"}. Only
 other people's modules are imported beforehand, so what reslab imports and when stays as it is.
 """
 
+import atexit
+import gc
 import json
 import os
 import runpy
 import sys
 import tempfile
+import traceback
 
 import sklearn.datasets  # noqa: F401
 import torch
@@ -20,17 +23,25 @@ import torchvision  # noqa: F401
 def be(asked: dict) -> None:
     """In the child: become the command line."""
     os.chdir(asked["cwd"])
-    os.environ.update(asked["env"])
-    if asked.get("uid"):
-        os.setgid(asked["uid"])
-        os.setuid(asked["uid"])
     sys.argv = ["reslab", *asked["words"]]
-    sys.stdin = open(os.devnull)
-    runpy.run_module("reslab", run_name="__main__", alter_sys=True)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    code: object = None
+    try:
+        runpy.run_module("reslab", run_name="__main__", alter_sys=True)
+    except SystemExit as leave:
+        code = leave.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)  # not by taking torch apart: that is slow
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported is shared with the children, not copied by their collector
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         asked = json.loads(line)
@@ -41,7 +52,6 @@ def main() -> None:
                 os.dup2(err.fileno(), 2)
                 answers.close()
                 be(asked)
-                sys.exit(0)
             _, status = os.waitpid(child, 0)
             told = {"code": os.waitstatus_to_exitcode(status)}
             for key, file in (("out", out), ("err", err)):

@@ -1,0 +1,70 @@
+"""The main job, small: four runs, one page; again; interrupted and gone on."""
+
+import json
+from pathlib import Path
+
+from .shell import begin, end, run, wait_until
+
+
+def words(out: Path, iterations: int = 20) -> list[object]:
+    fields = (f"iterations={iterations}", "drops=10", "batch=32", "clean_every=10", "eval_every=10", "log_every=1")
+    settings = [w for f in fields for w in ("--set", f)]
+    return ["reproduce", "degradation", "--depths", "8,14", "--seeds", 1, *settings, "--processes", 2, "--out", out]
+
+
+def lines(run_folder: Path) -> list[dict]:
+    path = run_folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+
+def runs(out: Path) -> list[Path]:
+    return sorted(p.parent for p in out.glob("*/run.json"))
+
+
+def state(out: Path) -> dict[Path, tuple[int, bytes]]:
+    kept = [f for folder in runs(out) for f in sorted(folder.rglob("*")) if f.is_file()]
+    return {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in kept}
+
+
+def test_a_page_and_once_more_without_training(tmp_path):
+    out = tmp_path / "study"
+    told, _ = run(*words(out))
+    page = Path(told.split()[-1])
+    assert page == (out / "report.html").resolve()
+    text = page.read_text(encoding="utf-8")
+    assert "From 8 to 14 layers the plain net" in text
+    found = runs(out)
+    assert sorted(f.name.split("-")[0] for f in found) == [
+        "cifar_plain14", "cifar_plain8", "cifar_resnet14", "cifar_resnet8",
+    ]  # fmt: skip
+    assert all(lines(f)[-1]["kind"] == "end" for f in found)
+    before = state(out)
+    told, err = run(*words(out))
+    assert Path(told.split()[-1]) == page
+    assert "4 runs: 4 finished already, 0 to do" in err
+    assert state(out) == before
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_interrupted_it_exits_75_and_then_completes(tmp_path):
+    out = tmp_path / "study"
+    process = begin(*words(out, 150))
+    try:
+        wait_until(process, lambda: sum(len(lines(f)) > 3 for f in runs(out)) >= 2)
+        process.terminate()
+        told, err = process.communicate(timeout=120)
+    finally:
+        end(process)
+    assert process.returncode == 75, err
+    assert "Traceback" not in err
+    assert told == ""
+    assert not (out / "report.html").exists()
+    reached = {f: lines(f)[-1]["iteration"] for f in runs(out) if lines(f)}
+    assert not all(lines(f)[-1]["kind"] == "end" for f in reached)
+    told, err = run(*words(out, 150))
+    assert Path(told.split()[-1]).is_file()
+    for folder, iteration in reached.items():
+        marks = [m["iteration"] for m in lines(folder) if m["kind"] == "resume"]
+        assert marks in ([iteration], [])  # it went on from its very last step, or had finished before the signal
+    assert any(m["kind"] == "resume" for f in reached for m in lines(f))
+    assert len(runs(out)) == 4

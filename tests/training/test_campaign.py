@@ -1,0 +1,236 @@
+"""Many runs in real processes: finished ones left alone, killed ones gone on with, failing ones named.
+
+This file is also the child that is killed: `python -c "import test_campaign; test_campaign.child()" FOLDER BASE`.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reslab.errors import Interrupted, ReslabError, RunError
+from reslab.nets.names import spec_of
+from reslab.store.lock import held
+from reslab.training.campaign import Plan, is_done, iterations_done, run_all
+from reslab.training.recipe import changed
+from reslab.training.recipes import recipe
+from reslab.training.runlog import Record
+
+LENGTH = 100
+RECIPE = changed(
+    recipe("digits"),
+    {
+        "batch": 16,
+        "iterations": LENGTH,
+        "drops": (50,),
+        "eval_every": 50,
+        "clean_every": 50,
+        "log_every": 1,
+        "save_every": 40,
+    },
+)
+
+
+def plans(folder: Path, base=RECIPE, seeds: tuple[int, ...] = (0, 1)) -> list[Plan]:
+    """Plain and residual, seed by seed."""
+    return [
+        Plan(spec_of(f"cifar_{kind}8", widths=(4, 4, 8), in_channels=1, image_size=8), "digits", base, seed,
+             folder / f"{kind}-{seed}", "the command", "cpu")
+        for seed in seeds for kind in ("plain", "resnet")
+    ]  # fmt: skip
+
+
+def slow(folder: Path) -> list[Plan]:
+    """Two runs whose single update takes about a second."""
+    return plans(folder, changed(RECIPE, {"batch": 16_000, "iterations": 8, "drops": ()}), seeds=(0,))
+
+
+BASES = {"four": plans, "slow": slow}
+
+
+def child() -> None:
+    """The campaign in a process of its own, told to end as the command line would."""
+    try:
+        run_all(BASES[sys.argv[2]](Path(sys.argv[1])), lambda event: None, processes=2)
+    except Interrupted as error:
+        sys.exit(error.exit_code)
+
+
+def lines(out: Path) -> list[dict]:
+    path = out / "metrics.jsonl"
+    raw = path.read_bytes() if path.exists() else b""
+    return [json.loads(line) for line in raw.split(b"\n")[:-1]]
+
+
+def steps(out: Path) -> list[int]:
+    return [int(f.name[5:]) for f in sorted((out / "checkpoints").glob("step-*"))]
+
+
+def weights(plan: Plan) -> str:
+    folder = plan.out / "checkpoints" / f"step-{plan.recipe.iterations:08d}"
+    return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(f): (f.stat().st_mtime_ns, f.read_bytes()) for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+class Events(list):
+    def __call__(self, event: dict) -> None:
+        self.append(event)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[list[Plan], list[Record], Events]:
+    """An uninterrupted campaign of four runs, two side by side."""
+    found, told = plans(tmp_path_factory.mktemp("whole")), Events()
+    return found, run_all(found, told, processes=2), told
+
+
+def test_every_run_is_finished_and_told_in_order(whole):
+    found, records, told = whole
+    assert [r.folder for r in records] == [p.out for p in found]
+    assert [(r.residual, r.seed) for r in records] == [(False, 0), (True, 0), (False, 1), (True, 1)]
+    assert all(r.finished and is_done(p) and iterations_done(p) == LENGTH for r, p in zip(records, found, strict=True))
+    assert len({weights(p) for p in found}) == 4
+    assert {r.run["settings"]["threads"] for r in records} == {1}
+    assert {r.run["command"] for r in records} == {"the command"}
+    assert told[0]["text"] == "4 runs: 0 finished already, 4 to do"
+    shares = [e["done"] for e in told if e["kind"] == "campaign"]
+    assert shares == sorted(shares)
+    assert all(0 <= s <= 1 for s in shares)
+
+
+def test_again_trains_nothing(whole):
+    found, records, _ = whole
+    before, told = files(found[0].out.parent), Events()
+    assert [r.metrics for r in run_all(found, told, processes=2)] == [r.metrics for r in records]
+    assert [e["text"] for e in told] == ["4 runs: 4 finished already, 0 to do"]
+    assert files(found[0].out.parent) == before
+
+
+def test_alone_a_run_ends_as_in_company(whole, tmp_path, monkeypatch):
+    """The last run that is missing goes by itself: it still computes on one thread, as it would have beside others."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (found,) = plans(tmp_path)[:1]
+    (record,) = run_all([found], Events(), processes=2)
+    assert record.run["settings"]["threads"] == 1
+    assert weights(found) == weights(whole[0][0])
+
+
+# -- stopped
+
+
+@contextmanager
+def campaign(folder: Path, which: str = "four") -> Iterator[subprocess.Popen[str]]:
+    """The child in a process group of its own, which is gone at the end whatever happens."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import test_campaign; test_campaign.child()", str(folder), which],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=60)
+
+
+def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + 240
+    while not reached():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until, "the moment never came"
+        time.sleep(0.002)
+
+
+def midway(found: list[Plan]) -> bool:
+    """At least one run is finished, and another is on its way past its first lines."""
+    done = [is_done(p) for p in found]
+    return any(done) and any(4 < iterations_done(p) < LENGTH - 10 for p in found)
+
+
+def test_killed_with_all_its_processes_it_goes_on(whole, tmp_path):
+    found = plans(tmp_path)
+    with campaign(tmp_path) as process:
+        wait_until(process, lambda: midway(found))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    finished = [p for p in found if is_done(p)]
+    assert 1 <= len(finished) < 4
+    before = {p.out: files(p.out) for p in finished}
+    told = Events()
+    records = run_all(found, told, processes=2)
+    assert told[0]["text"] == f"4 runs: {len(finished)} finished already, {4 - len(finished)} to do"
+    assert {p.out: files(p.out) for p in finished} == before
+    assert all(r.finished for r in records)
+    assert [weights(p) for p in found] == [weights(p) for p in whole[0]]
+
+
+def saved_where_it_was(process: subprocess.Popen[str], found: list[Plan]) -> None:
+    """Exit 75 without a traceback, and of every run that had begun a checkpoint of its very last step."""
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 75, told
+    assert "Traceback" not in told
+    begun = [p for p in found if lines(p.out)]
+    assert len(begun) >= 2
+    assert {p.out.name: steps(p.out)[-1:] for p in begun} == {p.out.name: [iterations_done(p)] for p in begun}
+    assert not all(is_done(p) for p in found)
+
+
+def test_sigterm_to_the_campaign_lets_every_run_save(tmp_path):
+    found = plans(tmp_path)
+    with campaign(tmp_path) as process:
+        wait_until(process, lambda: sum(iterations_done(p) > 5 for p in found) >= 2)
+        process.terminate()
+        saved_where_it_was(process, found)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_lets_every_run_save(tmp_path, sign):
+    """As a terminal's Ctrl-C and a batch system's end do it: the runs hear it once more from the campaign."""
+    found = slow(tmp_path)
+    with campaign(tmp_path, "slow") as process:
+        wait_until(process, lambda: all(iterations_done(p) for p in found))
+        os.killpg(process.pid, sign)
+        saved_where_it_was(process, found)
+
+
+# -- failing
+
+
+def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
+    found = plans(tmp_path)[:3]
+    found[0].out.mkdir()
+    (found[0].out / "holiday.txt").write_text("not a run")
+    with pytest.raises(RunError, match="1 of 3 runs failed") as told:
+        run_all(found, Events(), processes=2)
+    assert str(found[0].out) in str(told.value)
+    assert "holiday.txt" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert [is_done(p) for p in found] == [False, True, True]
+    assert [weights(p) for p in found[1:]] == [weights(p) for p in whole[0][1:3]]
+    before = files(found[1].out)
+    with held(found[0].out), pytest.raises(RunError, match="in use by process") as told:
+        run_all(found, Events(), processes=2)
+    assert str(found[0].out) in str(told.value)
+    assert files(found[1].out) == before
+
+
+def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):
+    """Finished, but from another seed: it is refused by name, not handed back as what was asked for."""
+    found, _, _ = whole
+    other = replace(found[0], seed=7)
+    with pytest.raises(ReslabError, match="holds another run") as told:
+        run_all([found[1], other], Events(), processes=2)
+    assert str(other.out) in str(told.value)
