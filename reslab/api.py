@@ -91,6 +91,7 @@ def train(
     if iterations is not None:
         resolved = changed(resolved, {"iterations": iterations})
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
+    plan(model_spec)
     if isinstance(model, Spec) and switches:
         raise UserError(f"train: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
     if epochs is not None and iterations is not None:
@@ -101,17 +102,18 @@ def train(
         from reslab.store.files import writable_folder
 
         writable_folder(Path(out))
-    check_device(device)
+    check_machine(device, threads)
     from reslab.training.inputs import fit, iterations_per_epoch, load_data, workers_for
+
+    loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
+    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
+    per_epoch = iterations_per_epoch(resolved, len(loaded.split("train")))
+    if epochs is not None:
+        resolved = changed(resolved, {"iterations": max(1, round(epochs * per_epoch))})
     from reslab.training.job import Job
     from reslab.training.loop import train as run
     from reslab.training.machine import Wish
 
-    loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
-    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
-    if epochs is not None:
-        updates = round(epochs * iterations_per_epoch(resolved, len(loaded.split("train"))))
-        resolved = changed(resolved, {"iterations": max(1, updates)})
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
     job = Job(
         fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers_for(loaded, workers),
@@ -120,12 +122,13 @@ def train(
     return run(job, loaded, tell or PlainTeller())
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that is not there, before any data is read."""
-    if device != "auto":
-        from reslab.training.machine import resolve_device
+def check_machine(device: str, threads: int = 0) -> None:
+    """Refuse a device that is not there and a negative number of threads, before anything is written."""
+    if device != "auto" or threads:
+        from reslab.training.machine import resolve_device, thread_count
 
         resolve_device(device)
+        thread_count(threads)
 
 
 def evaluate(
@@ -246,7 +249,7 @@ def reproduce(
         raise UserError(f"--depths: {', '.join(map(str, depths))}: at least two different depths are compared")
     base = resolve_recipe(data, recipe or default_recipe, scale=scale, set=set)
     specs = {d: [spec_of(f"cifar_{kind}{d}") for kind in ("plain", "resnet")] for d in depths}
-    check_device(device)
+    check_machine(device)
     loaded = load_data(data, specs[depths[0]][0], base, download=download, splits=("test",))
     folder = Path(out) if out is not None else RUNS / f"degradation-{loaded.name}"
     writable_folder(folder)

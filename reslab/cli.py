@@ -220,6 +220,8 @@ def train(
     merged.pop("model", None)
     if name is None:
         raise UserError("train: which model? `reslab train cifar_resnet20`, or model = … in --config")
+    if iterations is not None or epochs is not None:  # either flag wins over either key of the file
+        merged = {k: v for k, v in merged.items() if k not in ("iterations", "epochs")}
     merged |= {k: v for k, v in flags.items() if v is not None}
     with teller() as tell:
         run(

@@ -74,8 +74,11 @@ def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:
 def _check_folder(source: str) -> None:
     """Raise UserError unless `source` is a folder, telling a misspelt word from a path that leads nowhere."""
     path = Path(source).expanduser()
-    if path.is_dir():
-        return
+    try:
+        if path.is_dir():
+            return
+    except OSError as error:
+        raise UserError(f"data: {source[:80]}: {error.strerror}") from None
     if path.exists():
         raise UserError(f"data: {source} is a file, not a folder; for CIFAR-10 archives write cifar10:{source}")
     if os.sep in source or source.startswith((".", "~")):

@@ -70,7 +70,8 @@ def wilson(wrong: int, n: int) -> tuple[float, float]:
     p, z2 = wrong / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+    low = 0.0 if wrong == 0 else max(0.0, 100 * (centre - half))
+    return low, 100.0 if wrong == n else min(100.0, 100 * (centre + half))
 
 
 @torch.no_grad()
@@ -96,7 +97,9 @@ def evaluate(
         labels = batch.labels.cpu()
         unfit = ~torch.isfinite(logits).all(1)
         wrong = (logits.argmax(1) != labels) | unfit
-        ahead = (logits > logits.gather(1, labels[:, None])).sum(1)
+        own = logits.gather(1, labels[:, None])
+        before = torch.arange(classes) < labels[:, None]  # ties go to the lower class, as argmax has it
+        ahead = ((logits > own) | ((logits == own) & before)).sum(1)
         n += len(labels)
         top1 += int(wrong.sum())
         top5 += int(((ahead >= 5) | unfit).sum())

@@ -31,7 +31,7 @@ SWITCHES = (
     "classes", "in_channels", "image_size", "widths", "block",
 )  # fmt: skip
 
-_NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<depth>\d+)$")
+_NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<depth>\d{1,6})$")
 
 
 def listed() -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from reslab.errors import ReslabError, RunError, UserError
@@ -67,9 +68,9 @@ def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any
     target = folder_of(run, int(facts["iteration"]))
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = aside_folder(target)
-    save_file(weights, aside / WEIGHTS)
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, aside / STATE)
-    (aside / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    (aside / WEIGHTS).write_bytes(bytes_of(weights))
+    (aside / STATE).write_bytes(bytes_of({k: v.detach().cpu().contiguous() for k, v in state.items()}))
+    (aside / FACTS).write_text(json.dumps(facts, indent=2), encoding="ascii")
     if target.exists():
         shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
     publish_folder(aside, target, FORMAT)
@@ -91,9 +92,14 @@ def load(folder: Path) -> Checkpoint:
         raise UserError(f"{folder}: checkpoint format {manifest.get('format')!r}, this reslab reads {FORMAT}")
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        return Checkpoint(folder, load_file(folder / WEIGHTS), load_file(folder / STATE), facts)
+        return Checkpoint(folder, _tensors(folder / WEIGHTS), _tensors(folder / STATE), facts)
     except (OSError, ValueError, SafetensorError) as error:
         raise RunError(f"{folder}: damaged ({type(error).__name__}); use another checkpoint") from None
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    """Read through bytes: safetensors itself opens no path that is not UTF-8."""
+    return tensors_of(file.read_bytes())
 
 
 def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None:

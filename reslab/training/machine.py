@@ -83,6 +83,8 @@ def resolve_device(wanted: str) -> str:
     name = wanted.partition(":")[0]
     if name not in ("cpu", "cuda"):
         raise UserError(f"--device: {wanted!r} is none of auto, cpu, cuda{suggest(name, ('auto', 'cpu', 'cuda'))}")
+    if name == "cpu" and wanted != "cpu":
+        raise UserError(f"--device: {wanted!r}: there is one cpu; write --device cpu")
     if name == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = wanted.partition(":")[2] or "0"

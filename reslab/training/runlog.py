@@ -15,7 +15,7 @@ RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
 
 # What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
 IDENTITY = ("spec", "recipe", "seed")
-REQUIRED = ("model", "switches", *IDENTITY, "data", "settings", "environment", "command")
+REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,15 @@ class Bench:
         out = self.folder / f"run{self.count}"
         out.mkdir()
         spec = spec_of(model, in_channels=1, image_size=8)
-        run = {"format": 1, "model": name_of(spec), "spec": spec.to_dict(), "recipe": base.to_dict(), "seed": seed}
+        run = {
+            "format": 1,
+            "model": name_of(spec),
+            "spec": spec.to_dict(),
+            "recipe": base.to_dict(),
+            "seed": seed,
+            "settings": {},
+            "environment": {},
+        }
         (out / "run.json").write_text(json.dumps({**run, "data": {"name": "digits", "fingerprint": fingerprint}}))
         values = [90.0, *late, train]
         moments = [40, *range(ITERATIONS - 10 * len(late), ITERATIONS + 1, 10)]

@@ -107,6 +107,5 @@ def test_widths_that_option_A_cannot_shrink(warm, tmp_path):
     assert untrained(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="the folder's name goes to the system unchecked: exit 1")
 def test_a_path_that_is_too_long(warm):
     warm(*SMOKE, "--data", "x" * 5000).refused("too long")

@@ -31,31 +31,26 @@ def test_a_negative_number_of_workers(warm, tmp_path):
     assert untrained(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="torch's RuntimeError, after run.json was written with these threads")
 def test_a_negative_number_of_threads(warm, tmp_path):
     warm("train", "cifar_resnet8", "--threads", "-1", "--out", tmp_path / "out").refused("threads", "-1")
     assert untrained(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="any word that begins with cpu is taken")
 def test_a_device_with_a_wrong_number(warm, tmp_path):
     warm(*SMOKE[:-1], "cpu:foo", "--out", tmp_path / "out").refused("--device", "'cpu:foo'")
     assert untrained(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="run.json is written before the loader refuses, and then holds the folder")
 def test_a_batch_that_gives_no_step_leaves_the_folder_free(warm, tmp_path):
     words = (*SMOKE, "--set", "batch=5000", "--set", "last_batch=drop", "--out", tmp_path / "out")
     warm(*words).refused("5000", "1297 training samples", "0 steps")
     assert untrained(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="--iterations is dropped without a word")
 def test_two_lengths(cold, tmp_path):
     cold(*SMOKE, "--iterations", "1", "--epochs", "0.1", "--out", tmp_path / "out").refused("--iterations", "--epochs")
 
 
-@pytest.mark.xfail(strict=True, reason="no worker starts; told as a process that ended without a word, exit 1")
 def test_a_negative_number_of_processes(warm, tmp_path):
     words = ("reproduce", "degradation", "--processes", "-1", "--depths", "8,14", "--out", tmp_path / "out")
     warm(*words).refused("--processes", "-1")
@@ -104,7 +99,6 @@ def test_a_damaged_run_file(warm, tmp_path):
         assert [p.name for p in out.iterdir() if p.name != ".lock"] == ["run.json"]
 
 
-@pytest.mark.xfail(strict=True, reason="KeyError while the two runs are compared")
 def test_a_run_file_without_its_parts(warm, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
@@ -139,7 +133,6 @@ def test_a_folder_whose_name_is_not_utf_8(warm, tmp_path):
     warm(*SMOKE, "--iterations", "1", "--out", out).good()
 
 
-@pytest.mark.xfail(strict=True, reason="safetensors opens a path that is not UTF-8 under another name: told as damage")
 def test_a_checkpoint_in_a_folder_whose_name_is_not_utf_8(warm, trained, tmp_path):
     out = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
     shutil.copytree(trained, out)

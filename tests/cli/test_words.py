@@ -97,7 +97,6 @@ def test_what_is_nearly_refused_is_not(cold):
     cold("recipe", "show", "paper-cifar", "--scale", "0.25", "--set", "drops=100,200").good()
 
 
-@pytest.mark.xfail(strict=True, reason="int() of a number of 5,000 digits raises ValueError")
 def test_a_depth_of_thousands_of_digits(cold):
     cold("describe", "cifar_resnet" + "9" * 5000).refused("unknown model")
 
