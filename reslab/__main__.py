@@ -2,6 +2,6 @@
 
 import sys
 
-from reslab.cli import main
+from reslab.cli.main import main
 
 sys.exit(main())

@@ -12,7 +12,8 @@ import pytest
 
 import reslab
 from reslab import api
-from reslab.cli import app, pairs
+from reslab.cli.options import pairs
+from reslab.cli.verbs import app
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.training.naming import command_of, resolve_recipe, run_name

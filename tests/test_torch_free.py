@@ -25,7 +25,7 @@ FREE = [
     *files("claims"),
     *files("show"),
     "reslab.api",
-    "reslab.cli",
+    "reslab.cli.main",
 ]
 
 
@@ -70,7 +70,7 @@ def test_an_import_without_torch(name):
     ids=" ".join,
 )
 def test_a_command_without_torch(words):
-    source = "import sys; from reslab.cli import main; sys.argv = ['reslab', *sys.argv[1:]]; assert main() == 0"
+    source = "import sys; from reslab.cli.main import main; sys.argv = ['reslab', *sys.argv[1:]]; assert main() == 0"
     assert not {"torch", "torchvision"} & loaded(source, *words)
 
 

@@ -1,28 +1,18 @@
-"""The command line: a dict of verbs, each a thin skin over `reslab.api`. Imports what it needs when called.
-
-Errors are one line on standard error: exit 2 for bad input, 1 for work that failed, 75 for interrupted and saved.
-"""
+"""The verbs, each a thin skin over `reslab.api`: parse, call, print."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, Parameter
 
-from reslab.errors import ReslabError, UserError, suggest
+from reslab.cli.options import DATA, MACHINE, NO_SWITCHES, TRAINING, Switches, numbers, pairs, whole
+from reslab.errors import UserError
 from reslab.version import VERSION
-
-TRAINING = Group("Training", sort_key=1)
-DATA = Group("Data", sort_key=2)
-NET = Group("Network", sort_key=3)
-MACHINE = Group("Machine", sort_key=4)
 
 app = App(
     name="reslab",
@@ -30,67 +20,6 @@ app = App(
     version=VERSION,
     result_action="return_value",
 )
-
-
-def whole(type_: Any, tokens: Sequence[Any]) -> int:
-    """A whole number from the command line; the parser alone would round 1.5 to 2."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
-
-
-@Parameter(name="*", group=NET)
-@dataclass(frozen=True)
-class Switches:
-    """What may be changed about a network; None is the paper's value."""
-
-    shortcut: Annotated[Literal["A", "B", "C"] | None, Parameter(help="zero padding, projection where needed, all")] = (
-        None
-    )
-    stride_in: Annotated[Literal["1x1", "3x3"] | None, Parameter(help="bottleneck's stride: the paper, or v1.5")] = None
-    block: Annotated[str | None, Parameter(help="basic, bottleneck, single, triple, or a comma list")] = None
-    order: Annotated[Literal["post", "pre"] | None, Parameter(help="conv-BN-ReLU, or pre-activation")] = None
-    activation: Annotated[Literal["relu", "tanh", "sigmoid", "identity"] | None, Parameter(help="everywhere")] = None
-    stem: Annotated[Literal["3x3", "7x7"] | None, Parameter(help="7x7 with max-pooling, or 3x3")] = None
-    downsample: Annotated[Literal["stride", "pool"] | None, Parameter(help="stride, or max-pooling")] = None
-    batch_norm: Annotated[bool | None, Parameter(help="batch normalisation on or off")] = None
-    zero_init: Annotated[bool | None, Parameter(help="last γ of each branch starts at 0")] = None
-    fan: Annotated[Literal["in", "out"] | None, Parameter(help="of the He initialisation")] = None
-    pad_at: Annotated[Literal["end", "both"] | None, Parameter(help="where option A's zeros stand")] = None
-    widths: Annotated[str | None, Parameter(help="base width of each stage: 16,32,64")] = None
-    classes: Annotated[int | None, Parameter(help="classes of the head", converter=whole)] = None
-    in_channels: Annotated[int | None, Parameter(help="3 for RGB, 1 for grey", converter=whole)] = None
-    image_size: Annotated[int | None, Parameter(help="side of the square images, pixels", converter=whole)] = None
-
-    def given(self) -> dict[str, Any]:
-        """The switches that were given, widths as numbers."""
-        values = {k: v for k, v in asdict(self).items() if v is not None}
-        if "widths" in values:
-            values["widths"] = numbers("--widths", values["widths"])
-        return values
-
-
-NO_SWITCHES = Switches()
-
-
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """ "16,32,64" as (16, 32, 64)."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"{option}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
-
-
-def pairs(texts: list[str]) -> dict[str, str]:
-    """--set key=value … as a dict."""
-    found = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set: {text!r}: key=value is wanted")
-        found[key.strip()] = value.strip()
-    return found
 
 
 @app.command(name="list")
@@ -381,72 +310,3 @@ def reproduce(
             command=shlex.join(["reslab", *sys.argv[1:]]),
         )
     print(path.resolve())
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run a command line and return its exit status; errors are one line, unless --debug asks for the traceback."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    words = [w for w in words if w != "--debug"]
-    try:
-        app(words, exit_on_error=False, print_error=False)
-        if sys.stdout is not None:  # closed by the caller
-            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
-    except CycloptsError as error:
-        return _fail(UserError(_told(error)), debug)
-    except ReslabError as error:
-        return _fail(error, debug)
-    except KeyboardInterrupt:
-        print("reslab: stopped at once", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        _drop_output()
-        return 0
-    except OSError as error:
-        _drop_output()
-        return _fail(_os_error(error), debug)
-    return 0
-
-
-def _drop_output() -> None:
-    """What standard output could not take is dropped, or the interpreter would complain of it when it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fail(error: ReslabError, debug: bool) -> int:
-    if debug:
-        import traceback
-
-        traceback.print_exc()
-    from reslab.show.plain import clean
-
-    print(f"reslab: {clean(error)}", file=sys.stderr)
-    return error.exit_code
-
-
-def _os_error(error: OSError) -> ReslabError:
-    from reslab.errors import RunError
-
-    return RunError(f"{error.filename or 'file'}: {error.strerror or error}")
-
-
-def _told(error: CycloptsError) -> str:
-    """The parser's message in one line, with the nearest verb where the verb is the mistake."""
-    text = " ".join(str(error).split())
-    verbs: tuple[str, ...] = ("list", "describe", "train", "evaluate", "recipe", "reproduce")
-    if "recipe" in (error.command_chain or ()):
-        verbs = ("list", "show")
-    unused = list(getattr(error, "unused_tokens", None) or [])
-    if type(error).__name__ == "UnknownCommandError" and unused:
-        return f"unknown command {unused[0]!r}{suggest(unused[0], verbs)}; there are {', '.join(verbs)}"
-    if type(error).__name__ == "UnusedCliTokensError" and unused:
-        verb = " ".join(["reslab", *(error.command_chain or ())])
-        return f"unexpected {shlex.join(unused)}; `{verb} --help` tells what may stand there"
-    return text
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command line: a thin skin over `reslab.api`. Imports what it needs when called."""

@@ -1,0 +1,77 @@
+"""What options several verbs share: groups of the help page, a network's switches, `key=value`, lists of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from reslab.errors import UserError
+
+TRAINING = Group("Training", sort_key=1)
+DATA = Group("Data", sort_key=2)
+NET = Group("Network", sort_key=3)
+MACHINE = Group("Machine", sort_key=4)
+
+
+def whole(type_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number from the command line; the parser alone would round 1.5 to 2."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
+
+
+@Parameter(name="*", group=NET)
+@dataclass(frozen=True)
+class Switches:
+    """What may be changed about a network; None is the paper's value."""
+
+    shortcut: Annotated[Literal["A", "B", "C"] | None, Parameter(help="zero padding, projection where needed, all")] = (
+        None
+    )
+    stride_in: Annotated[Literal["1x1", "3x3"] | None, Parameter(help="bottleneck's stride: the paper, or v1.5")] = None
+    block: Annotated[str | None, Parameter(help="basic, bottleneck, single, triple, or a comma list")] = None
+    order: Annotated[Literal["post", "pre"] | None, Parameter(help="conv-BN-ReLU, or pre-activation")] = None
+    activation: Annotated[Literal["relu", "tanh", "sigmoid", "identity"] | None, Parameter(help="everywhere")] = None
+    stem: Annotated[Literal["3x3", "7x7"] | None, Parameter(help="7x7 with max-pooling, or 3x3")] = None
+    downsample: Annotated[Literal["stride", "pool"] | None, Parameter(help="stride, or max-pooling")] = None
+    batch_norm: Annotated[bool | None, Parameter(help="batch normalisation on or off")] = None
+    zero_init: Annotated[bool | None, Parameter(help="last γ of each branch starts at 0")] = None
+    fan: Annotated[Literal["in", "out"] | None, Parameter(help="of the He initialisation")] = None
+    pad_at: Annotated[Literal["end", "both"] | None, Parameter(help="where option A's zeros stand")] = None
+    widths: Annotated[str | None, Parameter(help="base width of each stage: 16,32,64")] = None
+    classes: Annotated[int | None, Parameter(help="classes of the head", converter=whole)] = None
+    in_channels: Annotated[int | None, Parameter(help="3 for RGB, 1 for grey", converter=whole)] = None
+    image_size: Annotated[int | None, Parameter(help="side of the square images, pixels", converter=whole)] = None
+
+    def given(self) -> dict[str, Any]:
+        """The switches that were given, widths as numbers."""
+        values = {k: v for k, v in asdict(self).items() if v is not None}
+        if "widths" in values:
+            values["widths"] = numbers("--widths", values["widths"])
+        return values
+
+
+NO_SWITCHES = Switches()
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """ "16,32,64" as (16, 32, 64)."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"{option}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """--set key=value … as a dict."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set: {text!r}: key=value is wanted")
+        found[key.strip()] = value.strip()
+    return found
