@@ -173,6 +173,7 @@ def evaluate(
     *,
     data: Annotated[str | None, Parameter(group=DATA)] = None,
     split: Annotated[str | None, Parameter(group=DATA)] = None,
+    ensemble: Literal["softmax", "logits"] | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     device: Annotated[str, Parameter(group=MACHINE)] = "auto",
     precision: Annotated[Literal["fp32", "bf16"], Parameter(group=MACHINE)] = "fp32",
@@ -192,6 +193,8 @@ def evaluate(
         as in `reslab train`; default: what each was trained on
     split
         test, val or train; default: test, or val where there is no test split
+    ensemble
+        also score all of them as one: average their softmax probabilities (as the paper's release) or their logits
     json_
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
     """
@@ -199,8 +202,8 @@ def evaluate(
     from reslab.show.text import evaluation_text
 
     results = score(
-        paths, data, split=split, device=device, precision=precision, threads=threads, workers=workers,
-        download=download, val_share=val_share, bad_images=bad_images,
+        paths, data, split=split, ensemble=ensemble, device=device, precision=precision, threads=threads,
+        workers=workers, download=download, val_share=val_share, bad_images=bad_images,
     )  # fmt: skip
     told = [r.to_dict() for r in results]
     print(json.dumps(told, indent=2, ensure_ascii=False) if json_ else "\n\n".join(map(evaluation_text, told)))

@@ -74,6 +74,39 @@ def wilson(wrong: int, n: int) -> tuple[float, float]:
     return low, 100.0 if wrong == n else min(100.0, 100 * (centre + half))
 
 
+class Tally:
+    """Counts and losses, added batch by batch and divided once."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.n = self.top1 = self.top5 = 0
+        self.losses: list[float] = []
+        self.seen = torch.zeros(classes, dtype=torch.int64)
+        self.missed = torch.zeros(classes, dtype=torch.int64)
+
+    def add(self, scores: Tensor, labels: Tensor) -> None:
+        """Logits [B, classes] (or log-probabilities) and labels [B], any device; computed in float64."""
+        logits, labels = scores.double().cpu(), labels.cpu()
+        unfit = ~torch.isfinite(logits).all(1)
+        wrong = (logits.argmax(1) != labels) | unfit
+        own = logits.gather(1, labels[:, None])
+        before = torch.arange(self.classes) < labels[:, None]  # ties go to the lower class, as argmax has it
+        ahead = ((logits > own) | ((logits == own) & before)).sum(1)
+        self.n += len(labels)
+        self.top1 += int(wrong.sum())
+        self.top5 += int(((ahead >= 5) | unfit).sum())
+        self.losses.append(float(F.cross_entropy(logits, labels, reduction="sum")))
+        self.seen += torch.bincount(labels, minlength=self.classes)
+        self.missed += torch.bincount(labels[wrong], minlength=self.classes)
+
+    def scores(self, expected: int) -> Scores:
+        """The result. Raises AssertionError where not exactly `expected` samples were added."""
+        if self.n != expected:
+            raise AssertionError(f"evaluated {self.n} samples where there are {expected}")
+        per_class = tuple(zip(self.seen.tolist(), self.missed.tolist(), strict=True))
+        return Scores(self.n, self.top1, self.top5, math.fsum(self.losses), per_class)
+
+
 @torch.no_grad()
 def evaluate(
     logits_of: Callable[[Tensor], Tensor],
@@ -87,28 +120,12 @@ def evaluate(
     `logits_of` maps images to logits [B, classes]; the caller has put the network in evaluation mode. `stop` is asked
     between batches; where it says yes, Interrupted is raised and nothing is returned.
     """
-    n = top1 = top5 = 0
-    losses: list[float] = []
-    seen, missed = torch.zeros(classes, dtype=torch.int64), torch.zeros(classes, dtype=torch.int64)
+    tally = Tally(classes)
     for batch in batches:
         if stop():
             raise Interrupted("stopped while evaluating")
-        logits = logits_of(batch.images).double().cpu()
-        labels = batch.labels.cpu()
-        unfit = ~torch.isfinite(logits).all(1)
-        wrong = (logits.argmax(1) != labels) | unfit
-        own = logits.gather(1, labels[:, None])
-        before = torch.arange(classes) < labels[:, None]  # ties go to the lower class, as argmax has it
-        ahead = ((logits > own) | ((logits == own) & before)).sum(1)
-        n += len(labels)
-        top1 += int(wrong.sum())
-        top5 += int(((ahead >= 5) | unfit).sum())
-        losses.append(float(F.cross_entropy(logits, labels, reduction="sum")))
-        seen += torch.bincount(labels, minlength=classes)
-        missed += torch.bincount(labels[wrong], minlength=classes)
-    if n != expected:
-        raise AssertionError(f"evaluated {n} samples where there are {expected}")
-    return Scores(n, top1, top5, math.fsum(losses), tuple(zip(seen.tolist(), missed.tolist(), strict=True)))
+        tally.add(logits_of(batch.images), batch.labels)
+    return tally.scores(expected)
 
 
 @torch.no_grad()

@@ -1,0 +1,51 @@
+"""Several networks as one: scores averaged sample by sample, each member alone beside the ensemble (§4.4, Table 5).
+
+The paper does not say what is averaged; its release averages softmax probabilities, so that is the default here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from reslab.measure.evaluate import LabelledBatch, Scores, Tally
+
+AVERAGES = ("softmax", "logits")
+
+
+def average(scores: Sequence[Tensor], how: str = "softmax") -> Tensor:
+    """Logits of k members, each [B, C], as one [B, C] in float64.
+
+    "softmax": the log of the mean of the members' probabilities; "logits": the mean of the logits.
+    """
+    stacked = torch.stack([s.double() for s in scores])
+    if how == "logits":
+        return stacked.mean(0)
+    return torch.logsumexp(torch.log_softmax(stacked, dim=2), dim=0) - math.log(len(scores))
+
+
+@torch.no_grad()
+def evaluate_together(
+    members: Sequence[tuple[Callable[[Tensor], Tensor], Iterable[LabelledBatch]]],
+    expected: int,
+    classes: int,
+    how: str = "softmax",
+) -> tuple[list[Scores], Scores]:
+    """(each member's scores, the ensemble's), one pass: member k's logits on its own batches of the same samples.
+
+    Members have batches of their own because each subtracts the mean of its own training. Raises AssertionError where
+    the members' labels differ or not exactly `expected` samples came.
+    """
+    alone, whole = [Tally(classes) for _ in members], Tally(classes)
+    for batches in zip(*(b for _, b in members), strict=True):
+        labels = batches[0].labels
+        if not all(torch.equal(b.labels, labels) for b in batches):
+            raise AssertionError("the members were shown different samples")
+        scores = [logits_of(b.images).double().cpu() for (logits_of, _), b in zip(members, batches, strict=True)]
+        for tally, score in zip(alone, scores, strict=True):
+            tally.add(score, labels)
+        whole.add(average(scores, how), labels)
+    return [tally.scores(expected) for tally in alone], whole.scores(expected)

@@ -1,0 +1,52 @@
+"""A checkpoint made ready to score images: its network in evaluation mode, its own training's statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reslab.data.loader import Batch, Statistics, evaluation_batches
+from reslab.data.splits import Data, Split
+from reslab.errors import UserError
+from reslab.training import checkpoint as checkpoints
+from reslab.training.checkpoint import Checkpoint
+from reslab.training.inputs import fit
+from reslab.training.machine import Settings
+from reslab.training.naming import FROM_DATA
+from reslab.training.recipe import Recipe
+from reslab.training.step import Step
+
+
+@dataclass(frozen=True)
+class Member:
+    """`step.logits` maps images [B,C,S,S], centred by `statistics`, to logits."""
+
+    checkpoint: Checkpoint
+    step: Step
+    statistics: Statistics
+
+    def batches(self, split: Split, batch: int, workers: int) -> Iterator[Batch]:
+        """Every sample of `split` once, in index order, as this member wants it."""
+        return evaluation_batches(split, self.statistics, batch, workers)
+
+
+def recipe_of(found: Checkpoint) -> Recipe:
+    return Recipe.from_dict(found.facts["recipe"])
+
+
+def check_fits(found: Checkpoint, data: Data) -> None:
+    """Refuse data of other classes, channels or size than the checkpoint was trained on."""
+    classes = found.facts["classes"]
+    if list(data.classes) != list(classes):
+        raise UserError(
+            f"{data.name}: its {len(data.classes)} classes are not the {len(classes)} that "
+            f"{found.folder} was trained on ({', '.join(classes[:5])} …)"
+        )
+    fit(found.spec, data, dict.fromkeys(FROM_DATA, 1))
+
+
+def ready(found: Checkpoint, settings: Settings) -> Member:
+    """The member of a checkpoint; the caller has called `machine.prepare`."""
+    step = Step(checkpoints.network(found), recipe_of(found), settings)
+    step.net.eval()
+    return Member(found, step, Statistics(found.state["mean"].numpy(), found.state["scale"].numpy()))
