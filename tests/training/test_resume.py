@@ -96,10 +96,11 @@ def test_kill_9_and_resume_is_bit_exact(whole, tmp_path, moments):
 def test_kill_inside_a_save(whole, tmp_path):
     """Killed while a checkpoint lies half-written beside the others: it is swept, the one before is used."""
     out = tmp_path / "run"
+    often = ("--set", "save_every=1")  # sixty saves to be caught in; how often one saves changes no weight
     aside = lambda: list((out / "checkpoints").glob(".writing-*"))  # noqa: E731
     for _ in range(2):
-        kill_when(start(out), aside)
-    finish(out)
+        kill_when(start(out, *often), aside)
+    finish(out, *often)
     assert not aside()
     assert hashes(out) == hashes(whole)
 
