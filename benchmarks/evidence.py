@@ -37,6 +37,7 @@ class Part:
 
 OFTEN = {"eval_every": 400, "clean_every": 1_600}
 PARTS = {
+    "cifar_resnet20-whole": Part("cifar_resnet20", 1.0),
     "cifar_resnet20-tenth": Part("cifar_resnet20", 0.1, set=OFTEN),
     "cifar_plain20-tenth": Part("cifar_plain20", 0.1, set=OFTEN),
 }

@@ -36,11 +36,11 @@ def record(tmp_path_factory):
     )
 
 
-# -- the five verbs
+# -- the verbs
 
 
 def test_the_package_shows_the_verbs():
-    assert set(reslab.__all__) == {"build", "evaluate", "reproduce", "spec", "train"}
+    assert set(reslab.__all__) == {"build", "evaluate", "probe", "reproduce", "spec", "train"}
     for name in reslab.__all__:
         assert getattr(reslab, name) is getattr(api, name)
         assert getattr(api, name).__doc__

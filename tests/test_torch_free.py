@@ -64,6 +64,7 @@ def test_an_import_without_torch(name):
         ["list", "cifar_*", "--json"],
         ["describe", "resnet152"],
         ["describe", "cifar_resnet110", "--json"],
+        ["draw", "--blocks"],
         ["recipe", "list"],
         ["recipe", "show", "paper-cifar"],
     ],

@@ -65,6 +65,47 @@ def describe(
 
 
 @app.command
+def draw(
+    *models: str,
+    out: Path | None = None,
+    blocks: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    switches: Switches = NO_SWITCHES,
+) -> None:
+    """Draw networks side by side (Fig. 3), or two kinds of block (Fig. 5): SVG, PNG or HTML.
+
+    Parameters
+    ----------
+    models
+        names (see `reslab list`); default: vgg19 plain34 resnet34
+    out
+        a file: .svg, .png or .html; default: SVG to a pipe, or MODEL-MODEL.svg here
+    blocks
+        the basic block beside the bottleneck, with what each costs
+    overwrite
+        replace the file if it exists
+    """
+    from reslab.api import spec
+    from reslab.show.blocks import FILE, draw_blocks
+    from reslab.show.drawing import FIG_3, draw_nets, file_name
+    from reslab.show.svg import check_target, write
+
+    if blocks and models:
+        raise UserError(f"draw: --blocks draws Fig. 5, not {models[0]}; give models or --blocks")
+    if out is None and sys.stdout.isatty():
+        out = Path(FILE) if blocks else file_name(models or FIG_3)
+    if out is not None:
+        check_target(out, overwrite)
+    given = switches.given()
+    picture = draw_blocks(given) if blocks else draw_nets([spec(model, **given) for model in models or FIG_3])
+    if out is None:
+        print(picture.svg, end="")
+        return
+    write(picture.svg, picture.title, picture.width, out, overwrite)
+    print(out.resolve())
+
+
+@app.command
 def train(
     model: str | None = None,
     /,
@@ -207,6 +248,59 @@ def evaluate(
     )  # fmt: skip
     told = [r.to_dict() for r in results]
     print(json.dumps(told, indent=2, ensure_ascii=False) if json_ else "\n\n".join(map(evaluation_text, told)))
+
+
+@app.command
+def probe(
+    source: str,
+    /,
+    *,
+    only: str | None = None,
+    at: str | None = None,
+    samples: Annotated[int, Parameter(group=DATA, converter=whole)] = 500,
+    data: Annotated[str | None, Parameter(group=DATA)] = None,
+    split: Annotated[str, Parameter(group=DATA)] = "train",
+    seed: Annotated[int, Parameter(converter=whole)] = 0,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    device: Annotated[str, Parameter(group=MACHINE)] = "auto",
+    threads: Annotated[int, Parameter(group=MACHINE, converter=whole)] = 0,
+    workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
+    download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
+    val_share: Annotated[float | None, Parameter(group=DATA)] = None,
+    bad_images: Annotated[Literal["error", "skip"], Parameter(group=DATA)] = "error",
+    switches: Switches = NO_SWITCHES,
+) -> None:
+    """Look inside a network: layer responses (Fig. 7), activations, gradients, residual ratios, block Jacobians.
+
+    Parameters
+    ----------
+    source
+        a run folder (its newest checkpoint), a step-… folder, or a model's name: the net at initialisation
+    only
+        some of responses,gradients,residuals,jacobians (gradients: activations too); default: all
+    at
+        the block whose Jacobian is taken, such as conv3_2; default: first and last identity block
+    samples
+        the first so many of the split
+    data
+        as in `reslab train`; default: what the run was trained on, or digits
+    split
+        train, val or test
+    seed
+        of the initial weights, where a model's name is given
+    json_
+        print JSON: responses, responses_sorted, activations, gradients, weight_gradients, residuals, jacobians …
+    """
+    from reslab.api import probe as look
+    from reslab.show.text import probe_text
+
+    parts = {} if only is None else {"what": tuple(w.strip() for w in only.split(","))}
+    told = look(
+        source, data, split=split, samples=samples, seed=seed, block=at, device=device, threads=threads,
+        workers=workers, download=download, val_share=val_share, bad_images=bad_images, switches=switches.given(),
+        **parts,
+    ).to_dict()  # fmt: skip
+    print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) if json_ else probe_text(told))
 
 
 recipe_app = App(name="recipe", help="The named recipes.")

@@ -1,10 +1,10 @@
-"""Results as plain text: an evaluation with its per-class table, a recipe and what the paper leaves open."""
+"""Results as plain text: an evaluation by class, what a probe found, a recipe and what the paper leaves open."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from reslab.show.plain import clean
+from reslab.show.plain import clean, number
 from reslab.training.recipe import OPEN_CHOICES, Recipe
 
 
@@ -30,6 +30,70 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
     if len(rows) > most_classes:
         lines.append(f"  … and {len(rows) - most_classes} more classes; --json gives them all")
     return "\n".join(lines)
+
+
+BN_TOLD = {
+    "running": "BN by its moving averages",
+    "samples": "BN by averages over these samples",
+    "none": "no BN",
+}
+
+
+def probe_text(found: dict[str, Any]) -> str:
+    """A probe (`Probe.to_dict`): a head, and one table for each part that was asked for."""
+    state = f"at iteration {found['iteration']:,}" if found["iteration"] is not None else "in memory"
+    if found["iteration"] is None and found["seed"] is not None:
+        state = f"at initialisation, seed {found['seed']}"
+    lines = [
+        f"{found['model']} {state}, the first {found['n']:,} samples of {clean(found['data'])} {found['split']}, "
+        f"{BN_TOLD[found['bn']]}",
+        *([f"  checkpoint  {clean(found['checkpoint'])}"] if found["checkpoint"] else []),
+        *(f"  note: {clean(note)}" for note in found["notes"]),
+    ]
+    if found["responses"] is not None:
+        rank = {layer: i for i, layer in enumerate(found["responses_sorted"], start=1)}
+        rows = [[r["layer"], r["at"], number(r["std"], ".4g"), str(rank[r["layer"]])] for r in found["responses"]]
+        lines += _table("Layer responses (Fig. 7)", ["layer", "read at", "std", "rank"], rows)
+    if found["gradients"] is not None:
+        pairs = zip(found["activations"], found["gradients"], strict=True)
+        rows = [[a["block"], number(a["rms"], ".4g"), number(g["rms"], ".3e")] for a, g in pairs]
+        told = f"loss {number(found['loss'], '.4f')} over {found['gradient_batch']} samples, BN as in training"
+        lines += _table(f"Block outputs x ({told})", ["block", "rms of x", "rms of dL/dx"], rows)
+        rows = [[g["layer"], number(g["norm"], ".3e"), number(g["rms"], ".3e")] for g in found["weight_gradients"]]
+        lines += _table("Weight gradients", ["layer", "norm", "rms"], rows)
+    if found["residuals"]:
+        rows = [[r["block"], r["line"], number(r["ratio"], ".4g")] for r in found["residuals"]]
+        lines += _table("Residual ratios", ["block", "shortcut", "‖F(x)‖/‖x‖"], rows)
+    for block in found["jacobians"] or []:
+        rows = [
+            [name, *(number(part[key], ".4g") for key in ("min", "median", "max")), f"{part['below']} of {part['n']}"]
+            for name, part in (
+                ("J_F", block["branch"]),
+                ("J_H before the last ReLU", block["before"]),
+                ("J_H after it", block["after"]),
+            )
+            if part is not None
+        ]
+        title = f"Singular values, {block['block']} at the first sample ({block['outputs']:,} x {block['inputs']:,})"
+        lines += _table(title, ["Jacobian", "min", "median", "max", "below 0.1"], rows)
+        if block["gap"] is not None:
+            added = "I" if block["line"] == "solid" else "J of the shortcut"
+            lines.append(
+                f"  largest entry of J_H - (J_F + {added}) before the last ReLU: {number(block['gap'], '.1e')}"
+            )
+        if block["inactive"] is not None:
+            lines.append(f"  outputs whose derivative is 0 after the last ReLU: {block['inactive']:,}")
+    return "\n".join(lines)
+
+
+def _table(title: str, head: list[str], rows: list[list[str]]) -> list[str]:
+    """A title, a head, and rows: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    made = [
+        "  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, *rows]
+    ]
+    return ["", title, *made]
 
 
 def recipe_text(recipe: Recipe, about: str = "") -> str:

@@ -1,0 +1,144 @@
+"""A few SVG primitives: elements with real, escaped text, arrows, and the three files that a picture can become.
+
+Lengths are in the picture's own units, CSS pixels at its natural size. Nothing here knows what is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+from reslab.show.plain import clean
+
+ENDINGS = (".svg", ".png", ".html")
+FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+INK, SOFT, LINE, GROUND = "#1c1f23", "#59616b", "#8a9099", "#f6f7f9"
+EM = {"normal": 0.62, "bold": 0.69}  # mean width of a character over its size, in the widest of these fonts
+HEAD = 4.5  # half the width of an arrow's head
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+body {{ margin: 0; padding: 1rem; color: #1c1f23; background: white; font-family: {font}; }}
+h1 {{ font-size: 1.25rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }}
+.frame {{ overflow-x: auto; }}
+.frame:focus-visible {{ outline: 3px solid #0062a0; outline-offset: 2px; }}
+.frame svg {{ display: block; margin: 0 auto; height: auto; width: 100%; min-width: {least}px; max-width: {most}px; }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<div class="frame" role="region" aria-label="{title}" tabindex="0">
+{svg}</div>
+</main>
+</body>
+</html>
+"""
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """About how wide `text` is at font size `size`; rather too much than too little."""
+    return len(text) * size * EM[weight]
+
+
+def tint(colour: str, share: float) -> str:
+    """`colour` (#rrggbb) mixed with white: a share of 1 is the colour itself, 0 is white."""
+    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (c - 255) * share):02x}" for c in channels)
+
+
+class Canvas:
+    """Elements in the order in which they are painted."""
+
+    def __init__(self) -> None:
+        self.elements: list[str] = []
+
+    def add(self, tag: str, text: str | None = None, **attributes: float | str) -> None:
+        """One element. `class_` is class, `stroke_width` is stroke-width; numbers are cut to a tenth."""
+        told = "".join(f' {k.rstrip("_").replace("_", "-")}="{_value(v)}"' for k, v in attributes.items())
+        self.elements.append(f"<{tag}{told}/>" if text is None else f"<{tag}{told}>{escape(clean(text))}</{tag}>")
+
+    def text(
+        self, x: float, y: float, text: str, size: float = 12, weight: str = "normal", anchor: str = "middle",
+        fill: str = INK, class_: str = "",
+    ) -> None:  # fmt: skip
+        """A line of text on the baseline `y`; anchor is start, middle or end."""
+        more: dict[str, Any] = ({"class_": class_} if class_ else {}) | (
+            {"font_weight": weight} if weight != "normal" else {}
+        )
+        self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchor, fill=fill, **more)
+
+    def arrow(self, path: str, tip: tuple[float, float], towards: str, colour: str, **attributes: float | str) -> None:
+        """A line along `path` (SVG's path data, absolute) with a head at `tip` that points "down" or "left"."""
+        x, y = tip
+        look: dict[str, Any] = {"fill": "none", "stroke": colour, **attributes}
+        self.add("path", d=path, **look)
+        back = [(x - HEAD * 0.8, y - HEAD), (x + HEAD * 0.8, y - HEAD)] if towards == "down" else [
+            (x + HEAD * 1.3, y - HEAD * 0.8), (x + HEAD * 1.3, y + HEAD * 0.8)]  # fmt: skip
+        self.add("polygon", points=" ".join(f"{_value(a)},{_value(b)}" for a, b in [tip, *back]), fill=colour)
+
+    def svg(self, width: float, height: float, title: str, words: str) -> str:
+        """The whole picture, with a title and a description for those who do not see it."""
+        w, h = math.ceil(width), math.ceil(height)
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
+            f'font-family="{FONT}">\n<title>{escape(clean(title))}</title>\n<desc>{escape(clean(words))}</desc>\n'
+        )
+        ground = f'<rect class="ground" width="{w}" height="{h}" fill="white"/>\n'
+        return head + ground + "\n".join(self.elements) + "\n</svg>\n"
+
+
+def _value(value: float | str) -> str:
+    return escape(value) if isinstance(value, str) else f"{round(value, 1):g}"
+
+
+def page(svg: str, title: str, width: float) -> str:
+    """The picture as one HTML page that fetches nothing; where the window is narrow it scrolls in its own frame.
+
+    width   the picture's natural width; it is shown at 0.8 to 1.25 times that
+    """
+    return PAGE.format(
+        title=escape(clean(title)), svg=svg, font=FONT, least=round(0.8 * width), most=round(1.25 * width)
+    )
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Refuse, before anything is drawn, a file of another kind and one that is there already."""
+    if path.is_dir():
+        raise UserError(f"--out {path}: a folder stands there; name a file")
+    if path.suffix.lower() not in ENDINGS:
+        raise UserError(f"--out {path}: a drawing is written as {', '.join(ENDINGS)}; end the name in one of them")
+    if path.exists() and not overwrite:
+        raise _there(path)
+
+
+def write(svg: str, title: str, width: float, path: Path, overwrite: bool = False, scale: float = 2.0) -> None:
+    """Write the picture as `path`'s ending says; `scale` is the PNG's pixels for each CSS pixel."""
+    check_target(path, overwrite)
+    ending = path.suffix.lower()
+    if ending == ".png":
+        import vl_convert
+
+        content = bytes(vl_convert.svg_to_png(svg, scale=scale))
+    else:
+        content = (svg if ending == ".svg" else page(svg, title, width)).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("wb" if overwrite else "xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise _there(path) from None
+
+
+def _there(path: Path) -> UserError:
+    return UserError(f"--out {path}: this file exists and is left as it is; choose another name, or add --overwrite")
