@@ -208,7 +208,7 @@ def test_the_table_is_read():
     assert rules.floors[0] == ("cli",)
     assert rules.floors[-1] == ("errors",)
     assert ("nets", "data") in rules.floors
-    assert set(rules.order) == {"store", "nets", "data", "measure", "training", "claims", "show", "cli"}
+    assert set(rules.order) == {"store", "nets", "data", "measure", "training", "claims", "show", "calls", "cli"}
     assert rules.order["store"] == ("files", "jsonl", "lock")
 
 

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -20,10 +20,8 @@ from reslab.nets.spec import Spec
 from reslab.store import jsonl
 from reslab.training import runlog
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import METRICS, Record
+from reslab.training.runlog import METRICS, Record, Tell
 from reslab.training.stop import Stop
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from reslab.store.files import write_json
 from reslab.training import runlog
 from reslab.training.machine import UNDECIDED, Settings, Wish, environment, settle
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import RUN
-
-Tell = Callable[[dict[str, Any]], None]
+from reslab.training.runlog import RUN, Tell
 
 
 @dataclass(frozen=True)

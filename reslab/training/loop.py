@@ -27,11 +27,11 @@ from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
 from reslab.training.inputs import iterations_per_epoch
-from reslab.training.job import Job, Tell, enter
+from reslab.training.job import Job, enter
 from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import METRICS, Record
+from reslab.training.runlog import METRICS, Record, Tell
 from reslab.training.schedule import is_moment, rate, warms_up
 from reslab.training.step import Step
 from reslab.training.stop import Stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from reslab.errors import UserError
 from reslab.store import jsonl
 from reslab.store.files import read_json
+
+Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
 
 FORMAT = 1
 RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"

@@ -1,0 +1,130 @@
+"""`probe`: what a network does inside, from a run, a checkpoint, a name or a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reslab.calls.networks import spec
+from reslab.errors import UserError, suggest
+from reslab.nets.spec import Spec
+from reslab.training.naming import FROM_DATA, resolve_recipe
+
+if TYPE_CHECKING:
+    from reslab.measure.findings import Probe
+    from reslab.nets.model import Network
+
+
+def probe(
+    source: str | Path | Spec | Network,
+    data: str | None = None,
+    *,
+    split: str = "train",
+    samples: int = 500,
+    seed: int = 0,
+    what: str | Iterable[str] = ("responses", "gradients", "residuals", "jacobians"),
+    block: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    workers: int | None = None,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    switches: Mapping[str, Any] | None = None,
+) -> Probe:
+    """Layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
+
+    source     a run or checkpoint folder; a model's name or `Spec` (the net at initialisation, with `switches` as in
+               `build`); or a `Network`. A path that exists goes before a name
+    data       as in `train`; default: what the run was trained on, else digits
+    samples    the first so many of the split in index order, at least 2, not augmented
+    seed       of the initial weights, where a name or a `Spec` is given
+    what       "responses", "gradients" (with activations), "residuals", "jacobians"
+    block      whose Jacobian ("conv3_2"); default: the first and the last identity block that are small enough
+    Statistics of the inputs are the run's own, else those of the training split by the data's default recipe.
+    Raises UserError for unknown names, paths, parts and blocks, and for data that does not fit.
+    """
+    known = ("train", "val", "test")
+    if split not in known:
+        raise UserError(f"--split: {split!r} is none of {', '.join(known)}{suggest(str(split), known)}")
+    if samples < 2:
+        raise UserError(f"--samples: {samples} must be at least 2, or BN has nothing to average over")
+    found = _spec_or_path(source, switches or {})
+    import numpy as np
+
+    from reslab.data.loader import Statistics, evaluation_batches, statistics
+    from reslab.measure.findings import Subject
+    from reslab.measure.probe import batch_size, parts_of
+    from reslab.measure.probe import probe as look
+    from reslab.nets.model import build as make
+    from reslab.training import checkpoint as checkpoints
+    from reslab.training import member
+    from reslab.training.inputs import fit, load_data, workers_for
+    from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+
+    asked = parts_of(what)
+    settings = Settings(resolve_device(device), "fp32", "channels_last", False, thread_count(threads))
+    checkpoint = checkpoints.find(found) if isinstance(found, Path) else None
+    if checkpoint is not None:
+        model, recipe = checkpoint.spec, member.recipe_of(checkpoint)
+    else:
+        assert not isinstance(found, Path)
+        model = found if isinstance(found, Spec) else found.spec
+        recipe = resolve_recipe(data or "digits")
+    there = load_data(
+        data or (checkpoint.facts["data"]["source"] if checkpoint else "digits"), model, recipe,
+        download=download, val_share=val_share, bad_images=bad_images,
+    )  # fmt: skip
+    part = there.split(split)
+    n = min(samples, len(part))
+    if n < 2:
+        raise UserError(f"{there.name}: the {split} split has {n} samples; a probe needs at least 2")
+    prepare(settings)
+    if checkpoint is not None:
+        member.check_fits(checkpoint, there)
+        net = checkpoints.network(checkpoint)
+        stats = Statistics(checkpoint.state["mean"].numpy(), checkpoint.state["scale"].numpy())
+    else:
+        said = (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
+        fitted = fit(model, there, said)
+        net = make(fitted, seed=seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
+        stats = statistics(there.split("train"), recipe.centre, recipe.scale)
+    own_seed = checkpoint.facts["seed"] if checkpoint else seed if isinstance(found, Spec) else None
+    subject = Subject(
+        net.name, str(checkpoint.folder) if checkpoint else None, checkpoint.iteration if checkpoint else None,
+        there.name, split, own_seed,
+    )  # fmt: skip
+    chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, workers)
+    return look(
+        net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, block, settings.device
+    )  # fmt: skip
+
+
+def _spec_or_path(source: str | Path | Spec | Network, switches: Mapping[str, Any]) -> Path | Spec | Network:
+    """What the source of a probe means: a path that exists, or the network that a name and switches say."""
+    if not isinstance(source, str | Path):
+        if switches:
+            raise UserError(f"probe: {', '.join(switches)} given beside a ready network; they belong to a model's name")
+        return source
+    path = Path(source)
+    if isinstance(source, Path) or _exists(path) or source.startswith((".", "~", "/")) or path.name != source:
+        if switches:
+            raise UserError(f"{source}: {', '.join(switches)} given beside a run, which has its own network")
+        if not _exists(path):
+            beside = [p.name for p in path.parent.iterdir()] if _exists(path.parent) and path.parent.is_dir() else []
+            raise UserError(f"{source}: no such checkpoint or run{suggest(path.name, beside)}")
+        return path
+    try:
+        return spec(source, **switches)
+    except UserError as error:
+        if str(error).startswith("unknown model"):
+            raise UserError(f"no run of that name here, and {error}") from None
+        raise
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a null byte
+        return False

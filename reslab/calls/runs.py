@@ -1,0 +1,102 @@
+"""`train`: everything that can be refused is refused before the first step; then the loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reslab.errors import UserError
+from reslab.nets.names import spec_of
+from reslab.nets.plan import plan
+from reslab.nets.spec import Spec
+from reslab.training.naming import FROM_DATA, command_of, resolve_recipe, run_name
+from reslab.training.recipe import Recipe, changed
+from reslab.training.runlog import Tell
+
+if TYPE_CHECKING:
+    from reslab.training.runlog import Record
+
+RUNS = Path("runs")  # where run folders stand that are given no --out
+
+
+def check_machine(device: str, threads: int = 0) -> None:
+    """Refuse a device that is not there and a negative number of threads, before anything is written."""
+    if device != "auto" or threads:
+        from reslab.training.machine import resolve_device, thread_count
+
+        resolve_device(device)
+        thread_count(threads)
+
+
+def train(
+    model: str | Spec,
+    data: str = "digits",
+    *,
+    recipe: str | Recipe | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    iterations: int | None = None,
+    epochs: float | None = None,
+    scale: float | None = None,
+    set: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",
+    threads: int = 0,
+    workers: int | None = None,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    tell: Tell | None = None,
+    command: str | None = None,
+    **switches: Any,
+) -> Record:
+    """Train a network and return its record; the same call again resumes, or finds it finished.
+
+    model       a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
+    data        "digits", "cifar10:PATH", "cifar10" (with download) or a folder of class folders
+    recipe      a name or a `Recipe` (default: "digits" for digits, else "paper-cifar"); `set` changes fields of it
+    out         the run folder (default: runs/ and a name made of model, data, recipe and seed)
+    iterations, epochs    the length alone; scale shortens length and drops together
+    device, precision, compile, threads    "auto" (0 threads) takes what the machine does best, and says so
+    workers     processes that decode image files (default: one a core for folders, none for sets in memory)
+    tell        called with each event (a dict); default: plain lines on standard error
+    Raises UserError before the first step, RunError where training cannot go on, Interrupted after a signal.
+    """
+    from reslab.show.plain import PlainTeller
+
+    resolved = resolve_recipe(data, recipe, iterations=None, scale=scale, set=set)
+    if iterations is not None:
+        resolved = changed(resolved, {"iterations": iterations})
+    model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
+    plan(model_spec)
+    if isinstance(model, Spec) and switches:
+        raise UserError(f"train: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+    if epochs is not None and iterations is not None:
+        raise UserError("--epochs and --iterations: both say how long; give one of them")
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise UserError(f"--epochs: {epochs} must be a positive number")
+    if out is not None:
+        from reslab.store.files import writable_folder
+
+        writable_folder(Path(out))
+    check_machine(device, threads)
+    from reslab.training.inputs import fit, iterations_per_epoch, load_data, workers_for
+
+    loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
+    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
+    per_epoch = iterations_per_epoch(resolved, len(loaded.split("train")))
+    if epochs is not None:
+        resolved = changed(resolved, {"iterations": max(1, round(epochs * per_epoch))})
+    from reslab.training.job import Job
+    from reslab.training.loop import train as run
+    from reslab.training.machine import Wish
+
+    folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
+    job = Job(
+        fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers_for(loaded, workers),
+        command or command_of(fitted, data, resolved, seed),
+    )  # fmt: skip
+    return run(job, loaded, tell or PlainTeller())
