@@ -90,12 +90,13 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
                 pass  # the checkpoint below says that this moment is still to be measured
             clock.pause()
         # -- checkpoint
-        if iteration > start and (is_moment(iteration, recipe.save_every, recipe.iterations) or stop()):
+        leaving = stop()  # asked once: a signal between two questions would leave without saving
+        if iteration > start and (is_moment(iteration, recipe.save_every, recipe.iterations) or leaving):
             _save(job, data, step, stats, iteration, warming, measured, logs, window)
             tell({"kind": "checkpoint", "iteration": iteration})
             clock.pause()
         # -- leave
-        if stop():
+        if leaving:
             raise Interrupted(f"stopped at iteration {iteration:,} and saved; the same command goes on from there")
         if last:
             break
