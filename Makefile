@@ -15,7 +15,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@touch $(STAMP)
 
 demo: env  ## plain against residual on the embedded digits, about two minutes; the report's path is the last word
-	@$(BIN)/reslab reproduce degradation
+	@$(BIN)/reslab reproduce degradation --seeds 3
 
 test: env lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile

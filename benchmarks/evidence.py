@@ -1,22 +1,28 @@
-"""The runs behind every published number: trains what is missing (resuming), then keeps the small part in results/.
+"""The studies behind every published number: trains what is missing (resuming), then keeps the small part in results/.
 
-`python -m benchmarks.evidence [--data cifar10:PATH] [PART …]`. A part's folder in results/ holds run.json (recipe,
-settings, environment, command), metrics.jsonl and summary.json (exact scores of the final weights, fp32, by
-`reslab evaluate`). Paths of the machine that ran it do not travel.
+`python -m benchmarks.evidence [--data cifar10:PATH] [PART …]`. A part is a study: results/PART holds study.json, for
+each run run.json (recipe, settings, environment, command) and metrics.jsonl, and measured/. CIFAR-10 runs also have
+summary.json (exact scores of the final weights, fp32, by `reslab evaluate`) and, for the nets named in `weights`, the
+final weights, which `reslab evaluate results/PART/RUN --data cifar10:PATH` scores again. Paths of the machine that ran
+them do not travel.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reslab import api
+from reslab.claims import evidence as evidences
 from reslab.show.plain import PlainTeller
 from reslab.store.files import write_json, write_text
+from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
 from reslab.training.naming import command_of
 from reslab.training.recipe import Recipe
@@ -27,21 +33,28 @@ RUNS, RESULTS = ROOT / "runs", ROOT / "results"
 
 @dataclass(frozen=True)
 class Part:
-    """One CIFAR-10 run under the paper's recipe, its schedule scaled as a whole."""
+    """A study: which claims' runs, on what, how long, how many seeds. `weights`: runs whose final weights are kept."""
 
-    model: str
-    scale: float
-    seed: int = 0
-    set: dict[str, Any] = field(default_factory=dict)
+    what: tuple[str, ...]
+    data: str = "cifar10"
+    scale: float | None = None
+    seeds: int = 1
+    depths: tuple[int, ...] | None = None
+    set: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
 
 
-OFTEN = {"eval_every": 400, "clean_every": 1_600}
 PARTS = {
-    "cifar_resnet20-whole": Part("cifar_resnet20", 1.0),
-    "cifar_resnet20-tenth": Part("cifar_resnet20", 0.1, set=OFTEN),
-    "cifar_plain20-tenth": Part("cifar_plain20", 0.1, set=OFTEN),
+    "digits": Part(("all",), data="digits", seeds=5),
+    # 1: the paper's recipe, unshortened, beside 8.75 %
+    "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), weights=("s0",)),
+    # 3: options A, B, C, three seeds
+    "cifar10-eighth": Part(("C11",), scale=0.125, seeds=3, depths=(20,), weights=("s0",)),
+    # 2: the twins, probed on the way (C3, C8, C15)
+    "cifar10-quarter": Part(
+        ("C1", "C2", "C15"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
+    ),
 }
-DIGITS = "degradation-digits"
 
 
 def find_cifar10() -> str | None:
@@ -51,47 +64,54 @@ def find_cifar10() -> str | None:
     return f"cifar10:{path}" if path else None
 
 
-def keep(run: Path, target: Path, data: str | None) -> None:
-    """Copy a finished run's record without its weights; a summary of its final weights beside it."""
+def keep(study: Path, target: Path, data: str, part: Part) -> None:
+    """Copy a study's records; its unfinished runs stay behind."""
+    write_json(target / evidences.STUDY, evidences.read_setting(study).to_dict())
+    if (study / evidences.MEASURED).is_dir():
+        shutil.copytree(study / evidences.MEASURED, target / evidences.MEASURED, dirs_exist_ok=True)
+    for path in sorted(study.glob(f"*/{runlog.RUN}")):
+        if runlog.read(path.parent).finished:
+            keep_run(path.parent, target / path.parent.name, data, part)
+
+
+def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
+    """A run's record with the data's path left out; of CIFAR-10 runs the exact scores, and the weights where asked."""
     record = runlog.read(run)
-    if not record.finished:
-        raise SystemExit(f"{run}: not finished; run the same command again to go on")
-    source = record.run["data"]["source"].partition(":")[0]
-    shown = source if source == "digits" else f"{source}:PATH"
+    shown = "digits" if data == "digits" else f"{data.partition(':')[0]}:PATH"
     spec = api.spec(record.model, **record.run["switches"])
     command = command_of(spec, shown, Recipe.from_dict(record.run["recipe"]), record.seed)
     told = {**record.run, "command": command, "data": {**record.run["data"], "source": shown}}
-    write_json(target / "run.json", told)
-    write_text(target / "metrics.jsonl", (run / "metrics.jsonl").read_text(encoding="utf-8"))
+    write_json(target / runlog.RUN, told)
+    write_text(target / runlog.METRICS, (run / runlog.METRICS).read_text(encoding="utf-8"))
+    if data == "digits" or (target / "summary.json").is_file():
+        return
     found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in ("test", "train")}
     for scores in found.values():
         scores.pop("checkpoint")
     write_json(target / "summary.json", {"command": command, **found})
+    if any(f"-{word}" in f"{run.name}-" for word in part.weights):
+        checkpoints.keep_weights(run, target, shown)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", default=find_cifar10(), help="cifar10:PATH")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{DIGITS}, {', '.join(PARTS)} (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     asked = parser.parse_args()
-    wanted = asked.parts or [DIGITS, *PARTS]
-    for name in wanted:
-        if name == DIGITS:
-            api.reproduce("degradation")
-            for run in sorted(p.parent for p in (api.RUNS / DIGITS).glob("*/run.json")):
-                keep(run, RESULTS / DIGITS / run.name, None)
-            continue
+    for name in asked.parts or PARTS:
         if name not in PARTS:
-            sys.exit(f"{name}: no such part; there are {DIGITS}, {', '.join(PARTS)}")
-        if asked.data is None:
+            sys.exit(f"{name}: no such part; there are {', '.join(PARTS)}")
+        part = PARTS[name]
+        data = "digits" if part.data == "digits" else asked.data
+        if data is None:
             print(f"{name}: skipped, no CIFAR-10: give --data cifar10:PATH or set RESLAB_CIFAR10")
             continue
-        part = PARTS[name]
-        api.train(
-            part.model, asked.data, recipe="paper-cifar", scale=part.scale, seed=part.seed, set=part.set,
-            out=RUNS / name, tell=PlainTeller(every=60),
+        study = api.reproduce(
+            part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=RUNS / name,
+            tell=PlainTeller(every=60),
         )  # fmt: skip
-        keep(RUNS / name, RESULTS / name, asked.data)
+        keep(study.folder, RESULTS / name, data, part)
+        print(f"{name}: kept in {RESULTS / name}")
 
 
 if __name__ == "__main__":

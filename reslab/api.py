@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from reslab.calls.networks import build, spec
+from reslab.calls.pictures import picture
 from reslab.calls.probes import probe
+from reslab.calls.reports import report
 from reslab.calls.runs import RUNS, train
 from reslab.calls.scores import evaluate
-from reslab.calls.studies import reproduce
+from reslab.calls.studies import Study, reproduce
+from reslab.calls.verdicts import verdicts
 
-__all__ = ["RUNS", "build", "evaluate", "probe", "reproduce", "spec", "train"]
+__all__ = ["RUNS", "Study", "build", "evaluate", "picture", "probe", "report", "reproduce", "spec", "train", "verdicts"]

@@ -40,7 +40,9 @@ def record(tmp_path_factory):
 
 
 def test_the_package_shows_the_verbs():
-    assert set(reslab.__all__) == {"build", "evaluate", "probe", "reproduce", "spec", "train"}
+    assert set(reslab.__all__) == {
+        "build", "evaluate", "picture", "probe", "report", "reproduce", "spec", "train", "verdicts",
+    }  # fmt: skip
     for name in reslab.__all__:
         assert getattr(reslab, name) is getattr(api, name)
         assert getattr(api, name).__doc__
@@ -131,7 +133,7 @@ NETS = [
 ]
 RECIPES = [
     recipe("digits"),
-    recipe("digits-degradation"),
+    recipe("digits-study"),
     recipe("paper-cifar-smoke"),
     changed(recipe("paper-cifar"), {"lr": 0.05, "drops": (), "augment": "none", "weight_decay": 5e-5, "holdout": 5000}),
     changed(recipe("digits"), {"drops": (10, 200), "warmup_error": 33.3, "bn_batch": 32, "momentum_form": "caffe"}),
@@ -194,10 +196,12 @@ def test_run_names_tell_a_folders_image_sizes_apart():
 
 def test_reproduce_from_python_prints_the_command_that_made_the_page(tmp_path):
     chosen = {**SHORT, "drops": "", "batch": 64}
-    page = reslab.reproduce(
+    study = reslab.reproduce(
         "degradation", depths=(14, 8, 8), seeds=1, set=chosen, out=tmp_path / "study", processes=2, tell=quiet
     )
+    page = study.page
     assert page == tmp_path / "study" / "report.html"
+    assert [j.claim.id for j in study.judgements] == ["C1", "C2"]
     runs = sorted(p.parent.name for p in (tmp_path / "study").glob("*/run.json"))
     assert len(runs) == 4  # a depth said twice is one depth
     assert all(reslab.evaluate(page.parent / name, threads=1)[0].scores.n == 500 for name in runs[:1])
@@ -209,8 +213,8 @@ def test_reproduce_from_python_prints_the_command_that_made_the_page(tmp_path):
     given = bound.arguments
     assert sorted(map(int, given["depths"].split(","))) == [8, 14]
     assert given["seeds"] == 1
-    means = resolve_recipe("digits", given.get("recipe") or "digits-degradation", set=pairs(given["set_"]))
-    assert means == resolve_recipe("digits", "digits-degradation", set=chosen)
+    means = resolve_recipe("digits", given.get("recipe") or "digits-study", set=pairs(given["set_"]))
+    assert means == resolve_recipe("digits", "digits-study", set=chosen)
 
 
 # -- refused
@@ -240,10 +244,13 @@ def test_reproduce_from_python_prints_the_command_that_made_the_page(tmp_path):
         (lambda out: reslab.evaluate(out, precision="fp8"), "none of fp32, bf16"),
         (lambda out: reslab.evaluate(out / "nowhere"), "no such checkpoint or run"),
         (lambda out: reslab.reproduce("degradatoin", out=out), "did you mean degradation"),
-        (lambda out: reslab.reproduce(depths=(8,), out=out), "at least two different depths"),
-        (lambda out: reslab.reproduce(depths=(8, 9), out=out), "9 is not 6n"),
-        (lambda out: reslab.reproduce(seeds=0, out=out), "--seeds: 0"),
-        (lambda out: reslab.reproduce(processes=-1, depths=(8, 14), seeds=1, set=SHORT, out=out), "processes"),
+        (lambda out: reslab.reproduce("degradation", depths=(8,), out=out), "at least two different depths"),
+        (lambda out: reslab.reproduce("degradation", depths=(8, 9), out=out), "9 is not 6n"),
+        (lambda out: reslab.reproduce("degradation", seeds=0, out=out), "--seeds: 0"),
+        (
+            lambda out: reslab.reproduce("degradation", processes=-1, depths=(8, 14), seeds=1, set=SHORT, out=out),
+            "processes",
+        ),
     ],
 )
 def test_refused_in_one_line_before_any_step(tmp_path, call, words):
@@ -254,6 +261,9 @@ def test_refused_in_one_line_before_any_step(tmp_path, call, words):
 
 
 def test_an_argument_that_is_none_is_pythons_own_error(record):
-    for call in (lambda: reslab.evaluate(record.folder, splitt="test"), lambda: reslab.reproduce(depth=(8, 20))):
+    for call in (
+        lambda: reslab.evaluate(record.folder, splitt="test"),
+        lambda: reslab.reproduce("degradation", depth=(8, 20)),
+    ):
         with pytest.raises(TypeError, match="unexpected keyword"):
             call()

@@ -1,85 +1,207 @@
-"""`reproduce`: an experiment's runs trained, judged and shown."""
+"""`reproduce`: the runs of some claims trained, what is computed measured, judged, and shown on one page."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reslab.calls import bench as benches
 from reslab.calls.runs import RUNS, check_machine
-from reslab.errors import UserError, suggest
-from reslab.nets.names import spec_of
+from reslab.claims import evidence as evidences
+from reslab.claims.catalogue import chosen, default_setting
+from reslab.claims.claim import Claim, Judgement, Measurement, judge
+from reslab.claims.evidence import Net, Setting
+from reslab.errors import Interrupted, UserError
 from reslab.training.naming import command_of, recipe_words, resolve_recipe, run_name
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import Tell
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True)
+class Study:
+    """The outcome of `reproduce`: where it stands, its page, the claims judged, and those that did not fit in time."""
+
+    folder: Path
+    page: Path
+    judgements: tuple[Judgement, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def reproduce(
-    what: str = "degradation",
+    what: str | Sequence[str],
     data: str = "digits",
     *,
     depths: Sequence[int] | None = None,
     seeds: int | None = None,
     scale: float | None = None,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     set: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     processes: int | None = None,
     device: str = "auto",
+    budget: float | None = None,
+    language: str = "en",
     download: bool = False,
     tell: Tell | None = None,
     command: str | None = None,
-) -> Path:
-    """Train plain and residual twins at several depths and seeds, judge them, and write one HTML report; its path.
+) -> Study:
+    """Train the nets that some claims need, measure, judge, and write one HTML report.
 
-    depths     of the CIFAR nets (default: 8, 20, 56 on digits; 20, 32, 44, 56 elsewhere)
-    seeds      how many: 0, 1, 2 … (default: 3 on digits, 1 elsewhere)
+    what       experiments ("degradation", "shortcuts" …), claims ("C3"), or "all"
+    depths     of the twins (default: 8, 20, 56 on digits; 20, 56 elsewhere)
+    seeds      how many: 0, 1, 2 … (default: 5 on digits, 1 elsewhere)
+    scale, recipe, set    as in `train` (default: digits-study on digits; a quarter of paper-cifar elsewhere)
+    out        the study's folder (default: runs/study-DATA); it holds runs of one recipe only
     processes  runs side by side (default: as many as cores where nets are small, else 1)
+    budget     seconds: claims whose runs fit into them are worked on, the cheapest first; the others stay as they are
     Finished runs are not trained again, unfinished ones resume. Raises UserError, RunError, Interrupted.
     """
-    from reslab.claims import degradation
+    from reslab.show.page import publish
     from reslab.show.plain import PlainTeller
-    from reslab.show.report import degradation_page, publish
+    from reslab.show.report import study_page
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
     from reslab.training.inputs import fit, load_data
 
-    if what != "degradation":
-        raise UserError(f"reproduce: {what!r} is not known{suggest(what, ['degradation'])}; there is: degradation")
     tell = tell or PlainTeller()
-    default_depths, default_seeds, default_recipe = degradation.defaults(data)
-    depths = tuple(sorted(frozenset(depths))) if depths else default_depths
-    count = default_seeds if seeds is None else seeds
-    if count < 1:
-        raise UserError(f"--seeds: {count} must be at least 1")
-    if len(depths) < 2:
-        raise UserError(f"--depths: {', '.join(map(str, depths))}: at least two different depths are compared")
-    base = resolve_recipe(data, recipe or default_recipe, scale=scale, set=set)
-    specs = {d: [spec_of(f"cifar_{kind}{d}") for kind in ("plain", "resnet")] for d in depths}
+    setting = _setting(data, depths, seeds, scale, recipe, set)
+    names = [what] if isinstance(what, str) else list(what)
+    claims = chosen(setting, names)
+    if len(setting.depths) < 2 and "all" not in names and any(not c.statements for c in claims):
+        told = ", ".join(c.id for c in claims if not c.statements)
+        raise UserError(f"--depths: {setting.shallow}: at least two different depths are compared by {told}")
     check_machine(device)
-    loaded = load_data(data, specs[depths[0]][0], base, download=download, splits=("test",))
-    folder = Path(out) if out is not None else RUNS / f"degradation-{loaded.name}"
-    writable_folder(folder)
-    plans = [
-        Plan(fitted, data, run.recipe, run.seed, folder / run_name(fitted, loaded.name, run.recipe, run.seed),
-             command_of(fitted, data, run.recipe, run.seed), device, download)
-        for run in degradation.runs(depths, range(count), base)
-        for fitted in [fit(spec_of(run.model), loaded, {})]
-    ]  # fmt: skip
-    records = run_all(plans, tell, processes)
-    told = command or _reproduce_command(what, data, depths, count, base)
-    judgement = degradation.judge(records)
-    tell({"kind": "note", "text": judgement.sentence})
-    path = folder / "report.html"
-    publish(degradation_page(judgement, records, told, records[0].run["data"]["notes"]), path)
-    return path
+    if processes is not None and processes < 1:
+        raise UserError(f"--processes: {processes} must be at least 1")
+    nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
+    first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
+    loaded = load_data(data, first, setting.recipe, download=download, splits=("test",))
+    whole = cache(lambda: load_data(data, first, setting.recipe, download=download))  # only where it is needed
+    folder = Path(out) if out is not None else RUNS / f"study-{loaded.name}"
+    _enter(writable_folder(folder), replace(setting, data=loaded.name), data, tell)
+
+    def planned(of: Net, seed: int) -> Plan:
+        spec = fit(of.spec(), loaded, {})
+        name = run_name(spec, loaded.name, setting.recipe, seed)
+        said = command_of(spec, data, setting.recipe, seed)
+        return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download)
+
+    plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
+    left_out: tuple[str, ...] = ()
+    if budget is not None:
+        claims, left_out = _within(budget, claims, plans, whole, processes, tell)
+        wanted = {n for claim in claims for n in claim.nets}
+        plans = {key: plan for key, plan in plans.items() if key[0] in wanted}
+    if plans:
+        run_all(list(plans.values()), tell, processes)
+    _measure(folder, claims, setting, {key: plan.out for key, plan in plans.items()}, data, whole, tell)
+    found = evidences.read(folder)
+    judgements = tuple(judge(claim, found) for claim in claims)
+    for one in judgements:
+        tell({"kind": "note", "text": f"{one.claim.id} {one.verdict}: {one.sentence('en')}"})
+    told = command or reproduce_command(names, data, setting)
+    every = [judge(claim, found) for claim in chosen(setting, ["all"])]
+    page = folder / ("report.html" if language == "en" else f"report.{language}.html")
+    publish(study_page(every, language, told, loaded.notes), page)
+    return Study(folder, page, judgements, left_out)
 
 
-def _reproduce_command(what: str, data: str, depths: Sequence[int], seeds: int, recipe: Recipe) -> str:
+def _setting(
+    data: str, depths: Sequence[int] | None, seeds: int | None, scale: float | None, recipe: str | Recipe | None,
+    set: Mapping[str, Any] | None,
+) -> Setting:  # fmt: skip
+    if seeds is not None and seeds < 1:
+        raise UserError(f"--seeds: {seeds} must be at least 1")
+    wanted = tuple(sorted(frozenset(depths))) if depths else None
+    setting = default_setting(data, seeds, wanted)
+    for depth in setting.depths:
+        Net(f"cifar_resnet{depth}").spec()  # refuses a depth that does not exist
+    base = resolve_recipe(data, recipe, scale=scale, set=set) if recipe or scale else None
+    if base is None:
+        base = resolve_recipe(data, setting.recipe, set=set)
+    return replace(setting, recipe=base)
+
+
+def _enter(folder: Path, setting: Setting, source: str, tell: Tell) -> None:
+    """Make the folder this study's, or find that it is. Raises UserError where it holds another one."""
+    from reslab.store.files import write_json
+
+    seeds = setting.seeds
+    if evidences.is_study(folder):
+        there = evidences.read_setting(folder)
+        for what, mine, theirs in (
+            ("data", setting.data, there.data), ("depths", setting.depths, there.depths),
+            *((k, v, there.recipe.to_dict()[k]) for k, v in setting.recipe.to_dict().items()),
+        ):  # fmt: skip
+            if mine != theirs:
+                raise UserError(f"{folder}: holds a study with {what} = {theirs}, not {mine}; give another --out")
+        seeds = tuple(sorted({*seeds, *there.seeds}))
+        if seeds == there.seeds:
+            return
+    write_json(folder / evidences.STUDY, replace(setting, seeds=seeds).to_dict())
+
+
+def _within(
+    budget: float, claims: Sequence[Claim], plans: Mapping[tuple[Net, int], Any], whole: Callable[[], Any],
+    processes: int | None, tell: Tell,
+) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
+    """The claims that fit into `budget` seconds, and the ids of those that do not."""
+    from reslab.training.budget import fitting, seconds_each
+    from reslab.training.campaign import is_done, side_by_side
+
+    if not plans:
+        return tuple(claims), ()
+    side = processes or side_by_side(list(plans.values()))
+    missing = [p for p in plans.values() if not is_done(p)]
+    tell({"kind": "note", "text": "timing a few updates of each net, to see what fits into the budget"})
+    seconds = {p.out: 0.0 for p in plans.values()} | seconds_each(missing, whole(), 1 if side > 1 else 0)
+    needs = {c.id: [p.out for (n, _), p in plans.items() if n in c.nets] for c in claims}
+    fit = fitting(needs, seconds, budget, side)
+    left = tuple(c.id for c in claims if c.id not in fit)
+    used = sum(seconds[p] for p in {p for name in fit for p in needs[name]}) / side
+    told = f"{len(fit)} of {len(claims)} claims fit, about {used / 60:.0f} min"
+    tell({"kind": "note", "text": f"{told}; not run: {', '.join(left)}" if left else told})
+    return tuple(c for c in claims if c.id in fit), left
+
+
+def _measure(
+    folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mapping[tuple[Net, int], Path], data: str,
+    whole: Callable[[], Any], tell: Tell,
+) -> None:  # fmt: skip
+    """Make every measurement of `claims` that is not there; one file each, so that nothing is computed twice."""
+    due: list[Callable[[], None]] = []
+    names = []
+    for one in {m.name: m for claim in claims for m in claim.measurements}.values():  # two claims may share one
+        moments: tuple[int | None, ...] = setting.seeds if one.each_seed else (None,)
+        for seed in moments:
+            of = setting.seeds if seed is None else (seed,)
+            runs = sorted(folders[n, s].name for n in one.nets for s in of)
+            path = benches.path_of(folder, one, seed)
+            if not benches.is_made(path, one, runs):
+                bench = benches.StudyBench(data, setting.seeds, folders, whole)
+                due.append(_job(path, one, seed, bench, runs))
+                names.append(path.stem)
+    from reslab.training.stop import Stop
+
+    with Stop() as stop:
+        for number, (name, job) in enumerate(zip(names, due, strict=True), 1):
+            tell({"kind": "note", "text": f"measures {name} ({number} of {len(due)})"})
+            job()
+            if stop():
+                raise Interrupted("stopped; what is measured is kept, the same command goes on from there")
+
+
+def _job(
+    path: Path, one: Measurement, seed: int | None, bench: benches.StudyBench, runs: list[str]
+) -> Callable[[], None]:
+    return lambda: benches.make(path, one, seed, bench, runs)
+
+
+def reproduce_command(names: Sequence[str], data: str, setting: Setting) -> str:
     """The command line that does the same, every choice said."""
-    words = ["reslab", "reproduce", what, "--data", data, "--depths", ",".join(map(str, depths))]
-    return shlex.join([*words, "--seeds", str(seeds), *recipe_words(recipe, data)])
+    words = ["reslab", "reproduce", *names, "--data", data, "--depths", ",".join(map(str, setting.depths))]
+    return shlex.join([*words, "--seeds", str(len(setting.seeds)), *recipe_words(setting.recipe, data)])

@@ -11,7 +11,7 @@ import sys
 
 from cyclopts import CycloptsError
 
-from reslab.cli.verbs import app
+from reslab.cli.verbs import VERBS, app
 from reslab.errors import ReslabError, RunError, UserError, suggest
 
 
@@ -66,7 +66,7 @@ def _os_error(error: OSError) -> ReslabError:
 def _told(error: CycloptsError) -> str:
     """The parser's message in one line, with the nearest verb where the verb is the mistake."""
     text = " ".join(str(error).split())
-    verbs: tuple[str, ...] = ("list", "describe", "draw", "train", "evaluate", "probe", "recipe", "reproduce")
+    verbs = VERBS
     if "recipe" in (error.command_chain or ()):
         verbs = ("list", "show")
     unused = list(getattr(error, "unused_tokens", None) or [])

@@ -50,6 +50,29 @@ TEN_CROP: dict[tuple[str, str], tuple[str, str | None, str]] = {
 }
 
 
+# ImageNet, others' nets as the paper prints them. VGG-16: 10-crop, as they tested it themselves.
+VGG_16: tuple[str, str, str] = ("28.07 %", "9.33 %", "Table 3")
+
+# ImageNet validation, one net tested at several scales, fully convolutional: (name, option) to top-1, top-5; Table 4.
+MULTI_SCALE: dict[tuple[str, str], tuple[str, str]] = {
+    ("resnet34", "B"): ("21.84 %", "5.71 %"),
+    ("resnet34", "C"): ("21.53 %", "5.60 %"),
+    ("resnet50", "B"): ("20.74 %", "5.25 %"),
+    ("resnet101", "B"): ("19.87 %", "4.60 %"),
+    ("resnet152", "B"): ("19.38 %", "4.49 %"),
+}
+
+# ImageNet validation, one 224x224 crop: top-1, top-5, as the authors' released README has them, not the paper.
+ONE_CROP: dict[tuple[str, str], tuple[str, str]] = {
+    ("resnet50", "B"): ("24.7 %", "7.8 %"),
+    ("resnet101", "B"): ("23.6 %", "7.1 %"),
+    ("resnet152", "B"): ("23.0 %", "6.7 %"),
+}
+
+# Table 5: six nets as one, top-5 error on the test set.
+ENSEMBLE = "3.57 %"
+
+
 def published(spec: Spec) -> dict[str, tuple[str, str]]:
     """The paper's figures for `spec`: key of `WORDS` to (figure as printed, where it is printed); often empty.
 

@@ -1,133 +1,249 @@
-"""A study as one HTML file: it opens from disk, offline, and asks nobody for anything.
+"""The report: claims and their verdicts first, then each claim with its figures and runs, then what they stand on.
 
-The drawing libraries are inlined once; each chart's specification stands beside them as JSON in which no character
-can end a script element. Names of classes, models and folders come from outside: everything is escaped.
+`study_page` is of judgements, of one study or of several; of a run, or of runs compared, there is `runs_report`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from reslab.claims.degradation import MARGIN, Judgement, Trend
-from reslab.show import tables
-from reslab.show.charts import ceiling, curve_panels, depth_panels, styled
-from reslab.store.files import write_text
+from reslab.claims.catalogue import catalogue, default_setting
+from reslab.claims.claim import Claim, Judgement
+from reslab.claims.evidence import Evidence
+from reslab.claims.rules import NOT_RUN, VERDICTS, together
+from reslab.nets.names import spec_of
+from reslab.show import headings, tables
+from reslab.show.blocks import draw_blocks
+from reslab.show.drawing import FIG_3, draw_nets
+from reslab.show.figures import Drawn, figures_of
+from reslab.show.page import Panel, Shelf, page
+from reslab.show.papertables import PaperTable, table1, table2, table3, table6
+from reslab.show.plain import clean
+from reslab.show.series import sound
+from reslab.show.tables import Table
+from reslab.show.verdicts import command as command_of
+from reslab.show.words import NOT_RUN_WORD, VERDICT
 from reslab.training.runlog import Record
 
-TEMPLATES = Path(__file__).parent / "templates"
+# Told apart without colour: a sign of its own for each verdict.
+SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
+AMISS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what a damaged record can come to
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One chart of a page: its element's id, its words for those who do not see it, its specification as JSON."""
+class Figure:
+    """A figure of the page; `same_as` names the section in which it stands already."""
 
     id: str
-    words: str
-    json: str
+    title: str
+    caption: str
+    panels: list[Panel]
+    head: list[str]
+    rows: Table
+    same_as: str = ""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One claim's card: what is claimed, the verdict's word, the figures that it stands on."""
+class Part:
+    """A claim on one study."""
 
-    claim: str
-    word: str
-    figures: str
+    id: str
+    about: str
+    verdict: str
+    sentence: str
+    statements: Table
+    figures: list[Figure]
+    runs: Table
+    command: str
+    notes: list[str]
+    problems: list[str]
 
 
-def degradation_page(judgement: Judgement, records: Sequence[Record], command: str, notes: Sequence[str] = ()) -> str:
-    """The page of the degradation study.
+@dataclass(frozen=True)
+class Section:
+    """A claim with everything that is told of it; without `parts` it was not run."""
 
-    judgement   of the finished ones among `records`
-    records     every run of the study, unfinished ones too (their curves are drawn, they are in no mean)
-    command     the exact command that makes this page
-    notes       departures from the paper, or whatever else a reader must know; one line each
-    Returns a whole HTML document (about 1 MB, nearly all of it the drawing libraries).
+    claim: Claim
+    verdict: str
+    parts: list[Part]
+    why: str
+
+    @property
+    def id(self) -> str:
+        return self.claim.id
+
+    @property
+    def sign(self) -> str:
+        return SIGNS[self.verdict]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a study stands on: recipe, open choices, machine, departures from the paper, what is missing."""
+
+    id: str
+    about: str
+    recipe: Table
+    choices: Table
+    machine: Table
+    departures: list[str]
+    missing: Table
+    problems: list[str]
+
+
+def study_page(
+    judgements: Sequence[Judgement], language: str = "en", command: str = "", notes: Sequence[str] = ()
+) -> str:
+    """The page of some claims, judged on one study or on several; judgements of one claim stand together.
+
+    command   the command that makes this page
+    notes     departures from the paper, or whatever else a reader must know; one line each
+    Returns a whole HTML document. Raises UserError for a language that there is none of.
     """
-    run: dict[str, Any] = records[0].run if records else {"recipe": {}, "data": {}}
-    done = sum(r.finished for r in records)
+    headings.PAGE["answer"](language)
+    shelf, seen = Shelf(), dict[str, str]()
+    sections = []
+    for claim, group in _by_claim(judgements):
+        telling = _telling(group)
+        parts = [_part(j, f"{claim.id}-{i}", len(telling) > 1, shelf, seen, language) for i, j in enumerate(telling, 1)]
+        why = group[0].sentence(language)
+        sections.append(Section(claim, together([j.verdict for j in group]), parts, why))
+    studies = list({id(j.evidence): j.evidence for j in judgements}.values())
+    bases = [_basis(one, i, [j for j in judgements if j.evidence is one], language) for i, one in enumerate(studies)]
+    records = [r for one in studies for r in _all(one)]
+    table_6 = table6(records, language)
+    told = {s.id for s in sections}
     return page(
-        "degradation.html.j2",
-        title=f"Plain and residual networks by depth: {tables.value(run['data'].get('name'))}",
-        summary=f"{done} of {len(records)} runs finished, {judgement.iterations:,} iterations each",
-        sentence=judgement.sentence,
-        verdicts=[
-            Verdict("A plain net's training error rises with depth", judgement.plain, trend(judgement.plain_trend)),
-            Verdict("A residual net's does not", judgement.residual, trend(judgement.residual_trend)),
+        "study.html.j2",
+        language,
+        shelf,
+        title=headings.PAGE["study_title"](language),
+        sections=sections,
+        counts=[(SIGNS[v], VERDICT[v](language), n) for v in VERDICTS if (n := sum(s.verdict == v for s in sections))],
+        words={v: VERDICT[v](language) for v in VERDICTS},
+        signs=SIGNS,
+        heads={name: tables.head(name, language) for name in headings.HEADS},
+        drawings=[
+            ("fig3", draw_nets([spec_of(n) for n in FIG_3]).svg),
+            ("fig5", draw_blocks().svg),
         ],
-        margin=MARGIN,
-        curves=panels("curve", curve_panels(records)),
-        top=ceiling(records),
-        by_depth=panels("depth", depth_panels(judgement.cells)),
-        cells=tables.cell_table(judgement.cells),
-        runs=tables.run_table(records),
-        recipe=tables.recipe_table(run["recipe"]),
-        choices=tables.choice_table(run["recipe"]) if run["recipe"] else [],
-        machine=tables.machine_table(records),
+        paper_tables=[_shown(t, language) for t in (table1(language), table2(language), table3(language), table_6)],
+        bases=bases,
+        idle_rows=[row[0] for row in table_6.rows if row[-2] == NOT_RUN_WORD(language)],
+        not_here=[c.id for c in catalogue(default_setting("digits")) if c.id not in told],
         command=command,
-        departures=[*tables.departures(records), *notes],
+        notes=list(dict.fromkeys([*notes, *(n for s in sections for p in s.parts for n in p.notes)])),
     )
 
 
-def trend(found: Trend | None) -> str:
-    """A trend's figures in words: "8 to 44 layers: +16.4 points, 95 % interval +14.0 to +18.8, n = 3"."""
-    if found is None:
-        return "not run at two depths"
-    told = f"{found.shallow} to {found.deep} layers: {found.mean:+.2f} points of training error"
-    if found.n > 1:
-        told += f", 95 % interval {found.low:+.2f} to {found.high:+.2f}"
-    return f"{told}, n = {found.n}"
+def _by_claim(judgements: Iterable[Judgement]) -> list[tuple[Claim, list[Judgement]]]:
+    groups: dict[str, list[Judgement]] = {}
+    for one in judgements:
+        groups.setdefault(one.claim.id, []).append(one)
+    return [(group[0].claim, group) for group in groups.values()]
 
 
-def panels(prefix: str, charts: dict[str, Any]) -> list[Panel]:
-    """Altair charts as panels whose width is their container's."""
-    made = []
-    for key, chart in charts.items():
-        spec = styled(chart.to_dict())
-        spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-        made.append(Panel(f"{prefix}-{key}", spec["description"], inert(spec)))
-    return made
+def _telling(group: Iterable[Judgement]) -> list[Judgement]:
+    """Those with a figure; what was computed twice, for two studies, and came out alike is told once."""
+    found: dict[object, Judgement] = {}
+    for one in group:
+        if one.verdict != NOT_RUN or any(f.figure for f in one.findings):
+            alike = (one.verdict, one.sentence, tuple(f.figure for f in one.findings))
+            found.setdefault(id(one) if one.seeds else alike, one)
+    return list(found.values())
 
 
-def inert(thing: Any) -> str:
-    """JSON that can stand inside a script element: no character of it opens or closes a tag or a comment."""
-    text = json.dumps(thing, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@lru_cache(maxsize=1)
-def libraries() -> str:
-    """vega, vega-lite and vega-embed as one script that can stand inside a script element."""
-    import vl_convert
-
-    script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-    lowered = script.lower()
-    if "</script" in lowered or "<!--" in lowered:  # neither occurs in the versions known; both would break the page
-        script = script.replace("</", "<\\/").replace("<!--", "<\\!--")
-    return script
-
-
-def page(template: str, **values: Any) -> str:
-    """Fill a template of this package. Whatever it prints is escaped but for the inlined libraries and JSON."""
-    import jinja2
-    from markupsafe import Markup
-
-    house = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict[str, str], language: str) -> Part:
+    claim, evidence = judgement.claim, judgement.evidence
+    problems = []
+    try:
+        drawn = figures_of(judgement, language)
+    except AMISS as error:
+        why = f"{type(error).__name__}: {clean(error)}"
+        drawn, problems = [], [headings.NOT_DRAWN.filled(id=claim.id, why=why)(language)]
+    records = _of(evidence, claim)
+    n = len(judgement.seeds)
+    seeds = headings.COMPUTED if not n else headings.SEED if n == 1 else headings.SEEDS.filled(n=n)
+    return Part(
+        id,
+        about=f"{clean(evidence.setting.data)}, {seeds(language)}" if n or several else seeds(language),
+        verdict=judgement.verdict,
+        sentence=judgement.sentence(language),
+        statements=tables.statement_table(judgement.findings, language),
+        figures=[figure(one, id, shelf, seen, claim.id, language) for one in drawn],
+        runs=tables.run_table(records, language),
+        command=command_of(judgement),
+        notes=data_notes(records or (_all(evidence) if several else ())),
+        problems=problems,
     )
-    house.filters["verbatim"] = Markup
-    return house.get_template(template).render(libraries=Markup(libraries()), **values)
 
 
-def publish(html: str, path: Path) -> None:
-    """Write a page in one step: a reader sees the old page or the new one, never a part."""
-    write_text(path, html)
+def figure(
+    drawn: Drawn, prefix: str, shelf: Shelf, seen: dict[str, str], section: str = "", language: str = "en"
+) -> Figure:
+    """A figure's panels and words; one that another section shows already is told by that section's name."""
+    id = f"{prefix}-{drawn.id}"
+    panels = shelf.panels(id, drawn.panels)
+    key = json.dumps([(p.json, p.words) for p in panels])
+    first = seen.setdefault(key, section)
+    again = first if first != section else ""
+    own = drawn.id == "intervals"  # its table is that of the statements, told beside it in full
+    return Figure(
+        id, drawn.title(language), drawn.caption(language), [] if again else panels,
+        [] if own or again else drawn.head, [] if own or again else drawn.rows, again,
+    )  # fmt: skip
+
+
+def _basis(evidence: Evidence, number: int, judgements: Sequence[Judgement], language: str) -> Basis:
+    setting, records = evidence.setting, _all(evidence)
+    recipe = setting.recipe.to_dict()
+    seeds, length = len(setting.seeds), f"{setting.recipe.iterations:,}"
+    nets = dict.fromkeys(n for j in judgements for n in j.claim.nets)
+    done = {n: len(evidence.runs(n)) for n in nets} if _sound_lines(evidence) else {}
+    missing = [
+        [str(n), headings.OF_SEEDS.filled(done=k, n=seeds)(language)] for n, k in done.items() if k < seeds
+    ]  # fmt: skip
+    return Basis(
+        f"study-{number + 1}",
+        f"{clean(setting.data)}: {clean(setting.recipe.name)}, {headings.STEPS.filled(n=length)(language)}",
+        tables.recipe_table(recipe, language),
+        tables.choice_table(recipe, language),
+        tables.machine_table(records, language),
+        tables.departures(records, language),
+        missing,
+        [clean(problem) for problem in evidence.problems],
+    )
+
+
+def _sound_lines(evidence: Evidence) -> bool:
+    return all("kind" in m for seeds in evidence.records.values() for r in seeds.values() for m in r.metrics)
+
+
+def _of(evidence: Evidence, claim: Claim) -> list[Record]:
+    return _sound(r for n in claim.nets for r in evidence.records.get(n.key, {}).values())
+
+
+def _all(evidence: Evidence) -> list[Record]:
+    return _sound(r for seeds in evidence.records.values() for r in seeds.values())
+
+
+def _sound(records: Iterable[Record]) -> list[Record]:
+    return list(sound(records).records)
+
+
+def data_notes(records: Iterable[Record]) -> list[str]:
+    """What the records say about their data, such as images that are not exact; each line once."""
+    found: list[Any] = []
+    for record in records:
+        notes = record.run["data"].get("notes")
+        found += notes if isinstance(notes, list) else [notes] if notes else []
+    return list(dict.fromkeys(clean(note) for note in found))
+
+
+def _shown(table: PaperTable, language: str) -> dict[str, Any]:
+    """A table of the paper with its words in one language."""
+    return {"id": table.id, "title": table.title(language), "caption": table.caption(language), "head": table.head,
+            "rows": table.rows}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Records as rows of text: what a page's tables say. No HTML here, and no number that is not in a record."""
+"""Records and findings as rows of text: what a page's tables say. No HTML, and no number that is not in a record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reslab.claims.degradation import Cell
-from reslab.show.plain import duration, number
+from reslab.claims.cells import Cell
+from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
+from reslab.claims.evidence import key_of
+from reslab.claims.rules import Always, Rule
+from reslab.show import headings
+from reslab.show.headings import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED
+from reslab.show.plain import clean, duration, number
+from reslab.show.words import VERDICT
+from reslab.training.naming import FROM_DATA
 from reslab.training.recipe import OPEN_CHOICES
 from reslab.training.recipes import paper_cifar
 from reslab.training.runlog import Record
@@ -15,11 +22,16 @@ from reslab.training.runlog import Record
 Table = list[list[str]]
 
 # Fields of a recipe that say when to look and to save: they change no number of the run.
-MOMENTS = ("name", "eval_every", "clean_every", "log_every", "save_every", "warmup_alarm")
+MOMENTS = ("name", "eval_every", "clean_every", "probe_every", "log_every", "save_every", "warmup_alarm")
 PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
-
+Z95 = 1.959963984540054
 
 NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow columns
+
+
+def head(name: str, language: str = "en") -> list[str]:
+    """The heads of a table of `headings.HEADS`."""
+    return [text(language) for text in headings.HEADS[name]]
 
 
 def spread(mean: float, std: float, n: int) -> str:
@@ -31,91 +43,175 @@ def spread(mean: float, std: float, n: int) -> str:
 
 
 def cell_table(cells: Iterable[Cell]) -> Table:
-    """Depth, then training error plain and residual, then test error plain and residual: percent, mean ± std, n."""
-    at = {(c.depth, c.residual): c for c in cells}
+    """Net, switches, final training and test error: percent, mean ± std, n."""
+    return [
+        [c.model, c.switches.replace('"', ""), spread(c.train_mean, c.train_std, c.n),
+         spread(c.test_mean, c.test_std, c.n)]
+        for c in cells
+    ]  # fmt: skip
+
+
+def statement_table(findings: Iterable[Finding], language: str = "en") -> Table:
+    """What is measured, mean ± std (or the range of what was computed), 95 % interval, n, bar, verdict in words."""
     rows = []
-    for depth in sorted({d for d, _ in at}):
-        pair = [at.get((depth, residual)) for residual in (False, True)]
-        train = [spread(c.train_mean, c.train_std, c.n) if c else "–" for c in pair]
-        test = [spread(c.test_mean, c.test_std, c.n) if c else "–" for c in pair]
-        rows.append([str(depth), *train, *test])
+    for f in findings:
+        role = {LIMIT: headings.LIMIT_ROLE, BESIDE: headings.BESIDE_ROLE}.get(f.statement.role)
+        told = f.statement.text(language) + (f" ({role(language)})" if role else "")
+        sampled = f.figure is not None and not isinstance(f.statement.rule, Always)
+        between = "–"
+        if sampled and f.figure is not None and f.figure.n > 1:
+            between = f"{f.figure.low:.4g} … {f.figure.high:.4g}"
+        n = str(f.figure.n) if f.figure else "0"
+        rows.append([told, figure_words(f, language), between, n, bar_words(f.statement.rule, language),
+                     VERDICT[f.verdict](language)])  # fmt: skip
     return rows
+
+
+def figure_words(finding: Finding, language: str = "en") -> str:
+    """The figure without its n: "1.23 ± 0.10 points"."""
+    return shown(finding, language).partition(" (n = ")[0].replace(" ± ", f"{NB}±{NB}")
+
+
+def bar_words(rule: Rule, language: str = "en") -> str:
+    """The bar as its rule says it: "> 0", "± 0.5", "≥ 1, each"."""
+    return str(rule).replace(headings.EACH.en, headings.EACH(language)).replace(" ", NB, 1)
 
 
 def seconds(record: Record) -> float:
     """Wall-clock seconds of a run: each stretch between two resumes has a clock of its own, and they add up."""
     total = stretch = 0.0
     for line in record.metrics:
-        if line["kind"] == "resume":
+        if line.get("kind") == "resume":
             total, stretch = total + stretch, 0.0
         elif isinstance(line.get("clock"), dict):
-            stretch = max(stretch, float(line["clock"].get("seconds", 0.0)))
+            told = line["clock"].get("seconds")
+            stretch = max(stretch, told) if _finite(told) else stretch
     return total + stretch
 
 
-def run_table(records: Iterable[Record]) -> Table:
-    """Model, seed, final training and test error (percent), iterations, time: one row for each run."""
+def run_table(records: Iterable[Record], language: str = "en") -> Table:
+    """Model, switches, seed, final training and test error (percent), iterations, time: one row for each run."""
     rows = []
-    for r in sorted(records, key=lambda r: (r.residual, r.depth, r.seed)):
+    for r in sorted(records, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
         finals = [r.final(split) for split in ("train", "test")]
         errors = [number(f["top1_error"] if f else None, ".2f") for f in finals]
-        last = max((int(m.get("iteration", 0)) for m in r.metrics), default=0)
-        reached = f"{last:,}" if r.finished else f"{last:,}, unfinished"
-        rows.append([r.model, str(r.seed), *errors, reached, duration(seconds(r))])
+        last = max((int(m["iteration"]) for m in r.metrics if _finite(m.get("iteration"))), default=0)
+        reached = f"{last:,}" if r.finished else UNFINISHED.filled(n=f"{last:,}")(language)
+        rows.append([clean(r.model), switches(r), str(r.seed), *errors, reached, duration(seconds(r))])
     return rows
 
 
-def value(thing: Any) -> str:
+def switches(record: Record) -> str:
+    """The switches of a run that its data do not give, "–" without any."""
+    said = {k: v for k, v in record.run.get("switches", {}).items() if k not in FROM_DATA}
+    return ", ".join(f"{clean(k)} {value(v)}" for k, v in said.items()) or "–"
+
+
+def score_table(records: Sequence[Record], names: Sequence[str]) -> Table:
+    """Run, split, top-1 error, its 95 % interval, top-5 error (percent), loss, n; finished runs alone."""
+    rows = []
+    for name, r in zip(names, records, strict=True):
+        for split in ("train", "val", "test"):
+            if (f := r.final(split)) is not None:
+                n, error = f.get("n"), f["top1_error"]
+                between = "–"
+                if isinstance(n, int) and n > 0 and _finite(error):
+                    low, high = wilson(error, n)
+                    between = f"{low:.2f}{NB}…{NB}{high:.2f}"
+                rows.append([name, split, number(error, ".2f"), between, number(f.get("top5_error"), ".2f"),
+                             number(f.get("loss"), ".4f"), number(n, ",")])  # fmt: skip
+    return rows
+
+
+def wilson(error: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an error in percent over n images (E. B. Wilson 1927)."""
+    p, z2 = min(1.0, max(0.0, error / 100)), Z95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+
+
+def value(thing: Any, language: str = "en") -> str:
     """A setting's value as a person writes it."""
     if thing is None:
-        return "none"
+        return NONE(language)
     if isinstance(thing, bool):
-        return "on" if thing else "off"
+        return (ON if thing else OFF)(language)
     if isinstance(thing, list | tuple):
-        return ", ".join(value(t) for t in thing) or "none"
+        return ", ".join(value(t, language) for t in thing) or NONE(language)
     if isinstance(thing, dict):
-        return ", ".join(f"{k} {value(v)}" for k, v in thing.items()) or "none"
-    return f"{thing:,}" if isinstance(thing, int) else f"{thing:g}" if isinstance(thing, float) else str(thing)
+        return ", ".join(f"{clean(k)} {value(v, language)}" for k, v in thing.items()) or NONE(language)
+    return f"{thing:,}" if isinstance(thing, int) else f"{thing:g}" if isinstance(thing, float) else clean(thing)
 
 
-def recipe_table(recipe: dict[str, Any]) -> Table:
+def recipe_table(recipe: dict[str, Any], language: str = "en") -> Table:
     """Every field of a recipe and its value."""
-    return [[key, value(found)] for key, found in recipe.items()]
+    return [[clean(key), value(found, language)] for key, found in recipe.items()]
 
 
-def choice_table(recipe: dict[str, Any]) -> Table:
+def choice_table(recipe: dict[str, Any], language: str = "en") -> Table:
     """What the paper leaves open: field, what was chosen here, what the paper says or does not say."""
-    return [[key, value(recipe.get(key)), words] for key, words in OPEN_CHOICES.items()]
+    said = OPEN_CHOICES if language == "en" else CHOICES_KO
+    return [[key, value(recipe.get(key), language), said[key]] for key in OPEN_CHOICES]
 
 
-def machine_table(records: Sequence[Record]) -> Table:
+def machine_table(records: Sequence[Record], language: str = "en") -> Table:
     """Data, environment and settings; where runs differ, each value that occurs."""
     rows: Table = []
-    for part in ("data", "environment", "settings"):
+    for part, word in PARTS.items():
         keys = list(dict.fromkeys(key for r in records for key in r.run.get(part, {})))
         for key in keys:
-            found = dict.fromkeys(value(r.run[part][key]) for r in records if key in r.run.get(part, {}))
-            rows.append([f"{part}: {key}", " | ".join(found)])
+            there = [r.run[part][key] for r in records if key in r.run.get(part, {})]
+            rows.append(
+                [f"{word(language)}: {clean(key)}", " | ".join(dict.fromkeys(value(v, language) for v in there))]
+            )
     return rows
 
 
-def departures(records: Sequence[Record]) -> list[str]:
+def difference_table(records: Sequence[Record], names: Sequence[str], language: str = "en") -> Table:
+    """Each field of recipe, switches, data, environment, settings that is not equal in all: values and their runs."""
+    rows: Table = []
+    for part in ("switches", "recipe", *PARTS):
+        tables = [t if isinstance(t := r.run.get(part), dict) else {} for r in records]
+        for key in dict.fromkeys(k for t in tables for k in t):
+            having: dict[str, list[str]] = {}
+            for name, table in zip(names, tables, strict=True):
+                having.setdefault(value(table[key], language) if key in table else "–", []).append(name)
+            if len(having) > 1:
+                told = "\n".join(f"{v}: {', '.join(who)}" for v, who in having.items())
+                rows.append([f"{PARTS[part](language) if part in PARTS else part}: {clean(key)}", told])
+    return rows
+
+
+def departures(records: Sequence[Record], language: str = "en") -> list[str]:
     """In what these runs leave the paper's CIFAR-10 study (§4.2), as far as their records tell it; one line each."""
-    if not records:
-        return []
-    run, found = records[0].run, []
-    if run["data"].get("name") != "cifar10":
-        found.append(f"the data are {value(run['data'].get('name'))}, not CIFAR-10")
+    found = []
+    for data in dict.fromkeys(value(r.run["data"].get("name")) for r in records):
+        if data != "cifar10":
+            found.append(headings.OTHER_DATA.filled(data=data))
     depths = sorted({r.depth for r in records if r.depth not in PAPER_DEPTHS})
     if depths:
-        found.append(f"nets of {value(depths)} layers are not in the paper")
-    switches = {key: s for r in records for key, s in r.run.get("switches", {}).items()}
-    found += [f"the nets' {key} is {value(s)}" for key, s in switches.items()]
+        found.append(headings.OTHER_DEPTHS.filled(depths=value(depths)))
+    changed: dict[tuple[str, str], list[str]] = {}
+    for r in records:
+        for key, s in r.run.get("switches", {}).items():
+            changed.setdefault((clean(key), value(s, language)), []).append(clean(r.model))
+    for (key, s), models in changed.items():
+        nets = ", ".join(dict.fromkeys(models))
+        found.append(headings.OTHER_SWITCH.filled(key=key, value=s, nets=nets))
     # the first phase is for the deepest nets alone: where none is trained, its fields change nothing
-    idle = () if any(r.depth >= run["recipe"]["warmup_from_depth"] for r in records) else ("warmup_",)
     for key, said in paper_cifar().to_dict().items():
-        here = run["recipe"].get(key)
-        if here == said or key in MOMENTS or key in OPEN_CHOICES or key.startswith(idle or ("\0",)):
-            continue
-        found.append(f"{key} is {value(here)}, in the paper {value(said)}")
-    return found
+        trained = [r for r in records if not (key.startswith("warmup_") and _never_warms(r))]
+        for here in dict.fromkeys(value(r.run["recipe"].get(key), language) for r in trained):
+            if here != value(said, language) and key not in MOMENTS and key not in OPEN_CHOICES:
+                found.append(headings.OTHER_FIELD.filled(key=key, here=here, said=value(said, language)))
+    return [text(language) for text in found]
+
+
+def _never_warms(record: Record) -> bool:
+    first = record.run["recipe"].get("warmup_from_depth")
+    return not _finite(first) or record.depth < first
+
+
+def _finite(thing: Any) -> bool:
+    return isinstance(thing, int | float) and not isinstance(thing, bool) and math.isfinite(thing)

@@ -21,7 +21,11 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
+        try:
+            who = owner.read_text(encoding="utf-8").strip()
+        except OSError:  # its holder has just left, or has not said its name yet
+            who = ""
+        who = who or "another process"
         raise UserError(f"{folder}: in use by {who}; wait for it, or give another --out") from None
     try:
         owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")

@@ -5,7 +5,6 @@ Progress is read from the run folders themselves; the records on disk are the on
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -43,15 +42,11 @@ def is_done(plan: Plan) -> bool:
     if not (plan.out / runlog.RUN).is_file():
         return False
     record = runlog.read(plan.out)
-    mine = {"spec": _as_json(plan.spec.to_dict()), "recipe": plan.recipe.to_dict(), "seed": plan.seed}
-    different = runlog.difference(mine, record.run)
+    mine = {"spec": plan.spec.to_dict(), "recipe": plan.recipe.to_dict(), "seed": plan.seed}
+    different = runlog.difference(mine, record)
     if different:
         raise UserError(f"{plan.out}: holds another run ({different}); give another --out")
     return record.finished
-
-
-def _as_json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
 
 
 def iterations_done(plan: Plan) -> int:
@@ -69,7 +64,7 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
     """
     if processes is not None and processes < 1:
         raise UserError(f"--processes: {processes} must be at least 1")
-    count = processes or _side_by_side(plans)  # of all of them: a run must not depend on which others are missing
+    count = processes or side_by_side(plans)  # of all of them: a run must not depend on which others are missing
     missing = [p for p in plans if not is_done(p)]
     tell(
         {
@@ -82,7 +77,7 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
     return [runlog.read(p.out) for p in plans]
 
 
-def _side_by_side(plans: Sequence[Plan]) -> int:
+def side_by_side(plans: Sequence[Plan]) -> int:
     from reslab.training.machine import SMALL_STEP, resolve_device, update_macs
 
     if resolve_device(plans[0].device) != "cpu":

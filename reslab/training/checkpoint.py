@@ -65,21 +65,37 @@ def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any
     for name, value in weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise RunError(f"{run}: {name} is not finite at iteration {facts['iteration']}; not saved")
-    target = folder_of(run, int(facts["iteration"]))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = aside_folder(target)
-    (aside / WEIGHTS).write_bytes(bytes_of(weights))
-    (aside / STATE).write_bytes(bytes_of({k: v.detach().cpu().contiguous() for k, v in state.items()}))
-    (aside / FACTS).write_text(json.dumps(facts, indent=2), encoding="ascii")
-    if target.exists():
-        shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
-    publish_folder(aside, target, FORMAT)
+    target = _publish(run, weights, {k: v.detach().cpu().contiguous() for k, v in state.items()}, facts)
     # Those ahead of this one were passed over as damaged when the run resumed before them.
     ahead = [c for c in target.parent.glob("step-*") if c.name > target.name]
     older = sorted(c for c in target.parent.glob("step-*") if c.name <= target.name)[:-KEPT]
     for useless in [*ahead, *older]:
         shutil.rmtree(useless, ignore_errors=True)
     return target
+
+
+def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+    target = folder_of(run, int(facts["iteration"]))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = aside_folder(target)
+    (aside / WEIGHTS).write_bytes(bytes_of(weights))
+    (aside / STATE).write_bytes(bytes_of(state))
+    (aside / FACTS).write_text(json.dumps(facts, indent=2), encoding="ascii")
+    if target.exists():
+        shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
+    publish_folder(aside, target, FORMAT)
+    return target
+
+
+def keep_weights(run: Path, target: Path, source: str) -> Path:
+    """The newest checkpoint of `run` without its momentum, in `target`: enough to score, half the size.
+
+    source  stands in it as where the data came from, in place of a path of this machine
+    """
+    found = find(run)
+    state = {k: v for k, v in found.state.items() if not k.startswith("momentum.")}
+    facts = {**found.facts, "data": {**found.facts["data"], "source": source}}
+    return _publish(target, found.weights, state, facts)
 
 
 def load(folder: Path) -> Checkpoint:

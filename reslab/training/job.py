@@ -60,10 +60,10 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
                 f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
             )
         settings = settle(job.spec, job.recipe, job.wish)
-        write_json(job.out / RUN, {**_plain(mine), "settings": settings.to_dict()})
+        write_json(job.out / RUN, {**mine, "settings": settings.to_dict()})
         return settings
-    there = runlog.read(job.out).run
-    different = runlog.difference(_plain(mine), there)
+    record = runlog.read(job.out)
+    there, different = record.run, runlog.difference(mine, record)
     if different:
         raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
     try:
@@ -82,10 +82,3 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
                 {"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"}
             )
     return settings
-
-
-def _plain(value: Any) -> Any:
-    """As JSON would give it back: tuples become lists."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

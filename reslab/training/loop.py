@@ -1,42 +1,36 @@
 """The training loop: one function of named blocks in fixed order.
 
-Around every update stand, in this order: precise statistics (at the end, if asked), evaluation, checkpoint, leave;
-then batch, update, log. Evaluation, checkpoint and update stand once each: the last iteration is no second copy.
+Around every update stand, in this order: precise statistics (at the end, if asked), measurement, checkpoint, leave;
+then batch, update, log. Measurement, checkpoint and update stand once each: the last iteration is no second copy.
 Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint, so a
 run that was killed ends bit for bit where an uninterrupted one ends (CPU, same machine, threads and versions).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from reslab.data.loader import Batch, Statistics, TrainLoader, evaluation_batches, statistics
+from reslab.data.loader import Batch, Statistics, TrainLoader, statistics
 from reslab.data.splits import Data
 from reslab.errors import Interrupted, RunError
-from reslab.measure.evaluate import Scores, evaluate, precise_statistics
+from reslab.measure.evaluate import precise_statistics
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.store import jsonl
 from reslab.store.files import sweep, sync, writable_folder
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
-from reslab.training import runlog
-from reslab.training.inputs import iterations_per_epoch
+from reslab.training import moments, runlog
 from reslab.training.job import Job, enter
 from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
-from reslab.training.recipe import Recipe
 from reslab.training.runlog import METRICS, Record, Tell
 from reslab.training.schedule import is_moment, rate, warms_up
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
-EVALUATION_BATCH = 500
 PRECISE_BATCHES = 200
 
 
@@ -81,10 +75,10 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         if last and recipe.bn_statistics == "precise" and not measured:
             count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
             precise_statistics(net, _moved(loader.stream(0, count), settings))
-        # -- evaluation
+        # -- measurement: evaluation and probe
         if not measured:
             try:
-                _evaluate(job, data, stats, step, iteration, tell, stop)
+                moments.measure(job, data, stats, step, iteration, tell, stop)
                 measured = True
             except Interrupted:
                 pass  # the checkpoint below says that this moment is still to be measured
@@ -113,10 +107,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         loss, wrong = step(images, labels, lr)
         logs.add(loss, wrong, len(labels))
         iteration += 1
-        measured = not (
-            is_moment(iteration, recipe.eval_every, recipe.iterations)
-            or is_moment(iteration, recipe.clean_every, recipe.iterations)
-        )
+        measured = not moments.is_due(recipe, iteration)
         clock.stepped(len(labels))
         if step.fallback:
             tell({"kind": "warning", "text": step.fallback})
@@ -124,10 +115,10 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         # -- the error-conditioned phase
         if warming:
             window.add(loss, wrong, len(labels))
-            warming = _still_warming(recipe, iteration, window, out, tell)
+            warming = moments.still_warming(job, iteration, window, tell)
         # -- log
         if is_moment(iteration, recipe.log_every, recipe.iterations):
-            _log(job, data, logs, iteration, lr, clock, tell)
+            moments.log(job, data, logs, iteration, lr, clock, tell)
     jsonl.append(out / METRICS, {"kind": "end", "iteration": iteration, "clock": {"seconds": clock.total()}})
     tell({"kind": "end", "text": f"finished {recipe.iterations:,} iterations: {out}"})
     return runlog.read(out)
@@ -153,7 +144,7 @@ def _state(
         jsonl.keep(job.out / METRICS, lambda r: False)
         stats = statistics(data.split("train"), job.recipe.centre, job.recipe.scale)
         logs, window = Sums.fresh(settings.device), Sums.fresh(settings.device)
-        return stats, 0, warms_up(job.recipe, job.spec.depth), True, logs, window
+        return stats, 0, warms_up(job.recipe, job.spec.depth), not moments.is_due(job.recipe, 0), logs, window
     at, facts, state = found.iteration, found.facts, found.state
     checkpoints.fill(step.net, found.weights, str(found.folder))
     step.restore_momentum({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
@@ -161,7 +152,7 @@ def _state(
     measured = bool(facts["measured"])
     jsonl.keep(
         job.out / METRICS,
-        lambda r: r["iteration"] <= at and (measured or r["kind"] != "eval" or r["iteration"] < at),
+        lambda r: r["iteration"] <= at and (measured or r["kind"] not in ("eval", "probe") or r["iteration"] < at),
     )
     jsonl.append(job.out / METRICS, {"kind": "resume", "iteration": at})
     tell({"kind": "note", "text": f"resumes at iteration {at:,} from {found.folder}"})
@@ -174,7 +165,7 @@ def _save(
     logs: Sums, window: Sums,
 ) -> None:  # fmt: skip
     if not logs.finite:
-        raise RunError(f"{job.out}: the loss is not finite before iteration {iteration:,}; {_remedy(job)}")
+        raise RunError(f"{job.out}: the loss is not finite before iteration {iteration:,}; {moments.remedy(job)}")
     state = {f"momentum.{k}": v for k, v in step.momentum().items()}
     state |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
     state |= {"logs": logs.values, "window": window.values}
@@ -192,72 +183,6 @@ def _save(
     if (job.out / METRICS).exists():
         sync(job.out / METRICS)  # a checkpoint is never newer than the lines that lead to it
     checkpoints.save(job.out, step.net, state, facts)
-
-
-def _remedy(job: Job) -> str:
-    return f"the last good checkpoint is kept; try --set lr={job.recipe.lr / 10:g} in another --out"
-
-
-def _evaluate(
-    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, tell: Tell, stop: Callable[[], bool]
-) -> None:
-    """Measure what is due: the test (and val) error, and the clean pass over the training split."""
-    recipe = job.recipe
-    due = []
-    if is_moment(iteration, recipe.eval_every, recipe.iterations):
-        due += [name for name in ("val", "test") if getattr(data, name) is not None]
-    if is_moment(iteration, recipe.clean_every, recipe.iterations):
-        due.append("train")
-    step.net.eval()
-    made: list[dict[str, Any]] = []
-    for name in due:
-        split = data.split(name)
-        batches = evaluation_batches(split, stats, EVALUATION_BATCH, job.workers)
-        scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
-        made.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
-    for line in made:
-        if line["loss"] is None:
-            tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
-        jsonl.append(job.out / METRICS, line)
-        tell(line)
-
-
-def _still_warming(recipe: Recipe, iteration: int, window: Sums, out: Path, tell: Tell) -> bool:
-    """§4.2: 0.01 until the training error is below 80 %, here measured over windows of `warmup_window` iterations."""
-    if iteration % recipe.warmup_window:
-        return True
-    _, error, _ = window.take()
-    if error < recipe.warmup_error:
-        line = {"kind": "warmup_end", "iteration": iteration, "error": error}
-        jsonl.append(out / METRICS, line)
-        tell(
-            {
-                "kind": "note",
-                "text": f"training error {error:.1f} % at iteration {iteration:,}: the rate is {recipe.lr:g} now",
-            }
-        )
-        return False
-    before = iteration - recipe.warmup_window
-    if recipe.warmup_alarm and iteration // recipe.warmup_alarm > before // recipe.warmup_alarm:
-        text = (
-            f"the first phase has not ended after {iteration:,} iterations: training error {error:.1f} % is not below "
-            f"{recipe.warmup_error:g} %, so the rate is still {recipe.warmup_lr:g}"
-        )
-        jsonl.append(out / METRICS, {"kind": "warning", "iteration": iteration, "text": text})
-        tell({"kind": "warning", "text": text})
-    return True
-
-
-def _log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clock, tell: Tell) -> None:
-    loss, error, _ = logs.take()
-    if not math.isfinite(loss):
-        raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {_remedy(job)}")
-    epoch = iteration / iterations_per_epoch(job.recipe, len(data.split("train")))
-    line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(epoch, 4)}
-    line |= {"loss": loss, "error": error, "lr": lr}
-    took = clock.read(iteration, job.recipe.iterations)
-    jsonl.append(job.out / METRICS, {**line, "clock": took})
-    tell({**line, "iterations": job.recipe.iterations, **took})
 
 
 def _moved(batches: Iterator[Batch], settings: Settings) -> Iterator[Batch]:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from reslab.errors import UserError
-from reslab.nets.names import name_of, switches_of
+from reslab.nets.names import SWITCHES, name_of, switches_of
 from reslab.nets.spec import Spec
 from reslab.training import recipes
 from reslab.training.recipe import Recipe, changed, parsed, scaled
@@ -50,9 +51,17 @@ def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
     named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
     parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
     if switches or not named:
-        told = json.dumps([model.to_dict(), recipe.to_dict()], sort_keys=True, default=list)
-        parts.append(hashlib.sha256(told.encode()).hexdigest()[:6])
+        parts.append(hashlib.sha256(_unlike_defaults(model, recipe).encode()).hexdigest()[:6])
     return "-".join(parts)
+
+
+def _unlike_defaults(model: Spec, recipe: Recipe) -> str:
+    """What a name's hash is of: no value that is the default, so that a field added later renames no folder."""
+    own = {f.name: f.default for f in fields(Spec)}
+    built = {key: value for key, value in model.to_dict().items() if key not in SWITCHES and value != own[key]}
+    plain = Recipe().to_dict()
+    trained = {key: value for key, value in recipe.to_dict().items() if value != plain[key]}
+    return json.dumps([switches_of(model), built, trained], sort_keys=True)
 
 
 def command_of(model: Spec, data: str, recipe: Recipe, seed: int) -> str:

@@ -41,6 +41,7 @@ class Recipe:
     holdout               training images held out as the val split (5,000 for the paper's 45k/5k split)
     eval_every            iterations between measurements of the test (or val) error
     clean_every           iterations between clean passes over the training split in evaluation mode
+    probe_every           iterations between probes of the first 128 training samples, initial weights too; 0 is never
     log_every, save_every iterations between lines of running loss, and between checkpoints
     """
 
@@ -70,6 +71,7 @@ class Recipe:
     last_batch: Literal["fill", "keep", "drop"] = "fill"
     eval_every: int = 1_000
     clean_every: int = 4_000
+    probe_every: int = 0
     log_every: int = 100
     save_every: int = 1_000
 
@@ -79,7 +81,7 @@ class Recipe:
         for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
             if getattr(self, key) < 1:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must be at least 1")
-        for key in ("pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth"):
+        for key in ("pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every"):
             if getattr(self, key) < 0:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must not be negative")
         for key in ("lr", "warmup_lr", "drop_factor", "bn_momentum"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
+from reslab.nets.spec import Spec
 from reslab.store import jsonl
 from reslab.store.files import read_json
+from reslab.training.recipe import Recipe
 
 Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
 
@@ -27,7 +30,9 @@ class Record:
 
     run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command
     metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
-             top5_error, loss; split "train" is the clean pass), "warmup_end", "warning", "resume", "end"
+             top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
+             activations, residuals by block; weight_gradients, responses by layer), "warmup_end", "warning",
+             "resume", "end"
     """
 
     folder: Path
@@ -52,7 +57,7 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        return any(m["kind"] == "end" for m in self.metrics)
+        return any(m.get("kind") == "end" for m in self.metrics)
 
     def __repr__(self) -> str:
         at = max((m.get("iteration", 0) for m in self.metrics), default=0)
@@ -61,7 +66,7 @@ class Record:
 
     def evaluations(self, split: str) -> list[dict[str, Any]]:
         """The measurements of a split ("train" is the clean pass), in the order of their iterations."""
-        return [m for m in self.metrics if m["kind"] == "eval" and m["split"] == split]
+        return [m for m in self.metrics if m.get("kind") == "eval" and m.get("split") == split]
 
     def final(self, split: str) -> dict[str, Any] | None:
         """The last measurement of a split of a finished run, or None."""
@@ -80,18 +85,41 @@ def read(folder: Path) -> Record:
     for key in REQUIRED:
         if key not in run:
             raise UserError(f"{folder / RUN}: damaged ({key} is missing); give another folder")
+        if key not in ("model", "seed") and not isinstance(run[key], dict):
+            raise UserError(f"{folder / RUN}: damaged ({key} is no table); give another folder")
     return Record(folder, run, tuple(jsonl.read(folder / METRICS)))
 
 
-def difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-    """The first thing in which two runs differ and that decides their numbers, in words; None where they agree."""
+def difference(mine: dict[str, Any], there: Record) -> str | None:
+    """The first thing in which two runs differ and that decides their numbers, in words; None where they agree.
+
+    A field that an older record does not have stands there at its default. Raises UserError where it is damaged.
+    """
+    theirs = {**there.run, **_completed(there)}
     for part in IDENTITY:
-        a, b = mine[part], theirs[part]
+        a, b = _plain(mine[part]), _plain(theirs[part])
         if not isinstance(a, dict):
             a, b = {part: a}, {part: b}
         for key in a:
-            if a[key] != b.get(key):
-                return f"{key} is {a[key]!r} here and {b.get(key)!r} there"
-    if "data" in mine and mine["data"]["fingerprint"] != theirs["data"]["fingerprint"]:
+            if a[key] != b[key]:
+                return f"{key} is {a[key]!r} here and {b[key]!r} there"
+    if "data" in mine and mine["data"]["fingerprint"] != there.run["data"].get("fingerprint"):
         return "the data's fingerprint is another"
     return None
+
+
+def _completed(there: Record) -> dict[str, Any]:
+    """Spec and recipe of a record, every field there."""
+    try:
+        return {part: kind.from_dict(there.run[part]).to_dict() for part, kind in (("spec", Spec), ("recipe", Recipe))}
+    except UserError as error:
+        why = str(error)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:  # as from_dict comes to it
+        why = f"{type(error).__name__}: {error}"
+    file = there.folder / RUN
+    raise UserError(f"{file}: damaged, or written by another version of reslab ({why}); give another folder")
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: tuples become lists."""
+    return json.loads(json.dumps(value))

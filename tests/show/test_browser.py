@@ -1,13 +1,15 @@
-"""The page in a real browser, from disk: drawn, quiet, alone, and no wider than a phone."""
+"""The pages in a real browser, from disk: drawn, quiet, alone, no wider than a phone, reached by keyboard, printed."""
 
 from __future__ import annotations
 
 import shutil
 
 import pytest
+from conftest import write_run
 
-from reslab.claims.degradation import judge
-from reslab.show.report import degradation_page, publish
+from reslab.show.page import publish
+from reslab.show.runpage import runs_page
+from reslab.training.runlog import read
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -15,7 +17,12 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
+DRAWN = "document.querySelectorAll('.chart').length === document.querySelectorAll('.chart[data-drawn] .marks').length"
 BOXES = "[...document.querySelectorAll('.chart .marks')].map(s => s.getBoundingClientRect().toJSON())"
+# every word of a chart lies inside its picture
+INSIDE = """[...document.querySelectorAll('.chart .marks')].every(s => [...s.querySelectorAll('text')].every(t =>
+    t.getBoundingClientRect().right <= s.getBoundingClientRect().right + 1))"""
+PERSON = "document.activeElement.className || document.activeElement.tagName"
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +37,9 @@ def browser():
         opened.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("hostile", ["", HOSTILE], ids=["plain names", "hostile names"])
-def test_page(browser, study, tmp_path, width, hostile):
-    records = study(hostile=hostile, **({"name": hostile, "classes": [hostile] * 10} if hostile else {}))
-    file = tmp_path / "report.html"
-    publish(degradation_page(judge(records), records, f"reslab reproduce degradation {hostile}", [hostile]), file)
+def looked_at(browser, html, file, width):
+    """Open a page, wait until it is drawn, hold it against what every page must be, and hand it on."""
+    publish(html, file)
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
     page = context.new_page()
     said, asked = [], []
@@ -43,24 +47,43 @@ def test_page(browser, study, tmp_path, width, hostile):
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(file.as_uri())
-    page.wait_for_function("document.querySelectorAll('.chart .marks').length === 4")
-    page.wait_for_timeout(300)
+    page.wait_for_function(DRAWN, timeout=120_000)
     boxes = page.evaluate(BOXES)
-    assert all(box["width"] >= 250 and box["height"] >= 250 and box["right"] <= width for box in boxes)
+    assert boxes
+    assert all(box["width"] >= 250 and box["height"] >= 40 and box["right"] <= width for box in boxes)
+    assert page.evaluate(INSIDE)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.querySelectorAll('img').length") == 0
     assert page.title() != "broken"
-    # every line of the legend lies inside its picture
-    assert page.evaluate(
-        "[...document.querySelectorAll('.chart .marks')].every(s => [...s.querySelectorAll('text')].every(t =>"
-        " t.getBoundingClientRect().right <= s.getBoundingClientRect().right + 1))"
-    )
-    # by keyboard: the first stop is the first chart's menu, then come tables
-    stops = set()
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        stops.add(page.evaluate("document.activeElement.className || document.activeElement.tagName"))
-    assert {"scroll", "SUMMARY"} <= stops
     assert said == []
     assert asked == [file.as_uri()]
-    context.close()
+    return page
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_study_page(browser, study_pages, tmp_path, width, language):
+    page = looked_at(browser, study_pages[1][language], tmp_path / "report.html", width)
+    assert page.evaluate("document.documentElement.lang") == language
+    # by keyboard: first the way past everything, then the answer's table and its links, then the contents
+    page.keyboard.press("Tab")
+    assert page.evaluate(PERSON) == "skip"
+    stops = []
+    for _ in range(70):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.className"))
+    assert "scroll" in stops
+    assert {"#answer", "#C1", "#not-run"} <= set(stops)
+    assert page.pdf()[:5] == b"%PDF-"
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_runs_page(browser, tmp_path, width):
+    records = [
+        read(write_run(tmp_path / name, name, seed, shown=f"{name}{HOSTILE}", name=HOSTILE, classes=[HOSTILE] * 10))
+        for seed, name in enumerate(("cifar_plain20", "cifar_resnet20", "cifar_resnet8"))
+    ]
+    page = looked_at(browser, runs_page(records, "en", HOSTILE, [HOSTILE]), tmp_path / "report.html", width)
+    assert page.evaluate("document.querySelectorAll('.chart').length") >= 4
+    page.context.close()

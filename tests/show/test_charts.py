@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 
 import pytest
 
-from reslab.claims.degradation import judge
+from reslab.claims.cells import cells
 from reslab.errors import UserError
-from reslab.show.charts import (
-    HUE,
-    MOST_POINTS,
-    SHADES,
-    ceiling,
-    curve_panels,
-    curve_rows,
-    curves,
-    depth_panels,
-    error_against_depth,
-    save,
-    shades,
-)  # fmt: skip
+from reslab.show.charts import HUE, SHADES, depth_panels, error_against_depth, save, shades
+from reslab.show.curves import ceiling, curve_panels, curve_rows, curves, split_panels
+from reslab.show.series import sound, thinned
 
 
 def test_every_seed_and_the_mean_are_drawn(study):
@@ -32,13 +24,101 @@ def test_every_seed_and_the_mean_are_drawn(study):
     assert (mean["low"], mean["high"], mean["n"]) == (*(f(r["error"] for r in at[:3]) for f in (min, max)), 3)
 
 
-def test_long_runs_are_thinned_but_keep_their_last_moment(study):
-    record = study(depths=(8,), seeds=(0,))[0]
-    many = [{**record.evaluations("test")[-1], "iteration": i} for i in range(1, 1001)]
-    long = type(record)(record.folder, record.run, tuple(many))
-    drawn = [r["iteration"] for r in curve_rows([long]) if r["run"] == "seed 0"]
-    assert len(drawn) <= MOST_POINTS
-    assert drawn[-1] == 1000
+def values_of(chart):
+    """The rows that a chart is drawn from."""
+    spec = chart.to_dict()
+    return (spec.get("data") or spec["layer"][0]["data"])["values"]
+
+
+def longer(record, errors):
+    """The record with these test errors, one an iteration, and an end."""
+    line = record.evaluations("test")[-1]
+    lines = [{**line, "iteration": i, "top1_error": e} for i, e in enumerate(errors, 1)]
+    return replace(record, metrics=(*lines, {"kind": "end", "iteration": len(lines)}))
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 49_999, 50_000, 77_777, 99_998, 99_999])
+@pytest.mark.parametrize("spike", [99.5, 0.25])
+def test_a_spike_of_one_point_survives_in_100_000(study, at, spike):
+    errors = [20.0 + (i % 7) * 0.1 for i in range(100_000)]
+    errors[at] = spike
+    rows = curve_rows([longer(study(depths=(8,), seeds=(0,))[0], errors)])
+    drawn = {r["iteration"]: r["error"] for r in rows if r["run"] == "seed 0"}
+    assert drawn[at + 1] == spike
+    assert {1, 100_000} <= set(drawn)
+    assert list(drawn) == sorted(drawn)
+    assert len(rows) <= 400  # the run, and its mean
+    assert {r["iteration"]: r["error"] for r in rows if r["run"] == "mean"}[at + 1] == spike
+
+
+def test_thinning_keeps_every_stretch_s_lowest_and_highest():
+    rng = random.Random(0)
+    points = [(i, rng.gauss(0, 1)) for i in range(5_003)]
+    kept = thinned(points, 102)
+    assert len(kept) <= 102
+    assert set(kept) <= set(points)
+    assert kept == sorted(kept)
+    assert {points[0], points[-1]} <= set(kept)
+    for i in range(50):  # the 5,001 inner points in 50 stretches
+        part = points[1 + i * 5_001 // 50 : 1 + (i + 1) * 5_001 // 50]
+        assert {min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])} <= set(kept)
+    assert thinned(points[:102], 102) == points[:102]
+
+
+def test_a_figure_of_many_runs_stays_small(study):
+    records = study(depths=(8, 20, 32, 44), seeds=tuple(range(5)))
+    long = [longer(r, [float(i % 97) for i in range(3_000)]) for r in records]
+    assert len(curve_rows(long)) <= 4_400
+
+
+def test_nets_of_other_switches_and_recipes_are_not_averaged(study):
+    a, b = study(depths=(8,), seeds=(0, 1))[1::2]
+    other = replace(b, run=b.run | {"switches": {"shortcut": "B"}})
+    assert {r["net"] for r in curve_rows([a, other])} == {"cifar_resnet8", "cifar_resnet8 shortcut: B"}
+    short = replace(b, run=b.run | {"recipe": b.run["recipe"] | {"iterations": 60}})
+    assert {r["net"] for r in curve_rows([a, short])} == {"cifar_resnet8, 600 it.", "cifar_resnet8, 60 it."}
+    assert max(r.get("n", 0) for r in curve_rows([a, short])) == 1
+    assert max(r.get("n", 0) for r in curve_rows([a, b])) == 2
+
+
+def test_what_cannot_be_drawn_is_left_out_and_counted(study):
+    whole = study(depths=(8,), seeds=(0,))[0]
+    line = whole.evaluations("test")[0]
+    bad = [{**line, "top1_error": e} for e in (math.nan, None, "x", math.inf, True)]
+    torn = [{}, {"kind": "eval"}, {"iteration": 3}, {"kind": None}, {"kind": "probe"}, {**line, "iteration": None}]
+    found = sound([replace(whole, metrics=(*bad, *torn, *whole.metrics))])
+    assert found.left_out == len(bad) + 2
+    assert found.broken == 0
+    assert found.records[0].metrics == whole.metrics
+    rows = curve_rows([replace(whole, metrics=(*bad, *torn, *whole.metrics))])
+    assert rows == curve_rows([whole])
+    lost = [replace(whole, run={k: v for k, v in whole.run.items() if k != key}) for key in ("spec", "seed", "model")]
+    lost += [replace(whole, run=whole.run | {"spec": {}}), replace(whole, run=whole.run | {"switches": None})]
+    assert sound(lost).broken == len(lost)
+    assert curve_panels(lost) == {}
+
+
+def test_a_last_error_that_is_lost_is_not_replaced_by_an_earlier_one(study):
+    whole = study(depths=(8,), seeds=(0,))[0]
+    last = {**whole.evaluations("test")[-1], "top1_error": math.nan}
+    cut = replace(whole, metrics=(*whole.metrics, last))
+    assert sound([whole]).records[0].finished
+    assert not sound([cut]).records[0].finished
+
+
+def test_one_point_alone_is_seen(study):
+    record = longer(study(depths=(8,), seeds=(0,))[0], [12.5])
+    panel = curve_panels([record])["plain"].to_dict()
+    assert panel["layer"][-1]["mark"]["opacity"] == 1
+    assert [r["error"] for r in curve_rows([record])] == [12.5, 12.5]
+
+
+def test_fig_1_has_a_panel_for_each_split(study):
+    records = [r for r in study(depths=(8, 44)) if not r.residual]
+    panels = split_panels(records)
+    assert list(panels) == ["train", "test"]
+    for split, panel in panels.items():
+        assert {r["measure"] for r in values_of(panel)} == {f"{split}ing error" if split == "train" else "test error"}
 
 
 def test_plain_and_residual_share_one_scale(study):
@@ -66,9 +146,9 @@ def test_a_study_of_one_kind_or_of_nothing(study):
 
 
 def test_one_seed_has_no_error_bar_and_draws(study):
-    cells = judge(study(depths=(8, 20), seeds=(0,))).cells
-    assert all(math.isnan(c.train_std) for c in cells)
-    assert list(depth_panels(cells)) == ["train", "test"]
+    found = cells(study(depths=(8, 20), seeds=(0,)))
+    assert all(math.isnan(c.train_std) for c in found)
+    assert list(depth_panels(found)) == ["train", "test"]
 
 
 def luminance(colour: str) -> float:
@@ -89,7 +169,7 @@ def test_shades_go_from_light_to_dark_and_stand_out_against_white(kind):
 def test_files(study, tmp_path):
     records = study(depths=(8, 20), seeds=(0, 1))
     save(curves(records), tmp_path / "figures" / "curves.svg")
-    save(error_against_depth(judge(records).cells), tmp_path / "depth.png")
+    save(error_against_depth(cells(records)), tmp_path / "depth.png")
     assert (tmp_path / "figures" / "curves.svg").read_text(encoding="utf-8").startswith("<svg")
     assert (tmp_path / "depth.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match=r"\.svg or \.png"):

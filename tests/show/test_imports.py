@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
-MODULES = ["plain", "console", "walk", "charts", "tables", "report"]
+MODULES = ["plain", "console", "walk", "charts", "headings", "tables", "page", "report", "runpage"]
 
 
-@pytest.mark.parametrize("module", [*(f"reslab.show.{m}" for m in MODULES), "reslab.nets.paper"])
+OTHERS = ["reslab.nets.paper", "reslab.calls.reports"]
+
+
+@pytest.mark.parametrize("module", [*(f"reslab.show.{m}" for m in MODULES), *OTHERS])
 def test_import_is_light(module):
     heavy = "torch altair vl_convert jinja2 rich pandas numpy"
     code = f"import sys, {module}; print([m for m in '{heavy}'.split() if m in sys.modules])"
@@ -18,10 +21,10 @@ def test_import_is_light(module):
     assert done.stdout.strip() == "[]"
 
 
-def test_a_page_and_a_walk_are_made_without_torch():
+def test_pages_and_a_walk_are_made_without_torch():
     code = (
-        "import sys; from reslab.claims.degradation import judge; from reslab.show.report import degradation_page;"
-        "degradation_page(judge([]), [], 'c');"
+        "import sys; from reslab.show.report import study_page; from reslab.show.runpage import runs_page;"
+        "study_page([]); runs_page([]);"
         "from reslab.nets.names import spec_of; from reslab.show.walk import describe_text;"
         "describe_text(spec_of('resnet50'));"
         "print('torch' in sys.modules)"

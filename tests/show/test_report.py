@@ -1,19 +1,30 @@
-"""The page: complete, in order, self-contained, and no name from outside is ever markup."""
+"""The pages: the answer first, every claim with its figures and runs, both languages; names from outside are text."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
-from reslab.claims.degradation import judge
-from reslab.show.report import degradation_page, inert, publish
-from reslab.show.tables import departures, run_table, seconds, spread
+import pytest
+from conftest import COMMAND, INEXACT, ITERATIONS, judged, write_run, write_study
+
+from reslab.calls.reports import report
+from reslab.claims.catalogue import default_setting
+from reslab.claims.evidence import net
+from reslab.errors import UserError
+from reslab.show import headings
+from reslab.show.page import is_ours, packed, publish, unpacked
+from reslab.show.report import study_page
+from reslab.show.runpage import runs_page
+from reslab.show.tables import departures, difference_table, run_table, seconds, wilson
+from reslab.show.words import VERDICT
 from reslab.training.recipe import OPEN_CHOICES
-from reslab.training.runlog import Record
+from reslab.training.runlog import Record, read
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--\u2028'\"{{7*7}}"
-COMMAND = "reslab reproduce degradation --out 'a & b'"
 
 
 class Outline(HTMLParser):
@@ -21,97 +32,229 @@ class Outline(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.text, self.inside, self.json = [], [], "", []
+        self.tags, self.text, self.inside, self.json, self.headings, self.ids = [], [], "", [], [], []
+        self.heading = False
         self.feed(html)
+        self.words = re.sub(r"\s+", " ", " ".join(self.text))
 
     def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
+        said = dict(attrs)
+        self.tags.append((tag, said))
+        self.ids += [said["id"]] if "id" in said else []
+        column = tag == "th" and said.get("scope") == "col"
+        self.heading = column or tag in ("h1", "h2", "h3", "h4", "summary") or (self.heading and tag == "span")
         self.inside = tag if tag in ("script", "style") else self.inside
-        if tag == "script" and dict(attrs).get("type") == "application/json":
+        if tag == "script" and said.get("type") == "application/json":
             self.inside = "json"
 
     def handle_endtag(self, tag):
         self.inside = "" if tag in ("script", "style") else self.inside
+        self.heading = False
 
     def handle_data(self, data):
         if self.inside == "json":
             self.json.append(json.loads(data))
         elif not self.inside:
             self.text.append(data)
+            self.headings += [data.strip()] if self.heading and data.strip() else []
 
 
-def made(records, notes=()):
-    return degradation_page(judge(records), records, COMMAND, notes)
+@pytest.fixture(scope="module")
+def pages(study_pages):
+    """Every claim on both studies, the page in each language, and its outline."""
+    told, made = study_pages
+    return told, {language: (html, Outline(html)) for language, html in made.items()}
 
 
-def test_the_page_is_complete_and_in_order(study):
-    records = study()
-    page = Outline(made(records, ["a note of the caller"]))
-    words = " ".join(page.text)
-    order = [
-        "Plain and residual networks by depth", "Answer", judge(records).sentence, "holds", "Error against iterations",
-        "errors above 30 % are cut off",
-        "Final error against depth", "Every run", "Recipe", "What the paper leaves open", "Data, hardware", "Command",
-        COMMAND, "Departures from the paper", "a note of the caller",
-    ]  # fmt: skip
-    places = [words.index(part) for part in order]
-    assert places == sorted(places)
-    for field in records[0].run["recipe"]:
-        assert field in words
-    for field, said in OPEN_CHOICES.items():
-        assert field in words
-        assert said in words
-    cell = next(c for c in judge(records).cells if c.model == "cifar_plain44")
-    assert spread(cell.train_mean, cell.train_std, 3) in words
-    assert sum(text == "cifar_plain44" for text in page.text) == 3
+def test_the_answer_stands_first_and_all_is_there(pages):
+    told, made = pages
+    page = made["en"][1]
+    wanted = [
+        "study_title",
+        "answer",
+        "contents",
+        "claims",
+        "paper_tables",
+        "nets",
+        "recipe",
+        "machine",
+        "departures",
+        "not_run",
+    ]
+    said = [headings.PAGE[key].en for key in wanted]
+    order = [next(i for i, h in enumerate(page.headings) if h == one) for one in said]
+    assert order == sorted(order)
+    for one in told:
+        assert one.claim.id in page.ids
+        assert re.sub(r"\s+", " ", one.claim.text.en) in page.words
+        assert re.sub(r"\s+", " ", one.sentence.en) in page.words
+        assert VERDICT[one.verdict].en in page.words
+    assert len(page.ids) == len(set(page.ids))
+    links = {a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
+    assert links <= set(page.ids)
+    assert COMMAND in page.words
+    assert set(OPEN_CHOICES) <= set(page.words.split())
 
 
-def test_the_libraries_are_inlined_once_and_nothing_is_fetched(study):
-    html = made(study())
-    assert len(html.encode()) < 3_000_000
-    page = Outline(html)
-    scripts = [attrs for tag, attrs in page.tags if tag == "script"]
-    assert not any("src" in attrs for attrs in scripts)
-    assert len([s for s in scripts if not s]) == 2  # the libraries, and the few lines that draw
-    assert len(page.json) == 4
-    assert not any("$schema" in spec for spec in page.json)
-    assert not any(attrs.get("href", "data:").startswith("http") for _, attrs in page.tags)
-    assert "sourceMappingURL" not in html
+def test_inexact_data_are_told_wherever_a_cifar_figure_stands(pages):
+    told, made = pages
+    html = made["en"][0]
+    for section in re.findall(r'<section class="claim".*?</section>', html, re.S):
+        assert (INEXACT in section) == ("(cifar10" in section)
+    trained = [j for j in told if j.evidence.setting.data == "cifar10" and j.seeds]
+    assert html.count(INEXACT) >= len(trained) + 2  # at the answer and under Table 6, too
 
 
-def test_each_figure_has_words_and_a_table(study):
-    page = Outline(made(study()))
-    charts = [attrs for tag, attrs in page.tags if attrs.get("class") == "chart"]
-    assert len(charts) == 4
-    assert all("percent" in attrs["aria-label"] for attrs in charts)
-    tables = [attrs for tag, attrs in page.tags if attrs.get("class") == "scroll"]
-    assert all(attrs["tabindex"] == "0" and attrs["aria-labelledby"] for attrs in tables)
+def test_each_language_says_everything_in_its_own_words(pages):
+    _, made = pages
+    both = {key: (text.en.strip(), text.ko.strip()) for key, text in headings.PAGE.items()}
+    both |= {f"{k}{i}": (t.en, t.ko) for k, row in headings.HEADS.items() for i, t in enumerate(row)}
+    assert [k for k, (en, ko) in both.items() if not en or not ko] == []
+    alike = {k for k, (en, ko) in both.items() if en == ko}
+    assert alike == set()
+    english, korean = made["en"][1], made["ko"][1]
+    assert ("html", {"lang": "en"}) in english.tags
+    assert ("html", {"lang": "ko"}) in korean.tags
+    assert {en for en, _ in both.values()} & set(korean.headings) == set()
+    assert set(headings.CHOICES_KO) == set(OPEN_CHOICES)
+    assert not any(said in korean.words for said in OPEN_CHOICES.values())
 
 
-def test_names_from_outside_are_text(study):
-    records = study(depths=(8, 20), seeds=(0,), hostile=HOSTILE, name=HOSTILE, source=HOSTILE, classes=[HOSTILE, "b"])
-    html = degradation_page(judge(records), records, HOSTILE, [HOSTILE])
-    page = Outline(html)
-    assert not [attrs for tag, attrs in page.tags if tag == "img" or "onerror" in attrs]
-    assert HOSTILE not in html
-    assert len(page.json) == 4  # each is whole JSON still
-    assert "{{7*7}}" in " ".join(page.text)
+def test_it_is_small_self_contained_and_every_figure_has_words(pages):
+    _, made = pages
+    for html, page in made.values():
+        assert len(html.encode()) < 3_000_000
+        assert not any("src" in a for tag, a in page.tags if tag == "script")
+        assert not any(a.get("href", "data:").startswith("http") for _, a in page.tags)
+        charts = [a for _, a in page.tags if a.get("class") == "chart"]
+        assert len(charts) > 40
+        assert all(a["aria-label"].strip() and a["role"] == "group" for a in charts)
+        scrolls = [a for _, a in page.tags if a.get("class") == "scroll"]
+        assert all(a["tabindex"] == "0" and set(a["aria-labelledby"].split()) <= set(page.ids) for a in scrolls)
 
 
-def test_json_in_a_page_ends_no_script():
-    text = inert({"a": HOSTILE})
-    assert not re.search(r"[<>&\u2028]", text)
-    assert json.loads(text) == {"a": HOSTILE}
+def test_points_stand_once_and_come_back_whole(pages):
+    _, made = pages
+    *specs, sets = made["en"][1].json
+    text = json.dumps(specs)
+    assert all(f'"{name}"' in text for name in sets)  # none that no chart shows
+    assert '"values": [{' not in text
+    rows = [{"a": 1, "b": "x"}, {"a": 1, "b": "x"}, {"a": 2.5, "c": True}, {"a": True}, {"b": "x", "c": False}]
+    assert unpacked(json.loads(json.dumps(packed(rows)))) == rows
+    assert unpacked(packed([{"a": math.nan}, {"a": math.inf}, {"a": 0}])) == [{}, {}, {"a": 0}]
 
 
-def test_nothing_finished_and_nothing_at_all(study):
-    whole = study(depths=(8,), seeds=(0,))
-    cut = [Record(r.folder, r.run, tuple(m for m in r.metrics if m["kind"] != "end")) for r in whole]
-    html = made(cut)
-    assert "0 of 2 runs finished" in html
-    assert "600, unfinished" in html
-    assert "No run has ended yet." in html
-    assert "No run has a measured error yet." in made([])
+def test_nothing_judged_and_nothing_run(tmp_path):
+    assert headings.PAGE["nothing"].en in Outline(study_page([])).words
+    empty = tmp_path / "study"
+    empty.mkdir()
+    (empty / "study.json").write_text(json.dumps(default_setting("digits").to_dict()))
+    told = judged(empty)
+    page = Outline(study_page(told))
+    assert set(page.ids) >= {j.claim.id for j in told}  # in "what was not run"
+    assert headings.PAGE["claims_not_run"].en in page.words
+
+
+def test_names_from_outside_are_text(tmp_path):
+    setting = replace(default_setting("digits", 1, (8, 20)), data=HOSTILE)
+    folder = write_study(tmp_path / "s", setting, notes=[HOSTILE], classes=[HOSTILE, "b"])
+    (folder / "run0-0" / "run.json").write_text((folder / "run0-0" / "run.json").read_text() + HOSTILE)
+    records = [
+        read(write_run(tmp_path / "r" / str(i), "cifar_resnet8", i, shown=HOSTILE, name=HOSTILE)) for i in (0, 1)
+    ]
+    for html in (study_page(judged(folder), "en", HOSTILE, [HOSTILE]), runs_page(records, "ko", HOSTILE, [HOSTILE])):
+        page = Outline(html)
+        assert not [a for tag, a in page.tags if tag == "img" or "onerror" in a]
+        assert HOSTILE not in html
+        assert "{{7*7}}" in page.words
+
+
+def test_records_that_cannot_be_read_are_told(tmp_path):
+    folder = write_study(tmp_path / "s", default_setting("digits", 2, (8, 20)))
+    (folder / "run0-0" / "run.json").write_text("{torn")
+    (folder / "run0-1" / "metrics.jsonl").write_text("")
+    other = json.loads((folder / "run1-0" / "run.json").read_text())
+    other["recipe"]["lr"] = 0.5
+    (folder / "run1-0" / "run.json").write_text(json.dumps(other))
+    (folder / "run1-1" / "run.json").write_text(json.dumps({**other, "format": 99}))
+    page = Outline(report([folder], language="en").read_text())
+    assert headings.PAGE["problems"].en in page.words
+    for name in ("run0-0", "run1-0", "run1-1"):
+        assert str(folder / name) in page.words
+    assert "0 of 2" in page.words
+
+
+TORN = [
+    '{"kind": "eval", "split": "test", "iteration": 600, "top1_error": NaN}',
+    '{"kind": "eval", "split": "test", "iteration": 600, "top1_error": null}',
+    '{"kind": "eval", "split": "test", "iteration": "x", "top1_error": 3}',
+    '{"kind": "train", "iteration": 600, "loss": NaN, "clock": {"seconds": NaN}}',
+    '{"kind": "train", "iteration": Infinity, "loss": 1, "clock": 7}',
+    '{"kind": "probe", "iteration": 600, "gradients": null}', '{"no": "kind"}', "[1]", '{"kind": "ev',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", TORN)
+def test_a_torn_line_leaves_a_run_its_page(tmp_path, line):
+    folder = write_run(tmp_path / "run", "cifar_resnet8", 0)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    page = Outline(report([folder]).read_text())
+    assert page.json
+    assert {"nan", "inf"}.isdisjoint(page.words.lower().split())
+
+
+@pytest.mark.parametrize("lines", [[TORN[0], TORN[3], *TORN[7:]], TORN], ids=["still readable", "all of them"])
+def test_torn_lines_leave_a_study_its_page_or_one_line(tmp_path, lines):
+    folder = write_study(tmp_path / "s", default_setting("digits", 1, (8, 20)), probed=False)
+    with (folder / "run0-0" / "metrics.jsonl").open("a") as file:
+        file.write("\n".join(lines) + "\n")
+    try:
+        assert Outline(report([folder]).read_text()).json
+    except UserError as error:
+        assert lines == TORN
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_long_run_keeps_its_spike(tmp_path):
+    record = read(write_run(tmp_path / "long", "cifar_resnet8", 0))
+    line = record.evaluations("test")[0]
+    many = [{**line, "iteration": i, "top1_error": 99.0 if i == 77_777 else 10.0} for i in range(100_000)]
+    html = runs_page([Record(record.folder, record.run, (*many, {"kind": "end", "iteration": 100_000}))])
+    assert len(html) < 2_000_000
+    sets = Outline(html).json[-1]
+    assert any(r.get("error") == 99.0 for told in sets.values() for r in unpacked(told))
+
+
+# -- runs
+
+
+def test_a_run_alone_and_several_of_two_recipes(tmp_path):
+    a = read(write_run(tmp_path / "a", "cifar_resnet20", 0, of=net("cifar_resnet20", shortcut="B")))
+    b = read(write_run(tmp_path / "b", "cifar_plain20", 1))
+    b.run["recipe"]["lr"] = 0.7
+    alone = Outline(runs_page([a], "en", COMMAND))
+    assert "cifar_resnet20, seed 0, on digits" in alone.headings
+    assert headings.PAGE["differences"].en not in alone.headings
+    final = a.final("test")
+    low, high = wilson(final["top1_error"], final["n"])
+    assert f"{final['top1_error']:.2f}" in alone.words
+    assert f"{low:.2f} … {high:.2f}" in alone.words
+    both = Outline(runs_page([a, b]))
+    assert headings.PAGE["differences"].en in both.headings
+    fields = {row[0]: row[1] for row in difference_table([a, b], ["a", "b"])}
+    assert fields["recipe: lr"].splitlines() == [f"{a.run['recipe']['lr']:g}: a", "0.7: b"]
+    assert fields["switches: shortcut"].splitlines() == ["B: a", "–: b"]
+    assert "seed" not in fields
+    assert Outline(runs_page([], "ko")).tags
+
+
+def test_the_interval_is_wilsons():
+    pytest.importorskip("torch")
+    from reslab.measure.evaluate import wilson as counted
+
+    for wrong, n in ((0, 500), (3, 500), (250, 500), (500, 500), (875, 10_000)):
+        assert wilson(100 * wrong / n, n) == pytest.approx(counted(wrong, n), abs=1e-9)
 
 
 def test_time_adds_up_over_resumes(study):
@@ -124,7 +267,9 @@ def test_time_adds_up_over_resumes(study):
     ]
     resumed = Record(record.folder, record.run, tuple(lines))
     assert seconds(resumed) == 9.5
-    assert run_table([resumed]) == [["cifar_plain8", "0", "–", "–", "20", "10 s"]]
+    assert run_table([resumed]) == [["cifar_plain8", "–", "0", "–", "–", "20", "10 s"]]
+    unfinished = Record(record.folder, record.run, tuple(lines[:3]))
+    assert run_table([unfinished], "ko")[0][5] == "20, 미완료"
 
 
 def test_departures_are_read_from_the_records(study):
@@ -134,6 +279,34 @@ def test_departures_are_read_from_the_records(study):
     assert "batch is 64, in the paper 128" in found
     assert not any(line.startswith(("warmup", "eval_every", "holdout")) for line in found)
     assert departures([]) == []
+
+
+# -- where it is written
+
+
+def test_sources_and_targets(tmp_path, monkeypatch, digits_study):
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "runs" / "a", "cifar_resnet8", 0)
+    write_run(tmp_path / "runs" / "b", "cifar_plain8", 0)
+    assert report([run], language="ko") == run / "report.ko.html"
+    assert report([run, tmp_path / "runs" / "b"]).name == "report.html"
+    assert is_ours(tmp_path / "report.html")
+    assert report([tmp_path / "runs"], out=tmp_path / "all.html") == tmp_path / "all.html"
+    assert str(ITERATIONS) in Outline((tmp_path / "all.html").read_text()).words
+    assert report([run], out=tmp_path / "all.html")  # our own page is replaced
+    mine = tmp_path / "mine.html"
+    mine.write_text("<p>a letter</p>")
+    with pytest.raises(UserError, match="no report of reslab"):
+        report([run], out=mine)
+    assert report([run], out=mine, overwrite=True) == mine
+    for bad, words in (([run, digits_study], "studies and runs"), ([tmp_path / "nowhere"], "no such folder"),
+                       ([run.parent.parent], "holds no study")):  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            report(bad, out=tmp_path / "x.html")
+    with pytest.raises(UserError, match="html"):
+        report([run], out=tmp_path / "x.pdf")
+    with pytest.raises(UserError, match="--lang"):
+        report([run], language="fr")
 
 
 def test_publish_replaces_the_whole_file(tmp_path):

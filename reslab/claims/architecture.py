@@ -1,0 +1,237 @@
+"""C10 and C24: how deep the paper's nets are, and VGG's rule in them (notes 000, 001; §3.3, Table 1, Table 6).
+
+No training: counts over plans. C10, "128 layers": weight layers (convolutions and fully connected layers, shortcuts
+aside, §3.3) of every net of the paper; rule: at least one has 128. Beside: nets of 128 layers can be built, 6·21+2 with
+basic blocks and 9·14+2 with bottlenecks; the deepest ImageNet net of the paper.
+C24, "channels double where the map halves": from stage to stage, channels out over channels in are exactly 2 in
+VGG-19's first stages and in plain-34 and residual-34, and 3x3 layers that change neither width nor map cost the same
+multiply-adds in every stage (ratio of the dearest to the cheapest: 1). Where it ends: VGG's last stage stays at 512.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.evidence import Setting
+from reslab.claims.quantity import measurement
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always
+from reslab.claims.text import Text
+from reslab.nets.cost import by_part, cost, cost_of
+from reslab.nets.names import spec_of
+from reslab.nets.paper import TABLE_1, TABLE_6
+from reslab.nets.plan import Row, plan
+from reslab.nets.spec import Spec
+
+NAME = "architecture"
+SAID = 128  # layers, note 000
+COMPARED = ("vgg19", "plain34", "resnet34")  # Fig. 3, from left to right
+PRINTED = (18.0, 19.0)  # "18 %" as the paper prints its figures: truncated to whole percents (§3.3)
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_layers(), _doubling())
+
+
+def weight_layers(spec: Spec) -> int:
+    """What the paper counts as layers: convolutions and fully connected layers, not those of shortcuts."""
+    return len(_weighing(plan(spec)))
+
+
+def _weighing(rows: tuple[Row, ...]) -> list[Row]:
+    return [row for row in rows if row.kind in ("conv", "linear") and row.path != "shortcut"]
+
+
+# -- C10
+
+
+def _depths(bench: Bench, seed: int | None) -> dict[str, Any]:
+    """Weight layers of the paper's nets, counted, and of the two nets of 128; parameters and MACs of these."""
+    imagenet = [weight_layers(spec_of(f"resnet{depth}")) for depth in TABLE_1]
+    cifar = [weight_layers(spec_of(f"cifar_resnet{depth}")) for depth in TABLE_6]
+    built = [spec_of(f"cifar_resnet{SAID}", block=block) for block in ("basic", "bottleneck")]
+    return {
+        "imagenet": imagenet,
+        "cifar": cifar,
+        "of_128": (imagenet + cifar).count(SAID),
+        "deepest_imagenet": max(imagenet),
+        "deepest": max(imagenet + cifar),
+        "built": [weight_layers(spec) for spec in built],
+        "parameters": [cost(spec).parameters for spec in built],
+        "macs": [cost(spec).macs for spec in built],
+    }
+
+
+def _layers() -> Claim:
+    made = Measurement("architecture-depths", _depths)
+    return Claim(
+        id="C10",
+        name=NAME,
+        quote="굉장히 deep한데 (128 layers) 성능이 좋다!",
+        said="000; Table 1, Table 6",
+        text=Text("ResNet is a net of 128 layers.", "ResNet은 128층 네트워크다."),
+        statements=(
+            Statement(
+                Text("Nets of the paper with 128 weight layers", "논문의 네트워크 중 weight layer가 128개인 것의 수"),
+                measurement(made.name, "of_128"),
+                Always(low=1),
+            ),
+            Statement(
+                Text(
+                    "Weight layers of the 128-layer nets that can be built (basic blocks, bottlenecks)",
+                    "만들 수 있는 128층 네트워크의 weight layer 수(basic block, bottleneck)",
+                ),
+                measurement(made.name, "built"),
+                Always(SAID, SAID),
+                role=BESIDE,
+                unit="layers",
+            ),
+            Statement(
+                Text("Weight layers of the paper's deepest ImageNet net", "논문의 가장 깊은 ImageNet 네트워크의 층수"),
+                measurement(made.name, "deepest_imagenet"),
+                Always(152, 152),
+                role=BESIDE,
+                unit="layers",
+            ),
+            Statement(
+                Text("Weight layers of the paper's deepest net of all", "논문의 모든 네트워크 중 가장 깊은 것의 층수"),
+                measurement(made.name, "deepest"),
+                Always(1202, 1202),
+                role=BESIDE,
+                unit="layers",
+            ),
+        ),
+        answers={
+            verdict: Text(
+                f"{{s0}} of the paper's nets have {SAID} layers; the deepest on ImageNet has {{s2}}, of all "
+                f"{{s3}}: {en} A net of {{s1}} can be built from basic blocks (6·21+2) or bottlenecks (9·14+2).",
+                f"논문의 네트워크 중 {SAID}층인 것은 {{s0}}개다. 가장 깊은 것은 ImageNet에서 {{s2}}, 전체에서 "
+                f"{{s3}}다: {ko} basic block(6·21+2)이나 bottleneck(9·14+2)으로 {{s1}} 네트워크를 만들 수는 있다.",
+            )
+            for verdict, en, ko in (
+                (HOLDS, "the number is the paper's.", "128은 논문에 있는 수다."),
+                (CONDITION, "the number is the paper's in part.", "128은 일부만 맞다."),
+                (FAILS, "128 is not the paper's number.", "128은 논문에 없는 수다."),
+                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
+            )
+        },
+        measurements=(made,),
+    )
+
+
+# -- C24
+
+
+def keeps(row: Row) -> bool:
+    """Whether it is a 3x3 layer that changes neither width nor map."""
+    return row.kind == "conv" and row.kernel == 3 and row.c_in == row.c_out and row.stride == 1
+
+
+def _macs(bench: Bench, seed: int | None) -> dict[str, Any]:
+    """By net: MACs of each weight layer in order ("layers_…"), of each part ("stages_…"), growth of channels, level."""
+    found: dict[str, Any] = {}
+    for name in COMPARED:
+        spec = spec_of(name)
+        parts = by_part(spec)
+        stages = [rows for part, rows in parts.items() if part.startswith("conv")]
+        widths = [max(row.c_out for row in rows) for rows in stages]
+        inner = [[row.macs for row in rows if keeps(row)] for rows in stages]
+        last = inner.pop() if name == "vgg19" else []
+        level = [macs for stage in inner for macs in stage]
+        found |= {
+            f"layers_{name}": [row.macs for row in _weighing(plan(spec))],
+            f"shortcuts_{name}": [row.macs for row in plan(spec) if row.macs and row.path == "shortcut"],
+            f"stages_{name}": [cost_of(rows).macs for rows in parts.values()],
+            f"growth_{name}": [b / a for a, b in pairwise(widths)],
+            f"level_{name}": max(level) / min(level),
+            f"total_{name}": cost(spec).macs,
+        }
+        if last:
+            found["growth_vgg19_last"] = found["growth_vgg19"].pop()
+            found["level_vgg19_last"] = max(level) / max(last)
+    found["plain34_of_vgg19"] = float(f"{100 * found['total_plain34'] / found['total_vgg19']:.8g}")
+    return found
+
+
+def _doubling() -> Claim:
+    made = Measurement("architecture-macs", _macs)
+    words = {"vgg19": "VGG-19", "plain34": "plain-34", "resnet34": "residual-34"}
+
+    def exactly(key: str, value: float, en: str, ko: str, role: str = MAIN) -> Statement:
+        return Statement(Text(en, ko), measurement(made.name, key), Always(value, value), role=role)
+
+    first = {"vgg19": (" (stages 1 to 4)", "(1–4단계)")}
+    return Claim(
+        id="C24",
+        name=NAME,
+        quote="VGG architecture의 등장이후 ,Linear,Relu Block을 2번 정도 거치면 channel수를 2배정도로 늘리는 "
+        "architecture가 보편화 되었습니다. ResNet에서도 이것이 적용되었습니다.",
+        said="000, 001; §3.3, Fig. 3",
+        text=Text(
+            "ResNet inherits VGG's rule: channels double where the map halves, so that every layer costs the same.",
+            "ResNet은 VGG의 규칙을 이어받았다: map이 반으로 줄면 channel이 두 배가 되어 층마다 비용이 같다.",
+        ),
+        statements=(
+            *(
+                exactly(
+                    f"growth_{name}",
+                    2,
+                    f"{word}{first.get(name, ('', ''))[0]}: channels of a stage over those of the stage before",
+                    f"{word}{first.get(name, ('', ''))[1]}: 앞 단계에 대한 channel 수의 비",
+                )
+                for name, word in words.items()
+            ),
+            *(
+                exactly(
+                    f"level_{name}",
+                    1,
+                    f"{word}{first.get(name, ('', ''))[0]}: MACs of the dearest 3x3 layer that keeps width and map "
+                    "over the cheapest",
+                    f"{word}{first.get(name, ('', ''))[1]}: 폭과 map을 유지하는 3x3 층의 최대 MAC / 최소 MAC",
+                )
+                for name, word in words.items()
+            ),
+            exactly(
+                "growth_vgg19_last",
+                1,
+                "VGG-19, last stage: channels over those of the stage before; they do not double",
+                "VGG-19 마지막 단계: 앞 단계에 대한 channel 수의 비, 두 배가 되지 않는다",
+                LIMIT,
+            ),
+            exactly(
+                "level_vgg19_last",
+                4,
+                "VGG-19: MACs of such a layer over those of one in the last stage",
+                "VGG-19: 한 층의 MAC / 마지막 단계 한 층의 MAC",
+                LIMIT,
+            ),
+            Statement(
+                Text('MACs of plain-34 over VGG-19 (§3.3: "18 %")', 'plain-34의 MAC / VGG-19의 MAC(§3.3: "18 %")'),
+                measurement(made.name, "plain34_of_vgg19"),
+                Always(*PRINTED),
+                role=BESIDE,
+                unit="%",
+            ),
+        ),
+        answers={
+            verdict: Text(
+                f"From stage to stage channels grow {{s0}} times in VGG-19, {{s1}} in plain-34, {{s2}} in "
+                f"residual-34: {en} Plain-34 costs {{s8}} of VGG-19.",
+                f"단계마다 channel 수는 VGG-19에서 {{s0}}배, plain-34에서 {{s1}}배, residual-34에서 {{s2}}배가 된다: "
+                f"{ko} plain-34의 비용은 VGG-19의 {{s8}}다.",
+            )
+            for verdict, en, ko in (
+                (HOLDS, "the rule is the same.", "규칙이 같다."),
+                (
+                    CONDITION,
+                    "2 is the rule; VGG's own last stage grows {s6} times, so that a layer there costs 1/{s7}.",
+                    "2이면 규칙대로다. VGG 자신의 마지막 단계는 {s6}배라서 그곳의 층은 비용이 1/{s7}이다.",
+                ),
+                (FAILS, "there is no such rule.", "그런 규칙은 없다."),
+                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
+            )
+        },
+        measurements=(made,),
+        charts=("macs-by-layer",),
+    )

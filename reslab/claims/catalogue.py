@@ -1,0 +1,80 @@
+"""Every claim of the notes and the paper, in the order of their numbers, for a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reslab.claims import (
+    addition,
+    architecture,
+    bottleneck,
+    copying,
+    deeper,
+    degradation,
+    ensembles,
+    gradients,
+    identity,
+    jacobians,
+    mixing,
+    residuals,
+    responses,
+    scale,
+    shortcuts,
+    skips,
+    strides,
+)
+from reslab.claims.claim import Claim
+from reslab.claims.evidence import Setting
+from reslab.claims.text import Text
+from reslab.errors import UserError, suggest
+from reslab.training.recipe import changed, scaled
+from reslab.training.recipes import recipe
+
+EXPERIMENTS = (
+    degradation, gradients, jacobians, residuals, identity, deeper, copying, addition, architecture, bottleneck,
+    strides, shortcuts, skips, mixing, responses, ensembles, scale,
+)  # fmt: skip
+# These compare depths: on a setting of one depth they have nothing to say.
+OF_DEPTHS = (degradation, gradients, residuals, deeper, responses)
+ONE_DEPTH = Text(
+    "Not run: it compares depths, and this study has one.",
+    "실행하지 않음: 깊이를 비교하는데 이 실험에는 깊이가 하나뿐이다.",
+)
+
+
+def catalogue(setting: Setting) -> tuple[Claim, ...]:
+    """All claims, C1 first."""
+    found = []
+    for experiment in EXPERIMENTS:
+        idle = len(setting.depths) < 2 and experiment in OF_DEPTHS
+        for claim in experiment.claims(setting):
+            empty = replace(claim, statements=(), measurements=(), why_not_run=ONE_DEPTH)
+            found.append(empty if idle else claim)
+    return tuple(sorted(found, key=lambda claim: int(claim.id[1:])))
+
+
+def names() -> tuple[str, ...]:
+    """The experiments' names, in the order of their files."""
+    return tuple(experiment.NAME for experiment in EXPERIMENTS)
+
+
+def chosen(setting: Setting, wanted: Iterable[str]) -> tuple[Claim, ...]:
+    """The claims that are asked for by id ("C3"), by experiment ("degradation") or as "all". Raises UserError."""
+    every = catalogue(setting)
+    asked = list(wanted)
+    known = [*names(), *(c.id for c in every), "all"]
+    for word in asked:
+        if word not in known and word.upper() not in known:
+            raise UserError(f"reproduce: {word!r} is not known{suggest(word, known)}; there are {', '.join(known)}")
+    found = {w for word in asked for w in (word, word.upper())}
+    return tuple(c for c in every if "all" in found or c.id in found or c.name in found)
+
+
+def default_setting(data: str, seeds: int | None = None, depths: tuple[int, ...] | None = None) -> Setting:
+    """A study's setting by its data: minutes on digits; §4.2 and Fig. 6 at a quarter of the schedule elsewhere."""
+    name = data.partition(":")[0]
+    if name == "digits":
+        return Setting(name, recipe("digits-study"), tuple(range(seeds or 5)), depths or (8, 20, 56))
+    length = changed(scaled(recipe("paper-cifar"), 0.25), {"probe_every": 1_000})
+    return Setting(name, length, tuple(range(seeds or 1)), depths or (20, 56))

@@ -1,0 +1,202 @@
+"""What a claim is: its sentence, what it needs, the rule of each of its parts; and how records judge it.
+
+A claim is data. Its bars and margins stand in its file, were written before the runs, and are shown beside the figures.
+It trains nothing: `calls.studies` trains its nets, makes its measurements, and hands the evidence to `judge`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from reslab.claims.evidence import Evidence, Net
+from reslab.claims.quantity import Quantity
+from reslab.claims.rules import CONDITION, HOLDS, NOT_RUN, Figure, Rule, combined, figure
+from reslab.claims.text import LANGUAGES, Text
+
+UNITS = {"points": Text("points", "점"), "decades": Text("decades", "decade")}
+MAIN, LIMIT, BESIDE = "main", "limit", "beside"
+FLAT = 0.5  # points of training error by which a curve may move in the last tenth of its schedule and be flat
+
+
+class Bench(Protocol):
+    """What a measurement is given: data, and the study's trained nets."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    def network(self, of: Net, seed: int) -> Any:
+        """The trained network of a run, in evaluation mode (`nets.model.Network`)."""
+        ...
+
+    def batch(self, of: Net, seed: int, count: int, split: str = "train") -> tuple[Any, Any]:
+        """The first `count` samples of a split as that run sees them, not augmented: images [count,C,H,W], labels."""
+        ...
+
+    def scores(self, members: list[tuple[Net, int]], how: str) -> tuple[list[float], float]:
+        """Test error in percent of each run (net, seed), and of all of them as one ("softmax" or "logits")."""
+        ...
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Something computed from nets, saved as one file of plain numbers: made once, or for each seed.
+
+    make     (bench, seed) → figures: numbers, or lists of them; imports torch when called. `seed` is None for "once"
+    nets     whose finished runs it reads, all seeds of them
+    version  to be raised whenever what `make` computes changes: older files are then made again
+    """
+
+    name: str
+    make: Callable[[Bench, int | None], dict[str, Any]]
+    nets: tuple[Net, ...] = ()
+    each_seed: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One part of a claim: a quantity and the rule it is held against.
+
+    role   "main": part of what is claimed; "limit": where it ends; "beside": told, and without a say
+    unit   of the quantity: "points", "decades", "" …
+    flat   nets whose training curves must have become flat, or else the statement is made "at this budget"
+    """
+
+    text: Text
+    quantity: Quantity
+    rule: Rule
+    role: str = MAIN
+    unit: str = ""
+    flat: tuple[Net, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the notes or the paper.
+
+    id, name     "C1", and the experiment's word: `reslab reproduce NAME`
+    quote        the notes' own words (Korean) or the paper's
+    said         where: "000, 001, 002", "§4.1"
+    text         the claim in our words
+    statements   its parts
+    answers      a sentence for each verdict it can give; {s0}, {s1} … stand for the parts' figures
+    measurements what must be computed besides training
+    charts       which figures show it, by the names that `show` knows
+    analytic     made in seconds, without training
+    """
+
+    id: str
+    name: str
+    quote: str
+    said: str
+    text: Text
+    statements: tuple[Statement, ...]
+    answers: Mapping[str, Text]
+    measurements: tuple[Measurement, ...] = ()
+    charts: tuple[str, ...] = ()
+    why_not_run: Text | None = None
+
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """Every net that must be trained for it, once."""
+        found = [n for s in self.statements for n in (*s.quantity.nets, *s.flat)]
+        return tuple(dict.fromkeys([*found, *(n for m in self.measurements for n in m.nets)]))
+
+    @property
+    def analytic(self) -> bool:
+        return not self.nets
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement with its figure and verdict; `figure` is None where nothing was run."""
+
+    statement: Statement
+    figure: Figure | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim on one study's evidence."""
+
+    claim: Claim
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    verdict: str
+    flat: bool
+    sentence: Text
+    seeds: tuple[int, ...] = field(default=())
+
+
+def judge(claim: Claim, evidence: Evidence) -> Judgement:
+    """Hold a claim against the records of a study."""
+    findings = tuple(_finding(s, evidence) for s in claim.statements)
+    flat = all(is_flat(evidence, s.flat) for s in claim.statements)
+    verdict = combined(
+        [f.verdict for f in findings if f.statement.role == MAIN],
+        [f.verdict for f in findings if f.statement.role == LIMIT],
+    )
+    seeds = sorted({seed for n in claim.nets for seed in evidence.runs(n)})
+    sentence = _sentence(claim, verdict, findings)
+    if not flat and verdict != NOT_RUN:
+        length = f"{evidence.setting.recipe.iterations:,}"
+        sentence = Text(
+            f"{sentence.en} Not every curve is flat after {length} iterations: this is said at this budget.",
+            f"{sentence.ko} {length}회 반복 뒤에도 모든 곡선이 평탄해지지는 않았다: 이 예산에서의 판정이다.",
+        )
+        verdict = CONDITION if verdict == HOLDS else verdict
+    return Judgement(claim, evidence, findings, verdict, flat, sentence, tuple(seeds))
+
+
+def _finding(statement: Statement, evidence: Evidence) -> Finding:
+    series = statement.quantity.read(evidence)
+    found = figure([series[k] for k in sorted(series)])
+    return Finding(statement, found, NOT_RUN if found is None else statement.rule(found))
+
+
+def is_flat(evidence: Evidence, nets: tuple[Net, ...]) -> bool:
+    """Whether the training error of every run of `nets` moved by less than FLAT points over the last tenth."""
+    for record in evidence.every(nets):
+        curve = record.evaluations("train")
+        end = curve[-1]["iteration"] if curve else 0
+        late = [e.get("top1_error") for e in curve if e["iteration"] >= 0.9 * end]
+        known = [value for value in late if isinstance(value, int | float)]
+        if len(known) < max(2, len(late)) or not max(known) - min(known) < FLAT:
+            return False
+    return True
+
+
+def _sentence(claim: Claim, verdict: str, findings: tuple[Finding, ...]) -> Text:
+    if verdict == NOT_RUN:
+        return claim.why_not_run or Text("Not run here.", "여기서는 실행하지 않았다.")
+    en, ko = ({f"s{i}": shown(f, language) for i, f in enumerate(findings)} for language in LANGUAGES)
+    answer = claim.answers[verdict]
+    return Text(answer.filled(**en).en, answer.filled(**ko).ko)
+
+
+def shown(finding: Finding, language: str = "en") -> str:
+    """A figure in words: "+1.23 ± 0.10 (n = 5)"; where it was computed and not sampled, its range."""
+    from reslab.claims.rules import Always
+
+    found = finding.figure
+    if found is None:
+        return "–"
+    unit = UNITS.get(finding.statement.unit, Text(finding.statement.unit, finding.statement.unit))(language)
+    unit = f" {unit}" if unit else ""
+    if isinstance(finding.statement.rule, Always):
+        low, high = min(found.values), max(found.values)
+        return f"{_number(low)}{unit}" if low == high else f"{_number(low)} … {_number(high)}{unit}"
+    equal = max(found.values) - min(found.values) <= 1e-12 * abs(found.mean)  # a std of rounding alone is told as 0
+    spread = "" if math.isnan(found.std) else f" ± {0 if equal else _number(found.std)}"
+    return f"{_number(found.mean)}{spread}{unit} (n = {found.n})"
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < 1e12:
+        return f"{int(value):,}"
+    return f"{value:.2f}" if 0.1 <= abs(value) < 1e5 else f"{value:.2g}"

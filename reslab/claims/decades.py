@@ -1,0 +1,135 @@
+"""How much gradients and activations grow through a net, in decades: measured at initialisation, read from probes.
+
+Root mean square of the loss's derivative by each block's output, and of the output itself. Decades of gradient:
+log10(first block / last block), above 0 where it grows towards the input. Decades of activation: log10(last block /
+first block). `gradients-init` measures the initial weights of every variant on the first 128 training images, for each
+seed. With BN and ReLU a plain net's gradient is known to grow towards the input by about sqrt(pi / (pi - 1)) a layer
+(Yang et al. 2019, "A mean field theory of batch normalization").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from reslab.claims.claim import Bench, Measurement
+from reslab.claims.evidence import Evidence, Net, Setting, net
+from reslab.claims.quantity import Quantity, Series, measurement, paired, probe_lines
+
+if TYPE_CHECKING:
+    from reslab.data.loader import Batch
+    from reslab.data.splits import Data
+
+INITIAL = "gradients-init"
+FAR = 110  # layers, measured at initialisation only: the deepest net of §4.2 but one
+SAMPLES = 128  # the paper's batch, and what a training run's own probes use
+TINY = 1e-45  # about float32's smallest number: what a training run has as 0 is less than this
+
+Variant = tuple[str, int, bool, str]  # "plain" or "resnet", layers, BN, activation
+
+
+# -- what is measured
+
+
+def variants(setting: Setting) -> tuple[Variant, ...]:
+    """ReLU at every depth, with BN and without; tanh and sigmoid at the deepest, without BN."""
+    kinds, depths = ("plain", "resnet"), dict.fromkeys((*setting.depths, FAR))
+    relu = [(k, d, bn, "relu") for k in kinds for d in depths for bn in (True, False)]
+    return (*relu, *((k, setting.deep, False, a) for k in kinds for a in ("tanh", "sigmoid")))
+
+
+def key(variant: Variant, what: str) -> str:
+    """ "plain56-bn-relu.gradient": the decades; with an s at the end the values by block, first block first."""
+    kind, depth, batch_norm, activation = variant
+    return f"{kind}{depth}-{'bn' if batch_norm else 'nobn'}-{activation}.{what}"
+
+
+def apart(a: float, b: float) -> float:
+    """log10(a / b) of two root mean squares; what is 0 counts as the smallest number there is."""
+    return math.log10(max(a, math.ulp(0.0))) - math.log10(max(b, math.ulp(0.0)))
+
+
+def first_images(bench: Bench, setting: Setting) -> tuple[Data, Batch]:
+    """The data, and the first 128 training images as the setting's runs see them, not augmented."""
+    import numpy as np
+
+    from reslab.data.loader import evaluation_batches, statistics
+    from reslab.training.inputs import load_data
+
+    data = load_data(bench.data, net(f"cifar_resnet{setting.deep}").spec(), setting.recipe)
+    train = data.split("train")
+    stats = statistics(train, setting.recipe.centre, setting.recipe.scale)
+    some = train.subset(np.arange(min(SAMPLES, len(train))))
+    return data, next(iter(evaluation_batches(some, stats, SAMPLES)))
+
+
+def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int | None) -> dict[str, Any]:
+    """Decades of each variant's initial weights; for the deepest of the setting also the values by block."""
+    from reslab.measure.findings import Subject
+    from reslab.measure.probe import probe
+    from reslab.nets.model import build
+    from reslab.training.inputs import fit
+
+    data, batch = first_images(bench, setting)
+    figures: dict[str, Any] = {}
+    for variant in wanted:
+        kind, depth, batch_norm, activation = variant
+        spec = net(f"cifar_{kind}{depth}", batch_norm=batch_norm, activation=activation).spec()
+        network = build(fit(spec, data, {}), seed=seed or 0)
+        if activation == "sigmoid":  # its gradients vanish below float32's smallest number
+            network = network.double()
+        subject = Subject(network.name, None, None, data.name, "train", seed)
+        found = probe(network, lambda: [batch], subject, "gradients")
+        gradients = [g.rms for g in found.gradients or ()]
+        activations = [a.rms for a in found.activations or ()]
+        figures[key(variant, "gradient")] = round(apart(gradients[0], gradients[-1]), 8)
+        figures[key(variant, "activation")] = round(apart(activations[-1], activations[0]), 8)
+        if depth == setting.deep:
+            figures[key(variant, "gradients")] = [float(f"{v:.8g}") for v in gradients]
+            figures[key(variant, "activations")] = [float(f"{v:.8g}") for v in activations]
+    return figures
+
+
+def at_initialisation(setting: Setting) -> Measurement:
+    """The measurement, of the variants of a setting."""
+    return Measurement(INITIAL, partial(initial, setting, variants(setting)), each_seed=True)
+
+
+# -- what is read
+
+
+def size(of: Quantity) -> Quantity:
+    """Its absolute value, seed by seed: how far apart, whichever way."""
+    return paired(of, of, lambda value, _: abs(value))
+
+
+def at_start(kind: str, depth: int, batch_norm: bool, activation: str = "relu", what: str = "gradient") -> Quantity:
+    return measurement(INITIAL, key((kind, depth, batch_norm, activation), what))
+
+
+def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Quantity:
+    """`reduce` of how many decades the gradients of first and last block lie apart, over the probes after the start.
+
+    A probe whose first or last gradient is not finite, or whose last is 0, says nothing and is left out.
+    """
+
+    def read(evidence: Evidence) -> Series:
+        found: Series = {}
+        for seed, record in evidence.runs(of).items():
+            probes = [_apart(p["gradients"]) for p in probe_lines(record) if p["iteration"] > 0]
+            values = [abs(v) for v in probes if v is not None]
+            if values:
+                found[seed] = reduce(values)
+        return found
+
+    return Quantity(read, (of,))
+
+
+def _apart(gradients: Mapping[str, float | None]) -> float | None:
+    values = list(gradients.values())
+    if not values or values[0] is None or not values[-1]:
+        return None
+    return apart(max(values[0], TINY), values[-1])

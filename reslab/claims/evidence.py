@@ -1,0 +1,171 @@
+"""A study's folder as evidence: which nets were trained under which recipe, and what was measured in them.
+
+`study.json` says what belongs together (data, recipe, seeds, depths). Beside it stand the run folders and `measured/`,
+one JSON file for each measurement. The committed folders in results/ have the same form, without checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+from reslab.nets.names import spec_of
+from reslab.nets.spec import Spec
+from reslab.store.files import read_json
+from reslab.training import runlog
+from reslab.training.naming import FROM_DATA
+from reslab.training.recipe import Recipe
+from reslab.training.runlog import Record
+
+FORMAT = 1
+STUDY, MEASURED = "study.json", "measured"
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network that a claim trains: a name and the switches that differ from the name's own values."""
+
+    model: str
+    switches: tuple[tuple[str, Any], ...] = ()
+
+    def spec(self) -> Spec:
+        return spec_of(self.model, **dict(self.switches))
+
+    @property
+    def key(self) -> str:
+        """The same for the same network, however its switches are ordered."""
+        return f"{self.model} {json.dumps(dict(self.switches), sort_keys=True)}"
+
+    def __str__(self) -> str:
+        return " ".join([self.model, *(f"{k}={v}" for k, v in self.switches)])
+
+
+def net(model: str, **switches: Any) -> Net:
+    """`net("cifar_resnet20", shortcut="C")`."""
+    return Net(model, tuple(sorted(switches.items())))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """On what a study is made: the data's name, one recipe for all runs, the seeds, the depths of the twins."""
+
+    data: str
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    depths: tuple[int, ...]
+
+    @property
+    def shallow(self) -> int:
+        return self.depths[0]
+
+    @property
+    def middle(self) -> int:
+        """The depth at which options and blocks are compared: 20 where there is one."""
+        return 20 if 20 in self.depths else self.depths[0]
+
+    @property
+    def deep(self) -> int:
+        return self.depths[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "data": self.data,
+            "recipe": self.recipe.to_dict(),
+            "seeds": list(self.seeds),
+            "depths": list(self.depths),
+        }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a study's folder holds.
+
+    records    net key → seed → record, finished or not, of the setting's recipe and seeds alone
+    measured   measurement name → seed (or None: made once) → its figures
+    problems   what could not be read, one line each; such a record counts as not run
+    """
+
+    folder: Path
+    setting: Setting
+    records: dict[str, dict[int, Record]]
+    measured: dict[str, dict[int | None, dict[str, Any]]]
+    problems: tuple[str, ...] = ()
+
+    def runs(self, wanted: Net) -> dict[int, Record]:
+        """The finished records of a net, by seed."""
+        return {s: r for s, r in sorted(self.records.get(wanted.key, {}).items()) if r.finished}
+
+    def every_record(self) -> list[Record]:
+        """All records, finished or not."""
+        return [record for runs in self.records.values() for record in runs.values()]
+
+    def every(self, nets: Iterable[Net]) -> list[Record]:
+        """All finished records of `nets`."""
+        return [record for one in nets for record in self.runs(one).values()]
+
+
+def key_of(record: Record) -> str:
+    """The net of a record, as `Net.key` has it."""
+    said = {k: v for k, v in record.run.get("switches", {}).items() if k not in FROM_DATA}
+    return f"{record.model} {json.dumps(said, sort_keys=True)}"
+
+
+def is_study(folder: Path) -> bool:
+    return (folder / STUDY).is_file()
+
+
+def read_setting(folder: Path) -> Setting:
+    """The setting of a study's folder. Raises UserError where it is none, damaged, or of another version."""
+    path = folder / STUDY
+    if not path.is_file():
+        raise UserError(f"{folder}: holds no study ({STUDY} is missing)")
+    told = read_json(path)
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        form = told.get("format") if isinstance(told, dict) else None
+        raise UserError(f"{path}: format {form!r} is not {FORMAT}; it was written by another version of reslab")
+    try:
+        return Setting(
+            str(told["data"]), Recipe.from_dict(told["recipe"]), tuple(map(int, told["seeds"])),
+            tuple(map(int, told["depths"])),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {error}); run `reslab reproduce` again") from None
+
+
+def read(folder: Path) -> Evidence:
+    """A study's folder, read. Runs that cannot be read, or are of another recipe, are told in `problems`."""
+    setting = read_setting(folder)
+    records: dict[str, dict[int, Record]] = {}
+    problems: list[str] = []
+    for path in _folders(folder):
+        try:
+            record = runlog.read(path)
+            if Recipe.from_dict(record.run["recipe"]) != setting.recipe:
+                problems.append(f"{path}: another recipe than {STUDY} says; it is left out")
+            elif record.seed in setting.seeds:
+                records.setdefault(key_of(record), {})[record.seed] = record
+        except UserError as error:
+            problems.append(str(error))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problems.append(f"{path}: damaged ({type(error).__name__}: {error}); it is left out")
+    measured: dict[str, dict[int | None, dict[str, Any]]] = {}
+    for path in sorted((folder / MEASURED).glob("*.json")):
+        try:
+            told = read_json(path)
+            if told["format"] != FORMAT:
+                raise UserError(f"{path}: format {told['format']!r} is not {FORMAT}; it is left out")
+            measured.setdefault(str(told["name"]), {})[told["seed"]] = dict(told["figures"])
+        except UserError as error:
+            problems.append(str(error))
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path}: damaged ({type(error).__name__}: {error}); it is left out")
+    return Evidence(folder, setting, records, measured, tuple(problems))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    return (path.parent for path in sorted(folder.glob(f"*/{runlog.RUN}")))

@@ -1,0 +1,159 @@
+"""C6: with W = b = 0 a residual block passes its input through (note 001).
+
+No training: blocks of residual nets with W = b = 0 (BN fresh: γ = 1, β = 0), on random inputs; how many entries of the
+output differ from the input. Rule: for ReLU and a ≥ 0 none, in no case, exactly. Where it ends: a negative entry
+becomes 0 (a block that does not stand after a ReLU), and tanh and sigmoid change the input by more than CHANGED.
+Beside: where no activation follows the addition (g the identity, or a pre-activation block) every a passes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement
+from reslab.claims.evidence import Setting
+from reslab.claims.quantity import measurement
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always
+from reslab.claims.text import Text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME = "identity"
+CHANGED = 0.1  # on inputs in [0, 1]: a tenth of their range, far above rounding
+
+# Blocks whose shortcut is the identity: (net, block, switches). With BN and without, of one, two and three layers.
+BLOCKS: tuple[tuple[str, str, dict[str, Any]], ...] = tuple(
+    (model, name, {"batch_norm": bn, **more})
+    for bn in (True, False)
+    for model, name, more in (
+        ("mlp_resnet4", "fc2_1", {}),
+        ("cifar_resnet8", "conv2_1", {}),
+        ("cifar_resnet5", "conv2_1", {"block": "single"}),
+        ("cifar_resnet20", "conv2_2", {"block": "bottleneck"}),
+    )
+)
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_zero_weights(),)
+
+
+def zeroed(model: str, name: str, **switches: Any) -> Any:
+    """A block of a residual net as a function of a, with W = b = 0; BN at γ = 1, β = 0 and fresh statistics."""
+    import torch
+
+    from reslab.nets.model import Note, build
+
+    block = build(model, **switches).get_submodule(name)
+    with torch.no_grad():
+        for layer in block.modules():
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+                layer.weight.zero_()
+                if layer.bias is not None:
+                    layer.bias.zero_()
+    return lambda a, training=False: block.train(training)(a, Note()).detach()
+
+
+def given(name: str, bottleneck: bool, negative: bool) -> Tensor:
+    """What a block gets: [8,64] or [8,C,8,8], uniform in [0, 1] or [-1, 1), with both ends of [0, 1] among it."""
+    import torch
+
+    shape = (8, 64) if name.startswith("fc") else (8, 64 if bottleneck else 16, 8, 8)
+    a = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    a.view(-1)[:2] = torch.tensor([0.0, 1.0])
+    return 2 * a - 1 if negative else a
+
+
+def _blocks(bench: Bench, seed: int | None) -> dict[str, Any]:
+    """Entries that differ from the input, block by block; training and evaluation mode are two cases."""
+    import torch
+
+    found: dict[str, list[float]] = {k: [] for k in ("relu", "negative", "tanh", "sigmoid", "any")}
+    for model, name, switches in BLOCKS:
+        a, mixed = (given(name, switches.get("block") == "bottleneck", n) for n in (False, True))
+        relu = zeroed(model, name, **switches)
+        for training in (False, True):
+            out = relu(a, training)
+            found["relu"].append(0 if torch.equal(out, a) else int((out != a).sum()))
+            out = relu(mixed, training)
+            found["negative"].append(float((out[mixed < 0] == 0).double().mean()))
+        for act in ("tanh", "sigmoid"):
+            out = zeroed(model, name, activation=act, **switches)(a)
+            found[act].append(float(f"{(out - a).abs().max().item():.8g}"))
+        for free in ({"activation": "identity"}, {"order": "pre"}):
+            out = zeroed(model, name, **free, **switches)(mixed)
+            found["any"].append(0 if torch.equal(out, mixed) else int((out != mixed).sum()))
+    return found
+
+
+def _zero_weights() -> Claim:
+    name = "identity-blocks"
+    exact = Always(0, 0)
+    return Claim(
+        id="C6",
+        name=NAME,
+        quote="만약에 , W, b 가 0라고 가정을 하면, […] l번째 layer의 activation이 0 이상이기 때문에 , l번째 layer의 "
+        "activation이 결과값이 됩니다.",
+        said="001",
+        text=Text(
+            "With W = b = 0 and ReLU a block gives what it gets: a[l+2] = a[l].",
+            "W = b = 0이고 ReLU이면 블록은 입력을 그대로 내보낸다: a[l+2] = a[l].",
+        ),
+        statements=(
+            Statement(
+                Text(
+                    "ReLU, a ≥ 0: entries of the output that differ from the input",
+                    "ReLU, a ≥ 0: 입력과 다른 출력 성분의 수",
+                ),
+                measurement(name, "relu"),
+                exact,
+            ),
+            Statement(
+                Text("ReLU: share of the negative entries that become 0", "ReLU: 음수 성분 중 0이 되는 비율"),
+                measurement(name, "negative"),
+                Always(1, 1),
+                role=LIMIT,
+            ),
+            *(
+                Statement(
+                    Text(
+                        f"{act}, a in [0, 1]: greatest change of an entry",
+                        f"{act}, [0, 1] 안의 a: 성분이 가장 크게 변한 값",
+                    ),
+                    measurement(name, act),
+                    Always(low=CHANGED),
+                    role=LIMIT,
+                )
+                for act in ("tanh", "sigmoid")
+            ),
+            Statement(
+                Text(
+                    "Nothing after the addition (g = identity, pre-activation), any a: entries that differ",
+                    "덧셈 뒤에 activation이 없을 때(g = identity, pre-activation), 모든 a: 다른 성분의 수",
+                ),
+                measurement(name, "any"),
+                exact,
+                role=BESIDE,
+            ),
+        ),
+        answers={
+            HOLDS: Text(
+                "With ReLU and a ≥ 0, {s0} entries of the output differ from the input.",
+                "ReLU이고 a ≥ 0이면 입력과 다른 출력 성분은 {s0}개다.",
+            ),
+            CONDITION: Text(
+                "With ReLU and a ≥ 0, {s0} entries of the output differ from the input. It needs both: of the negative "
+                "entries a share of {s1} becomes 0 (the block gives max(a, 0)), tanh changes an entry by up to {s2}, "
+                "sigmoid by up to {s3}.",
+                "ReLU이고 a ≥ 0이면 입력과 다른 출력 성분은 {s0}개다. 두 조건이 모두 필요하다: 음수 성분은 {s1}의 "
+                "비율로 0이 되고(블록은 max(a, 0)을 내보낸다), tanh는 성분을 {s2}까지, sigmoid는 {s3}까지 바꾼다.",
+            ),
+            FAILS: Text(
+                "Even with ReLU and a ≥ 0, {s0} entries of the output differ from the input.",
+                "ReLU이고 a ≥ 0이어도 입력과 다른 출력 성분이 {s0}개다.",
+            ),
+            UNDECIDED: Text("It is not decided ({s0}).", "결정되지 않았다({s0})."),
+        },
+        measurements=(Measurement(name, _blocks),),
+    )

@@ -1,0 +1,136 @@
+"""C18: blocks of two and of three layers mixed in one net gain nothing (note 002 §5; Fig. 5).
+
+The runs: a net whose blocks are basic and bottleneck in turn, and pure ones with as many blocks in each stage, all of
+option B. At the same widths a pure net is cheaper: its base width is the one that brings its MACs nearest to the mixed
+net's. The measure: test error at the end of the schedule, seed by seed.
+The rule, written before the runs: mixing gains no more than MARGIN over the better pure net, the one whose mean over
+the seeds is lower.
+"""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import Any
+
+from reslab.claims.claim import BESIDE, Bench, Claim, Measurement, Statement
+from reslab.claims.evidence import Evidence, Net, Setting, net
+from reslab.claims.quantity import Quantity, Series, final_error, measurement, minus
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always, Below
+from reslab.claims.text import Text
+from reslab.nets.cost import cost
+
+NAME = "mixing"
+MARGIN = 1.0  # percentage point, as in the claim of degradation
+PURE = {"basic": 12, "bottleneck": 18}  # layers that two blocks in each of three stages have
+MIXED = 15
+NEAR_COST = 0.05  # of the multiply-adds: widths are whole channels, one more changes a net by a tenth at most
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_mixed(setting),)
+
+
+def compared(setting: Setting) -> dict[str, Net]:
+    """The mixed net nearest to the middle depth, and the pure nets of as many blocks and about its multiply-adds."""
+    pairs = max(1, round((setting.middle - 2) / MIXED))
+    mixed = net(f"cifar_resnet{MIXED * pairs + 2}", block="basic,bottleneck")
+    macs, found = cost(mixed.spec()).macs, {"mixed": mixed}
+    for block, layers in PURE.items():
+        own = {} if block == "basic" else {"block": block}
+        widths: list[dict[str, Any]] = [{"widths": (w, 2 * w, 4 * w)} if w != 16 else {} for w in range(8, 33)]
+        nets = [net(f"cifar_resnet{layers * pairs + 2}", shortcut="B", **own, **wide) for wide in widths]
+        found[block] = min(nets, key=lambda of: abs(cost(of.spec()).macs - macs))
+    return found
+
+
+def better_minus(pure: list[Quantity], mixed: Quantity) -> Quantity:
+    """The pure net whose mean is the lowest, minus the mixed one, over the seeds that all have."""
+
+    def read(evidence: Evidence) -> Series:
+        found, other = [q.read(evidence) for q in pure], mixed.read(evidence)
+        seeds = [s for s in other if all(s in series for series in found)]
+        if not seeds:
+            return {}
+        best = min(found, key=lambda series: mean(series[s] for s in seeds))
+        return {s: best[s] - other[s] for s in seeds}
+
+    nets = tuple(dict.fromkeys(n for q in (*pure, mixed) for n in q.nets))
+    return Quantity(read, nets)
+
+
+def _counts(setting: Setting) -> Measurement:
+    def make(bench: Bench, seed: int | None) -> dict[str, Any]:
+        """Blocks in a stage, parameters and MACs of the mixed net and the pure ones; MACs pure over mixed."""
+        specs = [of.spec() for of in compared(setting).values()]
+        mixed, *pure = [cost(spec) for spec in specs]
+        return {
+            "blocks": [len(spec.blocks[0]) for spec in specs],
+            "parameters": [one.parameters for one in (mixed, *pure)],
+            "macs": [one.macs for one in (mixed, *pure)],
+            "macs_ratio": [float(f"{one.macs / mixed.macs:.8g}") for one in pure],
+        }
+
+    return Measurement("mixing-cost", make)
+
+
+def _mixed(setting: Setting) -> Claim:
+    made, nets = _counts(setting), compared(setting)
+    errors = {key: final_error(of, "test") for key, of in nets.items()}
+    return Claim(
+        id="C18",
+        name=NAME,
+        quote="Basic(2개)과 Bottleneck(3개)은 **expansion·스케일링 철학이 달라** 한 모델 안에서 섞으면 규칙이 깨지고 "
+        "이득도 크지 않아서",
+        said="002 §5; Fig. 5, Table 1",
+        text=Text(
+            "Mixing blocks of two and of three layers in one net gains nothing.",
+            "2개층 블록과 3개층 블록을 한 네트워크에 섞어도 이득이 없다.",
+        ),
+        statements=(
+            Statement(
+                Text(
+                    f"Test error, the better pure net minus the mixed one: mixing gains no more than {MARGIN:g} point",
+                    f"test error, 더 나은 순수 네트워크 − 섞은 네트워크: 섞어서 얻는 이득이 {MARGIN:g}점 이하",
+                ),
+                better_minus([errors[key] for key in PURE], errors["mixed"]),
+                Below(MARGIN),
+                unit="points",
+            ),
+            Statement(
+                Text(
+                    "Multiply-adds of the pure nets over the mixed one's: about equal",
+                    "multiply-add, 순수 네트워크 / 섞은 네트워크: 거의 같다",
+                ),
+                measurement(made.name, "macs_ratio"),
+                Always(1 - NEAR_COST, 1 + NEAR_COST),
+                role=BESIDE,
+                unit="×",
+            ),
+            *(
+                Statement(
+                    Text(f"Test error, {key} alone minus mixed", f"test error, {key} block만 − 섞은 네트워크"),
+                    minus(errors[key], errors["mixed"]),
+                    Below(MARGIN),
+                    role=BESIDE,
+                    unit="points",
+                )
+                for key in PURE
+            ),
+        ),
+        answers={
+            verdict: Text(
+                f"At {{s1}} of its multiply-adds the better pure net differs from the mixed one by {{s0}} in test "
+                f"error (basic {{s2}}, bottleneck {{s3}}): {en}",
+                f"multiply-add가 {{s1}}인 순수 네트워크 가운데 더 나은 것은 섞은 네트워크와 test error가 {{s0}} 다르다"
+                f"(basic {{s2}}, bottleneck {{s3}}): {ko}",
+            )
+            for verdict, en, ko in (
+                (HOLDS, "mixing gains nothing worth the name.", "섞어서 얻는 이득은 없다고 볼 수 있다."),
+                (CONDITION, "mixing gains nothing worth the name.", "섞어서 얻는 이득은 없다고 볼 수 있다."),
+                (FAILS, "mixing gains.", "섞으면 이득이 있다."),
+                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
+            )
+        },
+        measurements=(made,),
+        charts=("curves",),
+    )

@@ -1,0 +1,59 @@
+"""Every claim at a glance: each judged on every study that says anything of it, and one verdict from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reslab.claims.catalogue import catalogue, default_setting
+from reslab.claims.claim import Claim, Judgement, judge
+from reslab.claims.evidence import Evidence
+from reslab.claims.rules import NOT_RUN, together
+from reslab.errors import UserError, suggest
+
+
+@dataclass(frozen=True)
+class Told:
+    """A claim, and its judgements: one for each study that says anything of it, or one that says "not run"."""
+
+    claim: Claim
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def verdict(self) -> str:
+        return together([j.verdict for j in self.judgements])
+
+
+def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[Told]:
+    """Every claim, or those of `wanted` (ids), in the order of their numbers.
+
+    Of two studies of the same data and recipe that both say something of a claim, the one with more seeds counts; of
+    equals the first. Raises UserError for an unknown id.
+    """
+    judged: dict[str, list[Judgement]] = {}
+    for one in studies:
+        for claim in catalogue(one.setting):
+            judged.setdefault(claim.id, []).append(judge(claim, one))
+    plain = catalogue(default_setting("digits"))
+    known = [c.id for c in plain]
+    asked = [w.upper() for w in wanted]
+    for word in asked:
+        if word not in known:
+            raise UserError(f"claims: {word!r} is not known{suggest(word, known)}; there are {known[0]} to {known[-1]}")
+    return [_told(claim, judged.get(claim.id, [])) for claim in plain if not asked or claim.id in asked]
+
+
+def _told(claim: Claim, judgements: list[Judgement]) -> Told:
+    best: dict[tuple[str, str], Judgement] = {}
+    for one in judgements:
+        key = (one.evidence.setting.data, str(one.evidence.setting.recipe))
+        if one.verdict != NOT_RUN and (key not in best or len(one.seeds) > len(best[key].seeds)):
+            best[key] = one
+    chosen = tuple(best.values()) or tuple(judgements[:1]) or (_empty(claim),)
+    return Told(chosen[0].claim, chosen)
+
+
+def _empty(claim: Claim) -> Judgement:
+    """A claim of which there is no record at all."""
+    return judge(claim, Evidence(Path("results"), default_setting("digits"), {}, {}))

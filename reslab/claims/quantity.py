@@ -1,0 +1,102 @@
+"""What a statement is about: a number for each seed, read from records, and which runs and measurements it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reslab.claims.evidence import Evidence, Net
+from reslab.training.runlog import Record
+
+Series = dict[int, float]  # seed → value; what was computed and not sampled has its cases numbered instead
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """`read` gives a value for each seed that has one; `nets` must be trained and `measured` made for it."""
+
+    read: Callable[[Evidence], Series]
+    nets: tuple[Net, ...] = ()
+    measured: tuple[str, ...] = ()
+
+
+def final_error(of: Net, split: str) -> Quantity:
+    """The top-1 error at the end of the schedule, percent; split "train" is the clean pass in evaluation mode."""
+
+    def read(evidence: Evidence) -> Series:
+        ends = {seed: record.final(split) for seed, record in evidence.runs(of).items()}
+        return _finite({seed: end.get("top1_error") for seed, end in ends.items() if end is not None})
+
+    return Quantity(read, (of,))
+
+
+def probed(of: Net, key: str, reduce: Callable[[list[float]], float], first: bool = False) -> Quantity:
+    """`reduce` of a probe's values in network order, at the end of training, or (`first`) of the initial weights.
+
+    key  "gradients", "activations", "residuals" (by block), "responses", "weight_gradients" (by layer)
+    Needs a recipe with `probe_every`.
+    """
+
+    def read(evidence: Evidence) -> Series:
+        found = {}
+        for seed, record in evidence.runs(of).items():
+            values = probe_values(record, key, first)
+            if values:
+                found[seed] = reduce(values)
+        return _finite(found)
+
+    return Quantity(read, (of,))
+
+
+def probe_lines(record: Record) -> list[dict[str, Any]]:
+    """The probes of a run through its training, in the order of iterations."""
+    return [m for m in record.metrics if m.get("kind") == "probe"]
+
+
+def probe_values(record: Record, key: str, first: bool = False) -> list[float]:
+    """The values of one probe of a run, in network order, without those that were not finite."""
+    lines = probe_lines(record)
+    if not lines:
+        return []
+    values = lines[0 if first else -1].get(key)
+    return [float(v) for v in values.values() if isinstance(v, int | float)] if isinstance(values, dict) else []
+
+
+def measurement(name: str, key: str) -> Quantity:
+    """A figure of a measurement: a number for each seed, or (made once) a number or a list of cases."""
+
+    def read(evidence: Evidence) -> Series:
+        found: dict[int, Any] = {}
+        for seed, figures in evidence.measured.get(name, {}).items():
+            value = figures.get(key)
+            if isinstance(value, list):
+                found |= {len(found) + i: v for i, v in enumerate(value)}
+            else:
+                found[0 if seed is None else seed] = value
+        return _finite(found)
+
+    return Quantity(read, (), (name,))
+
+
+def minus(a: Quantity, b: Quantity) -> Quantity:
+    """a - b, seed by seed: a paired difference, over the seeds that both have."""
+    return paired(a, b, lambda x, y: x - y)
+
+
+def paired(a: Quantity, b: Quantity, combine: Callable[[float, float], float]) -> Quantity:
+    """`combine(a, b)` over the seeds that both have."""
+
+    def read(evidence: Evidence) -> Series:
+        left, right = a.read(evidence), b.read(evidence)
+        return {seed: combine(left[seed], right[seed]) for seed in left if seed in right}
+
+    nets = tuple(dict.fromkeys([*a.nets, *b.nets]))
+    return Quantity(read, nets, tuple(dict.fromkeys([*a.measured, *b.measured])))
+
+
+def _finite(series: Mapping[int, Any]) -> Series:
+    """What is a number: a torn or diverged record may hold None or text in its place."""
+    numbers = {seed: value for seed, value in series.items() if isinstance(value, int | float)}
+    return {seed: float(value) for seed, value in numbers.items() if math.isfinite(value)}

@@ -1,0 +1,132 @@
+"""From figures to a verdict: a 95 % interval over seeds against a bar that was written before the runs.
+
+A bar is crossed or not by the whole interval; where the interval lies on both sides the verdict is *undecided*, and
+that is an honest end. A claim of "no difference" has a margin (`Within`). What can be computed exactly has no interval
+(`Always`). How the parts of a claim make its verdict is `combined`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+HOLDS, CONDITION, FAILS = "holds", "holds with a condition", "does not hold"
+UNDECIDED, NOT_RUN = "undecided", "not run"
+VERDICTS = (HOLDS, CONDITION, FAILS, UNDECIDED, NOT_RUN)
+DECIDED = (HOLDS, CONDITION, FAILS)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean, sample standard deviation (nan for one value), n, and the two-sided 95 % t-interval of the mean."""
+
+    values: tuple[float, ...]
+    mean: float
+    std: float
+    low: float
+    high: float
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+
+def figure(values: Sequence[float]) -> Figure | None:
+    """What n seeds say; None where there is no value. One value alone has an interval without ends."""
+    if not values:
+        return None
+    centre, n = mean(values), len(values)
+    if n == 1:
+        return Figure(tuple(values), centre, math.nan, -math.inf, math.inf)
+    from scipy.special import stdtrit
+
+    spread = stdev(values)
+    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
+    return Figure(tuple(values), centre, spread, centre - half, centre + half)
+
+
+@dataclass(frozen=True)
+class Above:
+    """Holds where the interval lies above the bar, does not where it lies at or below it."""
+
+    bar: float
+
+    def __call__(self, found: Figure) -> str:
+        return HOLDS if found.low > self.bar else FAILS if found.high <= self.bar else UNDECIDED
+
+    def __str__(self) -> str:
+        return f"> {self.bar:g}"
+
+
+@dataclass(frozen=True)
+class Below:
+    """Holds where the interval ends at or below the bar, does not where it lies above it."""
+
+    bar: float
+
+    def __call__(self, found: Figure) -> str:
+        return HOLDS if found.high <= self.bar else FAILS if found.low > self.bar else UNDECIDED
+
+    def __str__(self) -> str:
+        return f"≤ {self.bar:g}"
+
+
+@dataclass(frozen=True)
+class Within:
+    """No difference: holds where the interval lies inside ±margin, does not where it lies outside on one side."""
+
+    margin: float
+
+    def __call__(self, found: Figure) -> str:
+        if -self.margin <= found.low and found.high <= self.margin:
+            return HOLDS
+        return FAILS if found.low > self.margin or found.high < -self.margin else UNDECIDED
+
+    def __str__(self) -> str:
+        return f"± {self.margin:g}"
+
+
+@dataclass(frozen=True)
+class Always:
+    """For what is computed and not sampled: every value lies in [low, high], or the statement does not hold."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __call__(self, found: Figure) -> str:
+        return HOLDS if all(self.low <= v <= self.high for v in found.values) else FAILS
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"= {self.low:g}"
+        if math.isinf(self.low):
+            return f"≤ {self.high:g}, each"
+        return f"≥ {self.low:g}, each" if math.isinf(self.high) else f"{self.low:g} … {self.high:g}, each"
+
+
+Rule = Above | Below | Within | Always
+
+
+def combined(mains: Sequence[str], limits: Sequence[str] = ()) -> str:
+    """A claim's verdict from those of its parts.
+
+    mains   what is claimed, all of it: some hold and some do not is "holds with a condition"
+    limits  where it ends: a limit that holds turns "holds" into "holds with a condition"
+    """
+    if NOT_RUN in mains or not mains:
+        return NOT_RUN
+    if FAILS in mains:
+        return CONDITION if HOLDS in mains or CONDITION in mains else FAILS
+    if UNDECIDED in mains:
+        return UNDECIDED
+    return CONDITION if CONDITION in mains or any(v in (HOLDS, CONDITION) for v in limits) else HOLDS
+
+
+def together(verdicts: Sequence[str]) -> str:
+    """One verdict of the same claim judged on several data sets: decided ones count; where they differ, a condition."""
+    decided = {v for v in verdicts if v in DECIDED}
+    if decided:
+        return decided.pop() if len(decided) == 1 else CONDITION
+    return UNDECIDED if UNDECIDED in verdicts else NOT_RUN

@@ -1,0 +1,164 @@
+"""C17: skipping one, two or three layers (note 002 §5; §3.2).
+
+The runs: residual nets of equal depth, parameters and multiply-adds whose shortcuts skip one, two or three layers.
+The measure: test error at the end of the schedule, seed by seed.
+The rule, written before the runs: skipping one layer is not better than skipping two by more than MARGIN (the 95 %
+interval of "one minus two" lies above -MARGIN). The note's reason, the receptive field, is counted in the plan: where
+all three have the same at equal depth, that is a limit of the claim.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.evidence import Net, Setting, net
+from reslab.claims.quantity import Quantity, final_error, measurement, minus
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Always, Rule, Within
+from reslab.claims.text import Text
+from reslab.nets.cost import cost
+from reslab.nets.plan import plan
+from reslab.nets.spec import BLOCK_LAYERS, Spec
+
+NAME = "skips"
+MARGIN = 1.0  # percentage point, as in the claim of degradation
+SKIPS = ("single", "basic", "triple")  # blocks of one, two and three 3x3 layers
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_skipped(setting),)
+
+
+def exists(depth: int, block: str) -> bool:
+    """Whether there is a CIFAR net of `depth` layers in such blocks: three stages of whole blocks, and two layers."""
+    return depth > 2 and (depth - 2) % (3 * BLOCK_LAYERS[block]) == 0
+
+
+def equal_depth(setting: Setting) -> int:
+    """The middle depth, or 20 where that cannot be built with all three skips."""
+    return setting.middle if all(exists(setting.middle, block) for block in SKIPS) else 20
+
+
+def skipping(depth: int) -> dict[str, Net]:
+    """The residual net of `depth` in each of SKIPS; "basic" is the name's own."""
+    name = f"cifar_resnet{depth}"
+    return {block: net(name) if block == "basic" else net(name, block=block) for block in SKIPS}
+
+
+def receptive_field(spec: Spec, block: str = "") -> int:
+    """Side in pixels of what one value after the last 3x3 layer sees: of the image, or of a block's own input."""
+    side, step = 1, 1
+    for row in plan(spec):
+        if row.kind in ("conv", "maxpool") and row.path != "shortcut" and (not block or row.block == block):
+            side += (row.kernel - 1) * step
+            step *= row.stride
+    return side
+
+
+def _equal(depth: int) -> Measurement:
+    def make(bench: Bench, seed: int | None) -> dict[str, Any]:
+        """By block kind, in the order of SKIPS; differences to "basic"."""
+        specs = [of.spec() for of in skipping(depth).values()]
+        found: dict[str, Any] = {
+            "parameters": [cost(spec).parameters for spec in specs],
+            "macs": [cost(spec).macs for spec in specs],
+            "net": [receptive_field(spec) for spec in specs],
+            "block": [receptive_field(spec, "conv2_1") for spec in specs],
+        }
+        for key in ("parameters", "macs", "net"):
+            single, basic, triple = found[key]
+            found[f"{key}_apart"] = [single - basic, triple - basic]
+        return found | {"cost_apart": found["parameters_apart"] + found["macs_apart"]}
+
+    return Measurement("skips-equal", make)
+
+
+def _errors(nets: dict[str, Net], a: str, b: str, split: str = "test") -> Quantity:
+    return minus(final_error(nets[a], split), final_error(nets[b], split))
+
+
+def _skipped(setting: Setting) -> Claim:
+    depth, deep = equal_depth(setting), setting.deep
+    made, nets = _equal(depth), skipping(depth)
+
+    def gap(found: Quantity, en: str, ko: str, rule: Rule, role: str = BESIDE) -> Statement:
+        return Statement(Text(en, ko), found, rule, role=role, unit="points")
+
+    statements = [
+        gap(
+            _errors(nets, "single", "basic"),
+            f"Test error, {depth} layers, skipping one layer minus two: not better by more than {MARGIN:g} point",
+            f"test error, {depth}층, 1개층 skip − 2개층 skip: {MARGIN:g}점 넘게 낮지 않다",
+            Above(-MARGIN),
+            MAIN,
+        ),
+        *(
+            Statement(
+                Text(
+                    f"{en}, {depth} layers, skipping one and three minus two: the same",
+                    f"{ko}, {depth}층, 1개층과 3개층 skip − 2개층 skip: 같다",
+                ),
+                measurement(made.name, key),
+                Always(0, 0),
+                role=role,
+            )
+            for key, role, en, ko in (
+                ("net_apart", LIMIT, "Receptive field of the whole net, pixels", "네트워크 전체의 수용영역(픽셀)"),
+                ("cost_apart", BESIDE, "Parameters and multiply-adds", "parameter 수와 multiply-add"),
+            )
+        ),
+        gap(
+            _errors(nets, "triple", "basic"),
+            f"Test error, {depth} layers, skipping three layers minus two: no difference beyond {MARGIN:g} point",
+            f"test error, {depth}층, 3개층 skip − 2개층 skip: 차이 {MARGIN:g}점 이내",
+            Within(MARGIN),
+        ),
+        gap(
+            _errors(nets, "single", "basic", "train"),
+            f"Training error, {depth} layers, skipping one layer minus two: higher",
+            f"training error, {depth}층, 1개층 skip − 2개층 skip: 더 높다",
+            Above(0.0),
+        ),
+    ]
+    statements += [
+        gap(
+            _errors(skipping(deep), block, "basic"),
+            f"Test error, {deep} layers, skipping {en} minus two: not better by more than {MARGIN:g} point",
+            f"test error, {deep}층, {ko} skip − 2개층 skip: {MARGIN:g}점 넘게 낮지 않다",
+            Above(-MARGIN),
+        )
+        for block, en, ko in (("single", "one layer", "1개층"), ("triple", "three layers", "3개층"))
+        if deep != depth and exists(deep, block)
+    ]
+    return Claim(
+        id="C17",
+        name=NAME,
+        quote="1개층만 건너뛰는 것은 왜 하지 않는가? […] 수용영역과 표현력을 확보하기 위해서 2층, 3층 단위를 채택했다.",
+        said="002 §5; §3.2",
+        text=Text(
+            "Skipping a single layer is not done: it has no advantage (the note: for the receptive field and the "
+            "expressive power).",
+            "1개층만 건너뛰는 것은 하지 않는다: 이점이 없다(노트: 수용영역과 표현력을 확보하기 위해).",
+        ),
+        statements=tuple(statements),
+        answers={
+            verdict: Text(
+                f"At {depth} layers skipping one differs from skipping two by {{s0}} in test error, skipping three by "
+                f"{{s3}}; parameters and multiply-adds by {{s2}}, receptive field by {{s1}} pixels: {en}",
+                f"{depth}층에서 2개층 skip에 비해 test error가 1개층 skip은 {{s0}}, 3개층 skip은 {{s3}} 다르고, "
+                f"parameter와 multiply-add는 {{s2}}, 수용영역은 {{s1}}픽셀 다르다: {ko}",
+            )
+            for verdict, en, ko in (
+                (HOLDS, "skipping one has no advantage.", "1개층 skip에 이점은 없다."),
+                (
+                    CONDITION,
+                    "skipping one has no advantage, but the receptive field is not why: at equal depth it is the same.",
+                    "1개층 skip에 이점은 없지만, 수용영역이 이유는 아니다: 깊이가 같으면 수용영역도 같다.",
+                ),
+                (FAILS, "skipping one is better.", "1개층 skip이 더 낫다."),
+                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
+            )
+        },
+        measurements=(made,),
+        charts=("curves",),
+    )

@@ -1,0 +1,14 @@
+"""The command line's one object; each file of verbs hangs its own on it."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from reslab.version import VERSION
+
+app = App(
+    name="reslab",
+    help="Build, train, examine and trust residual networks (He et al. 2015).",
+    version=VERSION,
+    result_action="return_value",
+)

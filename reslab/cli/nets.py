@@ -1,0 +1,97 @@
+"""Verbs on networks: list, describe, draw."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from reslab.cli.app import app
+from reslab.cli.options import NO_SWITCHES, Switches
+from reslab.errors import UserError
+
+
+@app.command(name="list")
+def list_(glob: str | None = None, /, *, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """List the networks, with depth, parameters and multiply-adds.
+
+    Parameters
+    ----------
+    glob
+        a pattern such as 'cifar_*'
+    json_
+        print JSON
+    """
+    from reslab.nets.names import matching
+    from reslab.show.walk import list_rows, list_text
+
+    rows = list_rows(matching(glob))
+    print(json.dumps(rows, indent=2) if json_ else list_text(rows))
+
+
+@app.command
+def describe(
+    model: str,
+    /,
+    *,
+    switches: Switches = NO_SWITCHES,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Walk through a network, from RGB to softmax: channels, map sizes, strides, shortcuts, parameters, MACs.
+
+    Parameters
+    ----------
+    model
+        a name (see `reslab list`), or any cifar_resnetN with N = 6n+2
+    json_
+        print JSON: name, depth, parameters, macs, rows …
+    """
+    from reslab.api import spec
+    from reslab.show.walk import describe_json, describe_text
+
+    found = spec(model, **switches.given())
+    print(json.dumps(describe_json(found), indent=2, ensure_ascii=False) if json_ else describe_text(found))
+
+
+@app.command
+def draw(
+    *models: str,
+    out: Path | None = None,
+    blocks: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    switches: Switches = NO_SWITCHES,
+) -> None:
+    """Draw networks side by side (Fig. 3), or two kinds of block (Fig. 5): SVG, PNG or HTML.
+
+    Parameters
+    ----------
+    models
+        names (see `reslab list`); default: vgg19 plain34 resnet34
+    out
+        a file: .svg, .png or .html; default: SVG to a pipe, or MODEL-MODEL.svg here
+    blocks
+        the basic block beside the bottleneck, with what each costs
+    overwrite
+        replace the file if it exists
+    """
+    from reslab.api import spec
+    from reslab.show.blocks import FILE, draw_blocks
+    from reslab.show.drawing import FIG_3, draw_nets, file_name
+    from reslab.show.svg import check_target, write
+
+    if blocks and models:
+        raise UserError(f"draw: --blocks draws Fig. 5, not {models[0]}; give models or --blocks")
+    if out is None and sys.stdout.isatty():
+        out = Path(FILE) if blocks else file_name(models or FIG_3)
+    if out is not None:
+        check_target(out, overwrite)
+    given = switches.given()
+    picture = draw_blocks(given) if blocks else draw_nets([spec(model, **given) for model in models or FIG_3])
+    if out is None:
+        print(picture.svg, end="")
+        return
+    write(picture.svg, picture.title, picture.width, out, overwrite)
+    print(out.resolve())

@@ -1,0 +1,53 @@
+"""Verbs on recipes: list, show."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from reslab.cli.app import app
+from reslab.cli.options import pairs
+
+recipe_app = App(name="recipe", help="The named recipes.")
+app.command(recipe_app)
+
+
+@recipe_app.command(name="list")
+def recipe_list() -> None:
+    """List the recipes."""
+    from reslab.training.recipes import RECIPES
+
+    for name, make in RECIPES.items():
+        print(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
+
+
+@recipe_app.command(name="show")
+def recipe_show(
+    name: str,
+    /,
+    *,
+    scale: float | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Show every field of a recipe, and which of them the paper leaves open.
+
+    Parameters
+    ----------
+    name
+        see `reslab recipe list`
+    scale
+        as in `reslab train`
+    set_
+        as in `reslab train`
+    json_
+        print JSON
+    """
+    from reslab.show.text import recipe_text
+    from reslab.training.naming import resolve_recipe
+    from reslab.training.recipes import RECIPES
+
+    found = resolve_recipe("", name, scale=scale, set=pairs(set_ or []))
+    print(json.dumps(found.to_dict(), indent=2) if json_ else recipe_text(found, RECIPES[name].__doc__ or ""))

@@ -1,0 +1,149 @@
+"""Claims in words, for a terminal: the list, and one in full."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from reslab.claims.claim import Finding, Judgement, shown
+from reslab.claims.overview import Told
+from reslab.claims.rules import NOT_RUN, Figure
+from reslab.show.words import VERDICT
+from reslab.training.naming import recipe_words
+
+WIDTH = 100
+
+
+def command(judgement: Judgement) -> str:
+    """The command that makes this judgement's records again."""
+    setting = judgement.evidence.setting
+    data = setting.data if setting.data == "digits" else f"{setting.data}:PATH"
+    words = ["reslab", "reproduce", judgement.claim.id, "--data", data]
+    words += ["--depths", ",".join(map(str, setting.depths)), "--seeds", str(len(setting.seeds))]
+    return " ".join([*words, *recipe_words(setting.recipe, setting.data)])
+
+
+def claims_text(every: Sequence[Told]) -> str:
+    """A line for each claim and study: id, verdict, data, seeds, the sentence with its figures."""
+    lines = []
+    for told in every:
+        lines.append(f"{told.claim.id:4} {told.verdict:24} {told.claim.text.en}")
+        for one in told.judgements:
+            if one.verdict != NOT_RUN:
+                where = f"{one.evidence.setting.data}, {_seeds(one)}"
+                lines += _wrapped(f"{where}: {one.sentence.en}", "       ")
+            elif told.verdict == NOT_RUN:
+                lines += _wrapped(one.sentence.en, "       ")
+    return "\n".join(lines)
+
+
+def _seeds(judgement: Judgement) -> str:
+    n = len(judgement.seeds)
+    return "computed" if not n else f"{n} seed{'s' if n > 1 else ''}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def claim_text(told: Told) -> str:
+    """One claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
+    claim = told.claim
+    lines = [f"{claim.id}  {claim.text.en}", f"     {claim.text.ko}", f'     "{claim.quote}" ({claim.said})', ""]
+    lines += [f"verdict: {told.verdict}"]
+    for one in told.judgements:
+        setting = one.evidence.setting
+        lines += ["", f"{setting.data}, {_seeds(one)}, recipe {setting.recipe.name}: {one.verdict}"]
+        lines += _wrapped(one.sentence.en, "  ")
+        for finding in one.findings:
+            lines += _wrapped(f"- {_statement(finding)}", "  ")
+        lines += [f"  records: {one.evidence.folder}", f"  command: {command(one)}"]
+        lines += [f"  problem: {problem}" for problem in one.evidence.problems]
+    return "\n".join(lines)
+
+
+def _statement(finding: Finding) -> str:
+    role = "" if finding.statement.role == "main" else f" [{finding.statement.role}]"
+    told = f"{finding.statement.text.en}: {shown(finding)}"
+    found = finding.figure
+    if found is not None and found.n > 1 and math.isfinite(found.low) and found.low != found.high:
+        told += f", 95 % interval {found.low:.3g} to {found.high:.3g}"
+    return f"{told}; bar {finding.statement.rule}: {finding.verdict}{role}"
+
+
+def claims_markdown(every: Sequence[Told], language: str = "en") -> str:
+    """The list as a table for the README: id, claim, verdict, and the sentence of each study with its figures."""
+    heads = {"en": ("id", "claim", "verdict", "measured"), "ko": ("번호", "주장", "판정", "측정")}[language]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
+    for told in every:
+        run = [j for j in told.judgements if j.verdict != NOT_RUN] or list(told.judgements[:1])
+        said = "<br>".join(f"{_where(j, language)}{j.sentence(language)}" for j in run)
+        cells = (told.claim.id, told.claim.text(language), VERDICT[told.verdict](language), said)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _where(judgement: Judgement, language: str) -> str:
+    if not judgement.seeds:
+        return ""
+    n, data = len(judgement.seeds), judgement.evidence.setting.data
+    return f"{data}, {n} seed{'s' if n > 1 else ''}: " if language == "en" else f"{data}, seed {n}개: "
+
+
+def claims_json(every: Sequence[Told]) -> list[dict[str, Any]]:
+    """Plain types: id, claim, verdict, and for each study its data, recipe, seeds, figures, verdicts and command."""
+    return [
+        {
+            "id": told.claim.id,
+            "experiment": told.claim.name,
+            "claim": told.claim.text.en,
+            "claim_ko": told.claim.text.ko,
+            "quote": told.claim.quote,
+            "said": told.claim.said,
+            "verdict": told.verdict,
+            "studies": [_judgement_json(j) for j in told.judgements],
+        }
+        for told in every
+    ]
+
+
+def _judgement_json(one: Judgement) -> dict[str, Any]:
+    setting = one.evidence.setting
+    return {
+        "data": setting.data,
+        "recipe": setting.recipe.to_dict(),
+        "records": str(one.evidence.folder),
+        "seeds": list(one.seeds),
+        "verdict": one.verdict,
+        "flat": one.flat,
+        "sentence": one.sentence.en,
+        "sentence_ko": one.sentence.ko,
+        "statements": [
+            {
+                "statement": f.statement.text.en,
+                "role": f.statement.role,
+                "unit": f.statement.unit,
+                "bar": str(f.statement.rule),
+                "verdict": f.verdict,
+                **_figure_json(f.figure),
+            }
+            for f in one.findings
+        ],
+        "problems": list(one.evidence.problems),
+        "command": command(one),
+    }
+
+
+def _figure_json(found: Figure | None) -> dict[str, Any]:
+    if found is None:
+        return {"n": 0, "values": [], "mean": None, "std": None, "interval": None}
+    interval = [found.low, found.high] if math.isfinite(found.low) else None
+    return {
+        "n": found.n,
+        "values": list(found.values),
+        "mean": found.mean,
+        "std": found.std if math.isfinite(found.std) else None,
+        "interval": interval,
+    }

@@ -1,0 +1,157 @@
+"""What a run measures and tells at its moments: evaluation, probe, running loss, the end of the first phase (§4.2).
+
+None of it changes a number of the training: evaluation only reads the network, the probe works on a copy. A moment
+is measured as a whole: its lines are written once all of them are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from reslab.data.loader import Statistics, evaluation_batches
+from reslab.data.splits import Data
+from reslab.errors import RunError, UserError
+from reslab.measure.evaluate import Scores, evaluate
+from reslab.measure.findings import Probe, Subject
+from reslab.measure.probe import batch_size, probe
+from reslab.store import jsonl
+from reslab.training.inputs import iterations_per_epoch
+from reslab.training.job import Job
+from reslab.training.progress import Clock, Sums
+from reslab.training.recipe import Recipe
+from reslab.training.runlog import METRICS, Tell
+from reslab.training.schedule import is_moment
+from reslab.training.step import Step
+
+EVALUATION_BATCH = 500
+PROBED = 128  # samples of a probe: the paper's batch
+PARTS = ("responses", "gradients", "residuals")
+
+
+def is_due(recipe: Recipe, iteration: int) -> bool:
+    """Whether anything is measured after `iteration` updates."""
+    every = (recipe.eval_every, recipe.clean_every)
+    return any(is_moment(iteration, e, recipe.iterations) for e in every) or _is_probed(recipe, iteration)
+
+
+def _is_probed(recipe: Recipe, iteration: int) -> bool:
+    """Unlike an evaluation, a probe is of the initial weights too."""
+    every = recipe.probe_every
+    return every > 0 and (iteration == 0 or is_moment(iteration, every, recipe.iterations))
+
+
+def measure(
+    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, tell: Tell, stop: Callable[[], bool]
+) -> None:
+    """Measure, write and tell what is due: test (and val) error, the clean pass over the training split, the probe.
+
+    Raises Interrupted where `stop()` says so during an evaluation; nothing is written then.
+    """
+    made = _scores(job, data, stats, step, iteration, stop)
+    if _is_probed(job.recipe, iteration):
+        made.append(_probed(job, data, stats, step, iteration))
+    for line in made:
+        if line["kind"] == "eval" and line["loss"] is None:
+            tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
+        jsonl.append(job.out / METRICS, line)
+        tell(line)
+
+
+def _scores(
+    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, stop: Callable[[], bool]
+) -> list[dict[str, Any]]:
+    recipe = job.recipe
+    due = []
+    if is_moment(iteration, recipe.eval_every, recipe.iterations):
+        due += [name for name in ("val", "test") if getattr(data, name) is not None]
+    if is_moment(iteration, recipe.clean_every, recipe.iterations):
+        due.append("train")
+    step.net.eval()
+    made: list[dict[str, Any]] = []
+    for name in due:
+        split = data.split(name)
+        batches = evaluation_batches(split, stats, EVALUATION_BATCH, job.workers)
+        scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
+        made.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
+    return made
+
+
+def _probed(job: Job, data: Data, stats: Statistics, step: Step, iteration: int) -> dict[str, Any]:
+    """The probe's line: the first samples of the training split, not augmented, in the weights' own precision."""
+    train, net, device = data.split("train"), step.net, step.settings.device
+    n = min(PROBED, len(train))
+    if n < 2:
+        raise UserError(
+            f"probe_every: {data.name} has {n} training sample; a probe needs at least 2, so leave probe_every at 0"
+        )
+    # What the run itself differentiates at once fits (float32 needs twice the room of bf16); else in parts.
+    fits = (job.recipe.bn_batch or job.recipe.batch) // (2 if step.settings.precision == "bf16" else 1)
+    size = n if fits >= n else batch_size(net.spec, n)
+    batches = list(evaluation_batches(train.subset(np.arange(n)), stats, size, job.workers))
+    subject = Subject(net.name, None, iteration, data.name, "train", job.seed)
+    return _line(probe(net, lambda: batches, subject, PARTS, device=device), iteration)
+
+
+def _line(found: Probe, iteration: int) -> dict[str, Any]:
+    """By block and by layer, in network order; a plain net has no residuals."""
+    return {
+        "kind": "probe",
+        "iteration": iteration,
+        "n": found.n,
+        "gradient_batch": found.gradient_batch,
+        "loss": _short(found.loss),
+        "gradients": {g.block: _short(g.rms) for g in found.gradients or ()},
+        "activations": {a.block: _short(a.rms) for a in found.activations or ()},
+        "weight_gradients": {w.layer: _short(w.norm) for w in found.weight_gradients or ()},
+        "residuals": {r.block: _short(r.ratio) for r in found.residuals or ()},
+        "responses": {r.layer: _short(r.std) for r in found.responses or ()},
+    }
+
+
+def _short(value: float | None) -> float | None:
+    """Six significant digits; None where the number is not finite."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+
+
+def still_warming(job: Job, iteration: int, window: Sums, tell: Tell) -> bool:
+    """§4.2: 0.01 until the training error is below 80 %, here measured over windows of `warmup_window` iterations."""
+    recipe, metrics = job.recipe, job.out / METRICS
+    if iteration % recipe.warmup_window:
+        return True
+    _, error, _ = window.take()
+    if error < recipe.warmup_error:
+        jsonl.append(metrics, {"kind": "warmup_end", "iteration": iteration, "error": error})
+        text = f"training error {error:.1f} % at iteration {iteration:,}: the rate is {recipe.lr:g} now"
+        tell({"kind": "note", "text": text})
+        return False
+    before = iteration - recipe.warmup_window
+    if recipe.warmup_alarm and iteration // recipe.warmup_alarm > before // recipe.warmup_alarm:
+        text = (
+            f"the first phase has not ended after {iteration:,} iterations: training error {error:.1f} % is not below "
+            f"{recipe.warmup_error:g} %, so the rate is still {recipe.warmup_lr:g}"
+        )
+        jsonl.append(metrics, {"kind": "warning", "iteration": iteration, "text": text})
+        tell({"kind": "warning", "text": text})
+    return True
+
+
+def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clock, tell: Tell) -> None:
+    """Write and tell the running loss and error since the last log. Raises RunError where the loss is not finite."""
+    loss, error, _ = logs.take()
+    if not math.isfinite(loss):
+        raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {remedy(job)}")
+    epoch = iteration / iterations_per_epoch(job.recipe, len(data.split("train")))
+    line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(epoch, 4)}
+    line |= {"loss": loss, "error": error, "lr": lr}
+    took = clock.read(iteration, job.recipe.iterations)
+    jsonl.append(job.out / METRICS, {**line, "clock": took})
+    tell({**line, "iterations": job.recipe.iterations, **took})
+
+
+def remedy(job: Job) -> str:
+    """What to do about a loss that is not finite."""
+    return f"the last good checkpoint is kept; try --set lr={job.recipe.lr / 10:g} in another --out"

@@ -1,0 +1,150 @@
+"""C23: the training against one written out in numpy, its parts, and every verdict by way of files."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from shelf import DIGITS, Shelf
+
+from reslab.claims import copying
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
+from reslab.data.digits import digits
+from reslab.nets.model import build
+
+(C23,) = copying.claims(DIGITS)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(copying, "STEPS", {"mlp": 3, "near0": 3, "conv": 2})
+    monkeypatch.setattr(copying, "SEEN", (0, 2, 3))
+
+
+def by_hand(residual, scale, seed, rate, steps):
+    """a' = relu(W2 relu(W1 a + b1) + b2 (+ a)), its gradients and SGD with momentum, line by line in float64."""
+    x = digits().train.images.reshape(-1, 64) / 255
+    net = build(copying.spec_of_stack("mlp", 2, residual), seed=seed)
+    w = [
+        scale * p.detach().double().numpy().copy() for n, p in net.named_parameters() if n.startswith("fc2_1.branch")
+    ]  # fmt: skip
+    v = [np.zeros_like(p) for p in w]
+    variance = x.var(axis=0).mean()
+    order = torch.Generator().manual_seed(seed)
+    found = []
+    for step in range(steps + 1):
+
+        def forward(a):
+            z1 = a @ w[0].T + w[1]
+            h = np.maximum(z1, 0)
+            z2 = h @ w[2].T + w[3] + (a if residual else 0)
+            return z1, h, z2
+
+        found.append(((np.maximum(forward(x)[2], 0) - x) ** 2).mean() / variance)
+        if step == steps:
+            return found
+        a = x[torch.randint(len(x), (copying.BATCH,), generator=order).numpy()]
+        z1, h, z2 = forward(a)
+        d2 = 2 * (np.maximum(z2, 0) - a) / a.size / variance * (z2 > 0)
+        d1 = d2 @ w[2] * (z1 > 0)
+        for i, gradient in enumerate((d1.T @ a, d1.sum(0), d2.T @ h, d2.sum(0))):
+            v[i] = copying.MOMENTUM * v[i] + gradient
+            w[i] = w[i] - rate * v[i]
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("stack", "residual"), [*product(("mlp", "near0"), (False, True))])
+def test_the_training_is_the_one_written_out(short, stack, residual):
+    told = copying.errors(stack, 2, residual, 4, 0.05)
+    hand = by_hand(residual, copying.NEAR_ZERO if stack == "near0" else 1.0, 4, 0.05, 3)
+    assert told == pytest.approx([hand[0], hand[2], hand[3]], rel=1e-4)
+
+
+@pytest.mark.parametrize(("stack", "depth"), [*product(copying.STACKS, copying.DEPTHS)])
+def test_twins_have_the_same_weights_and_their_depth(stack, depth):
+    plain, residual = (build(copying.spec_of_stack(stack, depth, r), seed=1) for r in (False, True))
+    a, b = plain.state_dict(), residual.state_dict()
+    assert list(a) == list(b)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    layers = [r for r in residual.rows if r.block and r.kind in ("conv", "linear")]
+    assert len(layers) == depth
+    assert all(r.path == "branch" and r.c_in == r.c_out == (16 if stack == "conv" else 64) for r in layers)
+    assert sum(r.kind == "add" for r in residual.rows) == depth // 2
+    assert not any(r.kind == "add" for r in plain.rows)
+
+
+@pytest.mark.parametrize("stack", copying.STACKS)
+def test_what_is_copied_can_be_copied(stack):
+    """Nothing negative, as every stack ends in a ReLU; the pixels of the digits in [0, 1]."""
+    target = copying.to_copy(stack, build(copying.spec_of_stack(stack, 2, True)))
+    assert target.shape == ((1297, 16, 8, 8) if stack == "conv" else (1297, 64))
+    assert target.min() == 0
+    assert not target.requires_grad
+    if stack != "conv":
+        assert torch.equal((target * 255).round().byte(), torch.from_numpy(digits().train.images).flatten(1))
+
+
+def test_convolutions_learn_too(monkeypatch):
+    monkeypatch.setattr(copying, "STEPS", {"conv": 10})
+    for residual in (False, True):
+        first, last = copying.errors("conv", 2, residual, 0, 0.01)
+        assert last < 0.5 * first
+
+
+def test_what_diverges_ends_at_the_ceiling(short):
+    assert copying.errors("mlp", 2, True, 0, 1e12)[-1] == copying.CEILING
+    assert copying._told(math.inf) == copying._told(1e9) == copying.CEILING
+
+
+def test_the_best_rate_is_the_lowest_end(short, monkeypatch):
+    monkeypatch.setattr(copying, "GRID", (1e-5, 0.05, 1e12))
+    assert copying.best_rate("mlp", 2, True) == 0.05
+
+
+def test_rates_and_seeds_were_fixed_beforehand():
+    assert set(copying.RATES) == set(product(copying.STACKS, (False, True)))
+    for rates in copying.RATES.values():
+        assert len(rates) == len(copying.DEPTHS)
+        assert set(rates) <= set(copying.GRID)
+    assert not set(copying.PILOT) & set(DIGITS.seeds)
+
+
+def test_figures(short, monkeypatch):
+    monkeypatch.setattr(copying, "DEPTHS", (2, 4))
+    made = C23.measurements[0].make(None, 2)
+    assert made["depths"] == [2, 4]
+    assert made["steps"] == [0, 2, 3]
+    for number, depth in enumerate((2, 4)):
+        for kind, residual in (("plain", False), ("residual", True)):
+            curve = copying.errors("mlp", depth, residual, 2, copying.RATES["mlp", residual][number])
+            assert made[f"{kind}_{depth}_curve"] == curve
+            assert made[kind][number] == curve[-1]
+        wanted = math.log10(made["residual"][number]) - math.log10(made["plain"][number])
+        assert made[f"log_ratio_{depth}"] == pytest.approx(wanted)
+
+
+LOW, HIGH, SPREAD = (-1.0, -1.1, -1.2), (0.4, 0.5, 0.6), (-2.0, 2.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("mlp", "near0", "conv", "verdict"),
+    [
+        (LOW, LOW, LOW, HOLDS),
+        (HIGH, LOW, LOW, CONDITION),
+        (HIGH, LOW, HIGH, CONDITION),
+        (HIGH, HIGH, HIGH, FAILS),
+        (LOW, SPREAD, LOW, UNDECIDED),
+        (HIGH, SPREAD, HIGH, FAILS),
+    ],
+)
+def test_verdicts(tmp_path, mlp, near0, conv, verdict):
+    shelf = Shelf(tmp_path / "study")
+    assert shelf.judge(C23).verdict == NOT_RUN
+    for stack, series in zip(copying.STACKS, (mlp, near0, conv), strict=True):
+        for seed, value in enumerate(series):
+            shelf.measured(f"copying-{stack}", {"log_ratio_16": value, "log_ratio_2": 1.0}, seed)
+    found = shelf.judge(C23)
+    assert found.verdict == verdict
+    assert [f.figure.n for f in found.findings[:3]] == [3, 3, 3]
+    assert "n = 3" in found.sentence.ko

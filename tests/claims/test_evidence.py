@@ -1,0 +1,111 @@
+"""A study's folder read back: what belongs to it, and records that are torn, strange, of another version or recipe."""
+
+import json
+
+import pytest
+from shelf import DIGITS, Shelf
+
+from reslab.claims.evidence import net, read
+from reslab.errors import UserError
+
+RESNET, C = net("cifar_resnet20"), net("cifar_resnet20", shortcut="C")
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path / "study")
+
+
+def test_runs_are_found_by_net_and_seed(shelf):
+    shelf.run(RESNET, 0, 1.0)
+    shelf.run(C, 0, 2.0)
+    shelf.run(C, 3, 3.0)
+    found = shelf.evidence()
+    assert list(found.runs(RESNET)) == [0]
+    assert [r.final("train")["top1_error"] for r in found.runs(C).values()] == [2.0, 3.0]
+    assert found.setting == DIGITS
+    assert found.problems == ()
+
+
+def test_a_run_of_another_recipe_is_left_out_and_told(shelf):
+    recipe = {**DIGITS.recipe.to_dict(), "lr": 0.5}
+    out = shelf.run(RESNET, 0, 1.0, recipe=recipe)
+    found = shelf.evidence()
+    assert found.runs(RESNET) == {}
+    assert found.problems == (f"{out}: another recipe than study.json says; it is left out",)
+
+
+def test_a_field_younger_than_a_record_is_at_its_default(shelf):
+    recipe = {k: v for k, v in DIGITS.recipe.to_dict().items() if k != "holdout"}
+    shelf.run(RESNET, 0, 1.0, recipe=recipe)
+    assert list(shelf.evidence().runs(RESNET)) == [0]
+
+
+def test_a_seed_outside_the_study_does_not_count(shelf):
+    shelf.run(RESNET, 99, 1.0)
+    assert shelf.evidence().runs(RESNET) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"format": 99}', '{"format": 1, "model": "x"}', '{"format": 1}', "\x00\x01", '"text"'],
+)
+def test_a_run_that_cannot_be_read_is_a_problem_in_one_line(shelf, text):
+    out = shelf.run(RESNET, 0, 1.0)
+    shelf.run(RESNET, 1, 2.0)
+    (out / "run.json").write_text(text)
+    found = shelf.evidence()
+    assert list(found.runs(RESNET)) == [1], "the others stand"
+    (told,) = found.problems
+    assert str(out) in told
+    assert "\n" not in told
+
+
+def test_torn_metrics_lose_their_last_line_alone(shelf):
+    out = shelf.run(RESNET, 0, 1.0)
+    whole = (out / "metrics.jsonl").read_text()
+    (out / "metrics.jsonl").write_text(whole[:-20])
+    assert shelf.evidence().runs(RESNET) == {}, "without its last line a run has not ended"
+    (out / "metrics.jsonl").write_text("")
+    assert shelf.evidence().runs(RESNET) == {}
+    (out / "metrics.jsonl").write_text(whole)
+    assert list(shelf.evidence().runs(RESNET)) == [0]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 9, "name": "a", "seed": null, "figures": {}}', "null"])
+def test_a_measurement_that_cannot_be_read_is_a_problem(shelf, text):
+    path = shelf.measured("one", {"a": 1.0}, 0)
+    shelf.measured("one", {"a": 2.0}, 1)
+    path.write_text(text)
+    found = shelf.evidence()
+    assert found.measured == {"one": {1: {"a": 2.0}}}
+    (told,) = found.problems
+    assert str(path) in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2}, {"recipe": {"lr": "fast"}}, {"recipe": None}, {"seeds": None}, {"seeds": ["a"]}, {"depths": 3},
+        {"recipe": {"unknown": 1}},
+    ],
+)  # fmt: skip
+def test_a_study_that_cannot_be_read_is_one_line(shelf, change):
+    path = shelf.folder / "study.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError) as caught:
+        read(shelf.folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
+def test_no_study_at_all(shelf, text):
+    (shelf.folder / "study.json").write_text(text)
+    with pytest.raises(UserError, match=r"study\.json"):
+        read(shelf.folder)
+
+
+def test_a_folder_without_a_study(tmp_path):
+    with pytest.raises(UserError, match="holds no study"):
+        read(tmp_path)

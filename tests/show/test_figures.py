@@ -1,0 +1,267 @@
+"""What the figures show: values of the records, intervals of scipy, bars of the rules; torn records break nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from reslab.claims.claim import BESIDE, Claim, Statement, judge
+from reslab.claims.evidence import Evidence, Setting, key_of
+from reslab.claims.quantity import Quantity
+from reslab.claims.rules import Above, Always, Below, Within
+from reslab.claims.text import Text
+from reslab.nets.cost import cost, shown
+from reslab.nets.names import spec_of
+from reslab.show.copying import copying_rows
+from reslab.show.costs import layer_costs, macs_rows, size_table
+from reslab.show.figures import figures_of, records_figures
+from reslab.show.findings import block_panels, response_panels
+from reslab.show.intervals import holding, interval_panel, table
+from reslab.show.series import by_net, sound
+from reslab.show.words import COLUMNS, VERDICT, wide, wrapped
+from reslab.training.recipe import Recipe
+
+RULES = [Above(0.0), Below(1.0), Within(0.5), Always(high=2.0), Always(0.0, 0.0)]
+
+
+def values_of(chart):
+    """The rows that a chart is drawn from."""
+    spec = chart.to_dict()
+    return (spec.get("data") or spec["layer"][0]["data"])["values"]
+
+
+def said(series, rule, unit="points", text="a statement", role="main"):
+    return Statement(Text(text, f"{text}, 한국어"), Quantity(lambda _: dict(enumerate(series))), rule, role, unit)
+
+
+@pytest.fixture
+def twins(study):
+    """Finished plain and residual runs of 8 and 20 layers, two seeds."""
+    return study(depths=(8, 20), seeds=(0, 1))
+
+
+def judged(every, *statements, charts=(), measured=None):
+    """The judgement of a made-up claim on a study of digits with these records."""
+    setting = Setting("digits", Recipe.from_dict(every[0].run["recipe"]), (0, 1), (8, 20))
+    by: dict = {}
+    for r in every:
+        by.setdefault(key_of(r), {})[r.seed] = r
+    claim = Claim("C1", "made", "", "", Text("", ""), tuple(statements), dict.fromkeys(
+        ("holds", "holds with a condition", "does not hold", "undecided"), Text("", "")), charts=charts)  # fmt: skip
+    return judge(claim, Evidence(every[0].folder.parent, setting, by, measured or {}))
+
+
+# -- statements against their bars
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_marks_lie_where_their_values_do(twins, rule):
+    scipy = pytest.importorskip("scipy.stats")
+    series = [0.4, 0.9, 1.3]
+    finding = judged(twins, said(series, rule)).findings[0]
+    rows = values_of(interval_panel([finding]))
+    of = {part: [r for r in rows if r["part"] == part] for part in {r["part"] for r in rows}}
+    dots = [r["x"] for r in of["dot"]]
+    scale = (dots[-1] - dots[0]) / (series[-1] - series[0])  # a row's axis is linear: two dots tell it
+
+    def place(value):
+        return dots[0] + (value - series[0]) * scale
+
+    assert dots == pytest.approx([place(v) for v in series], abs=1e-4)
+    assert all(0 <= x <= 1 for x in dots)
+    low, high = holding(rule)
+    bars = sorted({place(e) for e in (low, high) if math.isfinite(e)})
+    assert [r["x"] for r in of["bar"]] == pytest.approx(bars, abs=1e-4)
+    shaded = (max(0.0, place(low) if math.isfinite(low) else 0), min(1.0, place(high) if math.isfinite(high) else 1))
+    assert (of["holds"][0]["x"], of["holds"][0]["x2"]) == pytest.approx(shaded, abs=1e-4)
+    for tick in of["tick"]:
+        assert tick["x"] == pytest.approx(place(float(tick["text"].replace("−", "-"))), abs=1e-4)
+    if isinstance(rule, Always):
+        assert "interval" not in of
+    else:
+        ends = scipy.t.interval(0.95, 2, loc=sum(series) / 3, scale=scipy.sem(series))
+        assert (of["interval"][0]["x"], of["interval"][0]["x2"]) == pytest.approx([place(e) for e in ends], abs=1e-3)
+        assert of["mean"][0]["x"] == pytest.approx(place(sum(series) / 3), abs=1e-4)
+
+
+def test_statements_share_an_axis_only_where_unit_and_size_agree(twins):
+    def bar(findings, number):
+        return [r["x"] for r in values_of(interval_panel(findings)) if r["part"] == "bar"][number]
+
+    like = judged(twins, said([1, 2], Above(0.5)), said([2, 3], Above(0.5))).findings
+    assert bar(like, 0) == bar(like, 1)
+    far = judged(twins, said([1, 2], Above(0.5)), said([2000, 3000], Above(0.5))).findings
+    assert bar(far, 0) != bar(far, 1)
+    other = judged(twins, said([1, 2], Above(0.5)), said([2, 3], Above(0.5), unit="decades")).findings
+    assert bar(other, 0) != bar(other, 1)
+
+
+def test_one_value_has_no_interval_and_none_has_no_strip(twins):
+    one, none = judged(twins, said([1.0], Above(0)), said([], Above(0))).findings
+    parts = [r["part"] for r in values_of(interval_panel([one, none]))]
+    assert "interval" not in parts
+    assert parts.count("dot") == parts.count("strip") == 1
+    assert table([one, none], "en")[1][1] == ["a statement", "–", "–", "> 0", "not run"]
+
+
+def test_rows_stand_below_each_other_and_fit_a_phone(twins):
+    long = "a very long statement about the training error of residual nets " * 3
+    statements = [said([1, 2], Above(0), text=long), said([1, 2], Within(3), role=BESIDE), said([3], Below(1))]
+    chart = interval_panel(judged(twins, *statements).findings, "ko").to_dict()
+    rows = values_of(interval_panel(judged(twins, *statements).findings, "ko"))
+    lines = [r for r in rows if r["part"] in ("words", "figure")]
+    assert all(wide(r["text"]) <= COLUMNS for r in lines)
+    heights = [r["y"] for r in lines]
+    assert heights == sorted(heights)
+    assert min(b - a for a, b in pairwise(heights)) >= 15
+    assert max(r.get("y2", r["y"]) for r in rows) <= chart["height"]
+
+
+def test_many_cases_are_thinned_to_the_outermost(twins):
+    found = judged(twins, said([float(i) for i in range(5_000)], Always(high=1e9))).findings
+    dots = [r["value"] for r in values_of(interval_panel(found)) if r["part"] == "dot"]
+    assert len(dots) <= 60
+    assert (dots[0], dots[-1]) == ("0", "4999")
+
+
+@pytest.mark.parametrize("text", ["one two three " * 9, "가나다라 마바사 " * 9, "x" * 200, ""])
+def test_wrapping_loses_nothing(text):
+    lines = wrapped(text, 20)
+    assert all(wide(line) <= 20 for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+# -- from records
+
+
+def test_a_judgement_has_its_intervals_first_then_its_charts(twins):
+    found = figures_of(judged(twins, said([1, 2], Above(0)), charts=("curves", "depth", "no-such-chart")))
+    assert [f.id for f in found] == ["intervals", "curves", "depth"]
+    assert found[0].rows[0][-1] == "undecided"
+    assert all(len(row) == len(f.head) for f in found for row in f.rows)
+    assert all(c.to_dict()["description"] for f in found for c in f.panels.values())
+    korean = figures_of(judged(twins, said([1, 2], Above(0))), "ko")
+    assert korean[0].head[0] == "진술"
+    assert korean[0].rows[0][-1] == VERDICT["undecided"].ko
+
+
+def test_final_errors_are_the_records(study):
+    records = study(depths=(8, 20), seeds=(0, 1))
+    found = {f.id: f for f in records_figures(records)}
+    ends = [r.final("test")["top1_error"] for r in records if r.model == "cifar_plain8"]
+    row = next(r for r in values_of(found["macs"].panels["test"]) if r["net"] == "cifar_plain8")
+    assert row["error"] == pytest.approx(sum(ends) / 2)
+    own = spec_of("cifar_plain8", in_channels=1, image_size=8)
+    assert row["macs"] == cost(own).macs
+    assert [r["net"] for r in macs_rows(by_net(records), "test")][:2] == ["cifar_plain8", "cifar_plain20"]
+    loss = values_of(found["progress"].panels["loss"])
+    assert {r["value"] for r in loss} == {1.0}
+    assert f"{sum(ends) / 2:.2f}" in found["depth"].rows[0][2]
+
+
+def test_one_run_has_curves_but_no_depth(study):
+    assert [f.id for f in records_figures(study(depths=(8,), seeds=(0,))[:1])] == ["curves", "progress"]
+
+
+def test_the_caption_tells_what_is_left_out(study):
+    whole = study(depths=(8,), seeds=(0,))[0]
+    line = {**whole.evaluations("test")[0], "top1_error": math.nan}
+    lost = replace(whole, run={})
+    figure = records_figures([replace(whole, metrics=(line, line, *whole.metrics)), lost])[0]
+    assert "2 measured moments" in figure.caption.en
+    assert "1 damaged record" in figure.caption.en
+    assert "2개" in figure.caption.ko
+
+
+@pytest.mark.parametrize("metrics", [(), ({},), ({"kind": "eval"},), ({"kind": "end"},)])
+def test_records_with_nothing_in_them_have_no_figures(study, metrics):
+    assert records_figures([replace(study(depths=(8,), seeds=(0,))[0], metrics=metrics)]) == []
+    assert records_figures([]) == []
+
+
+# -- probes
+
+
+def probe(record, iteration, **parts):
+    line = {"kind": "probe", "iteration": iteration, **parts}
+    return replace(record, metrics=(*record.metrics, line))
+
+
+def test_blocks_are_drawn_as_probed_with_the_geometric_mean(study):
+    records = [r for r in study(depths=(8,), seeds=(0, 1)) if r.residual]
+    start = {"a": 1e-3, "b": 1e-2}
+    records = [probe(r, 0, gradients=start) for r in records]
+    ends = [{"a": 1e-4, "b": 0.0, "c": None, "d": 1e-2}, {"a": 1e-6, "b": 1.0, "c": 1.0, "d": 1e-2}]
+    records = [probe(r, 9, gradients=end) for r, end in zip(records, ends, strict=True)]
+    panels = block_panels(by_net(sound(records).records), None, "gradients")
+    assert list(panels) == ["start", "end", "through"]
+    mean = {r["x"]: r["y"] for r in values_of(panels["end"]) if r["run"] == "mean"}
+    assert mean == {1: pytest.approx(1e-5), 4: pytest.approx(1e-2)}  # b is 0 once and c unknown: no mean of all seeds
+    apart = {r["x"]: r["y"] for r in values_of(panels["through"]) if r["run"] == "seed 0"}
+    assert apart == {0: pytest.approx(-1), 9: pytest.approx(-2)}
+    assert block_panels(by_net(records), None, "residuals") == {}
+
+
+def test_responses_stand_in_order_and_sorted(study):
+    stds = {"conv1": 0.5, "conv2_1.conv1": 2.0, "conv2_1.conv2": 1.0}
+    records = [probe(r, 600, responses=stds) for r in study(depths=(8,), seeds=(0, 1))]
+    panels = response_panels(by_net(records))
+
+    def mean(panel, net):
+        return [r["y"] for r in values_of(panels[panel]) if r["net"] == net and r["run"] == "mean"]
+
+    for net in ("cifar_plain8", "cifar_resnet8"):
+        assert mean("order", net) == [0.5, 2.0, 1.0]
+        assert mean("sorted", net) == [2.0, 1.0, 0.5]
+
+
+def test_initial_weights_are_drawn_from_the_measurements(twins):
+    lists = {
+        "plain20-bn-relu.gradients": [4.0, 2.0, 1.0],
+        "plain20-nobn-relu.gradients": [1e-30, 1e-20, 1.0],
+        "resnet20-nobn-tanh.gradients": [1.0, 1.0, 1.0],
+        "plain20-bn-relu.activations": [9.0],
+        "other": [7.0],
+    }
+    one = judged(twins, charts=("gradients",), measured={"gradients-init": {0: lists, 1: lists}})
+    (figure,) = figures_of(one)
+    assert list(figure.panels) == ["initial", "saturating"]
+    rows = [r for r in values_of(figure.panels["initial"]) if r["run"] == "mean"]
+    assert {r["net"] for r in rows} == {"plain 20, BN", "plain 20, no BN"}
+    assert [r["y"] for r in rows if r["net"] == "plain 20, no BN"] == [1e-30, 1e-20, 1.0]
+    assert [row[2:4] for row in figure.rows if row[0].startswith("plain 20, BN")] == [["4", "1"]]
+
+
+# -- costs, copying
+
+
+@pytest.mark.parametrize(("net", "layers"), [("vgg19", 19), ("plain34", 34), ("resnet34", 34)])
+def test_layers_cost_what_the_net_costs(net, layers):
+    rows = layer_costs(net)
+    assert len(rows) == layers
+    assert sum(r["macs"] for r in rows) == cost(spec_of(net, **({"shortcut": "A"} if net == "resnet34" else {}))).macs
+    assert size_table([net])[-1] == ["", shown(cost(spec_of(net)).macs)]
+
+
+def test_copying_shows_each_seed_and_the_geometric_mean(twins):
+    fixed = {"depths": [2, 4], "steps": [0, 10], "residual": [1e-2, 1e-4], "residual_4_curve": [1.0, None]}
+    figures = [{**fixed, "plain": [1.0, end], "plain_4_curve": [1.0, end]} for end in (0.1, 0.001)]
+    one = judged(twins, charts=("copying",), measured={"copying-mlp": dict(enumerate(figures))})
+    rows = copying_rows(one.evidence, "mlp", "depth")
+    assert [r["y"] for r in rows if (r["kind"], r["x"], r["run"]) == ("plain", 4, "mean")] == [pytest.approx(0.01)]
+    steps = copying_rows(one.evidence, "mlp", "steps")
+    assert [r["y"] for r in steps if (r["kind"], r["x"], r["run"]) == ("plain", 10, "seed 1")] == [0.001]
+    assert not [r for r in steps if r["kind"] == "residual" and r["x"] == 10]
+    (figure,) = figures_of(one)
+    assert list(figure.panels) == ["mlp-depth", "mlp-steps"]
+    assert figure.rows[1][1:] == ["4", "0.01", "0.0001"]
+
+
+def test_specifications_are_plain_json(study):
+    for figure in records_figures(study(depths=(8, 20), seeds=(0,))):
+        for chart in figure.panels.values():
+            json.dumps(chart.to_dict(), allow_nan=False)

@@ -1,0 +1,116 @@
+"""Pictures by name as real files: parsed, with the records' own figures in them, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+
+from reslab.calls.pictures import picture
+from reslab.errors import UserError
+from reslab.show.pictures import DEFINED, NAMES, write_picture
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def probed(study):
+    """Finished runs of two depths that were probed twice."""
+    values = {"conv2_1": 0.5, "conv3_1": 1.5, "conv4_1": 1.0}
+    parts = dict.fromkeys(("gradients", "activations", "residuals", "responses"), values)
+    lines = [{"kind": "probe", "iteration": i, **parts} for i in (0, 600)]
+    return [replace(r, metrics=(*r.metrics, *lines)) for r in study(depths=(8, 20), seeds=(0, 1))]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "copying"])
+def test_every_picture_is_written_in_each_kind(name, probed, tmp_path):
+    records = [] if name in DEFINED else probed
+    for ending in ("svg", "png", "html"):
+        write_picture(name, records, tmp_path / f"a.{ending}", "en" if ending != "svg" else "ko", scale=0.5)
+    root = ET.fromstring((tmp_path / "a.svg").read_text(encoding="utf-8"))
+    assert root.tag.endswith("svg")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    html = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>")
+    assert not re.search(r'(?:src|href)="(?!data:)', html.partition("<script>")[0])
+    for source in re.findall(r'data-chart="[^"]+">(.*?)</script>', html):
+        assert json.loads(source)["width"] == "container"
+
+
+def test_a_chart_s_file_holds_the_records_errors(study, tmp_path):
+    records = study(depths=(8, 20), seeds=(0,))
+    write_picture("fig6", records, tmp_path / "a.html")
+    html = (tmp_path / "a.html").read_text(encoding="utf-8")
+    specs = [json.loads(s) for s in re.findall(r'data-chart="[^"]+">(.*?)</script>', html)]
+    assert [s["title"] for s in specs] == ["plain", "residual"]
+    for spec in specs:
+        values = next(iter(v for v in spec.get("datasets", {}).values()), None) or spec["data"]["values"]
+        for r in (r for r in records if ("residual" if r.residual else "plain") == spec["title"]):
+            ends = [v["error"] for v in values if (v["net"], v["run"], v["iteration"], v["measure"])
+                    == (r.model, "seed 0", 600, "test error")]  # fmt: skip
+            assert ends == [round(r.final("test")["top1_error"], 3)]
+
+
+def test_fig_1_takes_20_and_56_where_they_are(study, tmp_path):
+    write_picture("fig1", study(depths=(8, 20, 56), seeds=(0,)), tmp_path / "a.html")
+    html = (tmp_path / "a.html").read_text(encoding="utf-8")
+    specs = [json.loads(s) for s in re.findall(r'data-chart="[^"]+">(.*?)</script>', html)]
+    assert [s["title"] for s in specs] == ["training error", "test error"]
+    assert all(set(re.findall(r"cifar_\w+", json.dumps(s))) == {"cifar_plain20", "cifar_plain56"} for s in specs)
+
+
+def test_names_from_outside_are_text(study, tmp_path):
+    records = study(depths=(8, 20), seeds=(0,), hostile=HOSTILE)
+    for name in ("fig6", "depth", "progress"):
+        write_picture(name, records, tmp_path / f"{name}.html")
+        html = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert HOSTILE not in html
+        assert "<img" not in html.partition("window.vegaEmbed")[0].partition("<script>")[0]
+
+
+def test_refusals_are_one_line(study, tmp_path):
+    there = tmp_path / "a.svg"
+    there.write_text("mine")
+    some = study(depths=(8,), seeds=(0,))
+    for name, path, said in (
+        ("fig66", "b.svg", "did you mean fig6"),
+        ("fig3", "a.svg", "exists"),
+        ("fig3", "b.gif", "end the name"),
+        ("fig7", "b.svg", "probe_every"),
+        ("copying", "b.svg", "reslab reproduce copying"),
+        ("gradients", "b.svg", "reslab reproduce gradients"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            write_picture(name, some, tmp_path / path)
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="reslab reproduce degradation"):
+        write_picture("fig6", [], tmp_path / "b.svg")
+    with pytest.raises(UserError, match="--lang"):
+        write_picture("fig3", [], tmp_path / "b.svg", "fr")
+    assert there.read_text() == "mine"
+    assert not (tmp_path / "b.svg").exists()
+    write_picture("fig5", [], there, overwrite=True)
+    assert there.read_text().startswith("<svg")
+
+
+def drawn(path):
+    """Every line's path; the numbers of clips count on from file to file."""
+    return re.findall(r' d="([^"]*)"', path.read_text(encoding="utf-8"))
+
+
+def test_folders_are_read(study, tmp_path):
+    records = study(depths=(8, 20), seeds=(0,))
+    runs = records[0].folder.parent
+    assert picture("depth", [runs], tmp_path / "a.svg") == tmp_path / "a.svg"  # a folder of runs
+    assert picture("fig6", [r.folder for r in records], tmp_path / "b.svg").exists()  # runs
+    setting = {"format": 1, "data": "digits", "recipe": records[0].run["recipe"], "seeds": [0], "depths": [8, 20]}
+    (runs / "study.json").write_text(json.dumps(setting))
+    assert drawn(picture("fig6", [runs], tmp_path / "c.svg")) == drawn(tmp_path / "b.svg")  # a study
+    with pytest.raises(UserError, match="no such folder"):
+        picture("fig6", [tmp_path / "none"], tmp_path / "d.svg")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no study"):
+        picture("fig6", [tmp_path / "empty"], tmp_path / "d.svg")
