@@ -169,10 +169,12 @@ def machine_table(records: Sequence[Record], language: str = "en") -> Table:
 
 
 def difference_table(records: Sequence[Record], names: Sequence[str], language: str = "en") -> Table:
-    """Each field of recipe, switches, data, environment, settings that is not equal in all: values and their runs."""
+    """Model, and each field of recipe, switches, data … that is not equal in all: its values and their runs."""
     rows: Table = []
-    for part in ("switches", "recipe", *PARTS):
+    for part in ("model", "switches", "recipe", *PARTS):
         tables = [t if isinstance(t := r.run.get(part), dict) else {} for r in records]
+        if part == "model":
+            tables = [{"name": r.model} for r in records]
         for key in dict.fromkeys(k for t in tables for k in t):
             having: dict[str, list[str]] = {}
             for name, table in zip(names, tables, strict=True):

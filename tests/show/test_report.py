@@ -246,6 +246,9 @@ def test_a_run_alone_and_several_of_two_recipes(tmp_path):
     assert fields["recipe: lr"].splitlines() == [f"{a.run['recipe']['lr']:g}: a", "0.7: b"]
     assert fields["switches: shortcut"].splitlines() == ["B: a", "–: b"]
     assert "seed" not in fields
+    assert fields["model: name"].splitlines() == ["cifar_resnet20: a", "cifar_plain20: b"]
+    same = difference_table([a, a], ["a", "c"])
+    assert same == []
     assert Outline(runs_page([], "ko")).tags
 
 
