@@ -4,7 +4,8 @@
 each run run.json (recipe, settings, environment, command) and metrics.jsonl, and measured/. CIFAR-10 runs also have
 summary.json (exact scores of the final weights, fp32, by `reslab evaluate`) and, for the nets named in `weights`, the
 final weights, which `reslab evaluate results/PART/RUN --data cifar10:PATH` scores again. Paths of the machine that ran
-them do not travel.
+them do not travel. `--set-aside` copies the newest checkpoint of unfinished runs to results/unfinished/, from where the
+same command elsewhere goes on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from reslab.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = ROOT / "runs", ROOT / "results"
+UNFINISHED = RESULTS / "unfinished"
+PUBLIC = "cifar10:PATH"  # what stands in a committed record in place of a path
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,46 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
         scores.pop("checkpoint")
     write_json(target / "summary.json", {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
-        checkpoints.keep_weights(run, target, shown)
+        checkpoints.copied(run, target, shown, to_resume=False)
+
+
+def set_aside(name: str) -> None:
+    """Copy what an unfinished run of a part needs to go on elsewhere: its records and its newest checkpoint."""
+    for path in sorted((RUNS / name).glob(f"*/{runlog.RUN}")):
+        run, target = path.parent, UNFINISHED / name / path.parent.name
+        shutil.rmtree(target, ignore_errors=True)
+        record = runlog.read(run)
+        if record.finished or not any((run / runlog.CHECKPOINTS).glob("step-*")):
+            continue
+        kept = checkpoints.copied(run, target, PUBLIC, to_resume=True)
+        source = record.run["data"]["source"]
+        told = {**record.run, "data": {**record.run["data"], "source": PUBLIC}}
+        write_json(target / runlog.RUN, {**told, "command": told["command"].replace(source, PUBLIC)})
+        write_text(target / runlog.METRICS, (run / runlog.METRICS).read_text(encoding="utf-8"))
+        print(f"{target}: {kept.name}")
+
+
+def take_up(name: str) -> None:
+    """Bring unfinished runs of results/unfinished back, where this checkout has none of them."""
+    for path in sorted((UNFINISHED / name).glob(f"*/{runlog.RUN}")):
+        target = RUNS / name / path.parent.name
+        if not target.exists():
+            shutil.copytree(path.parent, target)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", default=find_cifar10(), help="cifar10:PATH")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--set-aside", action="store_true", help="train nothing; keep unfinished runs")
     asked = parser.parse_args()
     for name in asked.parts or PARTS:
         if name not in PARTS:
             sys.exit(f"{name}: no such part; there are {', '.join(PARTS)}")
+        if asked.set_aside:
+            set_aside(name)
+            continue
+        take_up(name)
         part = PARTS[name]
         data = "digits" if part.data == "digits" else asked.data
         if data is None:
@@ -111,6 +143,7 @@ def main() -> None:
             tell=PlainTeller(every=60),
         )  # fmt: skip
         keep(study.folder, RESULTS / name, data, part)
+        shutil.rmtree(UNFINISHED / name, ignore_errors=True)
         print(f"{name}: kept in {RESULTS / name}")
 
 

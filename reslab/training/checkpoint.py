@@ -87,13 +87,13 @@ def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], fa
     return target
 
 
-def keep_weights(run: Path, target: Path, source: str) -> Path:
-    """The newest checkpoint of `run` without its momentum, in `target`: enough to score, half the size.
+def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
+    """The newest checkpoint of `run` in `target`: to go on from, or without momentum: enough to score, half the size.
 
     source  stands in it as where the data came from, in place of a path of this machine
     """
     found = find(run)
-    state = {k: v for k, v in found.state.items() if not k.startswith("momentum.")}
+    state = {k: v for k, v in found.state.items() if to_resume or not k.startswith("momentum.")}
     facts = {**found.facts, "data": {**found.facts["data"], "source": source}}
     return _publish(target, found.weights, state, facts)
 

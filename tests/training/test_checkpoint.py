@@ -243,3 +243,22 @@ def test_find_takes_a_run_or_a_checkpoint(tmp_path):
     shutil.rmtree(folder)
     with pytest.raises(UserError, match="no checkpoint yet"):
         checkpoints.find(run)
+
+
+def test_a_copy_scores_without_momentum_and_resumes_with_it(tmp_path):
+    """What is committed of a run: no path of the machine that made it, and the same weights."""
+    import reslab
+
+    short = {"batch": 16, "iterations": 6, "drops": (), "eval_every": 6, "clean_every": 6, "log_every": 3}
+    run = tmp_path / "run"
+    reslab.train("cifar_resnet8", set=short, out=run, threads=1, widths=(4, 4, 8), tell=lambda event: None)
+    whole = checkpoints.find(run)
+    for name, to_resume in (("scored", False), ("resumed", True)):
+        kept = checkpoints.load(checkpoints.copied(run, tmp_path / name, "digits", to_resume=to_resume))
+        assert all(torch.equal(kept.weights[k], v) for k, v in whole.weights.items())
+        assert any(k.startswith("momentum.") for k in kept.state) is to_resume
+        assert kept.facts == {**whole.facts, "data": {**whole.facts["data"], "source": "digits"}}
+        (tmp_path / name / "run.json").write_text((run / "run.json").read_text())
+        (found,) = reslab.evaluate(tmp_path / name, "digits", threads=1)
+        (same,) = reslab.evaluate(run, threads=1)
+        assert found.scores == same.scores
