@@ -79,13 +79,8 @@ def keep(study: Path, target: Path, data: str, part: Part) -> None:
 
 def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     """A run's record with the data's path left out; of CIFAR-10 runs the exact scores, and the weights where asked."""
-    record = runlog.read(run)
-    shown = "digits" if data == "digits" else f"{data.partition(':')[0]}:PATH"
-    spec = api.spec(record.model, **record.run["switches"])
-    command = command_of(spec, shown, Recipe.from_dict(record.run["recipe"]), record.seed)
-    told = {**record.run, "command": command, "data": {**record.run["data"], "source": shown}}
-    write_json(target / runlog.RUN, told)
-    write_text(target / runlog.METRICS, (run / runlog.METRICS).read_text(encoding="utf-8"))
+    shown = "digits" if data == "digits" else PUBLIC
+    command = write_record(run, target, shown)
     if data == "digits" or (target / "summary.json").is_file():
         return
     found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in ("test", "train")}
@@ -94,6 +89,17 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     write_json(target / "summary.json", {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         checkpoints.copied(run, target, shown, to_resume=False)
+
+
+def write_record(run: Path, target: Path, source: str) -> str:
+    """`run.json` and `metrics.jsonl` of a run, `source` in place of its data's path; returns its command."""
+    record = runlog.read(run)
+    spec = api.spec(record.model, **record.run["switches"])
+    command = command_of(spec, source, Recipe.from_dict(record.run["recipe"]), record.seed)
+    told = {**record.run, "command": command, "data": {**record.run["data"], "source": source}}
+    write_json(target / runlog.RUN, told)
+    write_text(target / runlog.METRICS, (run / runlog.METRICS).read_text(encoding="utf-8"))
+    return command
 
 
 def set_aside(name: str) -> None:
@@ -105,10 +111,7 @@ def set_aside(name: str) -> None:
         if record.finished or not any((run / runlog.CHECKPOINTS).glob("step-*")):
             continue
         kept = checkpoints.copied(run, target, PUBLIC, to_resume=True)
-        source = record.run["data"]["source"]
-        told = {**record.run, "data": {**record.run["data"], "source": PUBLIC}}
-        write_json(target / runlog.RUN, {**told, "command": told["command"].replace(source, PUBLIC)})
-        write_text(target / runlog.METRICS, (run / runlog.METRICS).read_text(encoding="utf-8"))
+        write_record(run, target, PUBLIC)
         print(f"{target}: {kept.name}")
 
 

@@ -82,7 +82,7 @@ def reproduce(
     loaded = load_data(data, first, setting.recipe, download=download, splits=("test",))
     whole = cache(lambda: load_data(data, first, setting.recipe, download=download))  # only where it is needed
     folder = Path(out) if out is not None else RUNS / f"study-{loaded.name}"
-    _enter(writable_folder(folder), replace(setting, data=loaded.name), data, tell)
+    _enter(writable_folder(folder), replace(setting, data=loaded.name))
 
     def planned(of: Net, seed: int) -> Plan:
         spec = fit(of.spec(), loaded, {})
@@ -100,11 +100,11 @@ def reproduce(
         run_all(list(plans.values()), tell, processes)
     _measure(folder, claims, setting, {key: plan.out for key, plan in plans.items()}, data, whole, tell)
     found = evidences.read(folder)
-    judgements = tuple(judge(claim, found) for claim in claims)
+    every = [judge(claim, found) for claim in chosen(setting, ["all"])]
+    judgements = tuple(one for one in every if one.claim.id in {claim.id for claim in claims})
     for one in judgements:
         tell({"kind": "note", "text": f"{one.claim.id} {one.verdict}: {one.sentence('en')}"})
     told = command or reproduce_command(names, data, setting)
-    every = [judge(claim, found) for claim in chosen(setting, ["all"])]
     page = folder / ("report.html" if language == "en" else f"report.{language}.html")
     publish(study_page(every, language, told, loaded.notes), page)
     return Study(folder, page, judgements, left_out)
@@ -126,7 +126,7 @@ def _setting(
     return replace(setting, recipe=base)
 
 
-def _enter(folder: Path, setting: Setting, source: str, tell: Tell) -> None:
+def _enter(folder: Path, setting: Setting) -> None:
     """Make the folder this study's, or find that it is. Raises UserError where it holds another one."""
     from reslab.store.files import write_json
 

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.errors import Interrupted
-
-Z95 = 1.959963984540054  # two-sided 95 % of the normal
+from reslab.measure.interval import wilson
 
 
 class LabelledBatch(Protocol):
@@ -63,15 +62,6 @@ class Scores:
             "loss": self.loss if math.isfinite(self.loss) else None,
             "top1_interval": list(self.interval),
         }
-
-
-def wilson(wrong: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion, in percent (E. B. Wilson 1927)."""
-    p, z2 = wrong / n, Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low = 0.0 if wrong == 0 else max(0.0, 100 * (centre - half))
-    return low, 100.0 if wrong == n else min(100.0, 100 * (centre + half))
 
 
 class Tally:

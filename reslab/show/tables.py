@@ -10,6 +10,7 @@ from reslab.claims.cells import Cell
 from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
 from reslab.claims.evidence import key_of
 from reslab.claims.rules import Always, Rule
+from reslab.measure.interval import wilson as counted
 from reslab.show import headings
 from reslab.show.headings import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED
 from reslab.show.plain import clean, duration, number
@@ -24,7 +25,6 @@ Table = list[list[str]]
 # Fields of a recipe that say when to look and to save: they change no number of the run.
 MOMENTS = ("name", "eval_every", "clean_every", "probe_every", "log_every", "save_every", "warmup_alarm")
 PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
-Z95 = 1.959963984540054
 
 NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow columns
 
@@ -124,11 +124,8 @@ def score_table(records: Sequence[Record], names: Sequence[str]) -> Table:
 
 
 def wilson(error: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an error in percent over n images (E. B. Wilson 1927)."""
-    p, z2 = min(1.0, max(0.0, error / 100)), Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+    """Wilson's 95 % interval of an error in percent over n images, from the images that it counts."""
+    return counted(min(n, max(0, round(error / 100 * n))), n)
 
 
 def value(thing: Any, language: str = "en") -> str:
