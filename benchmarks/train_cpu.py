@@ -282,15 +282,15 @@ def _side(pieces: Sequence[Piece]) -> dict[str, Any]:
 
 
 def settings_of(threads: int) -> dict[str, Settings]:
-    """The rows: what `auto` takes in a long run, then the same without compilation, then without bf16."""
+    """The rows: what `auto` takes in a long run, then the other engines, then without bf16."""
     spec, recipe = spec_of(MODEL, shortcut=SHORTCUT), paper_cifar()
     auto = settle(spec, recipe, Wish("cpu", threads=threads))
-    eager = settle(spec, recipe, Wish("cpu", compile="off", threads=threads))
+    engines = [settle(spec, recipe, Wish("cpu", engine=name, threads=threads)) for name in ("compiled", "eager")]
     fp32 = settle(spec, recipe, Wish("cpu", precision="fp32", threads=threads))
     rows = {"ours": auto}
-    for settings in (eager, fp32):
+    for settings in (*engines, fp32):
         if settings not in rows.values():
-            rows[f"ours, {settings.precision}, {'compiled' if settings.compile else 'eager'}"] = settings
+            rows[f"ours, {settings.precision}, {settings.engine}"] = settings
     return rows
 
 

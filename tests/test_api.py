@@ -32,7 +32,7 @@ def quiet(event: dict) -> None:
 def record(tmp_path_factory):
     out = tmp_path_factory.mktemp("api") / "run"
     return reslab.train(
-        "cifar_resnet8", "digits", recipe="digits", set=SHORT, out=out, threads=1, compile="off", tell=quiet, **TINY
+        "cifar_resnet8", "digits", recipe="digits", set=SHORT, out=out, threads=1, engine="eager", tell=quiet, **TINY
     )
 
 

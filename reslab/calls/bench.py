@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from reslab.data.loader import Batch, Statistics
     from reslab.data.splits import Data
     from reslab.nets.model import Network
     from reslab.training.checkpoint import Checkpoint
+    from reslab.training.recipe import Recipe
+
+BATCH = 250  # images of a step where a whole split is scored, as in `evaluate`
 
 
 @dataclass
@@ -30,7 +34,6 @@ class StudyBench:
     """
 
     data: str
-    seeds: tuple[int, ...]
     folders: Mapping[tuple[Net, int], Path]
     whole: Callable[[], Data]
     _found: dict[tuple[Net, int], Checkpoint] = field(default_factory=dict)
@@ -53,24 +56,45 @@ class StudyBench:
 
     def batch(self, of: Net, seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
         """The first `count` samples of a split, not augmented, with the run's own mean and scale."""
-        import numpy as np
-
-        from reslab.data.loader import Statistics, evaluation_batches
+        from reslab.data.loader import Statistics
 
         state = self._checkpoint(of, seed).state
-        stats = Statistics(state["mean"].numpy(), state["scale"].numpy())
-        part = self.whole().split(split)
-        count = min(count, len(part))
-        one = next(iter(evaluation_batches(part.subset(np.arange(count)), stats, count, 0)))
+        one = self._first(split, count, Statistics(state["mean"].numpy(), state["scale"].numpy()))
         return one.images, one.labels
 
-    def scores(self, members: list[tuple[Net, int]], how: str) -> tuple[list[float], float]:
-        """Test error in percent of each run, and of all as one, `how` ("softmax" or "logits") being averaged."""
-        from reslab.calls.scores import evaluate
+    def first_images(self, recipe: Recipe, count: int) -> tuple[Data, Batch]:
+        """The data, and a batch of its first `count` training images as a run of `recipe` sees them, not augmented."""
+        from reslab.data.loader import statistics
 
-        paths = [self.folders[key] for key in members]
-        found = [e.scores.top1_error for e in evaluate(paths, self.data, split="test", ensemble=how)]
-        return found[:-1], found[-1]
+        stats = statistics(self.whole().split("train"), recipe.centre, recipe.scale)
+        return self.whole(), self._first("train", count, stats)
+
+    def _first(self, split: str, count: int, stats: Statistics) -> Batch:
+        import numpy as np
+
+        from reslab.data.loader import evaluation_batches
+
+        part = self.whole().split(split)
+        count = min(count, len(part))
+        return next(iter(evaluation_batches(part.subset(np.arange(count)), stats, count)))
+
+    def logits(self, members: list[tuple[Net, int]]) -> tuple[list[Tensor], Tensor]:
+        """Of each run the logits of the whole test split, [N,classes] in float64; and the labels [N]."""
+        from reslab.measure.ensemble import all_logits
+        from reslab.training import member
+        from reslab.training.inputs import workers_for
+        from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+
+        settings = Settings(resolve_device("auto"), "fp32", "channels_last", "eager", thread_count(0))
+        prepare(settings)
+        data = self.whole()
+        part, workers = data.split("test"), workers_for(data, None)
+        found = []
+        for key in members:
+            member.check_fits(self._checkpoint(*key), data)
+            one = member.ready(self._checkpoint(*key), settings)
+            found.append(all_logits(one.step.logits, one.batches(part, BATCH, workers), len(part)))
+        return [logits for logits, _ in found], found[0][1]
 
 
 def path_of(folder: Path, measurement: Measurement, seed: int | None) -> Path:

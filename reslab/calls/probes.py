@@ -64,7 +64,7 @@ def probe(
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
 
     asked = parts_of(what)
-    settings = Settings(resolve_device(device), "fp32", "channels_last", False, thread_count(threads))
+    settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
     checkpoint = checkpoints.find(found) if isinstance(found, Path) else None
     if checkpoint is not None:
         model, recipe = checkpoint.spec, member.recipe_of(checkpoint)

@@ -43,7 +43,7 @@ def train(
     set: Mapping[str, Any] | None = None,
     device: str = "auto",
     precision: str = "auto",
-    compile: str = "auto",
+    engine: str = "auto",
     threads: int = 0,
     workers: int | None = None,
     download: bool = False,
@@ -60,7 +60,7 @@ def train(
     recipe      a name or a `Recipe` (default: "digits" for digits, else "paper-cifar"); `set` changes fields of it
     out         the run folder (default: runs/ and a name made of model, data, recipe and seed)
     iterations, epochs    the length alone; scale shortens length and drops together
-    device, precision, compile, threads    "auto" (0 threads) takes what the machine does best, and says so
+    device, precision, engine, threads    "auto" (0 threads) takes what the machine does best, and says so
     workers     processes that decode image files (default: one a core for folders, none for sets in memory)
     tell        called with each event (a dict); default: plain lines on standard error
     Raises UserError before the first step, RunError where training cannot go on, Interrupted after a signal.
@@ -96,7 +96,7 @@ def train(
 
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
     job = Job(
-        fitted, data, resolved, seed, folder, Wish(device, precision, compile, threads), workers_for(loaded, workers),
+        fitted, data, resolved, seed, folder, Wish(device, precision, engine, threads), workers_for(loaded, workers),
         command or command_of(fitted, data, resolved, seed),
     )  # fmt: skip
     return run(job, loaded, tell or PlainTeller())

@@ -52,7 +52,7 @@ def evaluate(
     ):
         if value is not None and value not in known:
             raise UserError(f"{option}: {value!r} is none of {', '.join(known)}{suggest(str(value), known)}")
-    settings = Settings(resolve_device(device), precision, "channels_last", False, thread_count(threads))
+    settings = Settings(resolve_device(device), precision, "channels_last", "eager", thread_count(threads))
     found = [checkpoints.find(Path(path)) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if ensemble and len(found) < 2:
         raise UserError(f"--ensemble: {len(found)} checkpoint given; an ensemble is of two or more")

@@ -175,6 +175,7 @@ def _measure(
     """Make every measurement of `claims` that is not there; one file each, so that nothing is computed twice."""
     due: list[Callable[[], None]] = []
     names = []
+    bench = benches.StudyBench(data, folders, whole)
     for one in {m.name: m for claim in claims for m in claim.measurements}.values():  # two claims may share one
         moments: tuple[int | None, ...] = setting.seeds if one.each_seed else (None,)
         for seed in moments:
@@ -182,7 +183,6 @@ def _measure(
             runs = sorted(folders[n, s].name for n in one.nets for s in of)
             path = benches.path_of(folder, one, seed)
             if not benches.is_made(path, one, runs):
-                bench = benches.StudyBench(data, setting.seeds, folders, whole)
                 due.append(_job(path, one, seed, bench, runs))
                 names.append(path.stem)
     from reslab.training.stop import Stop

@@ -35,7 +35,7 @@ def train(
     workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
     device: Annotated[str | None, Parameter(group=MACHINE)] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, Parameter(group=MACHINE)] = None,
-    compile: Annotated[Literal["auto", "on", "off"] | None, Parameter(group=MACHINE)] = None,
+    engine: Annotated[Literal["auto", "fused", "compiled", "eager"] | None, Parameter(group=MACHINE)] = None,
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None,
     switches: Switches = NO_SWITCHES,
 ) -> None:
@@ -75,8 +75,8 @@ def train(
         auto, cpu, cuda, cuda:1
     precision
         auto, fp32, bf16
-    compile
-        auto, on, off
+    engine
+        auto, fused (batch norm, addition and ReLU in one pass; CPU), compiled (torch.compile), eager
     threads
         CPU threads (0: all)
     """
@@ -85,7 +85,7 @@ def train(
 
     flags: dict[str, Any] = {
         "data": data, "recipe": recipe, "out": out, "seed": seed, "iterations": iterations, "epochs": epochs,
-        "scale": scale, "device": device, "precision": precision, "compile": compile, "threads": threads,
+        "scale": scale, "device": device, "precision": precision, "engine": engine, "threads": threads,
         "workers": workers,
     }  # fmt: skip
     merged: dict[str, Any] = {}

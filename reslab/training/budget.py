@@ -46,7 +46,7 @@ def seconds_each(plans: Sequence[Plan], data: Data, threads: int) -> dict[Path, 
 
 
 def _pace(plan: Plan, threads: int) -> tuple[float, float]:
-    """(seconds of an update, seconds of an image's evaluation), both uncompiled."""
+    """(seconds of an update, seconds of an image's evaluation), both by torch's own operators."""
     import torch
 
     from reslab.nets.model import build
@@ -54,7 +54,7 @@ def _pace(plan: Plan, threads: int) -> tuple[float, float]:
     from reslab.training.step import Step
 
     before = torch.get_num_threads()
-    settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, compile="off", threads=threads))
+    settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, engine="eager", threads=threads))
     prepare(settings)
     step = Step(build(plan.spec), plan.recipe, settings)
     size, batch = plan.spec.image_size, plan.recipe.batch

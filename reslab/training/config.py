@@ -32,7 +32,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "scale": (int, float),
     "device": (str,),
     "precision": (str,),
-    "compile": (str,),
+    "engine": (str,),
     "threads": (int,),
     "workers": (int,),
     "net": (dict,),

@@ -67,7 +67,7 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
     if different:
         raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
     try:
-        settings = Settings(**there["settings"])
+        settings = Settings.from_dict(there["settings"])
     except TypeError:
         raise UserError(f"{job.out / RUN}: damaged (its settings are incomplete); give another folder") from None
     for key in ("device", "precision"):

@@ -1,4 +1,4 @@
-"""`auto` resolved into explicit settings: device, precision, layout, compile, threads. Once, before a run starts.
+"""`auto` resolved into explicit settings: device, precision, layout, engine, threads. Once, before a run starts.
 
 The settings are recorded and reused on resume: another precision would be another run.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +17,9 @@ from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.training import fused
+from reslab.training.kernels import compiler
+from reslab.training.kernels import why_not as no_kernels
 from reslab.training.recipe import Recipe
 from reslab.version import VERSION
 
@@ -26,6 +27,7 @@ SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilatio
 WORTH_COMPILING = 1_000  # iterations; compiling takes about as long as 200 of them
 DEEPEST_COMPILED = 400  # rows of the plan; compile time grows with depth, a 110-layer net has 385 and takes minutes
 AUTO = "auto"
+ENGINES = ("fused", "compiled", "eager")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Wish:
 
     device: str = AUTO
     precision: str = AUTO
-    compile: str = AUTO
+    engine: str = AUTO
     threads: int = 0
 
 
@@ -43,17 +45,29 @@ UNDECIDED = Wish()
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run computes. `why` tells the choice in one line and decides nothing."""
+    """How a run computes. `why` tells the choice in one line and decides nothing.
+
+    engine    "eager": torch's operators one by one; "compiled": torch.compile; "fused": torch's convolutions, and
+              batch norm, addition and ReLU in one pass each (CPU)
+    """
 
     device: str
     precision: str
     layout: str
-    compile: bool
+    engine: str
     threads: int
     why: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Settings:
+        """The inverse of `to_dict`. Older records say `compile`. Raises TypeError."""
+        if "compile" in values:
+            values = {**values, "engine": "compiled" if values["compile"] else "eager"}
+            del values["compile"]
+        return Settings(**values)
 
 
 def cpu_has_bf16() -> bool:
@@ -68,12 +82,6 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
-def compiler() -> str | None:
-    """The C++ compiler that torch.compile would call, or None."""
-    wanted = shlex.split(os.environ.get("CXX", "")) or ["g++"]  # CXX may carry arguments: "ccache g++"
-    return shutil.which(wanted[0]) or shutil.which("clang++")
 
 
 def resolve_device(wanted: str) -> str:
@@ -124,29 +132,49 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     else:
         precision = "fp32"
         reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
-    if wish.compile not in (AUTO, "on", "off"):
-        raise UserError(f"--compile: {wish.compile!r} is none of auto, on, off")
+    engine, why_not = wish.engine, list[str]()
+    if engine == AUTO:
+        engine, why_not = _best_engine(spec, recipe, gpu, small)
+    else:
+        _refuse_engine(engine, spec, gpu)
+    why = f"{device}, {precision}, channels_last, {engine}, {threads} threads"
+    return Settings(device, precision, "channels_last", engine, threads, "; ".join([why, *reasons, *why_not]))
+
+
+def _best_engine(spec: Spec, recipe: Recipe, gpu: bool, small: bool) -> tuple[str, list[str]]:
+    """The fastest engine that works here, and in words why not a faster one."""
+    if small:
+        return "eager", ["eager, as the net is small"]
+    reasons = []
+    if not gpu:
+        unfused = fused.why_not(spec) or no_kernels()
+        if not unfused:
+            return "fused", []
+        reasons.append(f"not fused, as {unfused}")
     rows = len(plan(spec))
-    if wish.compile == "on" and not gpu and compiler() is None:
-        raise UserError("--compile on: no C++ compiler found (g++, clang++ or $CXX); install one or use --compile auto")
-    compiled = wish.compile == "on"
-    if wish.compile == AUTO:
-        why_not = (
-            "the net is small"
-            if small
-            else f"{recipe.iterations} iterations are too few"
-            if recipe.iterations < WORTH_COMPILING
-            else f"{rows} layers compile too long"
-            if rows > DEEPEST_COMPILED
-            else "there is no C++ compiler"
-            if not gpu and compiler() is None
-            else ""
+    uncompiled = (
+        f"{recipe.iterations} iterations are too few"
+        if recipe.iterations < WORTH_COMPILING
+        else f"{rows} layers compile too long"
+        if rows > DEEPEST_COMPILED
+        else "there is no C++ compiler"
+        if not gpu and compiler() is None
+        else ""
+    )
+    return ("eager", [*reasons, f"not compiled, as {uncompiled}"]) if uncompiled else ("compiled", reasons)
+
+
+def _refuse_engine(engine: str, spec: Spec, gpu: bool) -> None:
+    """Raises UserError where `engine`, asked for outright, is unknown or cannot work here."""
+    if engine not in ENGINES:
+        raise UserError(f"--engine: {engine!r} is none of auto, {', '.join(ENGINES)}{suggest(engine, ENGINES)}")
+    if engine == "compiled" and not gpu and compiler() is None:
+        raise UserError(
+            "--engine compiled: no C++ compiler found (g++, clang++ or $CXX); install one or use --engine auto"
         )
-        compiled = not why_not
-        if why_not:
-            reasons.append(f"not compiled, as {why_not}")
-    why = f"{device}, {precision}, channels_last, {'compiled' if compiled else 'eager'}, {threads} threads"
-    return Settings(device, precision, "channels_last", compiled, threads, "; ".join([why, *reasons]))
+    unfused = "it is for the CPU" if gpu else fused.why_not(spec) or no_kernels()
+    if engine == "fused" and unfused:
+        raise UserError(f"--engine fused: {unfused}; use --engine auto")
 
 
 def prepare(settings: Settings) -> None:

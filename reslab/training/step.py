@@ -1,16 +1,18 @@
-"""One update: forward, loss, backward, SGD. The one place where precision, compilation and the optimizer meet."""
+"""One update: forward, loss, backward, SGD. The one place where precision, engine and optimizer meet."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.nets.model import Network
+from reslab.training import fused, kernels
 from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe
 
@@ -19,7 +21,7 @@ class Step:
     """`step(images, labels, lr)` makes one update and returns (loss, wrong): the batch's mean loss before the update
     and how many of its images were classified wrongly, as tensors on the device (nothing waits for them).
 
-    Attributes: `net`, `optimizer`, `fallback` (why the compiled path was left, or None).
+    Attributes: `net`, `optimizer`, `fallback` (why the run's engine was left for the eager one, or None).
     """
 
     def __init__(self, net: Network, recipe: Recipe, settings: Settings) -> None:
@@ -35,9 +37,16 @@ class Step:
             _groups(net, recipe), lr=recipe.lr, momentum=recipe.momentum, fused=_can_fuse(settings.device)
         )
         self.rate: float | None = None
+        self._forward: Callable[[Tensor], Tensor] = self.net
         self._eager = self._score
         self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._score
-        if settings.compile:
+        if settings.engine == "fused":
+            why_not = kernels.why_not()
+            if why_not:
+                self.fallback = f"engine fused: {why_not}, so the run goes on eagerly: slower, not broken"
+            else:
+                self._forward = partial(fused.forward, self.net)
+        elif settings.engine == "compiled":
             # On a machine without CUDA torch tells so at every compilation; nothing here asks for it.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._score_and_loss = torch.compile(self._score, fullgraph=True, dynamic=False)
@@ -48,7 +57,7 @@ class Step:
 
     def _score(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with self._autocast():
-            logits = self.net(images)
+            logits = self._forward(images)
         logits = logits.float()
         return F.cross_entropy(logits, labels), (logits.argmax(1) != labels).sum()
 

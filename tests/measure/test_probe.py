@@ -468,7 +468,7 @@ def test_numbers_that_are_not_finite():
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("probe") / "run"
     return reslab.train(
-        "cifar_resnet8", "digits", recipe="digits", out=out, iterations=4, threads=1, compile="off", device="cpu",
+        "cifar_resnet8", "digits", recipe="digits", out=out, iterations=4, threads=1, engine="eager", device="cpu",
         set={"batch": 32, "eval_every": 4, "clean_every": 4, "log_every": 4, "drops": ()}, widths=(4, 4, 8),
         tell=lambda event: None,
     )  # fmt: skip

@@ -55,7 +55,7 @@ def write_run(
             "sizes": {"train": 1297, "test": 500}, "notes": [], **data,
         },
         "environment": {"reslab": "0.1.0", "torch": "2.10.0", "cpu": "a CPU", "cores": 2, "gpu": None},
-        "settings": {"device": "cpu", "precision": "fp32", "layout": "channels_last", "compile": False, "threads": 2,
+        "settings": {"device": "cpu", "precision": "fp32", "layout": "channels_last", "engine": "eager", "threads": 2,
                      "why": "cpu, fp32, channels_last, eager, 2 threads"},
         "command": "reslab reproduce degradation",
     }  # fmt: skip

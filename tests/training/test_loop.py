@@ -32,7 +32,7 @@ from reslab.training.recipes import recipe
 from reslab.training.runlog import Record
 from reslab.training.step import Step
 
-EAGER = Settings("cpu", "fp32", "channels_last", False, 1)
+EAGER = Settings("cpu", "fp32", "channels_last", "eager", 1)
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
 # 24 updates; every kind of moment falls on iterations of its own and on common ones
 SHORT = changed(

@@ -5,7 +5,7 @@ import torch
 
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
-from reslab.training import machine
+from reslab.training import kernels, machine
 from reslab.training.machine import Settings, Wish, compiler, cpu_has_bf16, prepare, resolve_device, settle
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
@@ -29,7 +29,7 @@ def no_compiler(monkeypatch):
 
 def test_a_small_net_runs_plainly():
     found = settle(SMALL, DIGITS, on_cpu())
-    assert (found.device, found.precision, found.layout, found.compile) == ("cpu", "fp32", "channels_last", False)
+    assert (found.device, found.precision, found.layout, found.engine) == ("cpu", "fp32", "channels_last", "eager")
     assert "the net is small" in found.why
     assert "\n" not in found.why
 
@@ -42,9 +42,9 @@ def test_small_means_the_work_of_one_update():
 @needs_compiler
 def test_a_large_net_takes_what_the_machine_has():
     found = settle(LARGE, PAPER, on_cpu())
-    assert found.compile
+    assert found.engine == "fused"
     assert found.precision == ("bf16" if cpu_has_bf16() else "fp32")
-    assert found.why.startswith(f"cpu, {found.precision}, channels_last, compiled, 1 threads")
+    assert found.why.startswith(f"cpu, {found.precision}, channels_last, fused, 1 threads")
 
 
 @pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "fp32")])
@@ -56,53 +56,77 @@ def test_bf16_where_the_cpu_has_the_units(monkeypatch, units, precision):
 
 
 @needs_compiler
+def test_no_net_is_too_deep_and_no_run_too_short_for_the_fused_engine():
+    """What torch.compile needs (minutes for 1,202 layers, a thousand iterations to pay) it does not."""
+    found = settle(spec_of("cifar_resnet1202"), changed(PAPER, {"iterations": 10}), on_cpu())
+    assert found.engine == "fused"
+    assert "not " not in found.why
+
+
+@needs_compiler
 @pytest.mark.parametrize(
-    ("model", "iterations", "compiled", "why"),
+    ("model", "switches", "iterations", "engine", "why"),
     [
-        ("cifar_resnet20", 999, False, "999 iterations are too few"),
-        ("cifar_resnet20", 1000, True, ""),
-        ("cifar_resnet110", 64_000, True, ""),
-        ("cifar_resnet1202", 64_000, False, "layers compile too long"),
+        ("cifar_resnet20", {"batch_norm": False}, 999, "eager", "999 iterations are too few"),
+        ("cifar_resnet20", {"batch_norm": False}, 1000, "compiled", "no batch norm of maps"),
+        ("cifar_resnet20", {"widths": (15, 30, 60)}, 1000, "compiled", "no multiples of 16"),
+        ("cifar_resnet1202", {"batch_norm": False}, 64_000, "eager", "layers compile too long"),
     ],
 )
-def test_compiled_where_it_pays(model, iterations, compiled, why):
-    found = settle(spec_of(model), changed(PAPER, {"iterations": iterations}), on_cpu())
-    assert found.compile is compiled
+def test_compiled_where_nothing_can_be_fused_and_it_pays(model, switches, iterations, engine, why):
+    found = settle(spec_of(model, **switches), changed(PAPER, {"iterations": iterations}), on_cpu())
+    assert found.engine == engine
     assert why in found.why
-    assert ("not compiled" in found.why) is not compiled
+    assert "not fused, as " in found.why
+    assert ("not compiled" in found.why) is (engine == "eager")
 
 
 def test_without_a_compiler_auto_says_so_and_runs_eagerly(no_compiler):
     found = settle(LARGE, PAPER, on_cpu())
-    assert not found.compile
+    assert found.engine == "eager"
+    assert "not fused, as there is no C++ compiler" in found.why
     assert "not compiled, as there is no C++ compiler" in found.why
-    assert "eager" in found.why
 
 
-def test_without_a_compiler_compile_on_is_refused(no_compiler):
-    with pytest.raises(UserError, match="no C\\+\\+ compiler found"):
-        settle(LARGE, PAPER, on_cpu(compile="on"))
-    assert not settle(LARGE, PAPER, on_cpu(compile="off")).compile
+@pytest.mark.parametrize(
+    ("engine", "words"), [("compiled", "no C\\+\\+ compiler found"), ("fused", "no C\\+\\+ compiler")]
+)
+def test_without_a_compiler_the_engines_that_need_one_are_refused(no_compiler, engine, words):
+    with pytest.raises(UserError, match=words):
+        settle(LARGE, PAPER, on_cpu(engine=engine))
+    assert settle(LARGE, PAPER, on_cpu(engine="eager")).engine == "eager"
 
 
-def test_cxx_names_the_compiler(no_compiler, monkeypatch, tmp_path):
+def test_cxx_names_the_compiler_and_one_that_builds_nothing_is_passed_over(no_compiler, monkeypatch, tmp_path):
     program = tmp_path / "my-compiler"
-    program.write_text("#!/bin/sh\n")
+    program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
     assert compiler() is None
     monkeypatch.setenv("CXX", str(program))
-    assert compiler() == str(program)
-    assert settle(LARGE, PAPER, on_cpu()).compile
+    kernels._kernels.cache_clear()
+    try:
+        assert compiler() == str(program)
+        found = settle(LARGE, PAPER, on_cpu())
+    finally:
+        kernels._kernels.cache_clear()
+    assert found.engine == "compiled"
+    assert "not fused, as the kernels cannot be built" in found.why
 
 
 @needs_compiler
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("compile", ["on", "off"])
+@pytest.mark.parametrize("engine", ["fused", "compiled", "eager"])
 @pytest.mark.parametrize(("spec", "base"), [(SMALL, DIGITS), (LARGE, PAPER)])
-def test_what_is_said_outright_holds(spec, base, precision, compile):
-    found = settle(spec, base, on_cpu(precision=precision, compile=compile, threads=3))
-    assert (found.precision, found.compile, found.threads) == (precision, compile == "on", 3)
+def test_what_is_said_outright_holds(spec, base, precision, engine):
+    found = settle(spec, base, on_cpu(precision=precision, engine=engine, threads=3))
+    assert (found.precision, found.engine, found.threads) == (precision, engine, 3)
     assert ", as " not in found.why  # nothing was decided, so there are no reasons
+
+
+@needs_compiler
+def test_the_fused_engine_asked_for_outright_where_it_cannot_be():
+    with pytest.raises(UserError, match="--engine fused: the net has no batch norm of maps; use --engine auto"):
+        settle(spec_of("cifar_resnet20", batch_norm=False), PAPER, on_cpu(engine="fused"))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +136,7 @@ def test_what_is_said_outright_holds(spec, base, precision, compile):
         ({"device": "cuad"}, "did you mean cuda"),
         ({"device": "cuda:99"}, "cuda:99 asked for"),
         ({"precision": "fp16"}, "none of auto, fp32, bf16"),
-        ({"compile": "yes"}, "none of auto, on, off"),
+        ({"engine": "fusd"}, "none of auto, fused, compiled, eager; did you mean fused"),
         ({"threads": -1}, "threads"),
     ],
 )
@@ -136,7 +160,7 @@ def test_prepare_sets_threads_and_determinism():
     try:
         torch.use_deterministic_algorithms(False)
         for count in (2, 1):
-            prepare(Settings("cpu", "fp32", "channels_last", False, count))
+            prepare(Settings("cpu", "fp32", "channels_last", "eager", count))
             assert torch.get_num_threads() == count
         assert torch.are_deterministic_algorithms_enabled()
     finally:
@@ -146,8 +170,16 @@ def test_prepare_sets_threads_and_determinism():
 
 def test_settings_and_environment_are_plain():
     found = settle(SMALL, DIGITS, on_cpu())
-    assert Settings(**found.to_dict()) == found
+    assert Settings.from_dict(found.to_dict()) == found
     told = machine.environment()
     assert told["torch"] == torch.__version__
     assert told["cores"] >= 1
     assert all(v is None or isinstance(v, str | int | bool) for v in told.values())
+
+
+@pytest.mark.parametrize(("compiled", "engine"), [(True, "compiled"), (False, "eager")])
+def test_settings_of_an_older_record(compiled, engine):
+    """A run begun before engines had names goes on with the same one (results/unfinished holds such runs)."""
+    values = {"device": "cpu", "precision": "bf16", "layout": "channels_last", "threads": 2, "why": "as before"}
+    found = Settings.from_dict({**values, "compile": compiled})
+    assert found == Settings("cpu", "bf16", "channels_last", engine, 2, "as before")

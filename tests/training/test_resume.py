@@ -138,12 +138,20 @@ def test_the_same_command_again_trains_nothing(whole):
     assert (hashes(whole), (whole / "metrics.jsonl").read_bytes()) == before
 
 
-@pytest.mark.parametrize("path", [("--precision", "bf16"), ("--precision", "bf16", "--compile", "on")])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("--precision", "bf16"),
+        ("--engine", "fused"),
+        ("--precision", "bf16", "--engine", "fused"),
+        ("--precision", "bf16", "--engine", "compiled"),
+    ],
+)
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):
     from reslab.training.machine import compiler
 
-    if "--compile" in path and compiler() is None:
-        pytest.skip("no C++ compiler: the compiled path cannot run here")
+    if "--engine" in path and compiler() is None:
+        pytest.skip("no C++ compiler: neither fused nor compiled can run here")
     whole, out = tmp_path / "whole", tmp_path / "run"
     finish(whole, *path)
     kill_when(start(out, *path), at_iteration(out, 24))

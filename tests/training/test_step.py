@@ -11,7 +11,7 @@ from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe, changed
 from reslab.training.step import Step
 
-SETTINGS = Settings("cpu", "fp32", "channels_last", False, 1)
+SETTINGS = Settings("cpu", "fp32", "channels_last", "eager", 1)
 RATES = (0.1, 0.1, 0.01, 0.01, 0.001)
 
 
@@ -120,7 +120,7 @@ def test_a_failing_compiler_leaves_a_slower_working_step(monkeypatch):
     twin = small().float().train()
     images, labels = next(batches(1))
     recipe = changed(Recipe(), {"batch": 8})
-    step = Step(net, recipe, Settings("cpu", "fp32", "channels_last", True, 1))
+    step = Step(net, recipe, Settings("cpu", "fp32", "channels_last", "compiled", 1))
     loss, _ = step(images, labels, 0.1)
     expected, _ = Step(twin, recipe, SETTINGS)(images, labels, 0.1)
     assert step.fallback is not None
