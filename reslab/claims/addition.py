@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Setting
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always
+from reslab.claims.rules import Always
 from reslab.claims.text import Text
 from reslab.nets.cost import cost
 from reslab.nets.names import listed, spec_of
@@ -104,7 +104,7 @@ def equations_off() -> float:
             linear.bias.copy_(torch.from_numpy(b[:, 0]))
         ours = block(torch.from_numpy(a.T.copy()), Note()).numpy().T
     notes = np.maximum(w2 @ np.maximum(w1 @ a + b1, 0) + b2 + a, 0)
-    return float(f"{np.abs(ours - notes).max() / np.abs(notes).max():.8g}")
+    return kept(np.abs(ours - notes).max() / np.abs(notes).max())
 
 
 def _widths(bench: Bench, seed: int | None) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _widths(bench: Bench, seed: int | None) -> dict[str, Any]:
     found["parameters_added"] = [cost(spec_of(name)).parameters for name in COSTED]
     found["parameters_concatenated"] = [concatenated(name) for name in COSTED]
     pairs = zip(found["parameters_concatenated"], found["parameters_added"], strict=True)
-    found["times"] = [float(f"{a / b:.8g}") for a, b in pairs]
+    found["times"] = [kept(a / b) for a, b in pairs]
     return found | {"equations_off": equations_off()}
 
 
@@ -172,19 +172,15 @@ def _concatenates() -> Claim:
                 unit="×",
             ),
         ),
-        answers={
-            verdict: Text(
-                f"The share of blocks that concatenate is {{s0}}, of those that add {{s1}}: {en} The note's own "
-                "equations add, too; concatenation would need {s3} the parameters.",
-                f"concatenate하는 블록의 비율은 {{s0}}, 더하는 블록의 비율은 {{s1}}이다: {ko} 노트의 수식도 덧셈이며, "
-                "concatenate하면 parameter가 {s3} 필요하다.",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "the shortcut concatenates.", "shortcut은 concatenate한다."),
-                (CONDITION, "the shortcut concatenates in part.", "shortcut은 일부에서만 concatenate한다."),
-                (FAILS, "the shortcut adds.", "shortcut은 더한다."),
-                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
-            )
-        },
+        answers=answers(
+            "The share of blocks that concatenate is {s0}, of those that add {s1}: {end} The note's own "
+            "equations add, too; concatenation would need {s3} the parameters.",
+            "concatenate하는 블록의 비율은 {s0}, 더하는 블록의 비율은 {s1}이다: {end} 노트의 수식도 덧셈이며, "
+            "concatenate하면 parameter가 {s3} 필요하다.",
+            holds=Text("the shortcut concatenates.", "shortcut은 concatenate한다."),
+            condition=Text("the shortcut concatenates in part.", "shortcut은 일부에서만 concatenate한다."),
+            fails=Text("the shortcut adds.", "shortcut은 더한다."),
+            undecided=NOT_DECIDED,
+        ),
         measurements=(made,),
     )

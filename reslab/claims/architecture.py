@@ -13,10 +13,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Setting
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always
+from reslab.claims.rules import Always
 from reslab.claims.text import Text
 from reslab.nets.cost import by_part, cost, cost_of
 from reslab.nets.names import spec_of
@@ -102,20 +102,16 @@ def _layers() -> Claim:
                 unit="layers",
             ),
         ),
-        answers={
-            verdict: Text(
-                f"{{s0}} of the paper's nets have {SAID} layers; the deepest on ImageNet has {{s2}}, of all "
-                f"{{s3}}: {en} A net of {{s1}} can be built from basic blocks (6·21+2) or bottlenecks (9·14+2).",
-                f"논문의 네트워크 중 {SAID}층인 것은 {{s0}}개다. 가장 깊은 것은 ImageNet에서 {{s2}}, 전체에서 "
-                f"{{s3}}다: {ko} basic block(6·21+2)이나 bottleneck(9·14+2)으로 {{s1}} 네트워크를 만들 수는 있다.",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "the number is the paper's.", "128은 논문에 있는 수다."),
-                (CONDITION, "the number is the paper's in part.", "128은 일부만 맞다."),
-                (FAILS, "128 is not the paper's number.", "128은 논문에 없는 수다."),
-                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
-            )
-        },
+        answers=answers(
+            f"{{s0}} of the paper's nets have {SAID} layers; the deepest on ImageNet has {{s2}}, of all "
+            f"{{s3}}: {{end}} A net of {{s1}} can be built from basic blocks (6·21+2) or bottlenecks (9·14+2).",
+            f"논문의 네트워크 중 {SAID}층인 것은 {{s0}}개다. 가장 깊은 것은 ImageNet에서 {{s2}}, 전체에서 "
+            f"{{s3}}다: {{end}} basic block(6·21+2)이나 bottleneck(9·14+2)으로 {{s1}} 네트워크를 만들 수는 있다.",
+            holds=Text("the number is the paper's.", "128은 논문에 있는 수다."),
+            condition=Text("the number is the paper's in part.", "128은 일부만 맞다."),
+            fails=Text("128 is not the paper's number.", "128은 논문에 없는 수다."),
+            undecided=NOT_DECIDED,
+        ),
         measurements=(made,),
     )
 
@@ -150,7 +146,7 @@ def _macs(bench: Bench, seed: int | None) -> dict[str, Any]:
         if last:
             found["growth_vgg19_last"] = found["growth_vgg19"].pop()
             found["level_vgg19_last"] = max(level) / max(last)
-    found["plain34_of_vgg19"] = float(f"{100 * found['total_plain34'] / found['total_vgg19']:.8g}")
+    found["plain34_of_vgg19"] = kept(100 * found["total_plain34"] / found["total_vgg19"])
     return found
 
 
@@ -214,24 +210,19 @@ def _doubling() -> Claim:
                 unit="%",
             ),
         ),
-        answers={
-            verdict: Text(
-                f"From stage to stage channels grow {{s0}} times in VGG-19, {{s1}} in plain-34, {{s2}} in "
-                f"residual-34: {en} Plain-34 costs {{s8}} of VGG-19.",
-                f"단계마다 channel 수는 VGG-19에서 {{s0}}배, plain-34에서 {{s1}}배, residual-34에서 {{s2}}배가 된다: "
-                f"{ko} plain-34의 비용은 VGG-19의 {{s8}}다.",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "the rule is the same.", "규칙이 같다."),
-                (
-                    CONDITION,
-                    "2 is the rule; VGG's own last stage grows {s6} times, so that a layer there costs 1/{s7}.",
-                    "2이면 규칙대로다. VGG 자신의 마지막 단계는 {s6}배라서 그곳의 층은 비용이 1/{s7}이다.",
-                ),
-                (FAILS, "there is no such rule.", "그런 규칙은 없다."),
-                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
-            )
-        },
+        answers=answers(
+            "From stage to stage channels grow {s0} times in VGG-19, {s1} in plain-34, {s2} in "
+            "residual-34: {end} Plain-34 costs {s8} of VGG-19.",
+            "단계마다 channel 수는 VGG-19에서 {s0}배, plain-34에서 {s1}배, residual-34에서 {s2}배가 된다: "
+            "{end} plain-34의 비용은 VGG-19의 {s8}다.",
+            holds=Text("the rule is the same.", "규칙이 같다."),
+            condition=Text(
+                "2 is the rule; VGG's own last stage grows {s6} times, so that a layer there costs 1/{s7}.",
+                "2이면 규칙대로다. VGG 자신의 마지막 단계는 {s6}배라서 그곳의 층은 비용이 1/{s7}이다.",
+            ),
+            fails=Text("there is no such rule.", "그런 규칙은 없다."),
+            undecided=NOT_DECIDED,
+        ),
         measurements=(made,),
         charts=("macs-by-layer",),
     )

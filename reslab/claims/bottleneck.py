@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, LIMIT, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Setting
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Always
+from reslab.claims.rules import Above, Always
 from reslab.claims.text import Text
 from reslab.nets.cost import cost_of
 from reslab.nets.plan import plan
@@ -49,7 +49,7 @@ def _costs(bench: Bench, seed: int | None) -> dict[str, Any]:
         ]
         for key in ("parameters", "macs"):
             basic, bottleneck = (getattr(block, key) for block in blocks)
-            found |= {f"{name}_{key}": [basic, bottleneck], f"{name}_{key}_ratio": float(f"{basic / bottleneck:.8g}")}
+            found |= {f"{name}_{key}": [basic, bottleneck], f"{name}_{key}_ratio": kept(basic / bottleneck)}
     return found
 
 
@@ -146,24 +146,19 @@ def _cost() -> Claim:
                 )
             ),
         ),
-        answers={
-            verdict: Text(
-                f"At equal width a basic block has {{s0}} the parameters and {{s1}} the MACs of a bottleneck, in Fig. "
-                f"5's pair {{s2}} and {{s3}} (step time {{s4}}, {{s5}}): {en}",
-                f"폭이 같으면 basic block은 bottleneck에 비해 parameter가 {{s0}}, MAC가 {{s1}}이고, Fig. 5의 쌍에서는 "
-                f"{{s2}}, {{s3}}이다(step 시간 {{s4}}, {{s5}}): {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "a bottleneck saves.", "bottleneck은 비용을 줄인다."),
-                (
-                    CONDITION,
-                    "it saves against a block of its own width, and buys four times the width at the cost of Fig. 5's "
-                    "basic block.",
-                    "같은 폭의 블록에 비하면 줄고, Fig. 5의 basic block에 비하면 비슷한 비용으로 네 배의 폭을 얻는다.",
-                ),
-                (FAILS, "it saves nothing.", "줄지 않는다."),
-                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
-            )
-        },
+        answers=answers(
+            "At equal width a basic block has {s0} the parameters and {s1} the MACs of a bottleneck, in Fig. "
+            "5's pair {s2} and {s3} (step time {s4}, {s5}): {end}",
+            "폭이 같으면 basic block은 bottleneck에 비해 parameter가 {s0}, MAC가 {s1}이고, Fig. 5의 쌍에서는 "
+            "{s2}, {s3}이다(step 시간 {s4}, {s5}): {end}",
+            holds=Text("a bottleneck saves.", "bottleneck은 비용을 줄인다."),
+            condition=Text(
+                "it saves against a block of its own width, and buys four times the width at the cost of Fig. 5's "
+                "basic block.",
+                "같은 폭의 블록에 비하면 줄고, Fig. 5의 basic block에 비하면 비슷한 비용으로 네 배의 폭을 얻는다.",
+            ),
+            fails=Text("it saves nothing.", "줄지 않는다."),
+            undecided=NOT_DECIDED,
+        ),
         measurements=(counts, clock),
     )

@@ -13,21 +13,20 @@ from typing import Any, Protocol
 
 from reslab.claims.evidence import Evidence, Net
 from reslab.claims.quantity import Quantity
-from reslab.claims.rules import CONDITION, HOLDS, NOT_RUN, Figure, Rule, combined, figure
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Figure, Rule, combined, figure
 from reslab.claims.text import LANGUAGES, Text
+from reslab.training.recipe import Recipe
 
 UNITS = {"points": Text("points", "점"), "decades": Text("decades", "decade")}
 MAIN, LIMIT, BESIDE = "main", "limit", "beside"
+RUNS_UNDECIDED = Text("these runs do not decide it.", "이 실행들로는 결정할 수 없다.")
+NOT_DECIDED = Text("it is not decided.", "결정되지 않았다.")
 FLAT = 0.5  # points of training error by which a curve may move in the last tenth of its schedule and be flat
 
 
 class Bench(Protocol):
     """What a measurement is given: data, and the study's trained nets."""
 
-    @property
-    def data(self) -> str: ...
-    @property
-    def seeds(self) -> tuple[int, ...]: ...
     def network(self, of: Net, seed: int) -> Any:
         """The trained network of a run, in evaluation mode (`nets.model.Network`)."""
         ...
@@ -36,8 +35,12 @@ class Bench(Protocol):
         """The first `count` samples of a split as that run sees them, not augmented: images [count,C,H,W], labels."""
         ...
 
-    def scores(self, members: list[tuple[Net, int]], how: str) -> tuple[list[float], float]:
-        """Test error in percent of each run (net, seed), and of all of them as one ("softmax" or "logits")."""
+    def first_images(self, recipe: Recipe, count: int) -> tuple[Any, Any]:
+        """The data, and a batch of its first `count` training images as a run of `recipe` sees them, not augmented."""
+        ...
+
+    def logits(self, members: list[tuple[Net, int]]) -> tuple[list[Any], Any]:
+        """Of each run (net, seed) the logits of the whole test split, [N,classes] in float64; and the labels [N]."""
         ...
 
 
@@ -83,7 +86,7 @@ class Claim:
     said         where: "000, 001, 002", "§4.1"
     text         the claim in our words
     statements   its parts
-    answers      a sentence for each verdict it can give; {s0}, {s1} … stand for the parts' figures
+    answers      a sentence for each verdict it can give (`answers`); {s0}, {s1} … stand for the parts' figures
     measurements what must be computed besides training
     charts       which figures show it, by the names that `show` knows
     analytic     made in seconds, without training
@@ -109,6 +112,17 @@ class Claim:
     @property
     def analytic(self) -> bool:
         return not self.nets
+
+
+def answers(en: str, ko: str, *, holds: Text, condition: Text, fails: Text, undecided: Text) -> dict[str, Text]:
+    """A sentence for each verdict: the same in all of them, but for its end, which stands where it says {end}."""
+    ends = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
+    return {verdict: Text(en.replace("{end}", e.en), ko.replace("{end}", e.ko)) for verdict, e in ends.items()}
+
+
+def kept(value: float) -> float:
+    """A figure as a measurement's file keeps it: eight significant digits."""
+    return float(f"{value:.8g}")
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Setting
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Below
+from reslab.claims.rules import Below
 from reslab.claims.text import Text
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def errors(stack: str, depth: int, residual: bool, seed: int, rate: float) -> li
 
 
 def _told(error: float) -> float:
-    return float(f"{min(error, CEILING):.8g}") if math.isfinite(error) else CEILING
+    return kept(min(error, CEILING)) if math.isfinite(error) else CEILING
 
 
 def best_rate(stack: str, depth: int, residual: bool) -> float:
@@ -153,7 +153,7 @@ def _measurement(stack: str) -> Measurement:
                 figures[f"{kind}_{depth}_curve"] = curve
                 figures[kind].append(curve[-1])
             ratio = math.log10(figures["residual"][-1] / figures["plain"][-1])
-            figures[f"log_ratio_{depth}"] = float(f"{ratio:.8g}")
+            figures[f"log_ratio_{depth}"] = kept(ratio)
         return figures
 
     return Measurement(f"copying-{stack}", make, each_seed=True)
@@ -195,25 +195,17 @@ def _easier() -> Claim:
             *(_ratio(stack, deepest) for stack in STACKS),
             *(_ratio(stack, depth) for stack in STACKS for depth in DEPTHS[:-1]),
         ),
-        answers={
-            verdict: Text(
-                f"{deepest} layers trained to copy their input: log10(residual error / plain error) is {{s0}} for an "
-                f"MLP at He initialisation, {{s1}} where its weights start near zero, {{s2}} for convolutions "
-                f"with BN: {en}",
-                f"입력을 그대로 내보내도록 학습한 {deepest}층: log10(residual 오차 / plain 오차)는 He 초기화의 MLP에서 "
-                f"{{s0}}, weight가 0 근처에서 시작하는 MLP에서 {{s1}}, BN이 있는 convolution에서 {{s2}}다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "it is easier with a shortcut.", "shortcut이 있으면 더 쉽다."),
-                (
-                    CONDITION,
-                    "easier where the figure is below 0, and there alone.",
-                    "값이 0보다 작은 곳에서만 더 쉽다.",
-                ),
-                (FAILS, "it is not easier at this depth.", "이 깊이에서는 더 쉽지 않다."),
-                (UNDECIDED, "these stacks do not decide it.", "이 실험으로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"{deepest} layers trained to copy their input: log10(residual error / plain error) is {{s0}} for an "
+            f"MLP at He initialisation, {{s1}} where its weights start near zero, {{s2}} for convolutions "
+            f"with BN: {{end}}",
+            f"입력을 그대로 내보내도록 학습한 {deepest}층: log10(residual 오차 / plain 오차)는 He 초기화의 MLP에서 "
+            f"{{s0}}, weight가 0 근처에서 시작하는 MLP에서 {{s1}}, BN이 있는 convolution에서 {{s2}}다: {{end}}",
+            holds=Text("it is easier with a shortcut.", "shortcut이 있으면 더 쉽다."),
+            condition=Text("easier where the figure is below 0, and there alone.", "값이 0보다 작은 곳에서만 더 쉽다."),
+            fails=Text("it is not easier at this depth.", "이 깊이에서는 더 쉽지 않다."),
+            undecided=Text("these stacks do not decide it.", "이 실험으로는 결정할 수 없다."),
+        ),
         measurements=tuple(_measurement(stack) for stack in STACKS),
         charts=("copying",),
     )

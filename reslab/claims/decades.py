@@ -13,15 +13,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reslab.claims.claim import Bench, Measurement
+from reslab.claims.claim import Bench, Measurement, kept
 from reslab.claims.evidence import Evidence, Net, Setting, net
 from reslab.claims.quantity import Quantity, Series, measurement, paired, probe_lines
-
-if TYPE_CHECKING:
-    from reslab.data.loader import Batch
-    from reslab.data.splits import Data
 
 INITIAL = "gradients-init"
 FAR = 110  # layers, measured at initialisation only: the deepest net of §4.2 but one
@@ -52,20 +48,6 @@ def apart(a: float, b: float) -> float:
     return math.log10(max(a, math.ulp(0.0))) - math.log10(max(b, math.ulp(0.0)))
 
 
-def first_images(bench: Bench, setting: Setting) -> tuple[Data, Batch]:
-    """The data, and the first 128 training images as the setting's runs see them, not augmented."""
-    import numpy as np
-
-    from reslab.data.loader import evaluation_batches, statistics
-    from reslab.training.inputs import load_data
-
-    data = load_data(bench.data, net(f"cifar_resnet{setting.deep}").spec(), setting.recipe)
-    train = data.split("train")
-    stats = statistics(train, setting.recipe.centre, setting.recipe.scale)
-    some = train.subset(np.arange(min(SAMPLES, len(train))))
-    return data, next(iter(evaluation_batches(some, stats, SAMPLES)))
-
-
 def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int | None) -> dict[str, Any]:
     """Decades of each variant's initial weights; for the deepest of the setting also the values by block."""
     from reslab.measure.findings import Subject
@@ -73,7 +55,7 @@ def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int
     from reslab.nets.model import build
     from reslab.training.inputs import fit
 
-    data, batch = first_images(bench, setting)
+    data, batch = bench.first_images(setting.recipe, SAMPLES)
     figures: dict[str, Any] = {}
     for variant in wanted:
         kind, depth, batch_norm, activation = variant
@@ -88,8 +70,8 @@ def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int
         figures[key(variant, "gradient")] = round(apart(gradients[0], gradients[-1]), 8)
         figures[key(variant, "activation")] = round(apart(activations[-1], activations[0]), 8)
         if depth == setting.deep:
-            figures[key(variant, "gradients")] = [float(f"{v:.8g}") for v in gradients]
-            figures[key(variant, "activations")] = [float(f"{v:.8g}") for v in activations]
+            figures[key(variant, "gradients")] = [kept(v) for v in gradients]
+            figures[key(variant, "activations")] = [kept(v) for v in activations]
     return figures
 
 

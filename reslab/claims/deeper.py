@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import LIMIT, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import LIMIT, RUNS_UNDECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Net, Setting, net
-from reslab.claims.quantity import final_error, measurement, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Always
+from reslab.claims.quantity import error_gap, measurement, minus
+from reslab.claims.rules import Above, Always
 from reslab.claims.text import Text
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def depths_of(setting: Setting) -> tuple[int, int]:
 
 def difference(a: Tensor, b: Tensor) -> float:
     """The greatest difference of two nets' logits over the greatest logit of the first."""
-    return float(f"{((a - b).abs().max() / a.abs().max()).item():.8g}")
+    return kept(((a - b).abs().max() / a.abs().max()).item())
 
 
 def _initialised(setting: Setting) -> Measurement:
@@ -138,7 +138,7 @@ def _trained(of: Net, deep: int) -> Measurement:
         images, labels = bench.batch(of, seed, SAMPLES)
         with torch.no_grad():
             a, b = small(images), deeper_copy(small, deep)(images)
-        errors = [float(f"{100 * (x.argmax(1) != labels).double().mean().item():.8g}") for x in (a, b)]
+        errors = [kept(100 * (x.argmax(1) != labels).double().mean().item()) for x in (a, b)]
         return {"fp32": difference(a, b), "error": errors[0], "error_copy": errors[1]}
 
     return Measurement("deeper-trained", make, nets=(of,), each_seed=True)
@@ -194,31 +194,26 @@ def _solution(setting: Setting) -> Claim:
                     f"Training error after SGD, plain, {deep} layers minus {shallow}",
                     f"SGD로 학습한 plain의 training error, {deep}층 − {shallow}층",
                 ),
-                minus(final_error(large, "train"), final_error(small, "train")),
+                error_gap(large, small, "train"),
                 Above(0.0),
                 role=LIMIT,
                 unit="points",
                 flat=(small, large),
             ),
         ),
-        answers={
-            verdict: Text(
-                f"A {deep}-layer net built from the trained {shallow}-layer one differs from it by {{s2}} in logits "
-                f"and by {{s3}} in training error; a {deep}-layer net trained by SGD differs by {{s4}}: {en}",
-                f"학습된 {shallow}층으로 만든 {deep}층은 logit이 {{s2}}, training error가 {{s3}}만큼 다르고, SGD로 "
-                f"학습한 {deep}층은 {{s4}}만큼 다르다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "the solution exists.", "해는 존재한다."),
-                (
-                    CONDITION,
-                    "the solution exists in theory; what is reached in practice is another matter.",
-                    "이론적으로 해는 존재하지만, 실제로 거기에 도달하는 것은 다른 문제다.",
-                ),
-                (FAILS, "the copy is none.", "복사가 되지 않았다."),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"A {deep}-layer net built from the trained {shallow}-layer one differs from it by {{s2}} in logits "
+            f"and by {{s3}} in training error; a {deep}-layer net trained by SGD differs by {{s4}}: {{end}}",
+            f"학습된 {shallow}층으로 만든 {deep}층은 logit이 {{s2}}, training error가 {{s3}}만큼 다르고, SGD로 "
+            f"학습한 {deep}층은 {{s4}}만큼 다르다: {{end}}",
+            holds=Text("the solution exists.", "해는 존재한다."),
+            condition=Text(
+                "the solution exists in theory; what is reached in practice is another matter.",
+                "이론적으로 해는 존재하지만, 실제로 거기에 도달하는 것은 다른 문제다.",
+            ),
+            fails=Text("the copy is none.", "복사가 되지 않았다."),
+            undecided=RUNS_UNDECIDED,
+        ),
         measurements=(made, trained),
         charts=("depth",),
     )

@@ -10,10 +10,10 @@ at 0 or below.
 
 from __future__ import annotations
 
-from reslab.claims.claim import BESIDE, Claim, Statement
+from reslab.claims.claim import BESIDE, MAIN, RUNS_UNDECIDED, Claim, Statement, answers
 from reslab.claims.evidence import Net, Setting, net
-from reslab.claims.quantity import Quantity, final_error, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Below
+from reslab.claims.quantity import error_gap
+from reslab.claims.rules import Above, Below
 from reslab.claims.text import Text
 
 NAME = "degradation"
@@ -29,13 +29,28 @@ def claims(setting: Setting) -> tuple[Claim, ...]:
     return (_plain(setting), _residual(setting))
 
 
-def _gap(kind: str, deep: int, shallow: int, split: str) -> Quantity:
-    return minus(final_error(net(f"cifar_{kind}{deep}"), split), final_error(net(f"cifar_{kind}{shallow}"), split))
+def deeper_minus(
+    setting: Setting, kind: str, deep: int, split: str, rule: Above | Below, role: str = BESIDE,
+    more: tuple[str, str] = ("", ""), flat: tuple[Net, ...] = (),
+) -> Statement:  # fmt: skip
+    """The final error ("train" or "test") of a twin of `deep` layers minus that of the setting's shallowest."""
+    word, shallow = kind.replace("resnet", "residual"), setting.shallow
+    part = "training" if split == "train" else split
+    return Statement(
+        Text(
+            f"{part.capitalize()} error, {word}, {deep} layers minus {shallow}{more[0]}",
+            f"{part} error, {word}, {deep}층 − {shallow}층{more[1]}",
+        ),
+        error_gap(net(f"cifar_{kind}{deep}"), net(f"cifar_{kind}{shallow}"), split),
+        rule,
+        role=role,
+        unit="points",
+        flat=flat,
+    )
 
 
 def _plain(setting: Setting) -> Claim:
     shallow, deep = setting.shallow, setting.deep
-    between = setting.depths[1:-1]
     return Claim(
         id="C1",
         name=NAME,
@@ -46,55 +61,25 @@ def _plain(setting: Setting) -> Claim:
             "plain 네트워크는 충분히 깊어지면 깊이에 따라 training error가 커진다.",
         ),
         statements=(
-            Statement(
-                Text(
-                    f"Training error, plain, {deep} layers minus {shallow}",
-                    f"training error, plain, {deep}층 − {shallow}층",
-                ),
-                _gap("plain", deep, shallow, "train"),
-                Above(0.0),
-                unit="points",
-                flat=twins(setting, "plain"),
-            ),
-            Statement(
-                Text(f"Test error, plain, {deep} layers minus {shallow}", f"test error, plain, {deep}층 − {shallow}층"),
-                _gap("plain", deep, shallow, "test"),
-                Above(0.0),
-                role=BESIDE,
-                unit="points",
-            ),
-            *(
-                Statement(
-                    Text(
-                        f"Training error, plain, {d} layers minus {shallow}",
-                        f"training error, plain, {d}층 − {shallow}층",
-                    ),
-                    _gap("plain", d, shallow, "train"),
-                    Above(0.0),
-                    role=BESIDE,
-                    unit="points",
-                )
-                for d in between
-            ),
+            deeper_minus(setting, "plain", deep, "train", Above(0.0), MAIN, flat=twins(setting, "plain")),
+            deeper_minus(setting, "plain", deep, "test", Above(0.0)),
+            *(deeper_minus(setting, "plain", depth, "train", Above(0.0)) for depth in setting.depths[1:-1]),
         ),
-        answers={
-            verdict: Text(
-                f"From {shallow} to {deep} layers the plain net's training error changes by {{s0}}: {en}",
-                f"{shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s0}} 변한다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "it rises.", "커진다."),
-                (CONDITION, "it rises.", "커진다."),
-                (FAILS, "it does not rise.", "커지지 않는다."),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"From {shallow} to {deep} layers the plain net's training error changes by {{s0}}: {{end}}",
+            f"{shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s0}} 변한다: {{end}}",
+            holds=Text("it rises.", "커진다."),
+            condition=Text("it rises.", "커진다."),
+            fails=Text("it does not rise.", "커지지 않는다."),
+            undecided=RUNS_UNDECIDED,
+        ),
         charts=("curves", "depth"),
     )
 
 
 def _residual(setting: Setting) -> Claim:
     shallow, deep = setting.shallow, setting.deep
+    no_worse = f": not worse by more than {MARGIN:g} point", f": {MARGIN:g}점 넘게 나빠지지 않는다"
     return Claim(
         id="C2",
         name=NAME,
@@ -105,65 +90,32 @@ def _residual(setting: Setting) -> Claim:
             "같은 깊이의 residual 네트워크는 degradation이 없고, 깊을수록 더 좋아진다.",
         ),
         statements=(
-            Statement(
-                Text(
-                    f"Training error, residual, {deep} layers minus {shallow}: not worse by more than {MARGIN:g} point",
-                    f"training error, residual, {deep}층 − {shallow}층: {MARGIN:g}점 넘게 나빠지지 않는다",
-                ),
-                _gap("resnet", deep, shallow, "train"),
-                Below(MARGIN),
-                unit="points",
-                flat=twins(setting, "resnet"),
-            ),
-            Statement(
-                Text(
-                    f"Training error, residual, {deep} layers minus {shallow}: better",
-                    f"training error, residual, {deep}층 − {shallow}층: 더 낮다",
-                ),
-                _gap("resnet", deep, shallow, "train"),
-                Below(0.0),
-                unit="points",
-            ),
-            Statement(
-                Text(
-                    f"Test error, residual, {deep} layers minus {shallow}",
-                    f"test error, residual, {deep}층 − {shallow}층",
-                ),
-                _gap("resnet", deep, shallow, "test"),
-                Below(0.0),
-                role=BESIDE,
-                unit="points",
-            ),
+            deeper_minus(setting, "resnet", deep, "train", Below(MARGIN), MAIN, no_worse, twins(setting, "resnet")),
+            deeper_minus(setting, "resnet", deep, "train", Below(0.0), MAIN, (": better", ": 더 낮다")),
+            deeper_minus(setting, "resnet", deep, "test", Below(0.0)),
             Statement(
                 Text(
                     f"Training error at {deep} layers, residual minus plain",
                     f"{deep}층의 training error, residual − plain",
                 ),
-                minus(
-                    final_error(net(f"cifar_resnet{deep}"), "train"), final_error(net(f"cifar_plain{deep}"), "train")
-                ),
+                error_gap(net(f"cifar_resnet{deep}"), net(f"cifar_plain{deep}"), "train"),
                 Below(0.0),
                 role=BESIDE,
                 unit="points",
             ),
         ),
-        answers={
-            verdict: Text(
-                f"From {shallow} to {deep} layers the residual net's training error changes by {{s0}}, its test error "
-                f"by {{s2}}: {en}",
-                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0}}, test error가 {{s2}} "
-                f"변한다: {ko}",
-            )
-            for verdict, en, ko in (
-                (
-                    HOLDS,
-                    "no degradation, and its training error gets better.",
-                    "degradation이 없고 training error는 더 좋아진다.",
-                ),
-                (CONDITION, "no degradation.", "degradation은 없다."),
-                (FAILS, "it degrades too.", "이것도 나빠진다."),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"From {shallow} to {deep} layers the residual net's training error changes by {{s0}}, its test error "
+            f"by {{s2}}: {{end}}",
+            f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0}}, test error가 {{s2}} "
+            f"변한다: {{end}}",
+            holds=Text(
+                "no degradation, and its training error gets better.",
+                "degradation이 없고 training error는 더 좋아진다.",
+            ),
+            condition=Text("no degradation.", "degradation은 없다."),
+            fails=Text("it degrades too.", "이것도 나빠진다."),
+            undecided=RUNS_UNDECIDED,
+        ),
         charts=("curves", "depth"),
     )

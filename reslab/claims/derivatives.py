@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import Bench
+from reslab.claims.claim import Bench, kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +97,7 @@ def _at(network: Network, block: BlockRows, image: Tensor) -> tuple[Any, Tensor,
 
 
 def _most(matrix: Tensor) -> float:
-    return float(f"{float(matrix.abs().max()) if matrix.numel() else 0.0:.8g}")
+    return kept(float(matrix.abs().max()) if matrix.numel() else 0.0)
 
 
 def _columns(module: Any, x: Tensor) -> Tensor:
@@ -209,5 +209,5 @@ def _spectra(network: Network, images: Tensor) -> dict[str, Any]:
         rates.append(round(100.0 * small / total, 8))
         zero.append(round(100.0 * inactive / total, 8))
     mean = [round(sum(v) / len(v), 8) for v in (rates, zero)]
-    return {"small": mean[0], "zero_rows": mean[1], "least": float(f"{min(least):.8g}"), "small_by_block": rates,
+    return {"small": mean[0], "zero_rows": mean[1], "least": kept(min(least)), "small_by_block": rates,
             "zero_rows_by_block": zero}  # fmt: skip

@@ -15,11 +15,11 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, MAIN, RUNS_UNDECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.degradation import twins
 from reslab.claims.evidence import Net, Setting, net
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Below
+from reslab.claims.rules import Below
 from reslab.claims.shortcuts import options
 from reslab.claims.text import Text
 
@@ -58,21 +58,25 @@ def groups(setting: Setting) -> dict[str, list[Members]]:
 def _together(setting: Setting) -> Measurement:
     def make(bench: Bench, seed: int | None) -> dict[str, Any]:
         """ "seeds_softmax": test errors of the ensembles; "…_mean", "…_best": minus the mean member's, the best's."""
+        from reslab.measure.ensemble import average, scored
+
+        every = list(dict.fromkeys(m for kind in groups(setting).values() for members in kind for m in members))
+        logits, labels = bench.logits(every)  # of each member once, however many ensembles it is in
+        seen = dict(zip(every, logits, strict=True))
+        error = {member: scored(seen[member], labels).top1_error for member in every}
         found: dict[str, Any] = {}
         for kind, ensembles in groups(setting).items():
+            alone = [[error[m] for m in members] for members in ensembles]
             for how in HOWS:
-                scores = [bench.scores(members, how) for members in ensembles]
-                found[f"{kind}_{how}"] = [_short(whole) for _, whole in scores]
-                found[f"{kind}_{how}_mean"] = [_short(whole - mean(alone)) for alone, whole in scores]
-                found[f"{kind}_{how}_best"] = [_short(whole - min(alone)) for alone, whole in scores]
+                together = [average([seen[m] for m in members], how) for members in ensembles]
+                whole = [scored(scores, labels).top1_error for scores in together]
+                found[f"{kind}_{how}"] = [kept(w) for w in whole]
+                found[f"{kind}_{how}_mean"] = [kept(w - mean(a)) for w, a in zip(whole, alone, strict=True)]
+                found[f"{kind}_{how}_best"] = [kept(w - min(a)) for w, a in zip(whole, alone, strict=True)]
             found[f"{kind}_members"] = [len(members) for members in ensembles]
         return found
 
     return Measurement("ensembles-together", make, nets=members_of(setting))
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.8g}")
 
 
 def _ensemble(setting: Setting) -> Claim:
@@ -104,25 +108,17 @@ def _ensemble(setting: Setting) -> Claim:
             *(gap(kind, "softmax", "best", BESIDE) for kind in kinds),
             *(gap(kind, "logits", against, BESIDE) for kind in kinds for against in ("mean", "best")),
         ),
-        answers={
-            verdict: Text(
-                f"{WORDS[first].en}: test error {{s0}} against the mean member"
-                + (f"; {WORDS[kinds[1]].en[0].lower()}{WORDS[kinds[1]].en[1:]}: {{s1}}" if len(kinds) > 1 else "")
-                + f" (against the best member {{s{len(kinds)}}}): {en}",
-                f"{WORDS[first].ko} 묶으면 test error가 평균 구성원보다 {{s0}} 다르다"
-                + (f". {WORDS[kinds[1]].ko} 묶으면 {{s1}} 다르다" if len(kinds) > 1 else "")
-                + f"(가장 좋은 구성원보다는 {{s{len(kinds)}}}): {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "the ensemble beats its mean member.", "앙상블이 평균 구성원보다 낫다."),
-                (CONDITION, "not every kind of ensemble does.", "모든 앙상블이 그렇지는 않다."),
-                (
-                    FAILS,
-                    "no kind is shown to beat its mean member.",
-                    "어느 앙상블도 평균 구성원보다 낫다고 할 수 없다.",
-                ),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"{WORDS[first].en}: test error {{s0}} against the mean member"
+            + (f"; {WORDS[kinds[1]].en[0].lower()}{WORDS[kinds[1]].en[1:]}: {{s1}}" if len(kinds) > 1 else "")
+            + f" (against the best member {{s{len(kinds)}}}): {{end}}",
+            f"{WORDS[first].ko} 묶으면 test error가 평균 구성원보다 {{s0}} 다르다"
+            + (f". {WORDS[kinds[1]].ko} 묶으면 {{s1}} 다르다" if len(kinds) > 1 else "")
+            + f"(가장 좋은 구성원보다는 {{s{len(kinds)}}}): {{end}}",
+            holds=Text("the ensemble beats its mean member.", "앙상블이 평균 구성원보다 낫다."),
+            condition=Text("not every kind of ensemble does.", "모든 앙상블이 그렇지는 않다."),
+            fails=Text("no kind is shown to beat its mean member.", "어느 앙상블도 평균 구성원보다 낫다고 할 수 없다."),
+            undecided=RUNS_UNDECIDED,
+        ),
         measurements=(made,),
     )

@@ -15,11 +15,12 @@ initialisation, with BN and without.
 
 from __future__ import annotations
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, Claim, Statement
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, Claim, Statement, answers
 from reslab.claims.decades import FAR, Variant, at_initialisation, at_start, in_training, size
+from reslab.claims.degradation import deeper_minus
 from reslab.claims.evidence import Setting, net
-from reslab.claims.quantity import Quantity, final_error, minus, paired
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Below, Within
+from reslab.claims.quantity import Quantity, paired
+from reslab.claims.rules import Above, Below, Within
 from reslab.claims.text import Text
 
 NAME = "gradients"
@@ -40,12 +41,7 @@ def _cause(setting: Setting) -> Claim:
 
     def rise(depth: int) -> Statement:
         ends = net(f"cifar_plain{depth}"), net(f"cifar_plain{shallow}")
-        return Statement(
-            Text(f"Training error, plain, {depth} layers minus {shallow}",
-                 f"training error, plain, {depth}층 − {shallow}층"),
-            minus(final_error(ends[0], "train"), final_error(ends[1], "train")),
-            Above(0.0), role=BESIDE, unit="points", flat=ends,
-        )  # fmt: skip
+        return deeper_minus(setting, "plain", depth, "train", Above(0.0), flat=ends)
 
     def distance(en: str, ko: str, of: Quantity, rule: Above | Below, role: str = MAIN) -> Statement:
         return Statement(Text(f"Gradient, first block against last: {en}", f"gradient, 첫 block과 마지막 block: {ko}"),
@@ -89,31 +85,35 @@ def _cause(setting: Setting) -> Claim:
                      in_training(plain, lambda values: values[-1]), inside, BESIDE),
             *between,
         ),
-        answers={
-            verdict: Text(
-                f"In the plain {deep}-layer net the gradients of first and last block lie apart by {{s0}} at "
-                f"initialisation and {{s1}} in training with BN, by {{s2}} and {{s3}} without; in its residual twin "
-                f"with BN by {{s4}}. From {shallow} to {deep} layers the plain training error changes by {{s5}}: {en}",
-                f"plain {deep}층에서 첫 block과 마지막 block의 gradient 차이는 BN이 있으면 초기값에서 {{s0}}, 학습 중 "
-                f"{{s1}}, BN이 없으면 {{s2}}, {{s3}}이고, BN이 있는 residual 쌍둥이는 {{s4}}이다. {shallow}층에서 "
-                f"{deep}층으로 가면 plain의 training error가 {{s5}} 변한다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "beyond three decades wherever plain was measured, and not in the residual twin. This is what "
-                        "a cause would look like; it proves none.",
-                 "plain에서는 어디서 재도 3 decades를 넘고 residual에서는 넘지 않는다. 원인이라면 이렇게 보이겠지만, "
-                 "원인임을 증명하지는 않는다."),
-                (CONDITION, "beyond three decades in some of these cases, but not in every plain one, or in the "
-                            "residual twin as well. It depends on BN and on the moment, and is not the whole cause.",
-                 "3 decades를 넘는 경우가 있지만, plain의 모든 경우가 그런 것은 아니거나 residual도 그렇다. BN과 "
-                 "시점에 달려 있으며, 이것만으로 원인이라 할 수 없다."),
-                (FAILS, "in no case are they shown to lie beyond three decades. They neither vanish nor explode, so "
-                        "that is not the cause.",
-                 "3 decades를 넘는다고 밝혀진 경우가 없다. vanishing도 exploding도 아니므로 그것이 원인은 아니다."),
-                (UNDECIDED, "these runs do not decide whether that is beyond three decades.",
-                 "3 decades를 넘는지 이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"In the plain {deep}-layer net the gradients of first and last block lie apart by {{s0}} at "
+            f"initialisation and {{s1}} in training with BN, by {{s2}} and {{s3}} without; in its residual twin "
+            f"with BN by {{s4}}. From {shallow} to {deep} layers the plain training error changes by {{s5}}: {{end}}",
+            f"plain {deep}층에서 첫 block과 마지막 block의 gradient 차이는 BN이 있으면 초기값에서 {{s0}}, 학습 중 "
+            f"{{s1}}, BN이 없으면 {{s2}}, {{s3}}이고, BN이 있는 residual 쌍둥이는 {{s4}}이다. {shallow}층에서 "
+            f"{deep}층으로 가면 plain의 training error가 {{s5}} 변한다: {{end}}",
+            holds=Text(
+                "beyond three decades wherever plain was measured, and not in the residual twin. This is what "
+                "a cause would look like; it proves none.",
+                "plain에서는 어디서 재도 3 decades를 넘고 residual에서는 넘지 않는다. 원인이라면 이렇게 보이겠지만, "
+                "원인임을 증명하지는 않는다.",
+            ),
+            condition=Text(
+                "beyond three decades in some of these cases, but not in every plain one, or in the "
+                "residual twin as well. It depends on BN and on the moment, and is not the whole cause.",
+                "3 decades를 넘는 경우가 있지만, plain의 모든 경우가 그런 것은 아니거나 residual도 그렇다. BN과 "
+                "시점에 달려 있으며, 이것만으로 원인이라 할 수 없다.",
+            ),
+            fails=Text(
+                "in no case are they shown to lie beyond three decades. They neither vanish nor explode, so "
+                "that is not the cause.",
+                "3 decades를 넘는다고 밝혀진 경우가 없다. vanishing도 exploding도 아니므로 그것이 원인은 아니다.",
+            ),
+            undecided=Text(
+                "these runs do not decide whether that is beyond three decades.",
+                "3 decades를 넘는지 이 실행들로는 결정할 수 없다.",
+            ),
+        ),
         measurements=(at_initialisation(setting),),
         charts=("gradients",),
     )  # fmt: skip
@@ -164,27 +164,31 @@ def _growth(setting: Setting) -> Claim:
             *([pace] if shallow != FAR else []),
             *saturating,
         ),
-        answers={
-            verdict: Text(
-                f"At initialisation, through {deep} plain layers, the gradient grows towards the input by {{s0}} with "
-                "BN and {s2} without, the activation towards the output by {s1} and {s3} (below 0: it shrinks); in "
-                f"the residual net without BN by {{s5}} and {{s6}}: {en}",
-                f"초기값에서 plain {deep}층을 지나는 동안 gradient는 입력 쪽으로 BN이 있으면 {{s0}}, 없으면 {{s2}}, "
-                "activation은 출력 쪽으로 {s1}, {s3} 증가한다(음수는 감소). BN 없는 residual에서는 {s5}, {s6}이다: "
-                f"{ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "plain nets explode by more than three decades in every case.",
-                 "plain은 모든 경우에 3 decades 넘게 exploding한다."),
-                (CONDITION, "more than three decades in some cases and not in others; it depends on BN and on which "
-                            "of the two is meant.",
-                 "3 decades를 넘는 경우도 있고 아닌 경우도 있다. BN의 유무와 둘 중 무엇을 말하는지에 달려 있다."),
-                (FAILS, "in no case is plain shown to explode by more than three decades.",
-                 "plain이 3 decades 넘게 exploding한다고 밝혀진 경우가 없다."),
-                (UNDECIDED, "this does not decide whether plain nets explode by more than three decades.",
-                 "plain이 3 decades 넘게 exploding하는지 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"At initialisation, through {deep} plain layers, the gradient grows towards the input by {{s0}} with "
+            "BN and {s2} without, the activation towards the output by {s1} and {s3} (below 0: it shrinks); in "
+            f"the residual net without BN by {{s5}} and {{s6}}: {{end}}",
+            f"초기값에서 plain {deep}층을 지나는 동안 gradient는 입력 쪽으로 BN이 있으면 {{s0}}, 없으면 {{s2}}, "
+            "activation은 출력 쪽으로 {s1}, {s3} 증가한다(음수는 감소). BN 없는 residual에서는 {s5}, {s6}이다: "
+            f"{{end}}",
+            holds=Text(
+                "plain nets explode by more than three decades in every case.",
+                "plain은 모든 경우에 3 decades 넘게 exploding한다.",
+            ),
+            condition=Text(
+                "more than three decades in some cases and not in others; it depends on BN and on which "
+                "of the two is meant.",
+                "3 decades를 넘는 경우도 있고 아닌 경우도 있다. BN의 유무와 둘 중 무엇을 말하는지에 달려 있다.",
+            ),
+            fails=Text(
+                "in no case is plain shown to explode by more than three decades.",
+                "plain이 3 decades 넘게 exploding한다고 밝혀진 경우가 없다.",
+            ),
+            undecided=Text(
+                "this does not decide whether plain nets explode by more than three decades.",
+                "plain이 3 decades 넘게 exploding하는지 결정할 수 없다.",
+            ),
+        ),
         measurements=(at_initialisation(setting),),
         charts=("gradients", "activations"),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always
@@ -80,7 +80,7 @@ def _blocks(bench: Bench, seed: int | None) -> dict[str, Any]:
             found["negative"].append(float((out[mixed < 0] == 0).double().mean()))
         for act in ("tanh", "sigmoid"):
             out = zeroed(model, name, activation=act, **switches)(a)
-            found[act].append(float(f"{(out - a).abs().max().item():.8g}"))
+            found[act].append(kept((out - a).abs().max().item()))
         for free in ({"activation": "identity"}, {"order": "pre"}):
             out = zeroed(model, name, **free, **switches)(mixed)
             found["any"].append(0 if torch.equal(out, mixed) else int((out != mixed).sum()))

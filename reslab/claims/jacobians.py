@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from reslab.claims.claim import BESIDE, LIMIT, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, LIMIT, Claim, Measurement, Statement, answers
 from reslab.claims.derivatives import blocks, counter, trained
 from reslab.claims.evidence import Setting, net
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Always
+from reslab.claims.rules import Above, Always
 from reslab.claims.text import Text
 
 NAME = "jacobians"
@@ -66,24 +66,22 @@ def _sum() -> Claim:
             largest("Pre-activation, the block's own output: largest |J_H − (J_F + I)|",
                     "pre-activation, block의 출력: |J_H − (J_F + I)|의 최댓값", "preactivation", rounding),
         ),
-        answers={
-            verdict: Text(
-                "For an identity shortcut, before the last ReLU, the two sides differ by {s0}; in pre-activation by "
-                f"{{s8}} at the block's very output: {en}",
-                "identity shortcut에서 마지막 ReLU 전까지 양변의 차이는 {s0}, pre-activation에서는 block의 출력에서 "
-                f"{{s8}}이다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "equal to rounding, everywhere.", "어디서나 반올림 오차까지 같다."),
-                (CONDITION, "equal to rounding there, but after the ReLU {s1} outputs of a block have a row of zeros, "
-                            "a projection puts W_s in the place of 1 (off by {s2}), and option A drops {s3} of the "
-                            "inputs where the size halves.",
-                 "거기서는 반올림 오차까지 같지만, ReLU 뒤에는 block의 출력 {s1}개의 행이 0이고, projection은 1 대신 "
-                 "W_s이며(차이 {s2}), option A는 크기가 반이 될 때 입력의 {s3}를 버린다."),
-                (FAILS, "not equal.", "같지 않다."),
-                (UNDECIDED, "not decided.", "결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            "For an identity shortcut, before the last ReLU, the two sides differ by {s0}; in pre-activation by "
+            "{s8} at the block's very output: {end}",
+            "identity shortcut에서 마지막 ReLU 전까지 양변의 차이는 {s0}, pre-activation에서는 block의 출력에서 "
+            "{s8}이다: {end}",
+            holds=Text("equal to rounding, everywhere.", "어디서나 반올림 오차까지 같다."),
+            condition=Text(
+                "equal to rounding there, but after the ReLU {s1} outputs of a block have a row of zeros, "
+                "a projection puts W_s in the place of 1 (off by {s2}), and option A drops {s3} of the "
+                "inputs where the size halves.",
+                "거기서는 반올림 오차까지 같지만, ReLU 뒤에는 block의 출력 {s1}개의 행이 0이고, projection은 1 대신 "
+                "W_s이며(차이 {s2}), option A는 크기가 반이 될 때 입력의 {s3}를 버린다.",
+            ),
+            fails=Text("not equal.", "같지 않다."),
+            undecided=Text("not decided.", "결정할 수 없다."),
+        ),
         measurements=(Measurement(BLOCKS, blocks),),
     )  # fmt: skip
 
@@ -121,22 +119,22 @@ def _never_zero(setting: Setting) -> Claim:
                   f"학습된 residual {setting.middle}: ReLU 뒤 J_H의 0인 행", "zero_rows_trained"),
             share("The same at initialisation", "초기값에서", "zero_rows_initial"),
         ),
-        answers={
-            verdict: Text(
-                f"{en} In the trained {setting.middle}-layer net {{s2}} of a block's singular values are below 0.1 "
-                "(initially {s3}), and {s4} of its rows are 0 after the ReLU (initially {s5}).",
-                f"{ko} 학습된 {setting.middle}층에서 block의 특이값 중 {{s2}}가 0.1보다 작고(초기값 {{s3}}), "
-                "ReLU 뒤에는 행의 {s4}가 0이다(초기값 {s5}).",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "Neither construction makes it 0 ({s0}, {s1}).", "어느 구성도 0이 되지 않는다({s0}, {s1})."),
-                (CONDITION, "One construction makes it 0 and one does not (J_F = −I: {s0}; inactive ReLU: {s1}).",
-                 "한 구성은 0이 되고 다른 구성은 아니다(J_F = −I: {s0}, 비활성 ReLU: {s1})."),
-                (FAILS, "It can: with J_F = −I the largest entry of J_H is {s0}, with an inactive last ReLU {s1}.",
-                 "0이 될 수 있다: J_F = −I이면 J_H의 가장 큰 원소가 {s0}, 마지막 ReLU가 비활성이면 {s1}이다."),
-                (UNDECIDED, "Not decided ({s0}, {s1}).", "결정할 수 없다({s0}, {s1})."),
-            )
-        },
+        answers=answers(
+            f"{{end}} In the trained {setting.middle}-layer net {{s2}} of a block's singular values are below 0.1 "
+            "(initially {s3}), and {s4} of its rows are 0 after the ReLU (initially {s5}).",
+            f"{{end}} 학습된 {setting.middle}층에서 block의 특이값 중 {{s2}}가 0.1보다 작고(초기값 {{s3}}), "
+            "ReLU 뒤에는 행의 {s4}가 0이다(초기값 {s5}).",
+            holds=Text("Neither construction makes it 0 ({s0}, {s1}).", "어느 구성도 0이 되지 않는다({s0}, {s1})."),
+            condition=Text(
+                "One construction makes it 0 and one does not (J_F = −I: {s0}; inactive ReLU: {s1}).",
+                "한 구성은 0이 되고 다른 구성은 아니다(J_F = −I: {s0}, 비활성 ReLU: {s1}).",
+            ),
+            fails=Text(
+                "It can: with J_F = −I the largest entry of J_H is {s0}, with an inactive last ReLU {s1}.",
+                "0이 될 수 있다: J_F = −I이면 J_H의 가장 큰 원소가 {s0}, 마지막 ReLU가 비활성이면 {s1}이다.",
+            ),
+            undecided=Text("Not decided ({s0}, {s1}).", "결정할 수 없다({s0}, {s1})."),
+        ),
         measurements=(
             Measurement(COUNTER, counter),
             Measurement(TRAINED, partial(trained, of), nets=(of,), each_seed=True),

@@ -12,10 +12,10 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from reslab.claims.claim import BESIDE, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, RUNS_UNDECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Evidence, Net, Setting, net
 from reslab.claims.quantity import Quantity, Series, final_error, measurement, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always, Below
+from reslab.claims.rules import Always, Below
 from reslab.claims.text import Text
 from reslab.nets.cost import cost
 
@@ -67,7 +67,7 @@ def _counts(setting: Setting) -> Measurement:
             "blocks": [len(spec.blocks[0]) for spec in specs],
             "parameters": [one.parameters for one in (mixed, *pure)],
             "macs": [one.macs for one in (mixed, *pure)],
-            "macs_ratio": [float(f"{one.macs / mixed.macs:.8g}") for one in pure],
+            "macs_ratio": [kept(one.macs / mixed.macs) for one in pure],
         }
 
     return Measurement("mixing-cost", make)
@@ -117,20 +117,16 @@ def _mixed(setting: Setting) -> Claim:
                 for key in PURE
             ),
         ),
-        answers={
-            verdict: Text(
-                f"At {{s1}} of its multiply-adds the better pure net differs from the mixed one by {{s0}} in test "
-                f"error (basic {{s2}}, bottleneck {{s3}}): {en}",
-                f"multiply-add가 {{s1}}인 순수 네트워크 가운데 더 나은 것은 섞은 네트워크와 test error가 {{s0}} 다르다"
-                f"(basic {{s2}}, bottleneck {{s3}}): {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "mixing gains nothing worth the name.", "섞어서 얻는 이득은 없다고 볼 수 있다."),
-                (CONDITION, "mixing gains nothing worth the name.", "섞어서 얻는 이득은 없다고 볼 수 있다."),
-                (FAILS, "mixing gains.", "섞으면 이득이 있다."),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            "At {s1} of its multiply-adds the better pure net differs from the mixed one by {s0} in test "
+            "error (basic {s2}, bottleneck {s3}): {end}",
+            "multiply-add가 {s1}인 순수 네트워크 가운데 더 나은 것은 섞은 네트워크와 test error가 {s0} 다르다"
+            "(basic {s2}, bottleneck {s3}): {end}",
+            holds=Text("mixing gains nothing worth the name.", "섞어서 얻는 이득은 없다고 볼 수 있다."),
+            condition=Text("mixing gains nothing worth the name.", "섞어서 얻는 이득은 없다고 볼 수 있다."),
+            fails=Text("mixing gains.", "섞으면 이득이 있다."),
+            undecided=RUNS_UNDECIDED,
+        ),
         measurements=(made,),
         charts=("curves",),
     )

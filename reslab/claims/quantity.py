@@ -32,6 +32,11 @@ def final_error(of: Net, split: str) -> Quantity:
     return Quantity(read, (of,))
 
 
+def error_gap(of: Net, other: Net, split: str) -> Quantity:
+    """The final error of one net minus that of another, seed by seed, percentage points."""
+    return minus(final_error(of, split), final_error(other, split))
+
+
 def probed(of: Net, key: str, reduce: Callable[[list[float]], float], first: bool = False) -> Quantity:
     """`reduce` of a probe's values in network order, at the end of training, or (`first`) of the initial weights.
 

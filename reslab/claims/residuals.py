@@ -18,11 +18,11 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement
-from reslab.claims.decades import first_images
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.decades import SAMPLES
 from reslab.claims.evidence import Evidence, Net, Setting, net
 from reslab.claims.quantity import Quantity, Series, measurement, minus, probe_lines
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always, Below
+from reslab.claims.rules import Always, Below
 from reslab.claims.text import Text
 from reslab.nets.plan import plan
 
@@ -58,15 +58,15 @@ def initial(setting: Setting, bench: Bench, seed: int | None) -> dict[str, Any]:
     from reslab.nets.model import build
     from reslab.training.inputs import fit
 
-    data, batch = first_images(bench, setting)
+    data, batch = bench.first_images(setting.recipe, SAMPLES)
     figures: dict[str, Any] = {}
     for name, of in wanted(setting).items():
         network = build(fit(of.spec(), data, {}), seed=seed or 0)
         subject = Subject(network.name, None, None, data.name, "train", seed)
         found = probe(network, lambda: [batch], subject, "residuals")
         ratios = [r.ratio for r in found.residuals or () if r.line == "solid" and r.ratio is not None]
-        figures[name] = float(f"{fmean(ratios):.8g}")
-        figures[f"{name}_blocks"] = [float(f"{r:.8g}") for r in ratios]
+        figures[name] = kept(fmean(ratios))
+        figures[f"{name}_blocks"] = [kept(r) for r in ratios]
     return figures
 
 
@@ -97,22 +97,22 @@ def _initial(setting: Setting) -> Claim:
                   f"residual {deep}, branch의 마지막 γ가 0, 모든 block", f"zero{deep}_blocks", Always(0.0, 0.0)),
             *(ratio(f"residual {d}, He, BN", f"residual {d}, He, BN", f"bn{d}", near) for d in setting.depths[:-1]),
         ),
-        answers={
-            verdict: Text(
-                f"At He initialisation ‖F(x)‖ / ‖x‖ is {{s0}} in the {deep}-layer net with BN and {{s1}} in the MLP; "
-                f"with the last γ at 0 it is {{s2}}: {en}",
-                f"He 초기화에서 ‖F(x)‖ / ‖x‖는 BN이 있는 {deep}층에서 {{s0}}, MLP에서 {{s1}}이고, 마지막 γ를 0으로 "
-                f"두면 {{s2}}이다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "a block starts near the identity.", "block은 identity에 가깝게 시작한다."),
-                (CONDITION, "near the identity in one of the two nets only.", "둘 중 하나에서만 identity에 가깝다."),
-                (FAILS, "F(x) is more than a tenth of x; a block does not start near the identity.",
-                 "F(x)가 x의 10분의 1보다 크므로 identity에 가깝게 시작하지 않는다."),
-                (UNDECIDED, "these seeds do not decide whether that is near.",
-                 "이것이 가까운지 이 seed들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"At He initialisation ‖F(x)‖ / ‖x‖ is {{s0}} in the {deep}-layer net with BN and {{s1}} in the MLP; "
+            f"with the last γ at 0 it is {{s2}}: {{end}}",
+            f"He 초기화에서 ‖F(x)‖ / ‖x‖는 BN이 있는 {deep}층에서 {{s0}}, MLP에서 {{s1}}이고, 마지막 γ를 0으로 "
+            f"두면 {{s2}}이다: {{end}}",
+            holds=Text("a block starts near the identity.", "block은 identity에 가깝게 시작한다."),
+            condition=Text("near the identity in one of the two nets only.", "둘 중 하나에서만 identity에 가깝다."),
+            fails=Text(
+                "F(x) is more than a tenth of x; a block does not start near the identity.",
+                "F(x)가 x의 10분의 1보다 크므로 identity에 가깝게 시작하지 않는다.",
+            ),
+            undecided=Text(
+                "these seeds do not decide whether that is near.",
+                "이것이 가까운지 이 seed들로는 결정할 수 없다.",
+            ),
+        ),
         measurements=(Measurement(INITIAL, partial(initial, setting), each_seed=True),),
         charts=("residuals",),
     )  # fmt: skip
@@ -172,21 +172,21 @@ def _learned(setting: Setting) -> Claim:
                 ratio_of(of), Below(NEAR), role=BESIDE,
             ) for d, of in nets.items() if d != deep),
         ),
-        answers={
-            verdict: Text(
-                f"After training ‖F(x)‖ / ‖x‖ is {{s0}} on the mean of the {deep}-layer net's identity blocks; it "
-                f"changed by {{s1}} in training, and from {shallow} to {deep} layers it changes by {{s2}}: {en}",
-                f"학습 뒤 {deep}층의 identity block 평균 ‖F(x)‖ / ‖x‖는 {{s0}}이다. 학습 중 {{s1}} 변했고, "
-                f"{shallow}층에서 {deep}층으로 가면 {{s2}} 변한다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "F(x) is near 0.", "F(x)는 0에 가깝다."),
-                (CONDITION, "F(x) is near 0, with a condition.", "조건부로 F(x)는 0에 가깝다."),
-                (FAILS, "F(x) does not become 0; a block learns what it adds to x.",
-                 "F(x)는 0이 되지 않는다. block은 x에 더할 것을 배운다."),
-                (UNDECIDED, "these runs do not decide whether that is near 0.",
-                 "0에 가까운지 이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"After training ‖F(x)‖ / ‖x‖ is {{s0}} on the mean of the {deep}-layer net's identity blocks; it "
+            f"changed by {{s1}} in training, and from {shallow} to {deep} layers it changes by {{s2}}: {{end}}",
+            f"학습 뒤 {deep}층의 identity block 평균 ‖F(x)‖ / ‖x‖는 {{s0}}이다. 학습 중 {{s1}} 변했고, "
+            f"{shallow}층에서 {deep}층으로 가면 {{s2}} 변한다: {{end}}",
+            holds=Text("F(x) is near 0.", "F(x)는 0에 가깝다."),
+            condition=Text("F(x) is near 0, with a condition.", "조건부로 F(x)는 0에 가깝다."),
+            fails=Text(
+                "F(x) does not become 0; a block learns what it adds to x.",
+                "F(x)는 0이 되지 않는다. block은 x에 더할 것을 배운다.",
+            ),
+            undecided=Text(
+                "these runs do not decide whether that is near 0.",
+                "0에 가까운지 이 실행들로는 결정할 수 없다.",
+            ),
+        ),
         charts=("residuals",),
     )  # fmt: skip

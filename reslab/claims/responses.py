@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from statistics import mean
 
-from reslab.claims.claim import BESIDE, MAIN, Claim, Statement
+from reslab.claims.claim import BESIDE, MAIN, Claim, Statement, answers
 from reslab.claims.evidence import Setting, net
 from reslab.claims.quantity import Quantity, minus, probed
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Below, Rule
+from reslab.claims.rules import Above, Below, Rule
 from reslab.claims.text import Text
 
 NAME = "responses"
@@ -80,23 +80,17 @@ def _responses(setting: Setting) -> Claim:
                 for kind, rule in (("resnet", less), ("plain", more))
             ),
         ),
-        answers={
-            verdict: Text(
-                f"From {shallow} to {deep} layers the mean std changes by {{s0}} in residual nets and by {{s2}} in "
-                f"plain ones; at {deep} layers residual differs from plain by {{s1}}: {en}",
-                f"{shallow}층에서 {deep}층으로 가면 평균 std가 residual에서 {{s0}}, plain에서 {{s2}} 변하고, {deep}층"
-                f"에서 residual은 plain과 {{s1}} 다르다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "all three parts hold.", "세 부분이 모두 성립한다."),
-                (
-                    CONDITION,
-                    "not every part of it holds at every depth.",
-                    "모든 부분이 모든 깊이에서 성립하지는 않는다.",
-                ),
-                (FAILS, "no part of it is shown.", "어느 부분도 확인되지 않는다."),
-                (UNDECIDED, "these runs do not decide all of it.", "이 실행들로는 모두 결정할 수는 없다."),
-            )
-        },
+        answers=answers(
+            f"From {shallow} to {deep} layers the mean std changes by {{s0}} in residual nets and by {{s2}} in "
+            f"plain ones; at {deep} layers residual differs from plain by {{s1}}: {{end}}",
+            f"{shallow}층에서 {deep}층으로 가면 평균 std가 residual에서 {{s0}}, plain에서 {{s2}} 변하고, {deep}층"
+            f"에서 residual은 plain과 {{s1}} 다르다: {{end}}",
+            holds=Text("all three parts hold.", "세 부분이 모두 성립한다."),
+            condition=Text(
+                "not every part of it holds at every depth.", "모든 부분이 모든 깊이에서 성립하지는 않는다."
+            ),
+            fails=Text("no part of it is shown.", "어느 부분도 확인되지 않는다."),
+            undecided=Text("these runs do not decide all of it.", "이 실행들로는 모두 결정할 수는 없다."),
+        ),
         charts=("responses",),
     )

@@ -9,10 +9,12 @@ test error minus that of 110 layers, seed by seed, lies above 0.
 
 from __future__ import annotations
 
-from reslab.claims.claim import Claim, Statement
+from dataclasses import replace
+
+from reslab.claims.claim import RUNS_UNDECIDED, Claim, Statement, answers
 from reslab.claims.evidence import Evidence, Setting, net
-from reslab.claims.quantity import Quantity, Series, final_error, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Below, Within
+from reslab.claims.quantity import Quantity, Series, error_gap, final_error
+from reslab.claims.rules import Above, Below, Within
 from reslab.claims.text import Text
 from reslab.training.recipes import recipe
 
@@ -48,15 +50,6 @@ def is_the_papers(setting: Setting) -> bool:
     return setting.data == "cifar10" and all(getattr(setting.recipe, k) == getattr(paper, k) for k in STATED)
 
 
-def idle() -> Quantity:
-    """Reads nothing and needs nothing: the statement is shown, and not run."""
-
-    def read(evidence: Evidence) -> Series:
-        return {}
-
-    return Quantity(read)
-
-
 def to_the_paper(depth: int) -> Quantity:
     """Our test error minus that of Table 6, points."""
     ours = final_error(net(f"cifar_resnet{depth}"), "test")
@@ -67,16 +60,19 @@ def to_the_paper(depth: int) -> Quantity:
     return Quantity(read, ours.nets)
 
 
-def _why_not(setting: Setting, able: bool, needed: str) -> Text | None:
-    if not is_the_papers(setting):
-        return NOT_THE_PAPERS
-    return None if able else NO_SUCH_DEPTHS.filled(depths=needed)
+def _only_if(able: bool, setting: Setting, needed: str, claim: Claim) -> Claim:
+    """The claim; where the setting cannot show it, its statements without anything to read or to train, and why."""
+    if able:
+        return claim
+    why = NO_SUCH_DEPTHS.filled(depths=needed) if is_the_papers(setting) else NOT_THE_PAPERS
+    idle = tuple(replace(statement, quantity=Quantity(lambda evidence: {})) for statement in claim.statements)
+    return replace(claim, statements=idle, charts=(), why_not_run=why)
 
 
 def _deepest(setting: Setting) -> Claim:
     able = is_the_papers(setting) and {MIDDLE, DEEPEST} <= set(setting.depths)
     middle, deepest = net(f"cifar_resnet{MIDDLE}"), net(f"cifar_resnet{DEEPEST}")
-    return Claim(
+    claim = Claim(
         id="C20",
         name=NAME,
         quote="ResNet-1202: training error < 0.1 %, test error 7.93 %; ResNet-110: 6.43 %",
@@ -88,38 +84,35 @@ def _deepest(setting: Setting) -> Claim:
         statements=(
             Statement(
                 Text(f"Training error, {DEEPEST} layers", f"training error, {DEEPEST}층"),
-                final_error(deepest, "train") if able else idle(),
+                final_error(deepest, "train"),
                 Below(TRAINED),
                 unit="%",
             ),
             Statement(
                 Text(f"Test error, {DEEPEST} layers minus {MIDDLE}", f"test error, {DEEPEST}층 − {MIDDLE}층"),
-                minus(final_error(deepest, "test"), final_error(middle, "test")) if able else idle(),
+                error_gap(deepest, middle, "test"),
                 Above(0.0),
                 unit="points",
             ),
         ),
-        answers={
-            verdict: Text(
-                f"{DEEPEST} layers end at {{s0}} training error and differ from {MIDDLE} by {{s1}} in test error: {en}",
-                f"{DEEPEST}층의 training error는 {{s0}}이고, test error는 {MIDDLE}층과 {{s1}} 다르다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "they train, and test worse.", "학습은 되지만 test에서는 더 나쁘다."),
-                (CONDITION, "one half of it holds.", "절반만 성립한다."),
-                (FAILS, "it is not so.", "그렇지 않다."),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
-        charts=("curves", "depth") if able else (),
-        why_not_run=_why_not(setting, able, f"{MIDDLE}, {DEEPEST}"),
+        answers=answers(
+            f"{DEEPEST} layers end at {{s0}} training error and differ from {MIDDLE} by {{s1}} in test error: {{end}}",
+            f"{DEEPEST}층의 training error는 {{s0}}이고, test error는 {MIDDLE}층과 {{s1}} 다르다: {{end}}",
+            holds=Text("they train, and test worse.", "학습은 되지만 test에서는 더 나쁘다."),
+            condition=Text("one half of it holds.", "절반만 성립한다."),
+            fails=Text("it is not so.", "그렇지 않다."),
+            undecided=RUNS_UNDECIDED,
+        ),
+        charts=("curves", "depth"),
     )
+    return _only_if(able, setting, f"{MIDDLE}, {DEEPEST}", claim)
 
 
 def _table_6(setting: Setting) -> Claim:
-    depths = tuple(depth for depth in setting.depths if depth in PAPER) if is_the_papers(setting) else ()
+    there = tuple(depth for depth in setting.depths if depth in PAPER) if is_the_papers(setting) else ()
+    depths = there or tuple(PAPER)
     shown = ", ".join(f"{depth}: {{s{i}}}" for i, depth in enumerate(depths))
-    return Claim(
+    claim = Claim(
         id="C21",
         name=NAME,
         quote="ResNet-20 8.75, 32 7.51, 44 7.17, 56 6.97, 110 6.43 (6.61±0.16), 1202 7.93 %",
@@ -134,24 +127,20 @@ def _table_6(setting: Setting) -> Claim:
                     f"Test error, residual, {depth} layers, minus the paper's {PAPER[depth]:.2f} %",
                     f"test error, residual, {depth}층 − 논문의 {PAPER[depth]:.2f} %",
                 ),
-                to_the_paper(depth) if depths else idle(),
+                to_the_paper(depth),
                 Within(MARGIN),
                 unit="points",
             )
-            for depth in depths or PAPER
+            for depth in depths
         ),
-        answers={
-            verdict: Text(
-                f"Test error minus the paper's, by layers: {shown}. {en}",
-                f"층수별 test error − 논문의 값: {shown}. {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "Table 6 is met.", "표 6과 일치한다."),
-                (CONDITION, "Table 6 is met at some depths.", "일부 깊이에서만 표 6과 일치한다."),
-                (FAILS, "Table 6 is not met.", "표 6과 일치하지 않는다."),
-                (UNDECIDED, "These runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
-        charts=("curves", "depth") if depths else (),
-        why_not_run=_why_not(setting, bool(depths), ", ".join(map(str, PAPER))),
+        answers=answers(
+            f"Test error minus the paper's, by layers: {shown}. {{end}}",
+            f"층수별 test error − 논문의 값: {shown}. {{end}}",
+            holds=Text("Table 6 is met.", "표 6과 일치한다."),
+            condition=Text("Table 6 is met at some depths.", "일부 깊이에서만 표 6과 일치한다."),
+            fails=Text("Table 6 is not met.", "표 6과 일치하지 않는다."),
+            undecided=Text("These runs do not decide it.", "이 실행들로는 결정할 수 없다."),
+        ),
+        charts=("curves", "depth"),
     )
+    return _only_if(bool(there), setting, ", ".join(map(str, PAPER)), claim)

@@ -1,25 +1,21 @@
-"""C11 and C14: what a dotted shortcut is, and stride in place of pooling (notes 000 and 002 §3; Fig. 3, §3.3, §4.1).
+"""C11: what a dotted shortcut is (notes 000 and 002 §3; Fig. 3, §3.3, §4.1).
 
-The runs: the residual net of the setting's middle depth with options A, B and C, and with 2x2 max-pooling where the
-stride was, in branch and shortcut. The measure: shortcuts, poolings and multiply-adds counted in the plan; test error
-at the end of the schedule.
-The rule, written before the runs. C11: no dotted shortcut may be anything but a 1x1 convolution of stride 2, in 18 and
-34 layers, in 50 and more (both option B), and with option A. Beside, as the note says nothing of it: the paired
-differences of options A, B and C in test error, none where the 95 % interval lies within MARGIN. C14: no pooling
-between the stages, the same multiply-adds with pooling, and a paired difference in test error within MARGIN; it ends
-where a map is halved by pooling all the same, in the stem of 34 layers.
+The runs: the residual net of the setting's middle depth with options A, B and C. The measure: shortcuts counted in the
+plan; test error at the end of the schedule.
+The rule, written before the runs: no dotted shortcut may be anything but a 1x1 convolution of stride 2, in 18 and 34
+layers, in 50 and more (both option B), and with option A. Beside, as the note says nothing of it: the paired
+differences of options A, B and C in test error, none where the 95 % interval lies within MARGIN.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers
 from reslab.claims.evidence import Net, Setting, net
-from reslab.claims.quantity import final_error, measurement, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always, Within
+from reslab.claims.quantity import error_gap, measurement
+from reslab.claims.rules import Always, Within
 from reslab.claims.text import Text
-from reslab.nets.cost import cost
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
@@ -30,7 +26,7 @@ CIFAR = (20, 32, 44, 56, 110, 1202)  # Table 6
 
 
 def claims(setting: Setting) -> tuple[Claim, ...]:
-    return (_dotted(setting), _pooling(setting))
+    return (_dotted(setting),)
 
 
 def options(setting: Setting) -> dict[str, Net]:
@@ -83,7 +79,7 @@ def _dotted(setting: Setting) -> Claim:
                 f"Test error, {setting.middle} layers, option {a} minus {b}: no difference beyond {MARGIN:g} point",
                 f"test error, {setting.middle}층, option {a} − {b}: 차이 {MARGIN:g}점 이내",
             ),
-            minus(final_error(nets[a], "test"), final_error(nets[b], "test")),
+            error_gap(nets[a], nets[b], "test"),
             Within(MARGIN),
             role=BESIDE,
             unit="points",
@@ -132,121 +128,22 @@ def _dotted(setting: Setting) -> Claim:
             gap("C", "A"),
             gap("C", "B"),
         ),
-        answers={
-            verdict: Text(
-                f"Dotted shortcuts that are not so: {{s0}} in 18 and 34 layers, {{s1}} in each of 50 and more, {{s2}} "
-                f"with option A (test error at {setting.middle} layers, B minus A {{s5}}, C minus A {{s6}}, C minus B "
-                f"{{s7}}): {en}",
-                f"그렇지 않은 점선은 18, 34층에 {{s0}}개, 50층 이상에 각각 {{s1}}개, option A에 {{s2}}개다"
-                f"({setting.middle}층의 test error, B − A {{s5}}, C − A {{s6}}, C − B {{s7}}): {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "as the note says.", "노트대로다."),
-                (
-                    CONDITION,
-                    "true of 18 and 34 layers with projections; in conv2_x of 50 and more the stride is 1, and option "
-                    "A pads with zeros and has no convolution.",
-                    "projection을 쓰는 18, 34층에서는 맞다. 50층 이상의 conv2_x에서는 stride가 1이고, option A는 "
-                    "zero padding이라 convolution이 없다.",
-                ),
-                (FAILS, "not as the note says.", "노트와 다르다."),
-                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
-            )
-        },
-        measurements=(made,),
-        charts=("curves",),
-    )
-
-
-def poolings(spec: Spec) -> tuple[int, int]:
-    """Max-poolings in the stem and after it. The global average at the end is none: it does not halve the map."""
-    found = [row for row in plan(spec) if row.kind == "maxpool"]
-    stem = sum(row.part == "stem" for row in found)
-    return stem, len(found) - stem
-
-
-def _halvings(setting: Setting) -> Measurement:
-    def make(bench: Bench, seed: int | None) -> dict[str, Any]:
-        """Poolings of 34 layers, and MACs with pooling over those with stride: 34 layers, and the setting's net."""
-        found: dict[str, Any] = dict(zip(("stem", "between"), poolings(spec_of("resnet34")), strict=True))
-        pairs = [(name, cost(spec_of(name)).macs, cost(spec_of(name, downsample="pool")).macs) for name in names]
-        found["macs_stride"], found["macs_pool"] = [a for _, a, _ in pairs], [b for *_, b in pairs]
-        found["macs_ratio"] = [float(f"{b / a:.8g}") for _, a, b in pairs]
-        return found
-
-    names = ("resnet34", f"cifar_resnet{setting.middle}")
-    return Measurement("shortcuts-pooling", make)
-
-
-def _pooling(setting: Setting) -> Claim:
-    made, name = _halvings(setting), f"cifar_resnet{setting.middle}"
-    stride, pool = net(name), net(name, downsample="pool")
-
-    return Claim(
-        id="C14",
-        name=NAME,
-        quote="/2는 Size reduction을 위한 stride=2를 의미 (pooling 대신 사용)",
-        said="002 §3; §3.3, Fig. 3",
-        text=Text(
-            "Maps are halved by stride 2, used in place of pooling.",
-            "크기는 pooling 대신 stride 2로 줄인다.",
+        answers=answers(
+            f"Dotted shortcuts that are not so: {{s0}} in 18 and 34 layers, {{s1}} in each of 50 and more, {{s2}} "
+            f"with option A (test error at {setting.middle} layers, B minus A {{s5}}, C minus A {{s6}}, C minus B "
+            f"{{s7}}): {{end}}",
+            f"그렇지 않은 점선은 18, 34층에 {{s0}}개, 50층 이상에 각각 {{s1}}개, option A에 {{s2}}개다"
+            f"({setting.middle}층의 test error, B − A {{s5}}, C − A {{s6}}, C − B {{s7}}): {{end}}",
+            holds=Text("as the note says.", "노트대로다."),
+            condition=Text(
+                "true of 18 and 34 layers with projections; in conv2_x of 50 and more the stride is 1, and option "
+                "A pads with zeros and has no convolution.",
+                "projection을 쓰는 18, 34층에서는 맞다. 50층 이상의 conv2_x에서는 stride가 1이고, option A는 "
+                "zero padding이라 convolution이 없다.",
+            ),
+            fails=Text("not as the note says.", "노트와 다르다."),
+            undecided=NOT_DECIDED,
         ),
-        statements=(
-            Statement(
-                Text("34 layers: poolings between the stages", "34층: 단계 사이의 pooling 수"),
-                measurement(made.name, "between"),
-                Always(0, 0),
-            ),
-            Statement(
-                Text(
-                    f"Multiply-adds with pooling over those with stride, 34 and {setting.middle} layers",
-                    f"multiply-add, pooling / stride, 34층과 {setting.middle}층",
-                ),
-                measurement(made.name, "macs_ratio"),
-                Always(1, 1),
-                unit="×",
-            ),
-            Statement(
-                Text(
-                    f"Test error, {setting.middle} layers, max-pooling minus stride: no difference beyond {MARGIN:g} "
-                    "point",
-                    f"test error, {setting.middle}층, max-pooling − stride: 차이 {MARGIN:g}점 이내",
-                ),
-                minus(final_error(pool, "test"), final_error(stride, "test")),
-                Within(MARGIN),
-                unit="points",
-            ),
-            Statement(
-                Text("34 layers: max-poolings that stay, in the stem", "34층: stem에 남아 있는 max-pooling 수"),
-                measurement(made.name, "stem"),
-                Always(low=1),
-                role=LIMIT,
-            ),
-        ),
-        answers={
-            verdict: Text(
-                f"Between the stages of 34 layers there are {{s0}} poolings, in the stem {{s3}}; with pooling in place "
-                f"of stride the multiply-adds are {{s1}}, and the test error differs by {{s2}}: {en}",
-                f"34층의 단계 사이에는 pooling이 {{s0}}개, stem에는 {{s3}}개 있다. stride 대신 pooling을 쓰면 "
-                f"multiply-add는 {{s1}}이고 test error는 {{s2}} 차이 난다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "stride takes the place of pooling.", "stride가 pooling을 대신한다."),
-                (
-                    CONDITION,
-                    "stride takes the place of pooling between the stages; the stem keeps its pooling, and the last "
-                    "figure says whether the two are equally good.",
-                    "단계 사이에서는 stride가 pooling을 대신한다. stem의 pooling은 남아 있고, 둘의 성능이 같은지는 "
-                    "마지막 수치가 말해 준다.",
-                ),
-                (FAILS, "stride does not take the place of pooling.", "stride가 pooling을 대신하지 않는다."),
-                (
-                    UNDECIDED,
-                    "whether the two are equally good is not decided by these runs.",
-                    "둘의 성능이 같은지는 이 실행들로 결정할 수 없다.",
-                ),
-            )
-        },
         measurements=(made,),
         charts=("curves",),
     )

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, RUNS_UNDECIDED, Bench, Claim, Measurement, Statement, answers
 from reslab.claims.evidence import Net, Setting, net
-from reslab.claims.quantity import Quantity, final_error, measurement, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Above, Always, Rule, Within
+from reslab.claims.quantity import Quantity, error_gap, measurement
+from reslab.claims.rules import Above, Always, Rule, Within
 from reslab.claims.text import Text
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
@@ -73,10 +73,6 @@ def _equal(depth: int) -> Measurement:
     return Measurement("skips-equal", make)
 
 
-def _errors(nets: dict[str, Net], a: str, b: str, split: str = "test") -> Quantity:
-    return minus(final_error(nets[a], split), final_error(nets[b], split))
-
-
 def _skipped(setting: Setting) -> Claim:
     depth, deep = equal_depth(setting), setting.deep
     made, nets = _equal(depth), skipping(depth)
@@ -86,7 +82,7 @@ def _skipped(setting: Setting) -> Claim:
 
     statements = [
         gap(
-            _errors(nets, "single", "basic"),
+            error_gap(nets["single"], nets["basic"], "test"),
             f"Test error, {depth} layers, skipping one layer minus two: not better by more than {MARGIN:g} point",
             f"test error, {depth}층, 1개층 skip − 2개층 skip: {MARGIN:g}점 넘게 낮지 않다",
             Above(-MARGIN),
@@ -108,13 +104,13 @@ def _skipped(setting: Setting) -> Claim:
             )
         ),
         gap(
-            _errors(nets, "triple", "basic"),
+            error_gap(nets["triple"], nets["basic"], "test"),
             f"Test error, {depth} layers, skipping three layers minus two: no difference beyond {MARGIN:g} point",
             f"test error, {depth}층, 3개층 skip − 2개층 skip: 차이 {MARGIN:g}점 이내",
             Within(MARGIN),
         ),
         gap(
-            _errors(nets, "single", "basic", "train"),
+            error_gap(nets["single"], nets["basic"], "train"),
             f"Training error, {depth} layers, skipping one layer minus two: higher",
             f"training error, {depth}층, 1개층 skip − 2개층 skip: 더 높다",
             Above(0.0),
@@ -122,7 +118,7 @@ def _skipped(setting: Setting) -> Claim:
     ]
     statements += [
         gap(
-            _errors(skipping(deep), block, "basic"),
+            error_gap(skipping(deep)[block], skipping(deep)["basic"], "test"),
             f"Test error, {deep} layers, skipping {en} minus two: not better by more than {MARGIN:g} point",
             f"test error, {deep}층, {ko} skip − 2개층 skip: {MARGIN:g}점 넘게 낮지 않다",
             Above(-MARGIN),
@@ -141,24 +137,19 @@ def _skipped(setting: Setting) -> Claim:
             "1개층만 건너뛰는 것은 하지 않는다: 이점이 없다(노트: 수용영역과 표현력을 확보하기 위해).",
         ),
         statements=tuple(statements),
-        answers={
-            verdict: Text(
-                f"At {depth} layers skipping one differs from skipping two by {{s0}} in test error, skipping three by "
-                f"{{s3}}; parameters and multiply-adds by {{s2}}, receptive field by {{s1}} pixels: {en}",
-                f"{depth}층에서 2개층 skip에 비해 test error가 1개층 skip은 {{s0}}, 3개층 skip은 {{s3}} 다르고, "
-                f"parameter와 multiply-add는 {{s2}}, 수용영역은 {{s1}}픽셀 다르다: {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "skipping one has no advantage.", "1개층 skip에 이점은 없다."),
-                (
-                    CONDITION,
-                    "skipping one has no advantage, but the receptive field is not why: at equal depth it is the same.",
-                    "1개층 skip에 이점은 없지만, 수용영역이 이유는 아니다: 깊이가 같으면 수용영역도 같다.",
-                ),
-                (FAILS, "skipping one is better.", "1개층 skip이 더 낫다."),
-                (UNDECIDED, "these runs do not decide it.", "이 실행들로는 결정할 수 없다."),
-            )
-        },
+        answers=answers(
+            f"At {depth} layers skipping one differs from skipping two by {{s0}} in test error, skipping three by "
+            f"{{s3}}; parameters and multiply-adds by {{s2}}, receptive field by {{s1}} pixels: {{end}}",
+            f"{depth}층에서 2개층 skip에 비해 test error가 1개층 skip은 {{s0}}, 3개층 skip은 {{s3}} 다르고, "
+            f"parameter와 multiply-add는 {{s2}}, 수용영역은 {{s1}}픽셀 다르다: {{end}}",
+            holds=Text("skipping one has no advantage.", "1개층 skip에 이점은 없다."),
+            condition=Text(
+                "skipping one has no advantage, but the receptive field is not why: at equal depth it is the same.",
+                "1개층 skip에 이점은 없지만, 수용영역이 이유는 아니다: 깊이가 같으면 수용영역도 같다.",
+            ),
+            fails=Text("skipping one is better.", "1개층 skip이 더 낫다."),
+            undecided=RUNS_UNDECIDED,
+        ),
         measurements=(made,),
         charts=("curves",),
     )

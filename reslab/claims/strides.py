@@ -1,20 +1,24 @@
-"""C13: the layer of a stage in which stride 2 stands (note 002 §3; Table 1, §3.3).
+"""C13 and C14: where stride 2 stands, and that it stands in place of pooling (note 002 §3; Table 1, Fig. 3, §3.3).
 
-The runs: the CIFAR net of 29 layers in bottlenecks, its stride in the first 1x1 and in the 3x3, trained side by side.
-The measure: which layer of a stage's first block has the stride, counted in the plan. Rule: the first for 18 and 34
-layers, the second for 50, 101 and 152 as the paper has them (the authors' released definition, "v1"; the second is
-"v1.5", which came later). Beside: multiply-adds of 50 layers in both forms, and the paired difference of the errors,
-which is none where its 95 % interval lies within MARGIN.
+The runs: the CIFAR net of 29 layers in bottlenecks, its stride in the first 1x1 and in the 3x3; and the residual net of
+the setting's middle depth with stride and with 2x2 max-pooling where the stride was, in branch and shortcut. The
+measure: strides, poolings and multiply-adds counted in the plan; error at the end of the schedule.
+The rule, written before the runs. C13: of a stage's first block the first layer has the stride in 18 and 34 layers, the
+second in 50, 101 and 152 as the paper has them (the authors' released definition, "v1"; the second is "v1.5", which
+came later). Beside: multiply-adds of 50 layers in both forms, and the paired difference of the errors, which is none
+where its 95 % interval lies within MARGIN. C14: no pooling between the stages, the same multiply-adds with pooling, and
+a paired difference in test error within MARGIN; it ends where a map is halved by pooling all the same, in the stem of
+34 layers.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
 from reslab.claims.evidence import Setting, net
-from reslab.claims.quantity import final_error, measurement, minus
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always, Within
+from reslab.claims.quantity import error_gap, measurement
+from reslab.claims.rules import Always, Within
 from reslab.claims.text import Text
 from reslab.nets.cost import cost
 from reslab.nets.names import spec_of
@@ -27,7 +31,10 @@ V1, V15 = net("cifar_resnet29", block="bottleneck"), net("cifar_resnet29", block
 
 
 def claims(setting: Setting) -> tuple[Claim, ...]:
-    return (_stride(),)
+    return (_stride(), _pooling(setting))
+
+
+# -- C13
 
 
 def strided(spec: Spec) -> list[int]:
@@ -52,7 +59,7 @@ def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
         for key, (depths, more) in nets.items()
     }
     for key in ("v1", "v15"):
-        found[f"gmacs_{key}"] = float(f"{cost(spec_of('resnet50', **nets[key][1])).macs / 1e9:.8g}")
+        found[f"gmacs_{key}"] = kept(cost(spec_of("resnet50", **nets[key][1])).macs / 1e9)
     return found
 
 
@@ -69,7 +76,7 @@ def _stride() -> Claim:
                 f"difference beyond {MARGIN:g} point",
                 f"{split} error, bottleneck 29층, stride가 3x3에 있을 때 − 첫 1x1에 있을 때: 차이 {MARGIN:g}점 이내",
             ),
-            minus(final_error(V15, split), final_error(V1, split)),
+            error_gap(V15, V1, split),
             Within(MARGIN),
             role=BESIDE,
             unit="points",
@@ -113,24 +120,109 @@ def _stride() -> Claim:
             gap("test"),
             gap("train"),
         ),
-        answers={
-            verdict: Text(
-                f"Stride 2 stands in layer {{s0}} of 18 and 34 layers, in layer {{s1}} of the paper's 50 and more, in "
-                f"layer {{s2}} of v1.5 ({{s3}} against {{s4}} multiply-adds; test error differs by {{s5}}): {en}",
-                f"stride 2는 18, 34층에서는 {{s0}}번째, 논문의 50층 이상에서는 {{s1}}번째, v1.5에서는 {{s2}}번째 layer"
-                f"에 있다(multiply-add {{s3}} 대 {{s4}}, test error 차이 {{s5}}): {ko}",
-            )
-            for verdict, en, ko in (
-                (HOLDS, "as the note says.", "노트대로다."),
-                (
-                    CONDITION,
-                    "the note's second layer is not the paper's but that of v1.5.",
-                    "노트의 두 번째 layer는 논문이 아니라 v1.5의 것이다.",
+        answers=answers(
+            "Stride 2 stands in layer {s0} of 18 and 34 layers, in layer {s1} of the paper's 50 and more, in "
+            "layer {s2} of v1.5 ({s3} against {s4} multiply-adds; test error differs by {s5}): {end}",
+            "stride 2는 18, 34층에서는 {s0}번째, 논문의 50층 이상에서는 {s1}번째, v1.5에서는 {s2}번째 layer"
+            "에 있다(multiply-add {s3} 대 {s4}, test error 차이 {s5}): {end}",
+            holds=Text("as the note says.", "노트대로다."),
+            condition=Text(
+                "the note's second layer is not the paper's but that of v1.5.",
+                "노트의 두 번째 layer는 논문이 아니라 v1.5의 것이다.",
+            ),
+            fails=Text("not as the note says.", "노트와 다르다."),
+            undecided=NOT_DECIDED,
+        ),
+        measurements=(made,),
+        charts=("curves",),
+    )
+
+
+# -- C14
+
+
+def poolings(spec: Spec) -> tuple[int, int]:
+    """Max-poolings in the stem and after it. The global average at the end is none: it does not halve the map."""
+    found = [row for row in plan(spec) if row.kind == "maxpool"]
+    stem = sum(row.part == "stem" for row in found)
+    return stem, len(found) - stem
+
+
+def _halvings(setting: Setting) -> Measurement:
+    def make(bench: Bench, seed: int | None) -> dict[str, Any]:
+        """Poolings of 34 layers, and MACs with pooling over those with stride: 34 layers, and the setting's net."""
+        found: dict[str, Any] = dict(zip(("stem", "between"), poolings(spec_of("resnet34")), strict=True))
+        pairs = [(name, cost(spec_of(name)).macs, cost(spec_of(name, downsample="pool")).macs) for name in names]
+        found["macs_stride"], found["macs_pool"] = [a for _, a, _ in pairs], [b for *_, b in pairs]
+        found["macs_ratio"] = [kept(b / a) for _, a, b in pairs]
+        return found
+
+    names = ("resnet34", f"cifar_resnet{setting.middle}")
+    return Measurement("shortcuts-pooling", make)  # the name of the committed records
+
+
+def _pooling(setting: Setting) -> Claim:
+    made, name = _halvings(setting), f"cifar_resnet{setting.middle}"
+    stride, pool = net(name), net(name, downsample="pool")
+    return Claim(
+        id="C14",
+        name=NAME,
+        quote="/2는 Size reduction을 위한 stride=2를 의미 (pooling 대신 사용)",
+        said="002 §3; §3.3, Fig. 3",
+        text=Text(
+            "Maps are halved by stride 2, used in place of pooling.",
+            "크기는 pooling 대신 stride 2로 줄인다.",
+        ),
+        statements=(
+            Statement(
+                Text("34 layers: poolings between the stages", "34층: 단계 사이의 pooling 수"),
+                measurement(made.name, "between"),
+                Always(0, 0),
+            ),
+            Statement(
+                Text(
+                    f"Multiply-adds with pooling over those with stride, 34 and {setting.middle} layers",
+                    f"multiply-add, pooling / stride, 34층과 {setting.middle}층",
                 ),
-                (FAILS, "not as the note says.", "노트와 다르다."),
-                (UNDECIDED, "it is not decided.", "결정되지 않았다."),
-            )
-        },
+                measurement(made.name, "macs_ratio"),
+                Always(1, 1),
+                unit="×",
+            ),
+            Statement(
+                Text(
+                    f"Test error, {setting.middle} layers, max-pooling minus stride: no difference beyond {MARGIN:g} "
+                    "point",
+                    f"test error, {setting.middle}층, max-pooling − stride: 차이 {MARGIN:g}점 이내",
+                ),
+                error_gap(pool, stride, "test"),
+                Within(MARGIN),
+                unit="points",
+            ),
+            Statement(
+                Text("34 layers: max-poolings that stay, in the stem", "34층: stem에 남아 있는 max-pooling 수"),
+                measurement(made.name, "stem"),
+                Always(low=1),
+                role=LIMIT,
+            ),
+        ),
+        answers=answers(
+            "Between the stages of 34 layers there are {s0} poolings, in the stem {s3}; with pooling in place "
+            "of stride the multiply-adds are {s1}, and the test error differs by {s2}: {end}",
+            "34층의 단계 사이에는 pooling이 {s0}개, stem에는 {s3}개 있다. stride 대신 pooling을 쓰면 "
+            "multiply-add는 {s1}이고 test error는 {s2} 차이 난다: {end}",
+            holds=Text("stride takes the place of pooling.", "stride가 pooling을 대신한다."),
+            condition=Text(
+                "stride takes the place of pooling between the stages; the stem keeps its pooling, and the last "
+                "figure says whether the two are equally good.",
+                "단계 사이에서는 stride가 pooling을 대신한다. stem의 pooling은 남아 있고, 둘의 성능이 같은지는 "
+                "마지막 수치가 말해 준다.",
+            ),
+            fails=Text("stride does not take the place of pooling.", "stride가 pooling을 대신하지 않는다."),
+            undecided=Text(
+                "whether the two are equally good is not decided by these runs.",
+                "둘의 성능이 같은지는 이 실행들로 결정할 수 없다.",
+            ),
+        ),
         measurements=(made,),
         charts=("curves",),
     )

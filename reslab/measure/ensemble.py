@@ -28,6 +28,28 @@ def average(scores: Sequence[Tensor], how: str = "softmax") -> Tensor:
 
 
 @torch.no_grad()
+def all_logits(
+    logits_of: Callable[[Tensor], Tensor], batches: Iterable[LabelledBatch], expected: int
+) -> tuple[Tensor, Tensor]:
+    """One member's logits [N, C] in float64 and the labels [N], to be averaged in more than one ensemble.
+
+    Raises AssertionError where not exactly `expected` samples came.
+    """
+    seen = [(logits_of(batch.images).double().cpu(), batch.labels) for batch in batches]
+    logits, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    if len(labels) != expected:
+        raise AssertionError(f"evaluated {len(labels)} samples where there are {expected}")
+    return logits, labels
+
+
+def scored(logits: Tensor, labels: Tensor) -> Scores:
+    """The scores of logits [N, C], a member's or an `average`, on their N labels."""
+    tally = Tally(logits.shape[1])
+    tally.add(logits, labels)
+    return tally.scores(len(labels))
+
+
+@torch.no_grad()
 def evaluate_together(
     members: Sequence[tuple[Callable[[Tensor], Tensor], Iterable[LabelledBatch]]],
     expected: int,

@@ -169,8 +169,8 @@ def fill(shelf, off, trained, error, gap):
     shelf.measured("deeper-copy", {"fp32": [off, 1e-7], "float64": [1e-14 if off <= 1e-5 else off]})
     for seed, more in enumerate(gap):
         shelf.measured("deeper-trained", {"fp32": trained, "error": 2.0, "error_copy": error}, seed)
-        shelf.run(net("cifar_plain20"), seed, 2.0, late=(2.0,) * 4)
-        shelf.run(net("cifar_plain56"), seed, 2.0 + more, late=(2.0 + more,) * 4)
+        shelf.run(net("cifar_plain20"), seed, 2.0)
+        shelf.run(net("cifar_plain56"), seed, 2.0 + more)
     return shelf
 
 

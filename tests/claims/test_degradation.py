@@ -20,7 +20,7 @@ def twin_runs(shelf, kind, gaps, *, flat=True):
         level = 20.0 + 7.0 * (seed * 5 % 7)
         for net in twins(DIGITS, kind):
             end = level + (gap if net.model.endswith(str(DIGITS.deep)) else 0.0)
-            late = (end,) * 4 if flat else (end + 3.0, end + 2.0, end + 1.0, end)
+            late = None if flat else (end + 3.0, end + 2.0, end + 1.0, end)
             shelf.run(net, seed, end, end + 1.0, late=late)
 
 

@@ -5,16 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shelf import DIGITS, Shelf
-from written_study import canonical, unanswered
+from shelf import DIGITS, Shelf, canonical, unanswered
 
+import reslab
+from reslab.calls.bench import StudyBench
 from reslab.claims import ensembles
 from reslab.claims.evidence import Setting, net
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.claims.shortcuts import options
 from reslab.data.sources import load
-from reslab.measure.ensemble import evaluate_together
+from reslab.measure.ensemble import average, scored
 from reslab.nets.model import build
+from reslab.training.recipes import recipe
 
 (C16,) = ensembles.claims(DIGITS)
 SMALL = replace(DIGITS, seeds=(0, 1), depths=(8, 14))
@@ -24,10 +26,7 @@ SAMPLES = 200
 class Heads:
     """A bench of real networks: as initialised but for the last layer, fitted to 300 training images."""
 
-    data = "digits"
-
     def __init__(self, setting: Setting) -> None:
-        self.seeds = setting.seeds
         digits = load("digits")
         as_input = [
             torch.tensor(part.images).float().permute(0, 3, 1, 2) / 16 - 0.5 for part in (digits.train, digits.test)
@@ -47,11 +46,9 @@ class Heads:
                     network.head.fc.weight.copy_(fitted.T / scale)
                 self.nets[of, seed] = network
 
-    def scores(self, members, how):
-        batches = [type("B", (), {"images": self.images, "labels": self.labels})]
+    def logits(self, members):
         with torch.no_grad():
-            alone, whole = evaluate_together([(self.nets[m], batches) for m in members], SAMPLES, 10, how)
-        return [s.top1_error for s in alone], whole.top1_error
+            return [self.nets[m](self.images).double() for m in members], self.labels
 
     def slow(self, members, how):
         """The same in numpy, sample by sample."""
@@ -95,6 +92,25 @@ def test_real_networks_against_numpy(bench, tmp_path):
     shelf = Shelf(tmp_path / "study", SMALL)
     shelf.measured(made.name, figures)
     assert [f.figure.n for f in shelf.judge(claim).findings] == [5, 2, 5, 2, 5, 5, 2, 2]
+
+
+def test_a_bench_scores_trained_runs(tmp_path):
+    """Logits of two real runs, each once; averaged they have the errors that `reslab evaluate --ensemble` tells."""
+    members = [(net("cifar_resnet8"), 0), (net("cifar_plain8"), 1)]
+    folders = {(of, seed): tmp_path / of.model for of, seed in members}
+    short = replace(recipe("digits-smoke"), iterations=4, drops=(), eval_every=4, clean_every=4)
+    for (of, seed), out in folders.items():
+        reslab.train(of.model, recipe=short, seed=seed, out=out, threads=1, tell=lambda event: None)
+    loads = []
+    bench = StudyBench("digits", folders, lambda: loads.append(1) or load("digits"))
+    logits, labels = bench.logits(members)
+    assert loads == [1]
+    assert labels.tolist() == load("digits").test.labels.tolist()
+    alone = [scored(one, labels).top1_error for one in logits]
+    for how in ensembles.HOWS:
+        told = [e.scores.top1_error for e in reslab.evaluate(folders.values(), ensemble=how)]
+        assert [*alone, scored(average(logits, how), labels).top1_error] == told
+    assert len(set(alone)) == 2
 
 
 def test_groups():

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from written_study import SETTING, Study, canonical, unanswered
+from shelf import DIGITS, Shelf, canonical, unanswered
 
+from reslab.calls.bench import StudyBench
 from reslab.claims import decades, gradients
-from reslab.claims.claim import judge
 from reslab.claims.decades import FAR, INITIAL, apart, at_start, in_training, key, variants
 from reslab.claims.evidence import Setting, net
 from reslab.claims.gradients import DECADES
@@ -15,7 +15,7 @@ from reslab.data.sources import load
 from reslab.nets.model import build
 from reslab.training.recipes import recipe
 
-C3, C22 = gradients.claims(SETTING)
+C3, C22 = gradients.claims(DIGITS)
 FAR_APART, NEAR_EACH = 5.0, 0.5
 
 
@@ -23,13 +23,13 @@ def line(value: float) -> dict:
     return {"gradients": {"conv2_1": 10.0**value, "conv3_1": 7.0, "conv4_1": 1.0}}
 
 
-def study(folder, start: dict, training: dict, rises=(10.0, 11.0, 12.0)) -> Study:
+def study(folder, start: dict, training: dict, rises=(10.0, 11.0, 12.0)) -> Shelf:
     """`start`: decades of (kind, layers, BN) at initialisation, else NEAR_EACH; `training` likewise, by net."""
-    found = Study(folder)
-    for seed in SETTING.seeds:
+    found = Shelf(folder)
+    for seed in range(3):
         jitter = 0.01 * seed
         figures = {}
-        for variant in variants(SETTING):
+        for variant in variants(DIGITS):
             figures[key(variant, "gradient")] = start.get(variant[:3], NEAR_EACH) + jitter
             figures[key(variant, "activation")] = start.get(("activation", *variant[1:3]), NEAR_EACH) + jitter
         found.measured(INITIAL, figures, seed)
@@ -37,7 +37,9 @@ def study(folder, start: dict, training: dict, rises=(10.0, 11.0, 12.0)) -> Stud
             train = 20.0 + 7 * seed + (rises[seed] if of.model == "cifar_plain56" else 0.0)
             apart_by = training.get(of, NEAR_EACH) + jitter
             # one wild probe at the start, one in the middle: neither is the median of what comes after the start
-            found.run(of, seed, train, [line(9.0), line(apart_by), line(40.0), line(apart_by), line(apart_by - 0.2)])
+            found.run(
+                of, seed, train, probes=[line(9.0), line(apart_by), line(40.0), line(apart_by), line(apart_by - 0.2)]
+            )
     return found
 
 
@@ -60,7 +62,7 @@ PLAIN, BARE, RESIDUAL = net("cifar_plain56"), net("cifar_plain56", batch_norm=Fa
     ],
 )
 def test_the_cause(tmp_path, start, training, verdict):
-    found = judge(C3, study(tmp_path / "s", start, training).evidence())
+    found = study(tmp_path / "s", start, training).judge(C3)
     assert found.verdict == verdict
     assert found.flat
     assert "11 ± 1 points (n = 3)" in found.sentence.en
@@ -69,7 +71,7 @@ def test_the_cause(tmp_path, start, training, verdict):
 
 def test_the_cause_in_figures(tmp_path):
     start = {("plain", 56, True): -5.0, ("resnet", 56, True): -2.0}
-    found = judge(C3, study(tmp_path / "s", start, {PLAIN: -4.0, BARE: 3.5}).evidence())
+    found = study(tmp_path / "s", start, {PLAIN: -4.0, BARE: 3.5}).judge(C3)
     means = [f.figure.mean for f in found.findings]
     # a distance: vanished counts as exploded does; of 4 probes after the start the median, and the last
     trained = [sorted([x, 40.0, x, abs(d - 0.2)]) for d in (-4.0, -3.99, -3.98) for x in [abs(d)]]
@@ -81,15 +83,15 @@ def test_the_cause_in_figures(tmp_path):
 
 
 def test_not_run(tmp_path):
-    assert judge(C3, Study(tmp_path / "a").evidence()).verdict == "not run"
+    assert Shelf(tmp_path / "a").judge(C3).verdict == "not run"
     partly = study(tmp_path / "b", {}, {})
     for path in (partly.folder / "measured").iterdir():
         path.unlink()
-    assert judge(C3, partly.evidence()).verdict == "not run"
+    assert partly.judge(C3).verdict == "not run"
 
 
 def test_a_probe_that_says_nothing_is_left_out(tmp_path):
-    found = Study(tmp_path / "s")
+    found = Shelf(tmp_path / "s")
     none = [{"gradients": {"a": None, "b": 1.0}}, {"gradients": {"a": 1.0, "b": 0.0}}, {"gradients": {}}]
     found.run(PLAIN, 0, probes=[line(1.0), *none, line(2.0)])
     found.run(PLAIN, 1, probes=[line(1.0), *none])
@@ -111,35 +113,34 @@ def test_a_probe_that_says_nothing_is_left_out(tmp_path):
     ],
 )
 def test_growth(tmp_path, start, verdict):
-    found = judge(C22, study(tmp_path / "s", start, {}).evidence())
+    found = study(tmp_path / "s", start, {}).judge(C22)
     assert found.verdict == verdict
     assert "decades" in found.sentence.en
 
 
 def test_growth_a_layer(tmp_path):
-    evidence = study(tmp_path / "s", {("plain", 8, True): 0.2, ("plain", FAR, True): 5.3}, {}).evidence()
-    (pace,) = (f for f in judge(C22, evidence).findings if f.statement.unit == "decades a layer")
+    told = study(tmp_path / "s", {("plain", 8, True): 0.2, ("plain", FAR, True): 5.3}, {}).judge(C22)
+    (pace,) = (f for f in told.findings if f.statement.unit == "decades a layer")
     assert pace.figure.mean == pytest.approx(5.1 / 102)
-    assert judge(C22, Study(tmp_path / "empty").evidence()).verdict == "not run"
+    assert Shelf(tmp_path / "empty").judge(C22).verdict == "not run"
     assert C22.analytic
 
 
 @pytest.mark.parametrize("depths", [(8, 20, 56), (20, 56), (8,), (FAR,), (8, FAR)])
 def test_every_setting_makes_claims(depths):
-    for claim in gradients.claims(Setting("digits", SETTING.recipe, (0,), depths)):
+    for claim in gradients.claims(Setting("digits", DIGITS.recipe, (0,), depths)):
         assert unanswered(claim) == []
         assert canonical(claim.nets)
         names = {m.name for m in claim.measurements}
         assert {name for s in claim.statements for name in s.quantity.measured} <= names
-    every = variants(Setting("digits", SETTING.recipe, (0,), depths))
+    every = variants(Setting("digits", DIGITS.recipe, (0,), depths))
     assert len(set(every)) == len(every)
 
 
 # -- the measurement
 
 
-class Digits:
-    data, seeds = "digits", (3,)
+BENCH = StudyBench("digits", {}, lambda: load("digits"))
 
 
 def slow(kind: str, depth: int, batch_norm: bool, activation: str, seed: int) -> tuple[float, float]:
@@ -174,7 +175,7 @@ def slow(kind: str, depth: int, batch_norm: bool, activation: str, seed: int) ->
 )
 def test_initial_weights_against_hooks(variant):
     setting = Setting("digits", recipe("digits-study"), (3,), (8, 14))
-    found = decades.initial(setting, [variant], Digits(), 3)
+    found = decades.initial(setting, [variant], BENCH, 3)
     gradient, activation = slow(*variant, seed=3)
     assert found[key(variant, "gradient")] == pytest.approx(gradient, abs=2e-3)
     # evaluation mode uses averages of the same batch, with the unbiased variance: 1 part in 128 · pixels
@@ -197,12 +198,12 @@ def test_every_figure_that_is_read_is_made(tmp_path, monkeypatch):
     """The whole way at small depths: measured for real, written, read, judged."""
     for module in (decades, gradients):
         monkeypatch.setattr(module, "FAR", 14)
-    setting = Setting("digits", SETTING.recipe, (0,), (8,))
+    setting = Setting("digits", DIGITS.recipe, (0,), (8,))
     claim = gradients.claims(setting)[1]
     (measurement,) = claim.measurements
-    found = Study(tmp_path / "s", setting)
-    found.measured(measurement.name, measurement.make(Digits(), 0), 0)
-    judged = judge(claim, found.evidence())
+    found = Shelf(tmp_path / "s", setting)
+    found.measured(measurement.name, measurement.make(BENCH, 0), 0)
+    judged = found.judge(claim)
     assert all(f.figure is not None for f in judged.findings)
     assert judged.verdict == "undecided"  # one seed has no interval
     # the same net by both ways of asking

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from written_study import SETTING, Study, canonical, unanswered
+from shelf import DIGITS, Shelf, canonical, unanswered
 
 from reslab.claims import derivatives, jacobians
-from reslab.claims.claim import judge
 from reslab.claims.evidence import net
 from reslab.claims.jacobians import BLOCKS, COUNTER, ROUNDING, TRAINED
 from reslab.measure.jacobian import jacobian
 from reslab.nets.model import Note, build
 
-C4, C5 = jacobians.claims(SETTING)
+C4, C5 = jacobians.claims(DIGITS)
 OF = net("cifar_resnet20")
 
 
@@ -74,8 +73,6 @@ def test_the_constructions():
 class Bench:
     """Random images; "trained" weights are He weights with the last γ of each branch at 0: F = 0, so J_H = I."""
 
-    data, seeds = "digits", (0,)
-
     def network(self, of, seed):
         return build(of.model, seed=seed, in_channels=1, image_size=8, widths=(4, 6, 8), zero_init=True).eval()
 
@@ -115,10 +112,10 @@ def test_small_singular_values_against_numpy():
 
 
 def judged(claim, folder, **measured):
-    found = Study(folder)
+    found = Shelf(folder)
     for name, figures in measured.items():
         found.measured(name.replace("_", "-"), figures)
-    return judge(claim, found.evidence())
+    return found.judge(claim)
 
 
 def test_the_sum_as_measured(tmp_path, made):
@@ -156,22 +153,22 @@ def test_never_zero(tmp_path, minus, inactive, verdict):
 
 
 def test_how_often_in_trained_nets(tmp_path):
-    study = Study(tmp_path / "s")
+    study = Shelf(tmp_path / "s")
     study.measured(COUNTER, derivatives.counter(None, None))
     keys = ("small_trained", "small_initial", "zero_rows_trained", "zero_rows_initial")
-    for seed in SETTING.seeds:
+    for seed in range(3):
         study.measured(TRAINED, {k: 10.0 * i + seed for i, k in enumerate(keys)}, seed)
-    found = judge(C5, study.evidence())
+    found = study.judge(C5)
     assert found.verdict == "does not hold"
     assert [f.figure.mean for f in found.findings[2:]] == [1.0, 11.0, 21.0, 31.0]
     assert "21 ± 1 % (n = 3) of its rows are 0" in found.sentence.en
 
 
 def test_every_figure_that_is_read_is_made(tmp_path):
-    study = Study(tmp_path / "s")
+    study = Shelf(tmp_path / "s")
     study.measured(COUNTER, derivatives.counter(None, None))
     study.measured(TRAINED, derivatives.trained(net("cifar_resnet8"), Bench(), 0), 0)
-    assert all(f.figure is not None for f in judge(C5, study.evidence()).findings)
+    assert all(f.figure is not None for f in study.judge(C5).findings)
 
 
 def test_form():

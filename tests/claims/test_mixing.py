@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from shelf import DIGITS, Shelf
-from written_study import canonical, unanswered
+from shelf import DIGITS, Shelf, canonical, unanswered
 
 from reslab.claims import mixing
 from reslab.claims.rules import FAILS, HOLDS, NOT_RUN, UNDECIDED

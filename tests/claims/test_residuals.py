@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from written_study import SETTING, Study, canonical, unanswered
+from shelf import DIGITS, Shelf, canonical, unanswered
 
+from reslab.calls.bench import StudyBench
 from reslab.claims import residuals
-from reslab.claims.claim import judge
 from reslab.claims.evidence import Setting, net
 from reslab.claims.residuals import INITIAL, NEAR, identity_blocks
 from reslab.data.sources import load
@@ -13,16 +13,16 @@ from reslab.measure.jacobian import blocks_of
 from reslab.nets.model import build
 from reslab.nets.plan import plan
 
-C7, C8 = residuals.claims(SETTING)
+C7, C8 = residuals.claims(DIGITS)
 
 
 # -- C7
 
 
-def started(folder, bn: float, mlp: float, zero: float = 0.0) -> Study:
-    found = Study(folder)
-    for seed in SETTING.seeds:
-        figures = {f"bn{d}": bn + 0.001 * seed for d in SETTING.depths}
+def started(folder, bn: float, mlp: float, zero: float = 0.0) -> Shelf:
+    found = Shelf(folder)
+    for seed in range(3):
+        figures = {f"bn{d}": bn + 0.001 * seed for d in DIGITS.depths}
         found.measured(INITIAL, {**figures, "mlp20": mlp + 0.001 * seed, "zero56_blocks": [0.0, zero]}, seed)
     return found
 
@@ -38,18 +38,14 @@ def started(folder, bn: float, mlp: float, zero: float = 0.0) -> Study:
     ],
 )
 def test_initial_weights(tmp_path, bn, mlp, verdict):
-    found = judge(C7, started(tmp_path / "s", bn, mlp).evidence())
+    found = started(tmp_path / "s", bn, mlp).judge(C7)
     assert found.verdict == verdict
     assert found.findings[2].verdict == "holds"  # a zero last γ: beside, whatever the verdict
     assert "last γ at 0 it is 0:" in found.sentence.en
 
 
 def test_a_zero_that_is_not_exact_is_seen(tmp_path):
-    assert judge(C7, started(tmp_path / "s", 0.5, 1.4, 1e-7).evidence()).findings[2].verdict == "does not hold"
-
-
-class Digits:
-    data, seeds = "digits", (3,)
+    assert started(tmp_path / "s", 0.5, 1.4, 1e-7).judge(C7).findings[2].verdict == "does not hold"
 
 
 def slow_ratios(name: str, blocks: list[str], seed: int, **switches) -> list[float]:
@@ -70,8 +66,8 @@ def slow_ratios(name: str, blocks: list[str], seed: int, **switches) -> list[flo
 
 
 def test_initial_ratios_against_hooks(tmp_path):
-    setting = Setting("digits", SETTING.recipe, (3,), (8, 14))
-    found = residuals.initial(setting, Digits(), 3)
+    setting = Setting("digits", DIGITS.recipe, (3,), (8, 14))
+    found = residuals.initial(setting, StudyBench("digits", {}, lambda: load("digits")), 3)
     fourteen = ["conv2_1", "conv2_2", "conv3_2", "conv4_2"]
     assert found["bn14_blocks"] == pytest.approx(slow_ratios("cifar_resnet14", fourteen, 3), rel=0.01)
     assert found["bn14"] == pytest.approx(sum(found["bn14_blocks"]) / 4)
@@ -80,9 +76,9 @@ def test_initial_ratios_against_hooks(tmp_path):
         slow_ratios("mlp_resnet8", list(identity_blocks(net("mlp_resnet8"))), 3), rel=1e-4
     )
     assert found["zero14_blocks"] == [0.0] * 4  # exactly
-    study = Study(tmp_path / "s", setting)
+    study = Shelf(tmp_path / "s", setting)
     study.measured(INITIAL, found, 3)
-    judged = judge(residuals.claims(setting)[0], study.evidence())
+    judged = study.judge(residuals.claims(setting)[0])
     assert all(f.figure is not None for f in judged.findings)
 
 
@@ -97,11 +93,11 @@ def test_solid_blocks_are_those_of_the_probe():
 # -- C8
 
 
-def trained(folder, end: dict[int, float], start: float = 0.6) -> Study:
+def trained(folder, end: dict[int, float], start: float = 0.6) -> Shelf:
     """Ratios of identity blocks lie around `end` of the depth; dotted blocks are at 50 and must not count."""
-    found = Study(folder)
-    for seed in SETTING.seeds:
-        for depth in SETTING.depths:
+    found = Shelf(folder)
+    for seed in range(3):
+        for depth in DIGITS.depths:
             of = net(f"cifar_resnet{depth}")
             solid, lines = identity_blocks(of), []
             for level in (start, 3.0, end[depth]):
@@ -118,7 +114,7 @@ def trained(folder, end: dict[int, float], start: float = 0.6) -> Study:
     [(0.05, "holds"), (0.4, "does not hold"), (NEAR - 0.001, "undecided")],
 )
 def test_after_training(tmp_path, deep, verdict):
-    found = judge(C8, trained(tmp_path / "s", {8: 0.9, 20: 0.5, 56: deep}).evidence())
+    found = trained(tmp_path / "s", {8: 0.9, 20: 0.5, 56: deep}).judge(C8)
     assert found.verdict == verdict
     main, falls, deeper, at8, at20 = (f.figure.mean for f in found.findings)
     assert main == pytest.approx(deep + 0.001)
@@ -128,17 +124,17 @@ def test_after_training(tmp_path, deep, verdict):
 
 
 def test_not_run(tmp_path):
-    study = Study(tmp_path / "s")
-    assert judge(C7, study.evidence()).verdict == judge(C8, study.evidence()).verdict == "not run"
-    for seed in SETTING.seeds:  # trained without probes
+    study = Shelf(tmp_path / "s")
+    assert study.judge(C7).verdict == study.judge(C8).verdict == "not run"
+    for seed in range(3):  # trained without probes
         study.run(net("cifar_resnet56"), seed)
-    assert judge(C8, study.evidence()).verdict == "not run"
+    assert study.judge(C8).verdict == "not run"
 
 
 @pytest.mark.parametrize("depths", [(8, 20, 56), (20, 56), (8,)])
 def test_form(depths):
-    for claim in residuals.claims(Setting("digits", SETTING.recipe, (0,), depths)):
+    for claim in residuals.claims(Setting("digits", DIGITS.recipe, (0,), depths)):
         assert canonical(claim.nets)
         assert unanswered(claim) == []
     assert C7.analytic
-    assert all(canonical([of]) for of in residuals.wanted(SETTING).values())
+    assert all(canonical([of]) for of in residuals.wanted(DIGITS).values())

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from shelf import DIGITS, Shelf
-from written_study import canonical, unanswered
+from shelf import DIGITS, Shelf, canonical, unanswered
 
 from reslab.claims import scale
 from reslab.claims.catalogue import default_setting

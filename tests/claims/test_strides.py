@@ -1,15 +1,20 @@
-"""C13: where the modules have their stride, GMACs of truth, every verdict by way of files."""
+"""C13 and C14: strides and poolings of the built modules, GMACs of truth, every verdict by way of files."""
 
 import pytest
-from shelf import DIGITS, Shelf
+import torch
+from shelf import DIGITS, Shelf, canonical, unanswered
 from torch import nn
 
 from reslab.claims import strides
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
-from reslab.nets.model import build
-from reslab.nets.names import spec_of, switches_of
+from reslab.nets.model import Note, build
+from reslab.nets.names import spec_of
 
-(C13,) = strides.claims(DIGITS)
+C13, C14 = strides.claims(DIGITS)
+POOL, STRIDE = C14.nets
+
+
+# -- C13
 
 
 @pytest.mark.parametrize(
@@ -30,17 +35,10 @@ def test_the_modules_have_their_stride_there(name, switches, kernel):
     assert {m.kernel_size for m in found.values()} == {(kernel, kernel)}
 
 
-def test_figures():
+def test_places_and_gmacs():
     made = C13.measurements[0].make(None, None)
     assert (made["basic"], made["v1"], made["v15"]) == ([1] * 6, [1] * 9, [2] * 9)
     assert (round(made["gmacs_v1"], 3), round(made["gmacs_v15"], 3)) == (3.858, 4.089)
-
-
-@pytest.mark.parametrize("net", C13.nets)
-def test_nets_are_canonical(net):
-    spec = net.spec()
-    assert dict(net.switches) == switches_of(spec)
-    assert spec.depth == 29
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,7 @@ def test_nets_are_canonical(net):
     ("gaps", "same"),
     [((0.1, -0.1, 0.2), HOLDS), ((3.0, 3.1, 3.2), FAILS), ((-3.0, 3.0, 0.0), UNDECIDED), ((), NOT_RUN)],
 )
-def test_verdicts(tmp_path, changes, verdict, gaps, same):
+def test_verdicts_of_c13(tmp_path, changes, verdict, gaps, same):
     shelf = Shelf(tmp_path / "study")
     assert shelf.judge(C13).verdict == NOT_RUN
     shelf.measured("strides-place", C13.measurements[0].make(None, None) | changes)
@@ -62,3 +60,59 @@ def test_verdicts(tmp_path, changes, verdict, gaps, same):
     assert found.verdict == verdict  # the errors stand beside
     assert found.findings[5].verdict == same
     assert found.flat
+
+
+# -- C14
+
+
+def test_poolings_and_macs():
+    made = C14.measurements[0].make(None, None)
+    assert (made["stem"], made["between"], made["macs_ratio"]) == (1, 0, [1.0, 1.0])
+    assert made["macs_stride"] == made["macs_pool"]
+    assert round(made["macs_stride"][0] / 1e9, 3) == 3.664
+    assert round(made["macs_stride"][1] / 1e6, 2) == 40.55
+    pools = [m for m in build("resnet34", device="meta").modules() if isinstance(m, nn.MaxPool2d)]
+    assert len(pools) == 1
+    assert strides.poolings(spec_of("vgg19")) == (0, 5)  # and it can count them where there are some
+    assert strides.poolings(POOL.spec()) == (0, 4)
+
+
+def test_with_pooling_only_the_halving_differs():
+    """Same weights; the block that halves is max-pooling and a branch of stride 1, and the padding shortcut."""
+    stride, pool = build("cifar_resnet20"), build("cifar_resnet20", downsample="pool")
+    weights = stride.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in pool.state_dict().items())
+    x = torch.rand((2, 16, 8, 8), generator=torch.Generator().manual_seed(0))
+    ours, block = (n.eval().get_submodule("conv3_1") for n in (pool, stride))
+    small = nn.functional.max_pool2d(x, 2)
+    branch = nn.functional.conv2d(small, block.branch.conv1.weight, padding=1)
+    branch = block.branch.bn2(block.branch.conv2(block.branch.relu1(block.branch.bn1(branch))))
+    wanted = nn.functional.relu(branch + torch.cat([small, torch.zeros_like(small)], 1))
+    torch.testing.assert_close(ours(x, Note()), wanted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gaps", "verdict"),
+    [
+        ({}, (0.1, -0.1, 0.2), CONDITION),  # the stem's pooling stays
+        ({"stem": 0}, (0.1, -0.1, 0.2), HOLDS),
+        ({}, (3.0, 3.1, 3.2), CONDITION),  # halved by stride, but not equally good
+        ({}, (-3.0, 3.0, 0.0), UNDECIDED),
+        ({"between": 3, "macs_ratio": [1.2, 1.2]}, (3.0, 3.1, 3.2), FAILS),
+        ({}, (), NOT_RUN),
+    ],
+)
+def test_verdicts_of_c14(tmp_path, changes, gaps, verdict):
+    shelf = Shelf(tmp_path / "study")
+    shelf.measured("shortcuts-pooling", C14.measurements[0].make(None, None) | changes)
+    for seed, gap in enumerate(gaps):
+        shelf.run(STRIDE, seed, 1.0, 5.0)
+        shelf.run(POOL, seed, 1.0, 5.0 + gap)
+    assert shelf.judge(C14).verdict == verdict
+
+
+def test_form():
+    for claim, depth in ((C13, 29), (C14, DIGITS.middle)):
+        assert canonical(claim.nets)
+        assert unanswered(claim) == []
+        assert {n.spec().depth for n in claim.nets} == {depth}

@@ -10,7 +10,7 @@ import torch
 
 import reslab
 from reslab.errors import UserError
-from reslab.measure.ensemble import average, evaluate_together
+from reslab.measure.ensemble import all_logits, average, evaluate_together, scored
 
 
 class Batch:
@@ -67,6 +67,22 @@ def test_the_two_averages_differ_and_equal_members_change_nothing(scores, labels
     assert not torch.allclose(average(given), average(given, "logits"))
 
 
+@pytest.mark.parametrize("how", ["softmax", "logits"])
+def test_logits_kept_and_averaged_score_as_in_one_pass(scores, labels, how):
+    members = [(lambda rows, s=s: torch.from_numpy(s)[rows].float(), batches(labels)) for s in scores]
+    alone, whole = evaluate_together(members, 37, 7, how)
+    seen = [all_logits(logits_of, each, 37) for logits_of, each in members]
+    assert [scored(*one).per_class for one in seen] == [a.per_class for a in alone]
+    assert all(torch.equal(y, torch.from_numpy(labels)) for _, y in seen)
+    assert seen[0][0].dtype == torch.float64
+    together = scored(average([z for z, _ in seen], how), seen[0][1])
+    assert (together.top1_wrong, together.top5_wrong, together.per_class) == (
+        whole.top1_wrong, whole.top5_wrong, whole.per_class
+    )  # fmt: skip
+    with pytest.raises(AssertionError, match="37 samples where there are 38"):
+        all_logits(*members[0], 38)
+
+
 def test_members_must_see_the_same_samples(scores, labels):
     one = (lambda rows: torch.from_numpy(scores[0])[rows], batches(labels))
     other = (lambda rows: torch.from_numpy(scores[1])[rows], batches(labels[::-1].copy()))
@@ -97,7 +113,7 @@ def test_real_checkpoints(tmp_path):
     from reslab.training.machine import Settings
 
     data = load("digits")
-    settings = Settings("cpu", "fp32", "channels_last", False, 1)
+    settings = Settings("cpu", "fp32", "channels_last", "eager", 1)
     ready = [member.ready(checkpoints.find(run), settings) for run in runs]
     p = [
         torch.cat([torch.softmax(m.step.logits(b.images).double(), 1) for b in m.batches(data.test, 500, 0)])
