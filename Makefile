@@ -31,7 +31,7 @@ reliability: env  ## the slow checks: many kills, many flips
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow" tests/store tests/training tests/cli
 
 bench: env
-	$(BIN)/python -m benchmarks.train_cpu
+	$(BIN)/python -m benchmarks
 
 evidence: env  ## CIFAR-10 runs behind results/; resumable; DATA=cifar10:PATH
 	$(BIN)/python -m benchmarks.evidence $(if $(DATA),--data $(DATA))

@@ -51,11 +51,11 @@ PARTS = {
     "digits": Part(("all",), data="digits", seeds=5),
     # 1: the paper's recipe, unshortened, beside 8.75 %
     "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), weights=("s0",)),
-    # 3: options A, B, C, three seeds
-    "cifar10-eighth": Part(("C11",), scale=0.125, seeds=3, depths=(20,), weights=("s0",)),
-    # 2: the twins, probed on the way (C3, C8, C15)
+    # 3 and 4: options A, B, C, three seeds; the three as ensembles
+    "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), weights=("s0",)),
+    # 2: the twins, probed on the way: responses, residual ratios, gradients
     "cifar10-quarter": Part(
-        ("C1", "C2", "C15"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
+        ("C1", "C2", "C7", "C8", "C15", "C22"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
     ),
 }
 

@@ -39,8 +39,12 @@ def claims(setting: Setting) -> tuple[Claim, ...]:
 
 
 def members_of(setting: Setting) -> tuple[Net, ...]:
-    """The nets that take part: residual ones of all depths, plain ones that are not the deepest, options B and C."""
-    plain = [net(f"cifar_plain{depth}") for depth in dict.fromkeys((setting.shallow, setting.middle))]
+    """The nets that take part: residual ones of all depths, plain ones that are not the deepest, options B and C.
+
+    In a study of one depth no other claim trains plain nets, so they take no part.
+    """
+    depths = dict.fromkeys((setting.shallow, setting.middle)) if len(setting.depths) > 1 else ()
+    plain = [net(f"cifar_plain{depth}") for depth in depths]
     return tuple(dict.fromkeys([*twins(setting, "resnet"), *plain, *options(setting).values()]))
 
 
