@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reslab.claims.text import Text
 from reslab.nets.cost import cost_of, shown
 from reslab.nets.names import spec_of
 from reslab.nets.plan import Row, plan
@@ -15,13 +16,18 @@ from reslab.nets.spec import Spec
 from reslab.show.columns import WEIGHED, Box, label_of
 from reslab.show.drawing import ARC, BOX, LEAD, NAME, SIZE, Picture, draw_box, draw_shortcut
 from reslab.show.svg import INK, LINE, SOFT, Canvas, text_width
+from reslab.show.words import PARAMETERS
 
 FIG_5 = (("resnet34", "conv2_2"), ("resnet50", "conv2_2"))  # a basic block, a bottleneck of about its cost
 FILE = "blocks.svg"  # what the drawing is called where no name is given
+TITLE = Text("Basic and bottleneck blocks", "기본 block과 bottleneck block")
+WIDE = Text("{net}, {n} wide", "{net}, 폭 {n}")
+COST = Text("{macs} MACs at {side}x{side}", "{side}x{side}에서 {macs} MACs")
+THEN = Text(", then ", " → ")
 BLOCK, LINK, RADIUS = 150, 36, 9  # pixels: a box's width, the way between boxes, the addition's circle
 
 
-def draw_blocks(switches: Mapping[str, Any] | None = None) -> Picture:
+def draw_blocks(switches: Mapping[str, Any] | None = None, language: str = "en") -> Picture:
     """Fig. 5: the basic block, one as wide as the bottleneck's ends, and the bottleneck, with what each costs."""
     (basic, at), (bottleneck, there) = FIG_5
     given = dict(switches or {})
@@ -31,7 +37,7 @@ def draw_blocks(switches: Mapping[str, Any] | None = None) -> Picture:
     equal = spec_of(basic, **given | {"widths": widths})
     three = [
         (small, at, f"{basic} {at}"),
-        (equal, at, f"{basic} {at}, {ends} wide"),
+        (equal, at, WIDE.filled(net=f"{basic} {at}", n=ends)(language)),
         (large, there, f"{bottleneck} {there}"),
     ]
     canvas = Canvas()
@@ -43,19 +49,20 @@ def draw_blocks(switches: Mapping[str, Any] | None = None) -> Picture:
         lines = [
             f"{spec.blocks[0][1]} block, {first.c_in}-d",
             origin,
-            f"{total.parameters:,} parameters",
-            f"{shown(total.macs)} MACs at {first.size_in}x{first.size_in}",
+            PARAMETERS.filled(n=f"{total.parameters:,}")(language),
+            COST.filled(macs=shown(total.macs), side=first.size_in)(language),
         ]
-        told.append(f"{lines[0]} ({origin}): {lines[2]}, {lines[3]}, {_beside(rows)} shortcut.")
-        middle, end = _block(canvas, spec, rows, x)
+        beside = _beside(rows, language)
+        told.append(f"{lines[0]} ({origin}): {lines[2]}, {lines[3]}, {beside} shortcut.")
+        middle, end = _block(canvas, spec, rows, x, beside)
         parts.append((middle, lines))
         words_end = max(words_end, end)
-        x = middle + BLOCK / 2 + 0.9 * ARC + 8 + max(60.0, text_width(_beside(rows), SIZE)) + 24
+        x = middle + BLOCK / 2 + 0.9 * ARC + 8 + max(60.0, text_width(beside, SIZE)) + 24
     for middle, lines in parts:
         for i, line in enumerate(lines):
             size, weight = (NAME, "bold") if i == 0 else (SIZE, "normal")
             canvas.text(middle, words_end + 32 + i * LEAD, line, size, weight, class_="caption")
-    title = "Basic and bottleneck blocks"
+    title = TITLE(language)
     return Picture(canvas.svg(x, words_end + 48 + 4 * LEAD, title, " ".join(told)), title, x)
 
 
@@ -63,13 +70,13 @@ def _inside(spec: Spec, block: str) -> list[Row]:
     return [row for row in plan(spec) if row.block == block]
 
 
-def _beside(rows: Sequence[Row]) -> str:
+def _beside(rows: Sequence[Row], language: str) -> str:
     """What a block's shortcut is: identity, or the labels of its layers."""
-    return ", then ".join(label_of(r) for r in rows if r.path == "shortcut" and r.kind != "bn") or "identity"
+    return THEN(language).join(label_of(r) for r in rows if r.path == "shortcut" and r.kind != "bn") or "identity"
 
 
-def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float) -> tuple[float, float]:
-    """One block from its input down to its output, from `x` on; returns its middle and where it ends."""
+def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str) -> tuple[float, float]:
+    """One block from its input down to its output, from `x` on, `words` at its shortcut; its middle and its end."""
     middle, y = x + BLOCK / 2, 24.0
     canvas.text(middle, y, f"{rows[0].c_in}-d", NAME, "bold", class_="input")
     top = before = y + 8
@@ -91,7 +98,7 @@ def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float) -> tuple[f
             end = (middle + RADIUS + 1, y + RADIUS)
             draw_shortcut(canvas, row.line, start, end, middle + BLOCK / 2)
             beside = middle + BLOCK / 2 + 0.9 * ARC + 8
-            canvas.text(beside, (start[1] + end[1]) / 2 + 4, _beside(rows), SIZE, anchor="start", fill=SOFT)
+            canvas.text(beside, (start[1] + end[1]) / 2 + 4, words, SIZE, anchor="start", fill=SOFT)
             before = y + 2 * RADIUS
         else:
             kind = "layer" if row.kind in WEIGHED else "pool"

@@ -114,7 +114,7 @@ def styled(spec: dict[str, Any]) -> dict[str, Any]:
     config = {
         "background": "white",
         "view": {"stroke": None},
-        "axis": {**text, "gridColor": "#e6e6e6", "domainColor": "#999", "tickColor": "#999"},
+        "axis": {**text, "gridColor": "#e6e6e6", "domainColor": "#999", "tickColor": "#999", "labelSeparation": 4},
         "legend": {**text, "orient": "bottom", "symbolOpacity": 1, "layout": {"bottom": {"direction": "vertical"}}},
         "title": {"fontSize": 14, "anchor": "start"},
     }

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from reslab.claims.text import Text
 from reslab.nets.cost import cost_of, shown
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.plan import plan
@@ -21,10 +22,22 @@ from reslab.nets.spec import Spec
 from reslab.show.charts import HUE
 from reslab.show.columns import Box, Column, columns_of, hue_of, layers_of, stage_of
 from reslab.show.svg import GROUND, LINE, SOFT, Canvas, text_width, tint
+from reslab.show.words import OUTPUT_SIZE, PARAMETERS
 
 FIG_3 = ("vgg19", "plain34", "resnet34")
 MOST_NAMED = 6  # nets in the name of a file
-LINES = {"solid": "identity", "dotted": "changes the shape, or projects"}
+TITLE = Text("Networks side by side: {nets}", "나란히 놓은 네트워크: {nets}")
+LINES = {
+    "solid": Text("identity", "identity"),
+    "dotted": Text("changes the shape, or projects", "크기를 바꾸거나 projection"),
+}
+SHORTCUTS = {
+    "solid": Text("{n} solid shortcuts", "실선 shortcut {n}개"),
+    "dotted": Text("{n} dotted shortcuts", "점선 shortcut {n}개"),
+}
+NO_SHORTCUTS = Text("no shortcuts", "shortcut 없음")
+DEPTH = Text("{n:,} layers with weights", "weight가 있는 층 {n:,}개")
+FOLDED = Text("N equal blocks, one drawn", "같은 block N개, 하나만 그림")
 
 # Pixels. A box stands in the middle of its slot; a slot is a box and a gap for the arrows.
 SIZE, BOX, SLOT = 12, 20, 36
@@ -41,20 +54,20 @@ class Picture:
     width: float
 
 
-def draw_nets(specs: Sequence[Spec]) -> Picture:
+def draw_nets(specs: Sequence[Spec], language: str = "en") -> Picture:
     """Fig. 3 for any nets: columns aligned by output size, with parameters and MACs below."""
     columns = columns_of(specs)
-    title = "Networks side by side: " + ", ".join(name_of(c.spec) for c in columns)
+    title = TITLE.filled(nets=", ".join(name_of(c.spec) for c in columns))(language)
     all_boxes = [box for c in columns for box in c.boxes()]
     wide = max(140.0, max(text_width(box.label, SIZE) for box in all_boxes) + 16)
     left = BRACKET if any(times > 1 for c in columns for _, times in c.runs) else EDGE
-    captions = [_caption(c.spec, left + wide + ARC - 8) for c in columns]
+    captions = [_caption(c.spec, left + wide + ARC - 8, language) for c in columns]
     pitch = max(left + wide + ARC, *(text_width(lines[0], NAME, "bold") + 12 for lines in captions))
     width = max(GUTTER + pitch * len(columns), 470.0)
     tops, bottom = _bands(columns)
 
     canvas = Canvas()
-    canvas.text(12, 28, "output size", SIZE, anchor="start", fill=SOFT)
+    canvas.text(12, 28, OUTPUT_SIZE(language), SIZE, anchor="start", fill=SOFT)
     for number, (size, top) in enumerate(tops.items()):
         end = [*tops.values(), bottom][number + 1]
         fill = "white" if number % 2 else GROUND
@@ -68,8 +81,8 @@ def draw_nets(specs: Sequence[Spec]) -> Picture:
             size, weight = (NAME, "bold") if i == 0 else (SIZE, "normal")
             canvas.text(x + wide / 2, bottom + 28 + i * LEAD, line, size, weight, class_="caption")
     below = bottom + 44 + max(map(len, captions)) * LEAD
-    end = _legend(canvas, columns, below, width)
-    return Picture(canvas.svg(width, end, title, " ".join(_words(c) for c in columns)), title, width)
+    end = _legend(canvas, columns, below, width, language)
+    return Picture(canvas.svg(width, end, title, " ".join(_words(c, language) for c in columns)), title, width)
 
 
 def _bands(columns: Sequence[Column]) -> tuple[dict[int, float], float]:
@@ -138,37 +151,37 @@ def draw_shortcut(
     )
 
 
-def _caption(spec: Spec, width: float) -> list[str]:
+def _caption(spec: Spec, width: float, language: str) -> list[str]:
     """What stands under a column: name, layers, parameters, MACs, and what was changed about the named net."""
     total = cost_of(plan(spec))
     lines = [
         name_of(spec),
-        f"{layers_of(spec):,} layers with weights",
-        f"{shown(total.parameters)} parameters",
+        DEPTH.filled(n=layers_of(spec))(language),
+        PARAMETERS.filled(n=shown(total.parameters))(language),
         f"{shown(total.macs)} MACs",
     ]
     told = [f"{k} {','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in switches_of(spec).items()]
     return lines + textwrap.wrap(", ".join(told), max(8, int(width / text_width("x", SIZE))))
 
 
-def _words(column: Column) -> str:
+def _words(column: Column, language: str) -> str:
     """One net in words, for those who do not see the picture."""
-    name, *figures = _caption(column.spec, 1e6)
+    name, *figures = _caption(column.spec, 1e6, language)
     lines = [r.line for r in plan(column.spec) if r.kind == "add"]
-    told = [f"{lines.count(line)} {line} shortcuts" for line in LINES] if lines else ["no shortcuts"]
-    return f"{name}: {', '.join([*figures, *told])}."
+    told = [text.filled(n=lines.count(line)) for line, text in SHORTCUTS.items()] if lines else [NO_SHORTCUTS]
+    return f"{name}: {', '.join([*figures, *(text(language) for text in told)])}."
 
 
-def _legend(canvas: Canvas, columns: Sequence[Column], y: float, width: float) -> float:
+def _legend(canvas: Canvas, columns: Sequence[Column], y: float, width: float, language: str) -> float:
     """Colours, lines and the mark of folded runs, in as many rows as the width needs; returns where it ends."""
     parts: dict[int, dict[str, None]] = {}
     for box in (box for c in columns for box in c.boxes() if box.kind == "layer"):
         parts.setdefault(stage_of(box.part), {})[box.part] = None
     items = [("part", next(iter(parts[n])), ", ".join(parts[n])) for n in sorted(parts, key=lambda n: (n == 0, n))]
     lines = {unit.line for c in columns for units, _ in c.runs for unit in units}
-    items += [("line", line, f"shortcut: {words}") for line, words in LINES.items() if line in lines]
+    items += [("line", line, f"shortcut: {words(language)}") for line, words in LINES.items() if line in lines]
     if any(times > 1 for c in columns for _, times in c.runs):
-        items.append(("times", "×N", "N equal blocks, one drawn"))
+        items.append(("times", "×N", FOLDED(language)))
     x = 12.0
     for kind, key, words in items:
         need = 44 + text_width(words, SIZE) + 16

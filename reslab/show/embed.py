@@ -1,76 +1,22 @@
-"""Charts inside an HTML file that asks nobody for anything: the drawing libraries inlined once, specifications as JSON.
+"""Charts inside an HTML file that asks nobody for anything: the drawing libraries, specifications, points.
 
-`chart_page` is a page of one picture; a whole report has templates of its own.
+The points of a page's charts stand once, packed by columns, whichever and however many charts show them;
+specifications refer to them by a hash. All of it is JSON in which no character can end a script element.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from html import escape
+from itertools import groupby
 from typing import Any
 
 from reslab.show.charts import styled
 from reslab.show.plain import clean
-from reslab.show.svg import FONT
-
-POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
-PAGE = """<!doctype html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-* {{ box-sizing: border-box; }}
-body {{ margin: 0; padding: 1rem; color: #1c1f23; background: white; font: 16px/1.5 {font}; }}
-main {{ max-width: 70rem; margin: 0 auto; }}
-h1 {{ font-size: 1.25rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }}
-figure {{ margin: 0; }}
-figcaption, .soft {{ color: #59616b; font-size: .9rem; max-width: 46rem; margin: .75rem 0; }}
-.panels {{ display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }}
-.chart {{ width: 100%; min-width: 0; }}
-.chart svg {{ max-width: 100%; height: auto; }}
-.vega-embed {{ width: 100%; }}
-.vega-embed.has-actions {{ padding-right: 0 !important; }}
-.scroll {{ overflow-x: auto; border: 1px solid #d9dde2; border-radius: .4rem; }}
-.scroll:focus-visible, summary:focus-visible {{ outline: 3px solid #0062a0; outline-offset: 2px; }}
-table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: left; vertical-align: top; padding: .4rem .75rem; border-bottom: 1px solid #d9dde2; }}
-td, thead th {{ white-space: pre; }}
-th[scope=row] {{ white-space: pre-line; min-width: 10rem; }}
-thead th {{ background: #f6f7f9; }}
-tbody tr:last-child > * {{ border-bottom: 0; }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<figure>
-<div class="panels">
-{panels}</div>
-<figcaption>{caption}</figcaption>
-</figure>
-{table}</main>
-<script>{libraries}</script>
-<script>
-for (const source of document.querySelectorAll("script[data-chart]")) {{
-  const place = document.getElementById(source.dataset.chart);
-  vegaEmbed(place, JSON.parse(source.textContent), {{
-    mode: "vega-lite", renderer: "svg", config: {{ font: "system-ui, Segoe UI, Roboto, Arial, sans-serif" }},
-    downloadFileName: source.dataset.chart, actions: {{ export: true, source: false, compiled: false, editor: false }},
-  }}).catch((error) => {{ place.textContent = error.message; }});
-}}
-</script>
-</body>
-</html>
-"""
-PANEL = """<div class="chart" id="{id}" role="group" aria-label="{words}"></div>
-<script type="application/json" data-chart="{id}">{json}</script>
-"""
 
 
 def inert(thing: Any) -> str:
@@ -96,37 +42,91 @@ def fitted(chart: Any) -> dict[str, Any]:
     return styled(chart.to_dict()) | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
-def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
-    """A table that scrolls by itself, by hand or by keyboard; "" without rows."""
-    if not rows:
-        return ""
-    top = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>{"".join(f"<td>{_text(cell)}</td>" for cell in row[1:])}</tr>\n'
-        for row in rows
-    )
-    return (
-        f'<div class="scroll" role="region" aria-label="{_text(title)}" tabindex="0">\n'
-        f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-    )
+@dataclass(frozen=True)
+class Panel:
+    """One chart of a page: its element's id, its words for those who do not see it, its specification as JSON."""
+
+    id: str
+    words: str
+    json: str
 
 
-def _text(cell: str) -> str:
-    """One cell, escaped; its line ends stay."""
-    return "\n".join(escape(clean(line)) for line in cell.split("\n"))
+@dataclass
+class Shelf:
+    """The points of a page's charts, each set once: hash → packed rows."""
+
+    sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def panels(self, prefix: str, charts: Mapping[str, Any]) -> list[Panel]:
+        """Altair charts as panels whose width is their container's; their points are put on the shelf."""
+        made = []
+        for key, chart in charts.items():
+            spec = self._taken(fitted(chart))
+            made.append(Panel(f"{prefix}-{key}", clean(spec["description"]), inert(_finite(spec))))
+        return made
+
+    def _taken(self, part: Any) -> Any:
+        """A part of a specification in which every list of points is replaced by its name."""
+        if isinstance(part, list):
+            return [self._taken(p) for p in part]
+        if not isinstance(part, dict):
+            return part
+        if isinstance(part.get("datasets"), dict):
+            names = {old: self._put(rows) for old, rows in part["datasets"].items()}
+            return _renamed({k: v for k, v in part.items() if k != "datasets"}, names)
+        if isinstance(part.get("values"), list) and all(isinstance(r, dict) for r in part["values"]) and part["values"]:
+            return {"name": self._put(part["values"])}
+        return {k: self._taken(v) for k, v in part.items()}
+
+    def _put(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        packed_rows = packed(rows)
+        name = "d" + hashlib.sha256(json.dumps(packed_rows, sort_keys=True).encode()).hexdigest()[:10]
+        self.sets[name] = packed_rows
+        return name
 
 
-def chart_page(
-    charts: Mapping[str, Any], title: str, caption: str, head: Sequence[str], rows: Sequence[Sequence[str]],
-    language: str = "en",
-) -> str:  # fmt: skip
-    """One figure as one HTML file (about 1 MB, nearly all of it the drawing libraries)."""
-    made = []
-    for number, chart in enumerate(charts.values()):
-        spec = fitted(chart)
-        words = escape(clean(spec.get("description", title)))
-        made.append(PANEL.format(id=f"chart-{number}", words=words, json=inert(spec)))
-    return PAGE.format(
-        language=language, policy=POLICY, title=escape(clean(title)), font=FONT, panels="".join(made),
-        caption=escape(clean(caption)), table=html_table(head, rows, title), libraries=libraries(),
-    )  # fmt: skip
+def _renamed(part: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(part, list):
+        return [_renamed(p, names) for p in part]
+    if not isinstance(part, dict):
+        return part
+    if part.keys() == {"name"} and part["name"] in names:
+        return {"name": names[part["name"]]}
+    return {k: _renamed(v, names) for k, v in part.items()}
+
+
+def packed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows by columns; a column that repeats itself is told as [value, times, value, times …].
+
+    A missing key is null, and so is what is no finite number; the page's script leaves both out again.
+    """
+    columns: dict[str, Any] = {}
+    for key in dict.fromkeys(k for row in rows for k in row):
+        values = [_finite(row.get(key)) for row in rows]
+        runs = [(v, len(list(same))) for v, same in groupby(values, key=lambda v: (type(v), v))]
+        plain = 2 * len(runs) > len(values)
+        columns[key] = {"v": values} if plain else {"r": [x for (_, v), times in runs for x in (v, times)]}
+    return {"n": len(rows), "c": columns}
+
+
+def unpacked(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows again, as the page's script has them."""
+    rows: list[dict[str, Any]] = [{} for _ in range(told["n"])]
+    for key, column in told["c"].items():
+        values = column.get("v")
+        if values is None:
+            pairs = zip(column["r"][::2], column["r"][1::2], strict=True)
+            values = [v for v, times in pairs for _ in range(times)]
+        for row, v in zip(rows, values, strict=True):
+            if v is not None:
+                row[key] = v
+    return rows
+
+
+def _finite(thing: Any) -> Any:
+    """As JSON can hold it: what is no finite number is null."""
+    if isinstance(thing, float) and not math.isfinite(thing):
+        return None
+    if isinstance(thing, dict):
+        return {k: _finite(v) for k, v in thing.items()}
+    return [_finite(v) for v in thing] if isinstance(thing, list | tuple) else thing

@@ -6,6 +6,7 @@ First the statements against their bars, then what the claim names: "curves", "d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from reslab.show import copying, costs, findings, intervals, words
 from reslab.show.charts import depth_panels
 from reslab.show.curves import ceiling, curve_panels
 from reslab.show.drawing import FIG_3
+from reslab.show.embed import Panel, Shelf
 from reslab.show.rates import progress_panels
 from reslab.show.series import Runs, Sound, by_net, sound
 from reslab.show.tables import spread
@@ -39,6 +41,19 @@ class Drawn:
     panels: dict[str, Any]
     head: list[str]
     rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a page, its words in one language; `same_as` names the section in which it stands already."""
+
+    id: str
+    title: str
+    caption: str
+    panels: list[Panel]
+    head: list[str]
+    rows: list[list[str]]
+    same_as: str = ""
 
 
 INTERVALS = Text("The figures and their bars", "값과 기준")
@@ -92,9 +107,8 @@ def figures_of(judgement: Judgement, language: str = "en") -> list[Drawn]:
     """The intervals of the statements against their bars, then the charts that the claim names."""
     found = []
     if any(f.figure for f in judgement.findings):
-        head, rows = intervals.table(judgement.findings, language)
-        panel = intervals.interval_panel(judgement.findings, language)
-        found.append(Drawn("intervals", INTERVALS, intervals.CAPTION, {"intervals": panel}, head, rows))
+        panels = intervals.interval_panels(judgement.findings, language)  # as a table: that of the statements
+        found.append(Drawn("intervals", INTERVALS, intervals.CAPTION, panels, [], []))
     for name in judgement.claim.charts:
         runs = _runs_of(judgement, name)
         made = draw(name, [r for one in runs for r in one.records], judgement.evidence, language)
@@ -109,6 +123,21 @@ def records_figures(records: Sequence[Record], language: str = "en") -> list[Dra
     several = len({d for _, d in depths}) > 1
     made = [draw(n, records, None, language) for n in names if several or n not in ("depth", "macs")]
     return [one for one in made if one]
+
+
+def figure(
+    drawn: Drawn, prefix: str, shelf: Shelf, seen: dict[str, str], section: str = "", language: str = "en"
+) -> Figure:
+    """A figure's panels and words; one that another section shows already is told by that section's name."""
+    id = f"{prefix}-{drawn.id}"
+    panels = shelf.panels(id, drawn.panels)
+    key = json.dumps([(p.json, p.words) for p in panels])
+    first = seen.setdefault(key, section)
+    again = first if first != section else ""
+    return Figure(
+        id, drawn.title(language), drawn.caption(language), [] if again else panels,
+        [] if again else drawn.head, [] if again else drawn.rows, again,
+    )  # fmt: skip
 
 
 def _runs_of(judgement: Judgement, name: str) -> list[Runs]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reslab.show.drawing import Picture
 from reslab.show.svg import GROUND, LINE, SOFT, Canvas, text_width
-from reslab.show.words import wide, wrapped
+from reslab.show.words import wrapped
 
 SIZE, LEAD, PAD, EDGE = 13, 18, 11, 20  # a letter's size; from line to line; beside a column, around the table
 TITLE = 16
@@ -16,11 +16,15 @@ def draw_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], c
     """The table below its title and above its caption; a cell's lines are parted by line ends."""
     lines = [[cell.split("\n") for cell in row] for row in [head, *rows]]
     widths = [
-        max(_width(text, "bold" if i == 0 or k == 0 else "normal") for i, row in enumerate(lines) for text in row[k])
+        max(
+            text_width(text, SIZE, "bold" if i == 0 or k == 0 else "normal")
+            for i, row in enumerate(lines)
+            for text in row[k]
+        )
         + 2 * PAD
         for k in range(len(head))
     ]
-    width = max(sum(widths) + 2 * EDGE, _width(title, "bold", TITLE) + 2 * EDGE, 360.0)
+    width = max(sum(widths) + 2 * EDGE, text_width(title, TITLE, "bold") + 2 * EDGE, 360.0)
     stretch = (width - 2 * EDGE) / sum(widths)
     widths = [w * stretch for w in widths]
     canvas = Canvas()
@@ -47,8 +51,3 @@ def draw_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], c
         canvas.text(EDGE, y + 4, text, 12, anchor="start", fill=SOFT, class_="caption")
     words = "; ".join(", ".join(cell.replace("\n", " ") for cell in row) for row in [head, *rows])
     return Picture(canvas.svg(width, y + EDGE, title, f"{words}. {caption}"), title, width)
-
-
-def _width(text: str, weight: str, size: float = SIZE) -> float:
-    """About how wide a text is, a Korean letter counted as two."""
-    return text_width("x" * wide(text), size, weight)

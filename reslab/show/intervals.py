@@ -15,18 +15,15 @@ from reslab.claims.rules import Above, Always, Below, Rule, Within
 from reslab.claims.text import Text
 from reslab.show.charts import WIDTH
 from reslab.show.series import finite
-from reslab.show.words import COLUMNS, VERDICT, wide, wrapped
+from reslab.show.tables import bar_words
+from reslab.show.words import BAR, COLUMNS, INTERVAL, JUDGED, VERDICT, wide, wrapped
 
 INK, SOFT, HOLDING, STRIP = "#1c1f23", "#59616b", "#d7e3ef", "#f6f7f9"
 LINE, BAND, TICKS, GAP = 16, 20, 15, 16  # pixels: a line of words, a strip, its axis, the way to the next row
-MOST_DOTS = 60
+MOST_DOTS, MOST_ROWS = 60, 7
 LIKE = 8.0  # statements of one unit share an axis where their extents differ by less than this
 ROLES = {BESIDE: Text("beside", "참고"), LIMIT: Text("limit", "한계")}
-WORD, VALUE, INTERVAL, BAR, SAID = (
-    Text("statement", "진술"), Text("figure", "값"), Text("95 % interval", "95 % 구간"), Text("bar", "기준"),
-    Text("verdict", "판정"),
-)  # fmt: skip
-BAR_AT = Text("bar", "기준")
+WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
 CAPTION = Text(
     "Dots: each seed, or each case. Diamond and bar with ends: mean over seeds and its 95 % interval. Dashed: the bar, "
     "written before the runs. The statement holds where the whole interval lies in the shaded part.",
@@ -52,18 +49,27 @@ def table(findings: Sequence[Finding], language: str) -> tuple[list[str], list[l
         told = f.statement.text(language) + (f" ({role(language)})" if role else "")
         sampled = f.figure is not None and f.figure.n > 1 and not isinstance(f.statement.rule, Always)
         between = f"{f.figure.low:.4g} … {f.figure.high:.4g}" if f.figure and sampled else "–"
-        rows.append([told, shown(f, language), between, str(f.statement.rule), VERDICT[f.verdict](language)])
-    return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, SAID)], rows
+        rows.append(
+            [told, shown(f, language), between, bar_words(f.statement.rule, language), VERDICT[f.verdict](language)]
+        )
+    return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, JUDGED)], rows
 
 
-def interval_panel(findings: Sequence[Finding], language: str = "en") -> Any:
-    """The chart of a claim's statements, as wide as its place and as high as its words need."""
+def interval_panels(findings: Sequence[Finding], language: str = "en") -> dict[str, Any]:
+    """The charts of a claim's statements, as many beside each other as it takes that none is long."""
+    size = math.ceil(len(findings) / math.ceil(len(findings) / MOST_ROWS))
+    parts = [findings[i : i + size] for i in range(0, len(findings), size)]
+    return {str(number): interval_panel(part, language, findings) for number, part in enumerate(parts, 1)}
+
+
+def interval_panel(findings: Sequence[Finding], language: str = "en", among: Sequence[Finding] = ()) -> Any:
+    """The chart of some statements, as wide as its place and as high as its words need; `among`: all of the claim's."""
     import altair as alt
 
     rows: list[dict[str, Any]] = []
     y = 4.0
     for number, finding in enumerate(findings):
-        made, y = _row(finding, _extent(finding, findings), number, y, language)
+        made, y = _row(finding, _extent(finding, among or findings), number, y, language)
         rows += made
     height = max(40.0, y - GAP + 4)
     at = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.03, 1.03], nice=False, zero=False))
@@ -102,7 +108,7 @@ def _row(
     """The marks of one statement from `y` down, and where the next one begins."""
     role = ROLES.get(finding.statement.role)
     told = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
-    said = f"{BAR_AT(language)} {finding.statement.rule}: {VERDICT[finding.verdict](language)}"
+    said = f"{BAR(language)} {bar_words(finding.statement.rule, language)}: {VERDICT[finding.verdict](language)}"
     both = f"{shown(finding, language)}; {said}"
     figures = (
         wrapped(said)

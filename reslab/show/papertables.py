@@ -21,7 +21,7 @@ from reslab.nets.plan import Row, plan
 from reslab.nets.spec import Spec
 from reslab.show.series import Runs, by_net, sound
 from reslab.show.tables import spread
-from reslab.show.words import NET, NOT_RUN_WORD
+from reslab.show.words import NET, NOT_RUN_WORD, OUTPUT_SIZE
 from reslab.training.recipes import paper_cifar
 from reslab.training.runlog import Record
 
@@ -41,7 +41,6 @@ class PaperTable:
     rows: list[list[str]]
 
 
-OUTPUT = Text("output size", "출력 크기")
 PARAMETERS_OURS, PARAMETERS_PAPER = Text("parameters,\nours", "parameter,\n우리"), Text("paper", "논문")
 MACS_OURS, MACS_PAPER = Text("MACs,\nours", "MACs,\n우리"), Text("FLOPs,\npaper", "FLOPs,\n논문")
 TOP1, TOP5 = Text("top-1 error,\npaper", "top-1 error,\n논문"), Text("top-5 error,\npaper", "top-5 error,\n논문")
@@ -62,13 +61,13 @@ def table1(language: str = "en") -> PaperTable:
         cells = ["\n".join(_blocks(parts[depth][part])) for depth in specs]
         if part == "conv2_x":
             pool = next(r for r in parts[18]["stem"] if r.kind == "maxpool")
-            cells = [f"{_window(pool)} max pool, /{pool.stride}\n{cell}" for cell in cells]
+            cells = [f"{_window(pool)} max pool,\nstride {pool.stride}\n{cell}" for cell in cells]
         rows.append([part, f"{size}×{size}", *cells])
     last = plan(specs[18])[-1]
-    rows.append(["", f"{last.size_out}×{last.size_out}", *[f"average pool,\n{last.c_out}-d fc, softmax"] * len(specs)])
+    rows.append(["", f"{last.size_out}×{last.size_out}", *[f"average pool,\n{last.c_out}-d fc,\nsoftmax"] * len(specs)])
     rows.append([MACS_OURS(language), "", *(shown(cost(spec).macs) for spec in specs.values())])
     rows.append([MACS_PAPER(language), "", *(_macs(spec) for spec in specs.values())])
-    head = ["", OUTPUT(language), *(f"{depth}-layer" if language == "en" else f"{depth}층" for depth in specs)]
+    head = ["", OUTPUT_SIZE(language), *(f"{depth}-layer" if language == "en" else f"{depth}층" for depth in specs)]
     caption = Text(
         "Drawn from the nets' own definitions. The paper's FLOPs are multiply-adds, partly truncated.",
         "네트워크 정의에서 그렸다. 논문의 FLOPs는 곱셈-덧셈 수이며 일부는 버림한 값이다.",
@@ -211,8 +210,3 @@ def _net_of(one: Runs) -> str:
 
 def _length(one: Runs) -> int:
     return int(one.records[0].run["recipe"].get("iterations", 0))
-
-
-def tables_of(records: Iterable[Record] = (), language: str = "en") -> list[PaperTable]:
-    """Every table, in the paper's order."""
-    return [table(language) for table in (table1, table2, table3, table4)] + [table6(records, language)]

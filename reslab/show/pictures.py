@@ -13,13 +13,15 @@ from reslab.claims.evidence import Evidence, net
 from reslab.claims.text import LANGUAGES, Text
 from reslab.errors import UserError, suggest
 from reslab.nets.names import spec_of
-from reslab.show import embed, figures, papertables
+from reslab.show import figures, papertables
 from reslab.show.blocks import draw_blocks
 from reslab.show.charts import WIDTH, save
 from reslab.show.curves import split_panels
 from reslab.show.drawing import FIG_3, Picture, draw_nets
+from reslab.show.embed import Shelf
 from reslab.show.figures import Drawn
 from reslab.show.grid import draw_table
+from reslab.show.page import page
 from reslab.show.papertables import PaperTable
 from reslab.show.series import by_net, sound
 from reslab.show.svg import check_target, write
@@ -79,8 +81,8 @@ def write_picture(
     given = list(sources)
     records = records_of(given)
     if name in DRAWINGS:
-        found = draw_blocks() if name == "fig5" else draw_nets([spec_of(n) for n in FIG_3])
-        write(found.svg, found.title, found.width, path, overwrite, scale)
+        found = draw_blocks(language=language) if name == "fig5" else draw_nets([spec_of(n) for n in FIG_3], language)
+        write(found.svg, found.title, found.width, path, overwrite, scale, language)
     elif name in TABLES:
         _write_table(table_of(name, records, language), path, language, overwrite, scale)
     else:
@@ -140,15 +142,16 @@ def _ends(records: Sequence[Record]) -> list[Record]:
 def _write_table(table: PaperTable, path: Path, language: str, overwrite: bool, scale: float) -> None:
     title, caption = table.title(language), table.caption(language)
     found: Picture = draw_table(title, table.head, table.rows, caption)
-    write(found.svg, title, found.width, path, overwrite, scale)
+    write(found.svg, title, found.width, path, overwrite, scale, language)
 
 
 def _write_chart(drawn: Drawn, path: Path, language: str, overwrite: bool, scale: float) -> None:
     title, caption = drawn.title(language), drawn.caption(language)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".html":
-        html = embed.chart_page(drawn.panels, title, caption, drawn.head, drawn.rows, language)
-        path.write_text(html, encoding="utf-8")
+        shelf = Shelf()
+        figure = figures.figure(drawn, "picture", shelf, {}, language=language)
+        path.write_text(page("picture.html.j2", language, shelf, title=title, figure=figure), encoding="utf-8")
     else:
         save(joined(drawn, title, caption), path, scale)
 

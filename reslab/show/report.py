@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +14,12 @@ from reslab.claims.claim import Claim, Judgement
 from reslab.claims.evidence import Evidence
 from reslab.claims.rules import NOT_RUN, VERDICTS, together
 from reslab.nets.names import spec_of
-from reslab.show import headings, tables
+from reslab.show import tables, words
 from reslab.show.blocks import draw_blocks
 from reslab.show.drawing import FIG_3, draw_nets
-from reslab.show.figures import Drawn, figures_of
-from reslab.show.page import Panel, Shelf, page
+from reslab.show.embed import Shelf
+from reslab.show.figures import Figure, figure, figures_of
+from reslab.show.page import page
 from reslab.show.papertables import PaperTable, table1, table2, table3, table6
 from reslab.show.plain import clean
 from reslab.show.series import sound
@@ -31,19 +31,6 @@ from reslab.training.runlog import Record
 # Told apart without colour: a sign of its own for each verdict.
 SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 AMISS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what a damaged record can come to
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the page; `same_as` names the section in which it stands already."""
-
-    id: str
-    title: str
-    caption: str
-    panels: list[Panel]
-    head: list[str]
-    rows: Table
-    same_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +90,7 @@ def study_page(
     notes     departures from the paper, or whatever else a reader must know; one line each
     Returns a whole HTML document. Raises UserError for a language that there is none of.
     """
-    headings.PAGE["answer"](language)
+    words.PAGE["answer"](language)
     shelf, seen = Shelf(), dict[str, str]()
     sections = []
     for claim, group in _by_claim(judgements):
@@ -120,15 +107,15 @@ def study_page(
         "study.html.j2",
         language,
         shelf,
-        title=headings.PAGE["study_title"](language),
+        title=words.PAGE["study_title"](language),
         sections=sections,
         counts=[(SIGNS[v], VERDICT[v](language), n) for v in VERDICTS if (n := sum(s.verdict == v for s in sections))],
         words={v: VERDICT[v](language) for v in VERDICTS},
         signs=SIGNS,
-        heads={name: tables.head(name, language) for name in headings.HEADS},
+        heads={name: tables.head(name, language) for name in words.HEADS},
         drawings=[
-            ("fig3", draw_nets([spec_of(n) for n in FIG_3]).svg),
-            ("fig5", draw_blocks().svg),
+            ("fig3", draw_nets([spec_of(n) for n in FIG_3], language).svg),
+            ("fig5", draw_blocks(language=language).svg),
         ],
         paper_tables=[_shown(t, language) for t in (table1(language), table2(language), table3(language), table_6)],
         bases=bases,
@@ -163,10 +150,10 @@ def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict
         drawn = figures_of(judgement, language)
     except AMISS as error:
         why = f"{type(error).__name__}: {clean(error)}"
-        drawn, problems = [], [headings.NOT_DRAWN.filled(id=claim.id, why=why)(language)]
+        drawn, problems = [], [words.NOT_DRAWN.filled(id=claim.id, why=why)(language)]
     records = _of(evidence, claim)
     n = len(judgement.seeds)
-    seeds = headings.COMPUTED if not n else headings.SEED if n == 1 else headings.SEEDS.filled(n=n)
+    seeds = words.COMPUTED if not n else words.ONE_SEED if n == 1 else words.N_SEEDS.filled(n=n)
     return Part(
         id,
         about=f"{clean(evidence.setting.data)}, {seeds(language)}" if n or several else seeds(language),
@@ -181,22 +168,6 @@ def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict
     )
 
 
-def figure(
-    drawn: Drawn, prefix: str, shelf: Shelf, seen: dict[str, str], section: str = "", language: str = "en"
-) -> Figure:
-    """A figure's panels and words; one that another section shows already is told by that section's name."""
-    id = f"{prefix}-{drawn.id}"
-    panels = shelf.panels(id, drawn.panels)
-    key = json.dumps([(p.json, p.words) for p in panels])
-    first = seen.setdefault(key, section)
-    again = first if first != section else ""
-    own = drawn.id == "intervals"  # its table is that of the statements, told beside it in full
-    return Figure(
-        id, drawn.title(language), drawn.caption(language), [] if again else panels,
-        [] if own or again else drawn.head, [] if own or again else drawn.rows, again,
-    )  # fmt: skip
-
-
 def _basis(evidence: Evidence, number: int, judgements: Sequence[Judgement], language: str) -> Basis:
     setting, records = evidence.setting, _all(evidence)
     recipe = setting.recipe.to_dict()
@@ -204,11 +175,11 @@ def _basis(evidence: Evidence, number: int, judgements: Sequence[Judgement], lan
     nets = dict.fromkeys(n for j in judgements for n in j.claim.nets)
     done = {n: len(evidence.runs(n)) for n in nets} if _sound_lines(evidence) else {}
     missing = [
-        [str(n), headings.OF_SEEDS.filled(done=k, n=seeds)(language)] for n, k in done.items() if k < seeds
+        [str(n), words.OF_SEEDS.filled(done=k, n=seeds)(language)] for n, k in done.items() if k < seeds
     ]  # fmt: skip
     return Basis(
         f"study-{number + 1}",
-        f"{clean(setting.data)}: {clean(setting.recipe.name)}, {headings.STEPS.filled(n=length)(language)}",
+        f"{clean(setting.data)}: {clean(setting.recipe.name)}, {words.N_ITERATIONS.filled(n=length)(language)}",
         tables.recipe_table(recipe, language),
         tables.choice_table(recipe, language),
         tables.machine_table(records, language),

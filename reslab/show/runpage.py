@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reslab.show import headings, tables
-from reslab.show.figures import Drawn, records_figures
-from reslab.show.page import Shelf, page
+from reslab.show import tables, words
+from reslab.show.embed import Shelf
+from reslab.show.figures import Drawn, figure, records_figures
+from reslab.show.page import page
 from reslab.show.plain import clean
-from reslab.show.report import AMISS, data_notes, figure
+from reslab.show.report import AMISS, data_notes
 from reslab.show.series import sound
 from reslab.training.runlog import Record
 
@@ -20,18 +21,18 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
     notes     whatever else a reader must know; one line each
     Returns a whole HTML document. Raises UserError for a language that there is none of.
     """
-    headings.PAGE["answer"](language)
+    words.PAGE["answer"](language)
     clear = sound(records)
     found = sorted(clear.records, key=lambda r: (r.residual, r.depth, r.model, r.seed))
     names = _names(found)
     shelf, drawn = Shelf(), list[Drawn]()
-    missing = [headings.NOT_ENDED.filled(name=n)(language) for n, r in zip(names, found, strict=True) if not r.finished]
-    missing += [headings.BROKEN.filled(n=clear.broken)(language)] if clear.broken else []
+    missing = [words.NOT_ENDED.filled(name=n)(language) for n, r in zip(names, found, strict=True) if not r.finished]
+    missing += [words.BROKEN.filled(n=clear.broken)(language)] if clear.broken else []
     try:
         drawn = records_figures(found, language)
     except AMISS as error:
         why = f"{type(error).__name__}: {clean(error)}"
-        missing.append(headings.NOT_DRAWN.filled(id=", ".join(names), why=why)(language))
+        missing.append(words.NOT_DRAWN.filled(id=", ".join(names), why=why)(language))
     recipes = {str(r.run["recipe"]): r.run["recipe"] for r in found}
     groups = [
         (", ".join(n for n, r in zip(names, found, strict=True) if str(r.run["recipe"]) == key), recipe)
@@ -43,7 +44,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         shelf,
         title=_title(found, language),
         several=len(found) != 1,
-        heads={name: tables.head(name, language) for name in headings.HEADS},
+        heads={name: tables.head(name, language) for name in words.HEADS},
         scores=tables.score_table(found, names),
         runs=tables.run_table(found, language),
         figures=[figure(one, "runs", shelf, {}, language=language) for one in drawn],
@@ -64,10 +65,10 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
 
 def _title(records: Sequence[Record], language: str) -> str:
     if len(records) != 1:
-        return headings.TITLE_RUNS.filled(n=len(records))(language)
+        return words.TITLE_RUNS.filled(n=len(records))(language)
     one = records[0]
     data = tables.value(one.run["data"].get("name"), language)
-    return headings.TITLE_RUN.filled(model=clean(one.model), seed=one.seed, data=data)(language)
+    return words.TITLE_RUN.filled(model=clean(one.model), seed=one.seed, data=data)(language)
 
 
 def _names(records: Sequence[Record]) -> list[str]:

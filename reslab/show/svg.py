@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
+from reslab.show.page import page
 from reslab.show.plain import clean
+from reslab.show.words import wide
 
 ENDINGS = (".svg", ".png", ".html")
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
@@ -19,36 +21,10 @@ INK, SOFT, LINE, GROUND = "#1c1f23", "#59616b", "#8a9099", "#f6f7f9"
 EM = {"normal": 0.62, "bold": 0.69}  # mean width of a character over its size, in the widest of these fonts
 HEAD = 4.5  # half the width of an arrow's head
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-body {{ margin: 0; padding: 1rem; color: #1c1f23; background: white; font-family: {font}; }}
-h1 {{ font-size: 1.25rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }}
-.frame {{ overflow-x: auto; }}
-.frame:focus-visible {{ outline: 3px solid #0062a0; outline-offset: 2px; }}
-.frame svg {{ display: block; margin: 0 auto; height: auto; width: 100%; min-width: {least}px; max-width: {most}px; }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<div class="frame" role="region" aria-label="{title}" tabindex="0">
-{svg}</div>
-</main>
-</body>
-</html>
-"""
-
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """About how wide `text` is at font size `size`; rather too much than too little."""
-    return len(text) * size * EM[weight]
+    """About how wide `text` is at font size `size`; rather too much than too little, a Korean letter counted as two."""
+    return wide(text) * size * EM[weight]
 
 
 def tint(colour: str, share: float) -> str:
@@ -102,16 +78,6 @@ def _value(value: float | str) -> str:
     return escape(value) if isinstance(value, str) else f"{round(value, 1):g}"
 
 
-def page(svg: str, title: str, width: float) -> str:
-    """The picture as one HTML page that fetches nothing; where the window is narrow it scrolls in its own frame.
-
-    width   the picture's natural width; it is shown at 0.8 to 1.25 times that
-    """
-    return PAGE.format(
-        title=escape(clean(title)), svg=svg, font=FONT, least=round(0.8 * width), most=round(1.25 * width)
-    )
-
-
 def check_target(path: Path, overwrite: bool) -> None:
     """Refuse, before anything is drawn, a file of another kind and one that is there already."""
     if path.is_dir():
@@ -122,8 +88,14 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise _there(path)
 
 
-def write(svg: str, title: str, width: float, path: Path, overwrite: bool = False, scale: float = 2.0) -> None:
-    """Write the picture as `path`'s ending says; `scale` is the PNG's pixels for each CSS pixel."""
+def write(
+    svg: str, title: str, width: float, path: Path, overwrite: bool = False, scale: float = 2.0, language: str = "en"
+) -> None:
+    """Write the picture as `path`'s ending says.
+
+    width   its natural width; an HTML page shows it at 0.8 to 1.25 times that
+    scale   the PNG's pixels for each CSS pixel
+    """
     check_target(path, overwrite)
     ending = path.suffix.lower()
     if ending == ".png":
@@ -131,7 +103,9 @@ def write(svg: str, title: str, width: float, path: Path, overwrite: bool = Fals
 
         content = bytes(vl_convert.svg_to_png(svg, scale=scale))
     else:
-        content = (svg if ending == ".svg" else page(svg, title, width)).encode()
+        figure = {"id": "drawing", "svg": svg, "width": round(width)}
+        html = page("picture.html.j2", language, title=clean(title), figure=figure) if ending == ".html" else svg
+        content = html.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb" if overwrite else "xb") as file:

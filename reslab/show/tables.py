@@ -11,10 +11,9 @@ from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
 from reslab.claims.evidence import key_of
 from reslab.claims.rules import Always, Rule
 from reslab.measure.interval import wilson as counted
-from reslab.show import headings
-from reslab.show.headings import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED
+from reslab.show import words
 from reslab.show.plain import clean, duration, number
-from reslab.show.words import VERDICT
+from reslab.show.words import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
 from reslab.training.naming import FROM_DATA
 from reslab.training.recipe import OPEN_CHOICES
 from reslab.training.recipes import paper_cifar
@@ -30,8 +29,8 @@ NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow c
 
 
 def head(name: str, language: str = "en") -> list[str]:
-    """The heads of a table of `headings.HEADS`."""
-    return [text(language) for text in headings.HEADS[name]]
+    """The heads of a table of `words.HEADS`."""
+    return [text(language) for text in words.HEADS[name]]
 
 
 def spread(mean: float, std: float, n: int) -> str:
@@ -55,7 +54,7 @@ def statement_table(findings: Iterable[Finding], language: str = "en") -> Table:
     """What is measured, mean ± std (or the range of what was computed), 95 % interval, n, bar, verdict in words."""
     rows = []
     for f in findings:
-        role = {LIMIT: headings.LIMIT_ROLE, BESIDE: headings.BESIDE_ROLE}.get(f.statement.role)
+        role = {LIMIT: words.LIMIT_ROLE, BESIDE: words.BESIDE_ROLE}.get(f.statement.role)
         told = f.statement.text(language) + (f" ({role(language)})" if role else "")
         sampled = f.figure is not None and not isinstance(f.statement.rule, Always)
         between = "–"
@@ -74,7 +73,7 @@ def figure_words(finding: Finding, language: str = "en") -> str:
 
 def bar_words(rule: Rule, language: str = "en") -> str:
     """The bar as its rule says it: "> 0", "± 0.5", "≥ 1, each"."""
-    return str(rule).replace(headings.EACH.en, headings.EACH(language)).replace(" ", NB, 1)
+    return str(rule).replace(words.EACH.en, words.EACH(language))
 
 
 def seconds(record: Record) -> float:
@@ -187,23 +186,23 @@ def departures(records: Sequence[Record], language: str = "en") -> list[str]:
     found = []
     for data in dict.fromkeys(value(r.run["data"].get("name")) for r in records):
         if data != "cifar10":
-            found.append(headings.OTHER_DATA.filled(data=data))
+            found.append(words.OTHER_DATA.filled(data=data))
     depths = sorted({r.depth for r in records if r.depth not in PAPER_DEPTHS})
     if depths:
-        found.append(headings.OTHER_DEPTHS.filled(depths=value(depths)))
+        found.append(words.OTHER_DEPTHS.filled(depths=value(depths)))
     changed: dict[tuple[str, str], list[str]] = {}
     for r in records:
         for key, s in r.run.get("switches", {}).items():
             changed.setdefault((clean(key), value(s, language)), []).append(clean(r.model))
     for (key, s), models in changed.items():
         nets = ", ".join(dict.fromkeys(models))
-        found.append(headings.OTHER_SWITCH.filled(key=key, value=s, nets=nets))
+        found.append(words.OTHER_SWITCH.filled(key=key, value=s, nets=nets))
     # the first phase is for the deepest nets alone: where none is trained, its fields change nothing
     for key, said in paper_cifar().to_dict().items():
         trained = [r for r in records if not (key.startswith("warmup_") and _never_warms(r))]
         for here in dict.fromkeys(value(r.run["recipe"].get(key), language) for r in trained):
             if here != value(said, language) and key not in MOMENTS and key not in OPEN_CHOICES:
-                found.append(headings.OTHER_FIELD.filled(key=key, here=here, said=value(said, language)))
+                found.append(words.OTHER_FIELD.filled(key=key, here=here, said=value(said, language)))
     return [text(language) for text in found]
 
 

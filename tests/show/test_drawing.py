@@ -18,7 +18,7 @@ from reslab.nets.plan import plan
 from reslab.show.blocks import FIG_5, draw_blocks
 from reslab.show.columns import Unit, folded, label_of, units_of
 from reslab.show.drawing import FIG_3, draw_nets, file_name
-from reslab.show.svg import Canvas, page, text_width, write
+from reslab.show.svg import Canvas, text_width, write
 
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -164,7 +164,9 @@ PICTURES = {
         [spec_of("cifar_resnet8", order="pre", shortcut="B", activation="tanh", widths=(123456, 234567, 345678))]
     ),
     "small": lambda: draw_nets([spec_of("mlp_plain4", in_channels=1, image_size=8)]),
+    "Korean": lambda: draw_nets([spec_of("resnet50"), spec_of("vgg19")], "ko"),
     "blocks": draw_blocks,
+    "blocks, Korean": lambda: draw_blocks({"shortcut": "C"}, "ko"),
     "blocks, pre, C": lambda: draw_blocks({"order": "pre", "shortcut": "C"}),
     "blocks, wide": lambda: draw_blocks({"widths": (1234, 2468, 4936, 9872)}),
 }
@@ -225,14 +227,30 @@ def test_words_for_those_who_do_not_see():
     assert "no shortcuts" in words
 
 
-def test_text_is_escaped():
+def test_each_language_has_its_words_and_both_the_same_figures():
+    english = [draw_nets([spec_of("resnet34"), spec_of("resnet152")]).svg, draw_blocks().svg]
+    korean = [draw_nets([spec_of("resnet34"), spec_of("resnet152")], "ko").svg, draw_blocks(language="ko").svg]
+    for en, ko in zip(map(ET.fromstring, english), map(ET.fromstring, korean), strict=True):
+        assert texts(ko, "label") == texts(en, "label")  # names of layers
+        said = [[e.text for e in root.iter() if e.tag in (f"{NS}{t}" for t in ("text", "title", "desc"))]
+                for root in (en, ko)]  # fmt: skip
+        for a, b in zip(*said, strict=True):
+            figures = [sorted(re.findall(r"\d[\d.,]*\b[GMx]?", text, re.ASCII)) for text in (a, b)]
+            assert figures[0] == figures[1]
+            assert (a == b) == (
+                not re.search(r"output size|weights|parameters|MACs at| wide|equal|changes|Net|blocks", a)
+            )
+
+
+def test_text_is_escaped(tmp_path):
     canvas = Canvas()
     hostile = "</text><script>alert('\"&')</script>\x00\x1b"
     canvas.text(0, 10, hostile)
     canvas.add("rect", fill='"><script>')
     svg = canvas.svg(10, 10, hostile, hostile)
     assert "<script" not in svg
-    assert "<script" not in page(svg, hostile, 10)
+    write(svg, hostile, 10, tmp_path / "x.html")
+    assert "<script" not in (tmp_path / "x.html").read_text(encoding="utf-8")
     assert ET.fromstring(svg).find(f"{NS}text").text.startswith("</text><script>")
 
 
@@ -293,7 +311,7 @@ def test_the_verb(tmp_path, monkeypatch, capsys):
         assert (tmp_path / name).read_bytes().startswith(start)
     html = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "overflow-x: auto" in html
-    assert not re.search(r"(src|href)=\"(?!data:)", html)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
     assert main(["draw", "--out", "a.svg"]) == 2
     assert "exists" in capsys.readouterr().err
     assert main(["draw", "--out", "a.svg", "--overwrite"]) == 0

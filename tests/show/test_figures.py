@@ -20,7 +20,7 @@ from reslab.show.copying import copying_rows
 from reslab.show.costs import layer_costs, macs_rows, size_table
 from reslab.show.figures import figures_of, records_figures
 from reslab.show.findings import block_panels, response_panels
-from reslab.show.intervals import holding, interval_panel, table
+from reslab.show.intervals import holding, interval_panel, interval_panels, table
 from reslab.show.series import by_net, sound
 from reslab.show.words import COLUMNS, VERDICT, wide, wrapped
 from reslab.training.recipe import Recipe
@@ -141,12 +141,19 @@ def test_wrapping_loses_nothing(text):
 def test_a_judgement_has_its_intervals_first_then_its_charts(twins):
     found = figures_of(judged(twins, said([1, 2], Above(0)), charts=("curves", "depth", "no-such-chart")))
     assert [f.id for f in found] == ["intervals", "curves", "depth"]
-    assert found[0].rows[0][-1] == "undecided"
+    assert found[0].panels["1"].to_dict()["description"].endswith(", undecided")
     assert all(len(row) == len(f.head) for f in found for row in f.rows)
     assert all(c.to_dict()["description"] for f in found for c in f.panels.values())
     korean = figures_of(judged(twins, said([1, 2], Above(0))), "ko")
-    assert korean[0].head[0] == "진술"
-    assert korean[0].rows[0][-1] == VERDICT["undecided"].ko
+    assert korean[0].panels["1"].to_dict()["description"].endswith(VERDICT["undecided"].ko)
+
+
+def test_many_statements_stand_in_panels_of_like_length_on_one_axis(twins):
+    findings = judged(twins, *(said([i, i + 1], Above(0)) for i in range(1, 17))).findings
+    panels = [values_of(p) for p in interval_panels(findings).values()]
+    assert [sum(r["part"] == "mean" for r in rows) for rows in panels] == [6, 6, 4]
+    whole = [r["x"] for r in values_of(interval_panel(findings)) if r["part"] == "mean"]
+    assert [r["x"] for rows in panels for r in rows if r["part"] == "mean"] == whole
 
 
 def test_final_errors_are_the_records(study):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-MODULES = ["plain", "console", "walk", "charts", "headings", "tables", "page", "report", "runpage"]
+MODULES = ["plain", "console", "walk", "charts", "words", "tables", "page", "report", "runpage"]
 
 
 OTHERS = ["reslab.nets.paper", "reslab.calls.reports"]

@@ -11,7 +11,9 @@ import pytest
 
 from reslab.calls.pictures import picture
 from reslab.errors import UserError
-from reslab.show.pictures import DEFINED, NAMES, write_picture
+from reslab.show.embed import unpacked
+from reslab.show.page import is_ours
+from reslab.show.pictures import CHARTS, DEFINED, NAMES, write_picture
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -25,6 +27,13 @@ def probed(study):
     return [replace(r, metrics=(*r.metrics, *lines)) for r in study(depths=(8, 20), seeds=(0, 1))]
 
 
+def charts(html):
+    """The specifications of a page's charts, and its points: name → rows."""
+    specs = [json.loads(s) for s in re.findall(r'data-chart="[^"]+">(.*?)</script>', html)]
+    found = re.search(r'id="data">(.*?)</script>', html)
+    return specs, {name: unpacked(told) for name, told in json.loads(found[1]).items()} if found else {}
+
+
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "copying"])
 def test_every_picture_is_written_in_each_kind(name, probed, tmp_path):
     records = [] if name in DEFINED else probed
@@ -35,19 +44,20 @@ def test_every_picture_is_written_in_each_kind(name, probed, tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     html = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert html.startswith("<!doctype html>")
-    assert not re.search(r'(?:src|href)="(?!data:)', html.partition("<script>")[0])
-    for source in re.findall(r'data-chart="[^"]+">(.*?)</script>', html):
-        assert json.loads(source)["width"] == "container"
+    assert not re.search(r'(?:src|href)="(?!data:|#)', html.partition("<script>")[0])
+    assert ("script-src" in html) == ("<script" in html) == (name in CHARTS)
+    assert not is_ours(tmp_path / "a.html")  # a report does not replace it unasked
+    assert all(spec["width"] == "container" for spec in charts(html)[0])
 
 
 def test_a_chart_s_file_holds_the_records_errors(study, tmp_path):
     records = study(depths=(8, 20), seeds=(0,))
     write_picture("fig6", records, tmp_path / "a.html")
     html = (tmp_path / "a.html").read_text(encoding="utf-8")
-    specs = [json.loads(s) for s in re.findall(r'data-chart="[^"]+">(.*?)</script>', html)]
+    specs, points = charts(html)
     assert [s["title"] for s in specs] == ["plain", "residual"]
     for spec in specs:
-        values = next(iter(v for v in spec.get("datasets", {}).values()), None) or spec["data"]["values"]
+        values = points[(spec.get("data") or spec["layer"][0]["data"])["name"]]
         for r in (r for r in records if ("residual" if r.residual else "plain") == spec["title"]):
             ends = [v["error"] for v in values if (v["net"], v["run"], v["iteration"], v["measure"])
                     == (r.model, "seed 0", 600, "test error")]  # fmt: skip
@@ -57,9 +67,9 @@ def test_a_chart_s_file_holds_the_records_errors(study, tmp_path):
 def test_fig_1_takes_20_and_56_where_they_are(study, tmp_path):
     write_picture("fig1", study(depths=(8, 20, 56), seeds=(0,)), tmp_path / "a.html")
     html = (tmp_path / "a.html").read_text(encoding="utf-8")
-    specs = [json.loads(s) for s in re.findall(r'data-chart="[^"]+">(.*?)</script>', html)]
+    specs, points = charts(html)
     assert [s["title"] for s in specs] == ["training error", "test error"]
-    assert all(set(re.findall(r"cifar_\w+", json.dumps(s))) == {"cifar_plain20", "cifar_plain56"} for s in specs)
+    assert {r["net"] for rows in points.values() for r in rows} == {"cifar_plain20", "cifar_plain56"}
 
 
 def test_names_from_outside_are_text(study, tmp_path):

@@ -15,8 +15,9 @@ from reslab.calls.reports import report
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import net
 from reslab.errors import UserError
-from reslab.show import headings
-from reslab.show.page import is_ours, packed, publish, unpacked
+from reslab.show import words
+from reslab.show.embed import packed, unpacked
+from reslab.show.page import is_ours, publish
 from reslab.show.report import study_page
 from reslab.show.runpage import runs_page
 from reslab.show.tables import departures, difference_table, run_table, seconds, wilson
@@ -81,7 +82,7 @@ def test_the_answer_stands_first_and_all_is_there(pages):
         "departures",
         "not_run",
     ]
-    said = [headings.PAGE[key].en for key in wanted]
+    said = [words.PAGE[key].en for key in wanted]
     order = [next(i for i, h in enumerate(page.headings) if h == one) for one in said]
     assert order == sorted(order)
     for one in told:
@@ -107,8 +108,8 @@ def test_inexact_data_are_told_wherever_a_cifar_figure_stands(pages):
 
 def test_each_language_says_everything_in_its_own_words(pages):
     _, made = pages
-    both = {key: (text.en.strip(), text.ko.strip()) for key, text in headings.PAGE.items()}
-    both |= {f"{k}{i}": (t.en, t.ko) for k, row in headings.HEADS.items() for i, t in enumerate(row)}
+    both = {key: (text.en.strip(), text.ko.strip()) for key, text in words.PAGE.items()}
+    both |= {f"{k}{i}": (t.en, t.ko) for k, row in words.HEADS.items() for i, t in enumerate(row)}
     assert [k for k, (en, ko) in both.items() if not en or not ko] == []
     alike = {k for k, (en, ko) in both.items() if en == ko}
     assert alike == set()
@@ -116,7 +117,7 @@ def test_each_language_says_everything_in_its_own_words(pages):
     assert ("html", {"lang": "en"}) in english.tags
     assert ("html", {"lang": "ko"}) in korean.tags
     assert {en for en, _ in both.values()} & set(korean.headings) == set()
-    assert set(headings.CHOICES_KO) == set(OPEN_CHOICES)
+    assert set(words.CHOICES_KO) == set(OPEN_CHOICES)
     assert not any(said in korean.words for said in OPEN_CHOICES.values())
 
 
@@ -145,14 +146,14 @@ def test_points_stand_once_and_come_back_whole(pages):
 
 
 def test_nothing_judged_and_nothing_run(tmp_path):
-    assert headings.PAGE["nothing"].en in Outline(study_page([])).words
+    assert words.PAGE["nothing"].en in Outline(study_page([])).words
     empty = tmp_path / "study"
     empty.mkdir()
     (empty / "study.json").write_text(json.dumps(default_setting("digits").to_dict()))
     told = judged(empty)
     page = Outline(study_page(told))
     assert set(page.ids) >= {j.claim.id for j in told}  # in "what was not run"
-    assert headings.PAGE["claims_not_run"].en in page.words
+    assert words.PAGE["claims_not_run"].en in page.words
 
 
 def test_names_from_outside_are_text(tmp_path):
@@ -178,7 +179,7 @@ def test_records_that_cannot_be_read_are_told(tmp_path):
     (folder / "run1-0" / "run.json").write_text(json.dumps(other))
     (folder / "run1-1" / "run.json").write_text(json.dumps({**other, "format": 99}))
     page = Outline(report([folder], language="en").read_text())
-    assert headings.PAGE["problems"].en in page.words
+    assert words.PAGE["problems"].en in page.words
     for name in ("run0-0", "run1-0", "run1-1"):
         assert str(folder / name) in page.words
     assert "0 of 2" in page.words
@@ -235,13 +236,13 @@ def test_a_run_alone_and_several_of_two_recipes(tmp_path):
     b.run["recipe"]["lr"] = 0.7
     alone = Outline(runs_page([a], "en", COMMAND))
     assert "cifar_resnet20, seed 0, on digits" in alone.headings
-    assert headings.PAGE["differences"].en not in alone.headings
+    assert words.PAGE["differences"].en not in alone.headings
     final = a.final("test")
     low, high = wilson(final["top1_error"], final["n"])
     assert f"{final['top1_error']:.2f}" in alone.words
     assert f"{low:.2f} … {high:.2f}" in alone.words
     both = Outline(runs_page([a, b]))
-    assert headings.PAGE["differences"].en in both.headings
+    assert words.PAGE["differences"].en in both.headings
     fields = {row[0]: row[1] for row in difference_table([a, b], ["a", "b"])}
     assert fields["recipe: lr"].splitlines() == [f"{a.run['recipe']['lr']:g}: a", "0.7: b"]
     assert fields["switches: shortcut"].splitlines() == ["B: a", "–: b"]
@@ -302,9 +303,9 @@ def test_sources_and_targets(tmp_path, monkeypatch, digits_study):
     with pytest.raises(UserError, match="no report of reslab"):
         report([run], out=mine)
     assert report([run], out=mine, overwrite=True) == mine
-    for bad, words in (([run, digits_study], "studies and runs"), ([tmp_path / "nowhere"], "no such folder"),
+    for bad, said in (([run, digits_study], "studies and runs"), ([tmp_path / "nowhere"], "no such folder"),
                        ([run.parent.parent], "holds no study")):  # fmt: skip
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(UserError, match=said):
             report(bad, out=tmp_path / "x.html")
     with pytest.raises(UserError, match="html"):
         report([run], out=tmp_path / "x.pdf")
