@@ -1,4 +1,4 @@
-"""`train`: everything that can be refused is refused before the first step; then the loop."""
+"""`train` and `rehearse`: everything that can be refused is refused before the first step; then the loop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from reslab.training.recipe import Recipe, changed
 from reslab.training.runlog import Tell
 
 if TYPE_CHECKING:
+    from reslab.data.splits import Data
+    from reslab.training.job import Job
+    from reslab.training.rehearsal import Rehearsal
     from reslab.training.runlog import Record
 
 RUNS = Path("runs")  # where run folders stand that are given no --out
@@ -44,6 +47,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     engine: str = "auto",
+    recompute: str = "auto",
     threads: int = 0,
     workers: int | None = None,
     download: bool = False,
@@ -61,12 +65,41 @@ def train(
     out         the run folder (default: runs/ and a name made of model, data, recipe and seed)
     iterations, epochs    the length alone; scale shortens length and drops together
     device, precision, engine, threads    "auto" (0 threads) takes what the machine does best, and says so
+    recompute   "on": keep fewer activations and compute them again on the way back; "auto": where memory is short
     workers     processes that decode image files (default: one a core for folders, none for sets in memory)
     tell        called with each event (a dict); default: plain lines on standard error
     Raises UserError before the first step, RunError where training cannot go on, Interrupted after a signal.
     """
     from reslab.show.plain import PlainTeller
+    from reslab.training.loop import train as run
 
+    job, loaded = _job(
+        model, data, recipe=recipe, out=out, seed=seed, iterations=iterations, epochs=epochs, scale=scale, set=set,
+        device=device, precision=precision, engine=engine, threads=threads, recompute=recompute, workers=workers,
+        download=download, val_share=val_share, bad_images=bad_images, command=command, **switches,
+    )  # fmt: skip
+    return run(job, loaded, tell or PlainTeller())
+
+
+def rehearse(model: str | Spec, data: str = "digits", **choices: Any) -> Rehearsal:
+    """What `train` with the same arguments would take: settings, memory, time. Writes nothing, raises what it raises.
+
+    Reads the first images, makes four updates of a fresh net and one evaluation.
+    """
+    from reslab.training.rehearsal import rehearse as run
+
+    return run(*_job(model, data, **choices, leave_no_trace=True))
+
+
+def _job(
+    model: str | Spec, data: str, *, recipe: str | Recipe | None = None, out: str | Path | None = None, seed: int = 0,
+    iterations: int | None = None, epochs: float | None = None, scale: float | None = None,
+    set: Mapping[str, Any] | None = None, device: str = "auto", precision: str = "auto", engine: str = "auto",
+    threads: int = 0, recompute: str = "auto", workers: int | None = None, download: bool = False,
+    val_share: float | None = None, bad_images: str = "error", command: str | None = None,
+    leave_no_trace: bool = False, **switches: Any,
+) -> tuple[Job, Data]:  # fmt: skip
+    """The run that the arguments of `train` say, and its data; all that can be refused is refused here."""
     resolved = resolve_recipe(data, recipe, iterations=None, scale=scale, set=set)
     if iterations is not None:
         resolved = changed(resolved, {"iterations": iterations})
@@ -78,7 +111,7 @@ def train(
         raise UserError("--epochs and --iterations: both say how long; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
-    if out is not None:
+    if out is not None and not leave_no_trace:
         from reslab.store.files import writable_folder
 
         writable_folder(Path(out))
@@ -91,12 +124,12 @@ def train(
     if epochs is not None:
         resolved = changed(resolved, {"iterations": max(1, round(epochs * per_epoch))})
     from reslab.training.job import Job
-    from reslab.training.loop import train as run
     from reslab.training.machine import Wish
 
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
+    wish = Wish(device, precision, engine, threads, recompute)
     job = Job(
-        fitted, data, resolved, seed, folder, Wish(device, precision, engine, threads), workers_for(loaded, workers),
+        fitted, data, resolved, seed, folder, wish, workers_for(loaded, workers),
         command or command_of(fitted, data, resolved, seed),
     )  # fmt: skip
-    return run(job, loaded, tell or PlainTeller())
+    return job, loaded

@@ -37,6 +37,8 @@ def train(
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, Parameter(group=MACHINE)] = None,
     engine: Annotated[Literal["auto", "fused", "compiled", "eager"] | None, Parameter(group=MACHINE)] = None,
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None,
+    recompute: Annotated[Literal["auto", "on", "off"] | None, Parameter(group=MACHINE)] = None,
+    dry_run: Annotated[bool, Parameter(group=MACHINE, negative="")] = False,
     switches: Switches = NO_SWITCHES,
 ) -> None:
     """Train a network. The same command again resumes where it stopped, bit for bit.
@@ -79,6 +81,10 @@ def train(
         auto, fused (batch norm, addition and ReLU in one pass; CPU), compiled (torch.compile), eager
     threads
         CPU threads (0: all)
+    recompute
+        auto, on, off: keep fewer activations, compute them again on the way back (less memory, a third more time)
+    dry_run
+        train nothing, write nothing: check configuration and data, tell memory and time
     """
     from reslab.api import train as run
     from reslab.show.console import teller
@@ -86,7 +92,7 @@ def train(
     flags: dict[str, Any] = {
         "data": data, "recipe": recipe, "out": out, "seed": seed, "iterations": iterations, "epochs": epochs,
         "scale": scale, "device": device, "precision": precision, "engine": engine, "threads": threads,
-        "workers": workers,
+        "workers": workers, "recompute": recompute,
     }  # fmt: skip
     merged: dict[str, Any] = {}
     net: dict[str, Any] = {}
@@ -103,18 +109,18 @@ def train(
     if iterations is not None or epochs is not None:  # either flag wins over either key of the file
         merged = {k: v for k, v in merged.items() if k not in ("iterations", "epochs")}
     merged |= {k: v for k, v in flags.items() if v is not None}
+    choices: dict[str, Any] = {
+        **merged, "set": {**fields, **pairs(set_ or [])}, "download": download, "val_share": val_share,
+        "bad_images": bad_images, **net, **switches.given(),
+    }  # fmt: skip
+    if dry_run:
+        from reslab.api import rehearse
+        from reslab.show.rehearsal import lines
+
+        print("\n".join(lines(rehearse(name, **choices).to_dict())))
+        return
     with teller() as tell:
-        run(
-            name,
-            **merged,
-            set={**fields, **pairs(set_ or [])},
-            download=download,
-            val_share=val_share,
-            bad_images=bad_images,
-            tell=tell,
-            command=shlex.join(["reslab", *sys.argv[1:]]),
-            **{**net, **switches.given()},
-        )
+        run(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
 
 
 @app.command

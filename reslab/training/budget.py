@@ -6,17 +6,18 @@ What a machine does alone says little of what it does beside others; so this is 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reslab.data.splits import Data
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
+from reslab.training import rehearsal
 from reslab.training.campaign import Plan, iterations_done
+from reslab.training.machine import Wish, settle
+from reslab.training.moments import sizes_due
 from reslab.training.recipe import Recipe
 
-TIMED = 3  # updates; one goes before them, untimed
 SLACK = 1.25  # runs side by side share memory and caches: slower than one alone
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -36,47 +37,15 @@ def seconds_each(plans: Sequence[Plan], data: Data, threads: int) -> dict[Path, 
     for plan in plans:
         key = (plan.spec, plan.recipe)
         if key not in pace:
-            pace[key] = _pace(plan, threads)
+            settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, threads=threads))
+            if settings.engine == "compiled":  # compiling would take longer than the budget is worth
+                settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, engine="eager", threads=threads))
+            pace[key] = rehearsal.pace(plan.spec, plan.recipe, settings)
         update, image = pace[key]
-        left = max(0, plan.recipe.iterations - iterations_done(plan))
-        tests, cleans = left / plan.recipe.eval_every, left / plan.recipe.clean_every
-        seen = tests * len(data.split("test")) + cleans * len(data.split("train"))
-        found[plan.out] = SLACK * (left * update + seen * image)
+        done = iterations_done(plan)
+        left = max(0, plan.recipe.iterations - done)
+        found[plan.out] = SLACK * (left * update + sizes_due(plan.recipe, data, done) * image)
     return found
-
-
-def _pace(plan: Plan, threads: int) -> tuple[float, float]:
-    """(seconds of an update, seconds of an image's evaluation), both by torch's own operators."""
-    import torch
-
-    from reslab.nets.model import build
-    from reslab.training.machine import Wish, prepare, settle
-    from reslab.training.step import Step
-
-    before = torch.get_num_threads()
-    settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, engine="eager", threads=threads))
-    prepare(settings)
-    step = Step(build(plan.spec), plan.recipe, settings)
-    size, batch = plan.spec.image_size, plan.recipe.batch
-    images = torch.zeros(batch, plan.spec.in_channels, size, size, device=settings.device)
-    labels = torch.zeros(batch, dtype=torch.int64, device=settings.device)
-
-    def timed(work: object, times: int) -> float:
-        assert callable(work)
-        work()
-        begin = time.perf_counter()
-        for _ in range(times):
-            work()
-        if settings.device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return (time.perf_counter() - begin) / times
-
-    step.net.train()
-    update = timed(lambda: step(images, labels, 1e-9), TIMED)
-    step.net.eval()
-    image = timed(lambda: step.logits(images), 1) / batch
-    torch.set_num_threads(before)
-    return update, image
 
 
 def fitting(costs: Mapping[str, Sequence[Path]], seconds: Mapping[Path, float], budget: float, side: int) -> list[str]:

@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "device": (str,),
     "precision": (str,),
     "engine": (str,),
+    "recompute": (str,),
     "threads": (int,),
     "workers": (int,),
     "net": (dict,),

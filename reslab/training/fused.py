@@ -6,9 +6,13 @@ tests; only neighbours are taken together: a BN, the addition that follows it, t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from reslab.nets.model import Block, Chain, Network
 from reslab.nets.spec import Spec
@@ -26,18 +30,55 @@ def why_not(spec: Spec) -> str:
     return ""
 
 
-def forward(net: Network, images: Tensor) -> Tensor:
-    """Logits of `net` in training mode: images [B, in_channels, S, S] to [B, classes]."""
+def forward(net: Network, images: Tensor, segment: int = 0) -> Tensor:
+    """Logits of `net` in training mode: images [B, in_channels, S, S] to [B, classes].
+
+    With a `segment` only the output of every so many blocks is kept; what lies between is computed again on the way
+    back (activation checkpointing): the same gradients and running statistics, less memory, one more forward.
+    """
     parts = [net.get_submodule(name) for name in net.parts]
+    pairs = list(zip(parts, [*parts[1:], None], strict=True))
     x = again = images  # `again`: the same values for a block's shortcut, so that the two gradients meet in the kernel
-    for part, following in zip(parts, [*parts[1:], None], strict=True):
+    for start in range(0, len(pairs), segment or len(pairs)):
+        some = pairs[start : start + (segment or len(pairs))]
+        if segment:
+            x, again = checkpoint(
+                partial(_parts, some), x, again, use_reentrant=False, preserve_rng_state=False,
+                context_fn=partial(_statistics_once, [part for part, _ in some]),
+            )  # fmt: skip
+        else:
+            x, again = _parts(some, x, again)
+    return x
+
+
+def _parts(pairs: list[tuple[nn.Module, nn.Module | None]], x: Tensor, again: Tensor) -> tuple[Tensor, Tensor]:
+    """Some parts of a net one after another, each given with the one that follows."""
+    for part, following in pairs:
         twice = isinstance(following, Block) and following.added is not None
         if isinstance(part, Block):
             x, again = _block(part, x, again, twice)
         else:
             assert isinstance(part, Chain)
             x, again = _run(part.children(), x, None, twice)
-    return x
+    return x, again
+
+
+def _statistics_once(parts: list[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """What surrounds the first computation of a segment, and the second: there running statistics stay as they are."""
+    return nullcontext(), _unmoved([m for part in parts for m in part.modules() if isinstance(m, _BatchNorm)])
+
+
+@contextmanager
+def _unmoved(norms: list[_BatchNorm]) -> Iterator[None]:
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]  # type: ignore[union-attr]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)  # type: ignore[union-attr]
 
 
 def _block(block: Block, x: Tensor, again: Tensor, twice: bool) -> tuple[Tensor, Tensor]:

@@ -51,6 +51,12 @@ def why_not() -> str:
     return ""
 
 
+@lru_cache(maxsize=1)
+def usable() -> bool:
+    """Whether there are kernels on this machine; asked once."""
+    return not why_not()
+
+
 def normalise(
     bn: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None = None, *, relu: bool, twice: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -78,6 +84,7 @@ def served(bn: nn.BatchNorm2d, x: Tensor) -> bool:
     """Training on the CPU in fp32 or bf16, channels in multiples of 16, more than one value per channel."""
     return bool(
         bn.training
+        and usable()
         and x.device.type == "cpu"
         and x.dtype in TYPES
         and bn.weight.dtype == torch.float32

@@ -60,7 +60,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     net = build(job.spec, seed=job.seed)
     step = Step(net, recipe, settings)
     stats, start, warming, measured, logs, window = _state(job, data, step, settings, tell)
-    loader = _loader(data, stats, job)
+    loader = loader_of(data, stats, job)
     stream = loader.stream(start, recipe.iterations)
     has_dropout = any(row.kind == "dropout" for row in net.rows)
     clock = Clock(start)
@@ -124,7 +124,8 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     return runlog.read(out)
 
 
-def _loader(data: Data, stats: Statistics, job: Job) -> TrainLoader:
+def loader_of(data: Data, stats: Statistics, job: Job) -> TrainLoader:
+    """The batches of a run, in its recipe's order and augmentation."""
     r = job.recipe
     return TrainLoader(
         data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,

@@ -17,7 +17,7 @@ from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.training import fused
+from reslab.training import fused, memory
 from reslab.training.kernels import compiler
 from reslab.training.kernels import why_not as no_kernels
 from reslab.training.recipe import Recipe
@@ -26,6 +26,7 @@ from reslab.version import VERSION
 SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
 WORTH_COMPILING = 1_000  # iterations; compiling takes about as long as 200 of them
 DEEPEST_COMPILED = 400  # rows of the plan; compile time grows with depth, a 110-layer net has 385 and takes minutes
+ROOM = 0.8  # of the free memory that an update may take: evaluation, data workers and others want some too
 AUTO = "auto"
 ENGINES = ("fused", "compiled", "eager")
 
@@ -38,6 +39,7 @@ class Wish:
     precision: str = AUTO
     engine: str = AUTO
     threads: int = 0
+    recompute: str = AUTO
 
 
 UNDECIDED = Wish()
@@ -49,6 +51,7 @@ class Settings:
 
     engine    "eager": torch's operators one by one; "compiled": torch.compile; "fused": torch's convolutions, and
               batch norm, addition and ReLU in one pass each (CPU)
+    recompute activations between a few blocks are computed again on the way back instead of kept
     """
 
     device: str
@@ -57,6 +60,7 @@ class Settings:
     engine: str
     threads: int
     why: str = ""
+    recompute: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -132,13 +136,33 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     else:
         precision = "fp32"
         reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
-    engine, why_not = wish.engine, list[str]()
-    if engine == AUTO:
-        engine, why_not = _best_engine(spec, recipe, gpu, small)
-    else:
+    recompute, short = _recompute(spec, recipe, wish, device, precision)
+    if wish.engine != AUTO:
+        engine, why_not = wish.engine, list[str]()
         _refuse_engine(engine, spec, gpu)
-    why = f"{device}, {precision}, channels_last, {engine}, {threads} threads"
-    return Settings(device, precision, "channels_last", engine, threads, "; ".join([why, *reasons, *why_not]))
+    elif recompute:
+        why_not = [f"not fused, as {unfused}"] if not gpu and (unfused := fused.why_not(spec) or no_kernels()) else []
+        engine = "eager" if gpu or why_not else "fused"
+    else:
+        engine, why_not = _best_engine(spec, recipe, gpu, small)
+    if recompute and engine == "compiled":
+        raise UserError("--recompute on: not with --engine compiled; leave one of them at auto")
+    why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
+    told = "; ".join([why, *reasons, *short, *why_not])
+    return Settings(device, precision, "channels_last", engine, threads, told, recompute)
+
+
+def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: str) -> tuple[bool, list[str]]:
+    """Whether activations are computed again on the way back, and why where nobody asked for it."""
+    if wish.recompute not in (AUTO, "on", "off"):
+        raise UserError(f"--recompute: {wish.recompute!r} is none of auto, on, off")
+    if wish.recompute != AUTO or wish.engine == "compiled":
+        return wish.recompute == "on", []
+    room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else memory.available()
+    wanted = memory.need(spec, recipe, precision).total
+    if room is None or wanted <= ROOM * room:
+        return False, []
+    return True, [f"recompute, as an update would take {memory.shown(wanted)} and {memory.shown(room)} are free"]
 
 
 def _best_engine(spec: Spec, recipe: Recipe, gpu: bool, small: bool) -> tuple[str, list[str]]:

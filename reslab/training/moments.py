@@ -38,6 +38,15 @@ def is_due(recipe: Recipe, iteration: int) -> bool:
     return any(is_moment(iteration, e, recipe.iterations) for e in every) or _is_probed(recipe, iteration)
 
 
+def sizes_due(recipe: Recipe, data: Data, start: int = 0) -> int:
+    """How many images a run evaluates from iteration `start` to its end."""
+    left = range(start + 1, recipe.iterations + 1)
+    tests = sum(is_moment(i, recipe.eval_every, recipe.iterations) for i in left)
+    cleans = sum(is_moment(i, recipe.clean_every, recipe.iterations) for i in left)
+    held = sum(len(data.split(name)) for name in ("val", "test") if getattr(data, name) is not None)
+    return tests * held + cleans * len(data.split("train"))
+
+
 def _is_probed(recipe: Recipe, iteration: int) -> bool:
     """Unlike an evaluation, a probe is of the initial weights too."""
     every = recipe.probe_every

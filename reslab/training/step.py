@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.nets.model import Network
-from reslab.training import fused, kernels
+from reslab.training import fused, kernels, memory
 from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe
 
@@ -44,8 +44,10 @@ class Step:
             why_not = kernels.why_not()
             if why_not:
                 self.fallback = f"engine fused: {why_not}, so the run goes on eagerly: slower, not broken"
-            else:
-                self._forward = partial(fused.forward, self.net)
+        if settings.recompute:
+            self._forward = partial(fused.forward, self.net, segment=memory.segment(net.spec))
+        elif settings.engine == "fused" and not self.fallback:
+            self._forward = partial(fused.forward, self.net)
         elif settings.engine == "compiled":
             # On a machine without CUDA torch tells so at every compilation; nothing here asks for it.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

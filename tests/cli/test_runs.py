@@ -261,3 +261,20 @@ def test_cold_as_warm(cold, run, tmp_path):
     cold("evaluate", tmp_path / "nowhere").refused("no such checkpoint or run")
     cold(*SMOKE, "--data", "digitz", "--out", tmp_path / "out").refused("did you mean digits")
     assert untrained(tmp_path / "out")
+
+
+# -- a dry run
+
+
+def test_a_dry_run_tells_memory_and_time_and_writes_nothing(warm, tmp_path):
+    told = warm(*SMOKE, "--dry-run", "--out", tmp_path / "out", cwd=tmp_path).good()
+    for word in ("settings", "an update", "memory", "time", "nothing is written"):
+        assert word in told.out
+    assert untrained(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_refuses_what_training_would(warm, tmp_path):
+    warm(*SMOKE, "--dry-run", "--set", "lr=-1", "--out", tmp_path / "out").refused("lr")
+    warm("train", "cifar_resnet8", "--dry-run", "--recompute", "on", "--engine", "compiled").refused("--recompute on")
+    assert untrained(tmp_path)

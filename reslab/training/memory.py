@@ -1,0 +1,130 @@
+"""How much memory an update will take, from the plan: what the backward pass needs kept, weights, gradients, momentum.
+
+Kept for the way back are the inputs of convolutions and of batch norm, the outputs of activations, and for max-pooling
+the place of each maximum. Gradients of maps exist a few at a time, when much of this has been
+let go already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+
+from reslab.nets.cost import cost
+from reslab.nets.plan import Row, plan
+from reslab.nets.spec import Spec
+from reslab.training.recipe import Recipe
+
+PASSING = 8  # maps of the largest kind alive or not yet given back to the system beside what is kept (measured)
+SCRATCH = 25_000_000  # bytes of code and of the convolutions' own buffers (measured)
+FLOAT, INDEX = 4, 8  # bytes
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of one update beyond what the process has before: `kept` for the way back, `weights`, `passing`."""
+
+    kept: int
+    weights: int
+    passing: int
+
+    @property
+    def total(self) -> int:
+        return self.kept + self.weights + self.passing
+
+
+def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> Need:
+    """What an update takes with activations in `precision` ("fp32", "bf16"); `recompute`: see `segment`."""
+    batch, size = recipe.bn_batch or recipe.batch, 2 if precision == "bf16" else FLOAT
+    rows = plan(spec)
+    images = batch * spec.in_channels * spec.image_size**2
+    parts = _by_part(rows)
+    each = [batch * sum(_kept(row, _reader(row, part), size) for row in part) for part in parts]
+    if recompute:
+        length = segment(spec)
+        ends = [batch * _elements(part[-1]) * size for part in parts]
+        runs = [each[i : i + length] for i in range(0, len(each), length)]
+        kept = sum(ends[::length]) + max(sum(run) for run in runs)
+    else:
+        kept = sum(each)
+    largest = batch * max(_elements(row) for row in rows) * size
+    parameters = cost(spec).parameters
+    weights = parameters * (3 * FLOAT + (size if size < FLOAT else 0))  # weights, gradients, momentum; casts to bf16
+    return Need(kept + images * (FLOAT + size), weights, PASSING * largest + SCRATCH)
+
+
+def segment(spec: Spec) -> int:
+    """Blocks between two kept outputs where the rest is computed again on the way back: half a square root of all."""
+    blocks = len({row.block for row in plan(spec) if row.block})
+    return max(1, round(sqrt(blocks) / 2))
+
+
+def _by_part(rows: tuple[Row, ...]) -> list[list[Row]]:
+    """Rows block by block; what stands outside blocks by its part."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row.block or row.part, []).append(row)
+    return list(parts.values())
+
+
+def _reader(row: Row, part: list[Row]) -> Row | None:
+    """The row that reads this one's output: the next of its path, or what follows both paths; None: another part."""
+    rest = part[part.index(row) + 1 :]
+    return next((r for r in rest if r.path == row.path), None) or next((r for r in rest if r.path == "after"), None)
+
+
+def _kept(row: Row, reader: Row | None, size: int) -> int:
+    """Bytes of one image that this row's output keeps alive until the way back."""
+    if row.kind == "maxpool":
+        return _elements(row) * (size + INDEX)
+    if row.kind == "act" or reader is None or reader.kind in ("bn", "conv", "linear", "maxpool"):
+        return _elements(row) * size  # a ReLU keeps its output, these their input; another part begins with one of them
+    return 0
+
+
+def _elements(row: Row) -> int:
+    return row.c_out * row.size_out**2
+
+
+def resident() -> tuple[int, int]:
+    """Bytes of this process now and at its peak; (0, 0) where the system does not say."""
+    try:
+        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        return tuple(int(told[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0, 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 0, peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def available() -> int | None:
+    """Bytes that can still be had on this machine, the control group's limit included; None where nobody says."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    except (OSError, ValueError):
+        pass
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # "max": no limit
+            continue
+    if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(found)) if found else None
+
+
+def shown(size: float) -> str:
+    """Bytes in words: "5.7 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

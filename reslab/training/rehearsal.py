@@ -1,0 +1,128 @@
+"""What a run will take, before it starts: its settings, one batch through an update and an evaluation, memory, time.
+
+Nothing is written. A machine's pace a moment ago says little of its pace beside other work: an estimate, told as one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reslab.data.loader import evaluation_batches, statistics
+from reslab.data.splits import Data
+from reslab.nets.model import build
+from reslab.nets.spec import Spec
+from reslab.training import memory
+from reslab.training.inputs import iterations_per_epoch
+from reslab.training.job import Job, enter
+from reslab.training.loop import loader_of
+from reslab.training.machine import Settings, prepare, settle
+from reslab.training.moments import EVALUATION_BATCH, sizes_due
+from reslab.training.recipe import Recipe
+from reslab.training.runlog import RUN
+from reslab.training.step import Step
+
+TIMED = 3  # updates; one goes before them, untimed
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What was found. Times in seconds, memory in bytes.
+
+    update, batch, image    an update, the making of its batch, the evaluation of one image
+    iterations, start       of the run; where it would begin
+    memory, free            at the peak of the run, as predicted; what this machine can still give (None: unknown)
+    """
+
+    name: str
+    out: str
+    settings: Settings
+    iterations: int
+    start: int
+    epochs: float
+    sizes: dict[str, int]
+    update: float
+    batch: float
+    image: float
+    evaluated: int
+    memory: int
+    free: int | None
+
+    @property
+    def seconds(self) -> float:
+        """The whole rest of the run: updates with their batches, and the evaluations on the way."""
+        return (self.iterations - self.start) * (self.update + self.batch) + self.evaluated * self.image
+
+    def to_dict(self) -> dict[str, Any]:
+        kept = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "settings"}
+        return {**kept, "settings": self.settings.to_dict(), "seconds": self.seconds}
+
+
+def rehearse(job: Job, data: Data) -> Rehearsal:
+    """Try `job` on `data` without a trace. Raises UserError as `train` would, RunError for a damaged file."""
+    from reslab.training import checkpoint as checkpoints
+
+    there = (job.out / RUN).exists()
+    settings = enter(job, data, lambda event: None) if there else settle(job.spec, job.recipe, job.wish)
+    found = checkpoints.newest(job.out) if there else None
+    start = found.iteration if found else 0
+    train, recipe = data.split("train"), job.recipe
+    stats = statistics(train, recipe.centre, recipe.scale)
+    loader = loader_of(data, stats, job)
+    batch_seconds, batch = _timed(lambda: loader.at(start))
+    for name in job_splits(data):  # the first images of each split can be read
+        next(iter(evaluation_batches(data.split(name), stats, min(EVALUATION_BATCH, len(data.split(name))))))
+    memory_before = memory.resident()[0]
+    update, image = pace(job.spec, recipe, settings, batch.images, batch.labels)
+    wanted = memory.need(job.spec, recipe, settings.precision, settings.recompute)
+    return Rehearsal(
+        name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
+        epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
+        sizes={name: len(data.split(name)) for name in job_splits(data)},
+        update=update, batch=batch_seconds, image=image, evaluated=sizes_due(recipe, data, start),
+        memory=memory_before + wanted.total, free=memory.available(),
+    )  # fmt: skip
+
+
+def job_splits(data: Data) -> list[str]:
+    return [name for name in ("train", "val", "test") if getattr(data, name) is not None]
+
+
+def pace(
+    spec: Spec, recipe: Recipe, settings: Settings, images: torch.Tensor | None = None,
+    labels: torch.Tensor | None = None,
+) -> tuple[float, float]:  # fmt: skip
+    """(seconds of an update, seconds of the evaluation of one image) of a fresh net, on `images` or on zeros."""
+    before = torch.get_num_threads()
+    prepare(settings)
+    step = Step(build(spec), recipe, settings)
+    shape = (recipe.batch, spec.in_channels, spec.image_size, spec.image_size)
+    images = (torch.zeros(shape) if images is None else images).to(settings.device)
+    labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+    labels = labels.to(settings.device)
+
+    def seconds(work: Callable[[], object]) -> float:
+        begin = time.perf_counter()
+        work()
+        if settings.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+    step.net.train()
+    seconds(lambda: step(images, labels, 1e-9))
+    update = sum(seconds(lambda: step(images, labels, 1e-9)) for _ in range(TIMED)) / TIMED
+    step.net.eval()
+    seconds(lambda: step.logits(images))
+    image = seconds(lambda: step.logits(images)) / len(images)
+    torch.set_num_threads(before)
+    return update, image
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result

@@ -1,0 +1,126 @@
+"""Memory told beforehand against what autograd really keeps; activation checkpointing against keeping everything."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reslab.nets.model import build
+from reslab.training import fused, memory
+from reslab.training.kernels import usable
+from reslab.training.machine import Settings
+from reslab.training.recipe import Recipe, changed
+from reslab.training.step import Step
+
+BATCH = 8
+RECIPE = changed(Recipe(), {"batch": BATCH})
+
+
+def update(net, precision="bf16", engine="fused", recompute=False):
+    """One update; the bytes of activations that were kept for the way back, each memory counted once."""
+    step = Step(net, RECIPE, Settings("cpu", precision, "channels_last", engine, 1, "", recompute))
+    net.train()
+    weights = {p.untyped_storage().data_ptr() for p in [*net.parameters(), *net.buffers()]}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights and tensor.dim() == 4 and tensor.shape[0] == BATCH:
+            kept[storage.data_ptr()] = (storage.nbytes(), storage)  # held, so that no address is used twice
+        return tensor
+
+    side = net.spec.image_size
+    images = torch.randn(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
+    images = images.to(memory_format=torch.channels_last)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step(images, torch.arange(BATCH) % 10, 0.01)
+    return sum(size for size, _ in kept.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+@pytest.mark.parametrize(
+    ("model", "switches"),
+    [
+        ("cifar_resnet20", {}),
+        ("cifar_resnet20", {"shortcut": "B"}),
+        ("cifar_resnet20", {"shortcut": "C", "order": "pre"}),
+        ("cifar_plain20", {}),
+        ("resnet50", {"image_size": 64, "classes": 10}),
+        ("resnet18", {"image_size": 64, "classes": 10, "downsample": "pool"}),
+    ],
+)
+def test_what_is_kept_against_autograd(model, switches, engine, precision):
+    net = build(model, **switches)
+    told = memory.need(net.spec, RECIPE, precision).kept
+    found = update(net, precision, engine)
+    assert abs(told - found) < 0.06 * found, (told, found)
+
+
+def test_a_deeper_net_keeps_more_by_a_straight_line():
+    kept = [memory.need(build(f"cifar_resnet{d}", device="meta").spec, RECIPE, "bf16").kept for d in (20, 32, 44, 56)]
+    assert len({b - a for a, b in pairwise(kept)}) == 1
+
+
+NETS = {
+    "residual": ("cifar_resnet20", {}),
+    "option B": ("cifar_resnet20", {"shortcut": "B"}),
+    "plain": ("cifar_plain20", {}),
+    "pre-activation": ("cifar_resnet20", {"order": "pre"}),
+    "without BN": ("cifar_resnet20", {"batch_norm": False}),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", NETS)
+def test_recompute_changes_no_bit(name, precision):
+    """Weights, momentum and running statistics after three updates; torch's own way moves the latter twice."""
+    model, switches = NETS[name]
+    engine = "fused" if usable() else "eager"
+    ends = []
+    for recompute in (False, True):
+        net = build(model, seed=1, **switches)
+        step = Step(net, RECIPE, Settings("cpu", precision, "channels_last", engine, 1, "", recompute))
+        if not recompute and engine == "fused":
+            step._forward = lambda x, net=net: fused.forward(net, x)  # also where nothing can be fused
+        net.train()
+        generator = torch.Generator().manual_seed(2)
+        for _ in range(3):
+            images = torch.randn(BATCH, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
+            step(images, torch.randint(0, 10, (BATCH,), generator=generator), 1e-4)
+        ends.append({**net.state_dict(), **{f"m.{k}": v for k, v in step.momentum().items()}})
+    for key, value in ends[0].items():
+        assert torch.equal(value, ends[1][key]), key
+
+
+def test_plain_checkpointing_would_move_the_statistics_twice():
+    """The comparison above bites: without `_statistics_once` the running mean is another."""
+    from torch.utils.checkpoint import checkpoint
+
+    net = build("cifar_resnet8", seed=1).train()
+    twin = copy.deepcopy(net)
+    images = torch.randn(8, 3, 32, 32)
+    F.cross_entropy(net(images), torch.arange(8)).backward()
+    F.cross_entropy(checkpoint(twin, images, use_reentrant=False), torch.arange(8)).backward()
+    assert not torch.equal(net.stem.bn1.running_mean, twin.stem.bn1.running_mean)
+
+
+def test_recompute_keeps_a_fraction():
+    net = build("cifar_resnet56")
+    every, some = update(copy.deepcopy(net)), update(copy.deepcopy(net), recompute=True)
+    assert some < every / 3
+    assert memory.need(net.spec, RECIPE, "bf16", recompute=True).kept < every / 3
+
+
+def test_free_memory_and_memory_in_use_are_sane():
+    now, peak = memory.resident()
+    assert 50e6 < now <= peak
+    free = memory.available()
+    assert free is None or 0 < free < 1e15
+
+
+@pytest.mark.parametrize(("size", "words"), [(5.72e9, "5.7 GB"), (744e6, "744 MB")])
+def test_sizes_in_words(size, words):
+    assert memory.shown(size) == words

@@ -1,0 +1,75 @@
+"""What a dry run tells, against the run itself."""
+
+import json
+
+import pytest
+
+from reslab import api
+from reslab.training import memory
+from reslab.training.moments import sizes_due
+from reslab.training.rehearsal import job_splits
+
+TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
+SET = {"eval_every": 7, "clean_every": 15, "save_every": 10, "log_every": 10}
+
+
+def quiet(event):
+    pass
+
+
+def evaluated(out, after=0):
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return sum(line["n"] for line in lines if line["kind"] == "eval" and line["iteration"] > after)
+
+
+def test_figures_against_the_run(tmp_path):
+    out = tmp_path / "run"
+    choices = {**TINY, "iterations": 40, "set": SET, "out": out}
+    told = api.rehearse(**choices)
+    assert not out.exists()
+    assert (told.iterations, told.start, told.sizes) == (40, 0, {"train": 1297, "test": 500})
+    assert told.update > 0
+    assert told.image > 0
+    record = api.train(**choices, tell=quiet)
+    assert told.settings.to_dict() == record.run["settings"]
+    assert told.evaluated == evaluated(out)
+    assert told.seconds == 40 * (told.update + told.batch) + told.evaluated * told.image
+    assert told.memory > memory.resident()[0] / 4
+
+
+def test_of_a_run_that_has_begun(tmp_path):
+    """It says where the run would go on, with the settings it began with, and leaves every byte as it is."""
+    out = tmp_path / "run"
+    events = []
+
+    def leave(event):
+        events.append(event)
+        if event["kind"] == "checkpoint":
+            raise KeyboardInterrupt
+
+    choices = {**TINY, "iterations": 40, "set": SET, "out": out}
+    with pytest.raises(KeyboardInterrupt):
+        api.train(**choices, tell=leave)
+    before = {p: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+    told = api.rehearse(**choices)
+    assert told.start == 10
+    assert {p: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()} == before
+    api.train(**choices, tell=quiet)
+    assert told.evaluated == evaluated(out, after=10)
+
+
+def test_validation_counts_too(tmp_path):
+    told = api.rehearse(**TINY, iterations=20, set={**SET, "holdout": 97}, out=tmp_path / "run")
+    assert told.sizes == {"train": 1200, "val": 97, "test": 500}
+    # at 7, 14 and 20 on val and test, at 15 and 20 on the training split
+    assert told.evaluated == 3 * (97 + 500) + 2 * 1200
+
+
+def test_nothing_is_due_after_the_end():
+    from reslab.data.digits import digits
+    from reslab.training.recipe import changed
+    from reslab.training.recipes import recipe
+
+    data = digits()
+    assert job_splits(data) == ["train", "test"]
+    assert sizes_due(changed(recipe("digits-smoke"), {"iterations": 5}), data, 5) == 0
