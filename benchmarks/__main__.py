@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("train_cpu",)
+PARTS = ("train_cpu", "start", "index", "inference")
 
 
 def main() -> int:

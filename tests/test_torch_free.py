@@ -24,6 +24,7 @@ FREE = [
     *(f"reslab.training.{name}" for name in ("recipe", "recipes", "config", "naming", "schedule", "runlog")),
     *files("claims"),
     *files("show"),
+    *files("calls"),
     "reslab.api",
     "reslab.cli.main",
 ]
@@ -36,14 +37,17 @@ def python(source: str, *words: str, cwd: Path | None = None) -> subprocess.Comp
     )  # fmt: skip
 
 
-LOADED = "import sys, json; print('\\n' + json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
+LOADED = "import sys, json; print('\\n' + json.dumps([m for m in sys.modules if '.' not in m or m[:7] == 'reslab.']))"
 
 
 def loaded(source: str, *words: str) -> set[str]:
-    """Top-level modules that stand in sys.modules after `source` has run."""
+    """Modules that stand in sys.modules after `source` has run: reslab's own, and the top-level ones of others."""
     done = python(f"{source}\n{LOADED}", *words)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+COMMAND = "import sys; from reslab.cli.main import main; sys.argv = ['reslab', *sys.argv[1:]]; assert main() == 0"
 
 
 def test_torch_would_be_seen():
@@ -71,8 +75,15 @@ def test_an_import_without_torch(name):
     ids=" ".join,
 )
 def test_a_command_without_torch(words):
-    source = "import sys; from reslab.cli.main import main; sys.argv = ['reslab', *sys.argv[1:]]; assert main() == 0"
-    assert not {"torch", "torchvision"} & loaded(source, *words)
+    assert not {"torch", "torchvision"} & loaded(COMMAND, *words)
+
+
+def test_a_command_loads_what_it_needs():
+    """The list of verbs no parser of Markdown, a network described no claims; both would cost a third of the time."""
+    assert {"rich"} == {"rich", "markdown_it"} & loaded(COMMAND, "--help")
+    described = loaded(COMMAND, "describe", "resnet152")
+    assert "reslab.nets.plan" in described
+    assert not [name for name in described if name.startswith("reslab.claims")]
 
 
 FORBIDDING = """

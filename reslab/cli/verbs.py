@@ -7,3 +7,5 @@ from reslab.cli.app import app
 
 FILES = (nets, runs, recipes, studies)  # importing them hangs their verbs on `app`
 VERBS = tuple(name for name in app if not name.startswith("-"))
+for verb in VERBS:
+    app[verb].help_format = "markdown"

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
 
-from reslab.data.images import BadImage, probe
+from reslab.data.images import FORMATS, MAX_PIXELS, BadImage, probe
+from reslab.data.listing import Index, Part, Paths, Signature, below, keep, kept, signed, visible
 from reslab.data.splits import Data, Files, fingerprint
 from reslab.errors import UserError, suggest
+from reslab.store.files import cache
 
+_FORM = 1  # of the kept index: another form is never read
 _ROOMS = ("train", "val", "test")
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # what operating systems leave behind; never images
-_Listing = dict[str, list[Path]]  # class name -> its image files, sorted
+_Listing = dict[str, Paths]  # class name -> its image files, sorted
 
 
 def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error") -> Data:
@@ -29,7 +33,8 @@ def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_i
     `val_share` in (0, 1) cuts a val split from train by a hash of the relative path, class by class; it is needed
     where PATH has no val or test, and refused where it has. `bad_images`: "error" refuses files that are no images,
     "skip" leaves them out and says how many. A training class that val or test lack is noted, one that train lacks is
-    refused; hidden folders are skipped; files may lie deeper than the class folder. Raises UserError.
+    refused; hidden folders are skipped; files may lie deeper than the class folder. The index of a large folder is kept
+    for the next time; `listing` says what then counts as a change. Raises UserError.
     """
     root = Path(path).expanduser()
     if bad_images not in ("error", "skip"):
@@ -39,19 +44,42 @@ def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_i
     if not root.is_dir():
         raise UserError(f"data: {path} is {'not a folder' if root.exists() else 'not there'}")
     try:
-        return _index(root, size, val_share, bad_images == "skip")
+        index = _opened(root, val_share, bad_images == "skip")
     except OSError as error:
         raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
+    classes = np.arange(len(index.classes))
+    parts = {room: Files(p.paths, np.repeat(classes, p.counts), size) for room, p in index.parts.items()}
+    return Data(
+        name=root.resolve().name,
+        classes=index.classes,
+        channels=3,
+        size=size,
+        train=parts["train"],
+        val=parts.get("val"),
+        test=parts.get("test"),
+        fingerprint=index.fingerprint,
+        notes=index.notes,
+    )
 
 
-def _index(root: Path, size: int, val_share: float | None, skip: bool) -> Data:
-    rooms = [room for room in _ROOMS if (root / room).is_dir()]
-    if rooms and "train" not in rooms:
-        raise UserError(f"{root}: has {rooms[0]} but no train folder, whose class folders are the map of classes")
+def _opened(root: Path, val_share: float | None, skip: bool) -> Index:
+    """The index kept from the last time, or a new one where there is none or the folder has changed."""
+    lead, began = str(root / "x")[:-1], time.time()
+    key = [_FORM, str(root), os.path.realpath(root), val_share, skip, PIL.__version__, list(FORMATS), MAX_PIXELS]
+    place = cache() / f"folder-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
+    index = kept(place, key, lead)
+    if index is None:
+        index = _index(root, lead, val_share, skip)
+        keep(place, key, index, began)
+    return index
+
+
+def _index(root: Path, lead: str, val_share: float | None, skip: bool) -> Index:
+    watched = {".": signed(str(root))}
     notes: list[str] = []
-    listings = {room: _listing(root / room) for room in rooms} or {"train": _listing(root)}
+    listings, rooms = listed(root, lead, watched)
     _check_classes(root, listings, rooms, notes)
-    listings = _without_bad(listings, skip, notes)
+    listings = _without_bad(listings, skip, notes, watched)
     for name, files in listings["train"].items():
         if not files:
             raise UserError(f"{root / 'train' / name if rooms else root / name}: no images in this class folder")
@@ -65,52 +93,40 @@ def _index(root: Path, size: int, val_share: float | None, skip: bool) -> Data:
         if lacking:
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             notes.append(f"{room} has no images of class {lacking[0]}{more}")
-    parts = {room: _files(listing, classes, size) for room, listing in listings.items()}
+    parts = {room: _part(lead, listing, classes) for room, listing in listings.items()}
     for room, part in parts.items():
-        if not len(part):
+        if not len(part.paths):
             raise UserError(f"{root / room}: no images in any of its class folders")
-    return Data(
-        name=root.resolve().name,
-        classes=tuple(classes),
-        channels=3,
-        size=size,
-        train=parts["train"],
-        val=parts.get("val"),
-        test=parts.get("test"),
-        fingerprint=fingerprint(_content(root, parts)),
-        notes=tuple(notes),
-    )
+    del listings  # a second copy of all names, while the fingerprint wants a third
+    return Index(tuple(classes), parts, fingerprint(_content(parts)), tuple(notes), watched)
 
 
-def _visible(entry: Path) -> bool:
-    return not entry.name.startswith(".") and entry.name.lower() not in _LITTER
+def listed(root: Path, lead: str, watched: dict[str, Signature]) -> tuple[dict[str, _Listing], list[str]]:
+    """The files of each split's class folders, and the split folders that there are (none: classes lie in `root`).
+
+    Adds every folder met to `watched`. Raises UserError where images lie beside class folders, or there are none.
+    """
+    rooms = [room for room in _ROOMS if (root / room).is_dir()]
+    if rooms and "train" not in rooms:
+        raise UserError(f"{root}: has {rooms[0]} but no train folder, whose class folders are the map of classes")
+    return {room: _listing(root, lead, room, watched) for room in rooms} or {
+        "train": _listing(root, lead, "", watched)
+    }, rooms
 
 
-def _listing(root: Path) -> _Listing:
-    """Class folders of `root` and all files below each. Raises UserError where images lie beside class folders."""
-    entries = sorted((e for e in root.iterdir() if _visible(e)), key=lambda e: e.name)
-    listing = {entry.name: _below(entry) for entry in entries if entry.is_dir()}
+def _listing(root: Path, lead: str, room: str, watched: dict[str, Signature]) -> _Listing:
+    here = root / room
+    if room:
+        watched[room] = signed(str(here))
+    entries = sorted(filter(visible, os.listdir(here)))
+    folders = [name for name in entries if os.path.isdir(here / name)]
+    listing = {name: below(lead, os.path.join(room, name), watched) for name in folders}
     if not any(listing.values()):
-        loose = [e for e in entries if not e.is_dir()]
-        what = "its files lie outside class folders" if loose else "it is empty"
+        what = "its files lie outside class folders" if len(folders) < len(entries) else "it is empty"
         if listing:
             what = "its class folders are empty"
-        raise UserError(f"{root}: no images: {what}; put the images of each class into a folder named after it")
+        raise UserError(f"{here}: no images: {what}; put the images of each class into a folder named after it")
     return listing
-
-
-def _below(root: Path) -> list[Path]:
-    files: list[Path] = []
-    seen: set[str] = set()
-    for where, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(where)
-        if real in seen:  # a link that leads back up would never end
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if _visible(Path(f)))
-        files += [Path(where, name) for name in names if _visible(Path(name))]
-    return sorted(files, key=str)
 
 
 def _check_classes(root: Path, listings: dict[str, _Listing], rooms: Sequence[str], notes: list[str]) -> None:
@@ -129,19 +145,24 @@ def _check_classes(root: Path, listings: dict[str, _Listing], rooms: Sequence[st
                 raise UserError(f"{root / room / name}: train has no class {name!r}{suggest(name, classes)}")
 
 
-def _without_bad(listings: dict[str, _Listing], skip: bool, notes: list[str]) -> dict[str, _Listing]:
+def _without_bad(
+    listings: dict[str, _Listing], skip: bool, notes: list[str], watched: dict[str, Signature]
+) -> dict[str, _Listing]:
     """Keep the files whose header is an image's. Raises UserError naming the first bad one and their number."""
     bad: list[BadImage] = []
     good: dict[str, _Listing] = {}
     for room, listing in listings.items():
-        good[room] = {name: [] for name in listing}
+        good[room] = {}
         for name, files in listing.items():
-            for file in files:
+            opens = []
+            for row, file in enumerate(files):
                 try:
                     probe(file)
-                    good[room][name].append(file)
+                    opens.append(row)
                 except BadImage as error:
                     bad.append(error)
+                    watched[file[len(files.lead) :]] = signed(file)
+            good[room][name] = files if len(opens) == len(files) else files.subset(np.array(opens, np.int64))
     if bad and not skip:
         raise UserError(f"{bad[0]} (bad files: {len(bad)}); remove them, or leave them out with bad_images = 'skip'")
     if bad:
@@ -158,30 +179,33 @@ def _cut(root: Path, listing: _Listing, share: float | None, notes: list[str]) -
     val: _Listing = {}
     for name, files in listing.items():
         # The hash of its own path decides for a file, so adding others moves few of the old.
-        ranked = sorted(files, key=lambda file: hashlib.sha256(_relative(root, str(file))).digest())
+        digests = [hashlib.sha256(files.relative(row)).digest() for row in range(len(files))]
+        ranked = sorted(range(len(files)), key=digests.__getitem__)
         count = min(max(round(share * len(files)), 1), len(files) - 1)
-        val[name], train[name] = sorted(ranked[:count], key=str), sorted(ranked[count:], key=str)
+        val[name], train[name] = (files.subset(np.sort(rows)) for rows in np.split(np.array(ranked, np.int64), [count]))
     held = sum(map(len, val.values()))
     notes.append(f"{held:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their paths")
     return {"train": train, "val": val}
 
 
-def _files(listing: _Listing, classes: Sequence[str], size: int) -> Files:
-    paths = [(str(file), label) for label, name in enumerate(classes) for file in listing.get(name, [])]
-    return Files(tuple(p for p, _ in paths), np.array([label for _, label in paths], np.int64), size)
+def _part(lead: str, listing: _Listing, classes: Sequence[str]) -> Part:
+    empty = Paths(lead, b"")
+    paths = Paths.joined(lead, (listing.get(name, empty) for name in classes))
+    sizes = np.fromiter((os.stat(path).st_size for path in paths), np.int64, len(paths))
+    return Part(paths, tuple(len(listing.get(name, empty)) for name in classes), sizes)
 
 
-def _relative(root: Path, path: str) -> bytes:
-    return os.fsencode(os.path.relpath(path, root).replace(os.sep, "/"))
-
-
-def _content(root: Path, parts: dict[str, Files]) -> list[bytes]:
+def _content(parts: dict[str, Part]) -> list[bytes]:
     """Split, relative path, size in bytes and label of every file, sorted."""
     rows = []
     for room, part in parts.items():
-        for path, label in zip(part.paths, part.labels, strict=True):
-            rows.append(b"\0".join([_relative(root, path), f"{os.stat(path).st_size} {label} {room}".encode()]))
-    return sorted(rows)
+        row = 0
+        for label, count in enumerate(part.counts):
+            for size in part.sizes[row : row + count].tolist():
+                rows.append(b"\0".join([part.paths.relative(row), f"{size} {label} {room}".encode()]))
+                row += 1
+    rows.sort()
+    return rows
 
 
 # Views: decoded pixels -> the square that the network sees. Pillow resizes with an antialiasing filter, and only the

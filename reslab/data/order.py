@@ -3,12 +3,17 @@
 The mixer is splitmix64 (Steele, Lea, Flood 2014), used as a counter-based hash: within one epoch the draw is a
 bijection of the index, so sorting the draws gives a permutation without ties. Nothing has to be saved for a resume
 and nothing fast-forwarded: sample number `p` of a run is `permutation(seed, p // n, n)[p % n]`.
+
+Sorting more than `SORTED` draws would keep every epoch (and every worker) waiting for its first batch; there each
+place is permuted by itself, by a Feistel network over a grid (Black, Rogaway 2002, "Ciphers with arbitrary finite
+domains").
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import math
 
 import numpy as np
 
@@ -17,6 +22,8 @@ from reslab.errors import UserError
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+SORTED = 2**17  # samples; part of what a seed means, never to be changed
+ROUNDS = 6  # of the Feistel network; four make it hard to tell from chance (Luby, Rackoff 1988)
 LAST_BATCH = ("fill", "drop", "keep")
 
 
@@ -64,7 +71,10 @@ def integers(seed: int, stream: str, epoch: np.ndarray | int, index: np.ndarray 
 @functools.lru_cache(maxsize=2)
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     """The order of `n` samples in `epoch`: int64[n], read-only (the latest two are cached)."""
-    order = np.argsort(draw(seed, "order", epoch, np.arange(n)), kind="stable").astype(np.int64, copy=False)
+    if n > SORTED:
+        order = _permuted(seed, np.full(n, epoch, np.int64), np.arange(n), n)
+    else:
+        order = np.argsort(draw(seed, "order", epoch, np.arange(n)), kind="stable").astype(np.int64, copy=False)
     order.setflags(write=False)
     return order
 
@@ -73,6 +83,8 @@ def positions(seed: int, start: int, count: int, n: int) -> tuple[np.ndarray, np
     """(epochs, indices), int64[count] each: samples start .. start + count - 1 of the endless stream over `n`."""
     numbers = np.arange(start, start + count, dtype=np.int64)
     epochs, places = np.divmod(numbers, n)
+    if n > SORTED:
+        return epochs, _permuted(seed, epochs, places, n)
     if count and epochs[0] == epochs[-1]:  # the usual case: one slice of one permutation
         return epochs, permutation(seed, int(epochs[0]), n)[places[0] : places[0] + count].copy()
     indices = np.empty(count, dtype=np.int64)
@@ -80,6 +92,27 @@ def positions(seed: int, start: int, count: int, n: int) -> tuple[np.ndarray, np
         here = epochs == epoch
         indices[here] = permutation(seed, int(epoch), n)[places[here]]
     return epochs, indices
+
+
+def _permuted(seed: int, epochs: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
+    """Where each of `places` (int64 [M], 0 .. n - 1) of its epoch leads, each by itself: int64 [M].
+
+    A place is a row and a column of a grid hardly larger than `n`; a round shifts one by a draw made of the other, so
+    it can be undone, and all of them permute the grid. A place that leaves 0 .. n - 1 goes on until it is back.
+    """
+    rows = math.isqrt(n - 1) + 1
+    columns = -(-n // rows)
+    found, todo = places.copy(), np.arange(len(places))
+    while len(todo):
+        row, column = np.divmod(found[todo], columns)
+        for number in range(0, ROUNDS, 2):
+            shift = draw(seed, f"order round {number}", epochs[todo], column) % np.uint64(rows)
+            row = (row + shift.astype(np.int64)) % rows
+            shift = draw(seed, f"order round {number + 1}", epochs[todo], row) % np.uint64(columns)
+            column = (column + shift.astype(np.int64)) % columns
+        found[todo] = row * columns + column
+        todo = todo[found[todo] >= n]
+    return found
 
 
 def batches_per_epoch(batch: int, n: int, last_batch: str) -> int:

@@ -12,6 +12,7 @@ from reslab.data.digits import digits
 from reslab.data.folder import folder
 from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
+from reslab.store.files import cache
 
 WORDS = ("digits", "cifar10")
 GRAMMAR = "digits, cifar10:PATH, cifar10 (with --download), or a folder with train/CLASS and val/CLASS"
@@ -59,8 +60,7 @@ def _cifar10_path(download: bool) -> str | Path:
         return path
     if not download:
         raise UserError("cifar10: give its place as cifar10:PATH or in RESLAB_CIFAR10, or allow --download")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return fetch_cifar10(Path(home) / "reslab")
+    return fetch_cifar10(cache())
 
 
 def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from reslab.data.listing import Paths
 from reslab.data.order import draw
 from reslab.errors import UserError, suggest
 
@@ -46,8 +47,8 @@ class Memory:
 class Files:
     """A split that is a list of image files, decoded when needed."""
 
-    paths: tuple[str, ...]
-    """N file names that can be opened"""
+    paths: Sequence[str]
+    """N file names that can be opened: a tuple, or `listing.Paths` where they are many"""
     labels: np.ndarray
     """int64 [N]"""
     size: int
@@ -66,7 +67,9 @@ class Files:
     def subset(self, indices: np.ndarray) -> Files:
         """The samples `indices` (int64 [M], or bool [N]), in that order."""
         chosen = np.arange(len(self))[indices]
-        return Files(tuple(self.paths[i] for i in chosen), self.labels[chosen], self.size)
+        of = self.paths
+        paths = of.subset(chosen) if isinstance(of, Paths) else tuple(of[i] for i in chosen)
+        return Files(paths, self.labels[chosen], self.size)
 
 
 Split: TypeAlias = Memory | Files

@@ -21,6 +21,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache() -> Path:
+    """Where files are kept from run to run: $XDG_CACHE_HOME/reslab, or ~/.cache/reslab."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "reslab"
+
+
 def sync(path: Path) -> None:
     """Force a file's or a folder's entries to the disk (a no-op where the system cannot sync folders)."""
     if path.is_dir() and os.name == "nt":

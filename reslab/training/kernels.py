@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from reslab.store.files import ASIDE
+from reslab.store.files import ASIDE, cache
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-std=c++17", "-Wno-psabi")
@@ -135,12 +135,7 @@ def _call(what: str, like: Tensor, *arguments: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _kernels() -> ctypes.CDLL:
-    return _library(compiler() or "", _cache())
-
-
-def _cache() -> Path:
-    """Where compiled kernels are kept: $XDG_CACHE_HOME/reslab, or ~/.cache/reslab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "reslab"
+    return _library(compiler() or "", cache())
 
 
 @lru_cache(maxsize=4)

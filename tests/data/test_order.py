@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reslab.data.order import (
+    SORTED,
+    _permuted,
     batch_span,
     batches_per_epoch,
     draw,
@@ -44,6 +46,7 @@ def test_draw_equals_its_slow_twin(seed, stream, epoch, index):
 
 
 GOLDEN_DRAWS = [4360471015379272766, 14629243494437666556, 8495676889351156539]
+GOLDEN_MANY = [735391, 359830, 298312, 768636, 1067752]
 GOLDEN_ORDER = [6, 4, 3, 0, 7, 2, 1, 5]
 
 
@@ -70,6 +73,54 @@ def test_permutation_is_a_bijection_and_read_only(seed, epoch, n):
     assert sorted(order) == list(range(n))
     with pytest.raises(ValueError, match="read-only"):
         order[0] = 1
+
+
+def slow_place(seed: int, epoch: int, place: int, n: int) -> int:
+    """The Feistel network, one place at a time in Python's own integers."""
+    rows = next(r for r in range(1, n + 1) if r * r >= n)
+    columns = -(-n // rows)
+    while True:
+        row, column = divmod(place, columns)
+        for number in (0, 2, 4):
+            row = (row + slow_draw(seed, f"order round {number}", epoch, column) % rows) % rows
+            column = (column + slow_draw(seed, f"order round {number + 1}", epoch, row) % columns) % columns
+        place = row * columns + column
+        if place < n:
+            return place
+
+
+@given(st.integers(0, 2**40), st.integers(0, 500), st.data())
+def test_many_samples_equal_their_slow_twin(seed, epoch, source):
+    n = source.draw(st.sampled_from([SORTED + 1, 362 * 363, 1_281_167]))
+    start = source.draw(st.integers(0, n - 1)) + epoch * n
+    epochs, indices = positions(seed, start, 9, n)  # of the last places some belong to the next epoch
+    assert epochs.tolist() == [p // n for p in range(start, start + 9)]
+    assert indices.tolist() == [slow_place(seed, p // n, p % n, n) for p in range(start, start + 9)]
+
+
+@given(st.integers(0, 99), st.integers(0, 50), st.integers(2, 300))
+def test_places_are_permuted_whatever_their_number(seed, epoch, n):
+    found = _permuted(seed, np.full(n, epoch), np.arange(n), n)
+    assert sorted(found) == list(range(n))
+
+
+def test_the_order_of_many_samples():
+    n = 1_281_167
+    order = permutation(0, 5, n)
+    assert np.array_equal(np.sort(order), np.arange(n))
+    assert np.array_equal(order[1000:1256], positions(0, 5 * n + 1000, 256, n)[1])
+    assert permutation(0, 0, n)[:5].tolist() == GOLDEN_MANY
+    # as from chance: places and samples hardly correlate, nor do neighbours; each batch sees its share of all parts
+    assert abs(np.corrcoef(order, np.arange(n))[0, 1]) < 0.005
+    assert abs(np.corrcoef(order[1:], order[:-1])[0, 1]) < 0.005
+
+    def classes(order: np.ndarray) -> np.ndarray:
+        """How many of a thousand classes, that lie one after another, are in each batch of 256."""
+        return np.array([len(np.unique(batch)) for batch in (order[: n // 256 * 256] // 1282).reshape(-1, 256)])
+
+    ours, chance = classes(order), classes(np.random.default_rng(0).permutation(n))
+    assert abs(ours.mean() - 1000 * (1 - 0.999**256)) < 0.4  # 226, and the mean's own deviation is 0.07
+    assert abs(ours.var() / chance.var() - 1) < 0.15
 
 
 def test_permutations_differ_by_seed_and_epoch():
