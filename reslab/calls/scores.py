@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.errors import UserError, suggest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from reslab.data.splits import Data
     from reslab.measure.evaluate import Scores
     from reslab.measure.result import Evaluation
+    from reslab.training.member import Member
 
 
 def evaluate(
@@ -34,11 +37,13 @@ def evaluate(
     data       as in `train`; default: what the checkpoint was trained on
     split      "test", "val" or "train" (a clean pass); default: test, or val where there is no test split
     ensemble   "softmax" or "logits": what is averaged over the members; the ensemble is the last of the list
-    precision  "fp32" (the default: a number to trust) or "bf16"
+    precision  "fp32" (the default: a number to trust) or "bf16" (`measure.inference` on a CPU: quicker, and close calls
+               again in fp32, so that the top-1 error hardly differs)
     Raises UserError for a path that is no checkpoint, a damaged one, data of other classes, a split that is not there.
     """
     from reslab.measure.ensemble import AVERAGES, evaluate_together
     from reslab.measure.evaluate import evaluate as score
+    from reslab.measure.inference import Inference
     from reslab.measure.result import Evaluation
     from reslab.training import checkpoint as checkpoints
     from reslab.training import member
@@ -78,18 +83,21 @@ def evaluate(
     def result(where: Path, model: str, iteration: int, there: Data, name: str, scores: Scores) -> Evaluation:
         return Evaluation(where, model, iteration, there.name, name, precision, tuple(there.classes), scores)
 
+    def logits_of(one: Member) -> Callable[[Tensor], Tensor]:
+        return one.step.logits if precision == "fp32" else Inference(one.step.net, precision)
+
     if not ensemble:
         results = []
         for checkpoint, there, name in jobs:
             one, part = member.ready(checkpoint, settings), there.split(name)
             batches = one.batches(part, batch, workers_for(there, workers))
-            scores = score(one.step.logits, batches, len(part), len(there.classes))
+            scores = score(logits_of(one), batches, len(part), len(there.classes))
             results.append(result(checkpoint.folder, one.step.net.name, checkpoint.iteration, there, name, scores))
         return results
     members = [member.ready(checkpoint, settings) for checkpoint, _, _ in jobs]
     _, there, name = jobs[0]
     part = there.split(name)
-    pairs = [(m.step.logits, m.batches(part, batch, workers_for(there, workers))) for m in members]
+    pairs = [(logits_of(m), m.batches(part, batch, workers_for(there, workers))) for m in members]
     alone, whole = evaluate_together(pairs, len(part), len(there.classes), ensemble)
     told = [
         result(m.checkpoint.folder, m.step.net.name, m.checkpoint.iteration, there, name, scores)

@@ -1,0 +1,190 @@
+"""Classifying with `resnet50` at 224x224 on a CPU: images to logits, one by one and 32 at a time.
+
+`python -m benchmarks.inference [--quick] [--pairs N] [--threads N] [--record]`. The peer's runtime is no dependency of
+the package: `pip install --group bench`; without it the peer is torchvision alone, and a line says so.
+
+Peer    the better of onnxruntime fp32 (torchvision's resnet50 through `torch.onnx`, all graph optimisations, the best
+        of its thread settings) and torchvision eager fp32 (the better of its layouts), found at each batch in the run.
+Ours    `reslab.measure.inference.Inference` in bf16 on the same weights ("v1.5": `stride_in="3x3"`), close calls again
+        in fp32; each piece takes the next images, so that close calls are in the figure as often as they come.
+Inputs  no trained weights of this size come with anything here. The digits of scikit-learn, enlarged to 224x224, go
+        through He-initialised weights whose every branch ends with γ = 0.1, so that images stay apart as they do in a
+        trained net (with γ = 1 all outputs of 50 random layers are nearly one, and bf16 errs by half of what is left).
+        BN has the statistics of these images. The head compares with the class means of a few of them; 990 of its 1,000
+        classes are never nearest. How hard such margins are is told beside the agreement: as the share of close calls,
+        2 to 3 % for trained CIFAR nets.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import statistics
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
+from reslab.data.digits import digits
+from reslab.data.splits import Memory
+from reslab.measure.evaluate import precise_statistics
+from reslab.measure.inference import Inference, close_calls
+from reslab.nets.model import Network, build
+from reslab.training.machine import thread_count
+
+BATCHES = {1: Bar(least=1.0, aim=1.5), 32: Bar(least=1.5, aim=3.0)}
+AGREEMENT = Bar(least=0.999)
+IMAGES, FITTED, FIT_BATCH = 1_000, 100, 25
+SEED = 0
+
+Classify = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    images: Tensor
+    labels: Tensor
+
+
+def enlarged(count: int) -> Pair:
+    """`count` digits as images [count, 3, 224, 224] in −1..1, in an order of their own."""
+    part = digits().split("train")
+    assert isinstance(part, Memory)
+    order = np.random.default_rng(SEED).permutation(len(part))[:count]
+    grey = torch.from_numpy(part.images[order]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    large = F.interpolate(grey, size=224, mode="bicubic").expand(-1, 3, -1, -1)
+    return Pair(large.contiguous(), torch.from_numpy(part.labels[order]))
+
+
+@torch.no_grad()
+def calibrated(fitted: Pair) -> Network:
+    """resnet50 in evaluation mode, as the head of this file says."""
+    net = build("resnet50", stride_in="3x3", seed=SEED)
+    for name, module in net.named_modules():
+        if name.endswith("branch.bn3") and isinstance(module, nn.BatchNorm2d):
+            module.weight.fill_(0.1)
+    parts = [Pair(*both) for both in zip(fitted.images.split(FIT_BATCH), fitted.labels.split(FIT_BATCH), strict=True)]
+    precise_statistics(net, parts[:1])
+    net.eval()
+    features = torch.cat([net(part.images, names=("gap",))[1]["gap"] for part in parts])
+    means = torch.stack([features[fitted.labels == digit].mean(0) for digit in range(10)]) - features.mean(0)
+    head = net.get_submodule("head.fc")
+    assert isinstance(head, nn.Linear)
+    head.weight.zero_()
+    head.weight[:10] = means
+    head.bias.fill_(-1e4)
+    head.bias[:10] = -means @ features.mean(0) - means.square().sum(1) / 2
+    return net
+
+
+def torchvisions(net: Network) -> nn.Module:
+    """torchvision's resnet50 with the weights of `net`: both list them in the same order."""
+    theirs = torchvision.models.resnet50(weights=None).eval()
+    pairs = zip(theirs.state_dict(), net.state_dict().values(), strict=True)
+    theirs.load_state_dict(dict(pairs))
+    return theirs
+
+
+@torch.no_grad()
+def eager(model: nn.Module, layout: torch.memory_format) -> Classify:
+    laid = model.to(memory_format=layout)
+    return lambda images: laid(images.contiguous(memory_format=layout))
+
+
+def sessions(model: nn.Module, threads: int, folder: str) -> dict[str, Classify]:
+    """onnxruntime with each of its thread settings; empty, and a line, where it is not installed."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch.onnx needs it
+    except ImportError as error:
+        say(f"{error.name} is not installed (pip install --group bench): the peer is torchvision alone")
+        return {}
+    file = str(Path(folder) / "resnet50.onnx")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        shapes = {"x": {0: torch.export.Dim("batch")}}
+        torch.onnx.export(model, (torch.zeros(2, 3, 224, 224),), file, dynamo=True, dynamic_shapes=shapes)
+    made = {}
+    for spinning in ("1", "0"):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+
+        def classify(images: Tensor, session: onnxruntime.InferenceSession = session, name: str = name) -> Tensor:
+            return torch.from_numpy(session.run(None, {name: images.numpy()})[0])
+
+        made[f"onnxruntime {onnxruntime.__version__}, spinning {'on' if spinning == '1' else 'off'}"] = classify
+    return made
+
+
+def rate(classify: Classify, batches: Iterator[Tensor], count: int) -> float:
+    """Images a second over `count` batches."""
+    some = list(itertools.islice(batches, count))
+    return sum(map(len, some)) / timed(lambda: [classify(images) for images in some])
+
+
+@torch.no_grad()
+def rows(asked: Asked) -> Iterator[Row]:
+    threads = thread_count(asked.threads)
+    torch.set_num_threads(threads)
+    whole = enlarged(FITTED + (64 if asked.quick else IMAGES))
+    net = calibrated(Pair(whole.images[:FITTED], whole.labels[:FITTED]))
+    images, labels = whole.images[FITTED:], whole.labels[FITTED:]
+    ours, model = Inference(net, "bf16"), torchvisions(net)
+    ours_are = f"ours: Inference in bf16, close calls in fp32{f' ({ours.fallback})' if ours.fallback else ''}"
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        peers = sessions(model, threads, folder)
+        for told, layout in (("NCHW", torch.contiguous_format), ("channels_last", torch.channels_last)):
+            peers[f"torchvision eager, {told}"] = eager(torchvisions(net), layout)
+        yield agreement(net, next(iter(peers.items())), ours, images, labels)
+        for batch, bar in BATCHES.items():
+            turns, count = itertools.cycle(images.split(batch)), (4 if asked.quick else 25) if batch == 1 else 1
+            tried = {name: [rate(one, turns, count) for _ in range(3)][1:] for name, one in peers.items()}
+            medians = {name: statistics.median(rates) for name, rates in tried.items()}
+            best = max(medians, key=lambda name: medians[name])
+            told = ", ".join(f"{name}: {found:.1f}" for name, found in medians.items())
+            note = f"peer: {best}, fp32, the best of images/s {told}"
+            yield in_turn(
+                f"classify with resnet50, batch {batch}", "images/s", lambda c=count, t=turns: rate(ours, t, c),
+                lambda c=count, t=turns, p=peers[best]: rate(p, t, c), asked, bar, (ours_are, note),
+            )  # fmt: skip
+
+
+def agreement(net: Network, peer: tuple[str, Classify], ours: Inference, images: Tensor, labels: Tensor) -> Row:
+    """The share of images that both put into the same class; and how hard a question that is."""
+    name, fp32 = peer
+    theirs, found = (torch.cat([one(some) for some in images.split(32)]) for one in (fp32, ours))
+    features = torch.cat([net(some, names=("gap",))[1]["gap"] for some in images[:64].split(32)])
+    head = net.get_submodule("head.fc")
+    assert isinstance(head, nn.Linear)
+    close = close_calls(head(features), features, head.weight).double().mean()
+    top = theirs.topk(2).values
+    margins = (top[:, 0] - top[:, 1]) / theirs[:, :10].std(1)
+    low, middle = margins.quantile(torch.tensor([0.05, 0.5])).tolist()
+    right = 100 * (theirs.argmax(1) == labels).double().mean()
+    told = (
+        f"peer: {name}, fp32; n = {len(images):,}, {right:.1f} % of them rightly classified in fp32; margin of the two "
+        f"highest logits by the spread of the ten: 5 % below {low:.2f}, median {middle:.2f}",
+        f"close calls, computed again in fp32: {100 * close:.1f} % of the first {len(features)}",
+    )
+    same = (theirs.argmax(1) == found.argmax(1)).double().mean().item()
+    return Row("classify with resnet50, top-1 agreement with fp32", "share", (same,), (1.0,), AGREEMENT, told)
+
+
+if __name__ == "__main__":
+    sys.exit(main("inference", "Classifying on a CPU", rows))
