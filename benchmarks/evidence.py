@@ -4,8 +4,8 @@
 each run run.json (recipe, settings, environment, command) and metrics.jsonl, and measured/. CIFAR-10 runs also have
 summary.json (exact scores of the final weights, fp32, by `reslab evaluate`) and, for the nets named in `weights`, the
 final weights, which `reslab evaluate results/PART/RUN --data cifar10:PATH` scores again. Paths of the machine that ran
-them do not travel. `--set-aside` copies the newest checkpoint of unfinished runs to results/unfinished/, from where the
-same command elsewhere goes on.
+them do not travel. `--set-aside` copies the runs of a part that is not finished, with their newest checkpoints, to
+results/unfinished/, from where the same command elsewhere goes on.
 """
 
 from __future__ import annotations
@@ -103,20 +103,19 @@ def write_record(run: Path, target: Path, source: str) -> str:
 
 
 def set_aside(name: str) -> None:
-    """Copy what an unfinished run of a part needs to go on elsewhere: its records and its newest checkpoint."""
+    """Copy what a part needs to go on elsewhere: the records and the newest checkpoint of each of its runs."""
     for path in sorted((RUNS / name).glob(f"*/{runlog.RUN}")):
         run, target = path.parent, UNFINISHED / name / path.parent.name
         shutil.rmtree(target, ignore_errors=True)
-        record = runlog.read(run)
-        if record.finished or not any((run / runlog.CHECKPOINTS).glob("step-*")):
+        if not any((run / runlog.CHECKPOINTS).glob("step-*")):
             continue
-        kept = checkpoints.copied(run, target, PUBLIC, to_resume=True)
+        kept = checkpoints.copied(run, target, PUBLIC, to_resume=not runlog.read(run).finished)
         write_record(run, target, PUBLIC)
         print(f"{target}: {kept.name}")
 
 
 def take_up(name: str) -> None:
-    """Bring unfinished runs of results/unfinished back, where this checkout has none of them."""
+    """Bring the runs of results/unfinished back, where this checkout has none of them."""
     for path in sorted((UNFINISHED / name).glob(f"*/{runlog.RUN}")):
         target = RUNS / name / path.parent.name
         if not target.exists():
@@ -127,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", default=find_cifar10(), help="cifar10:PATH")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
-    parser.add_argument("--set-aside", action="store_true", help="train nothing; keep unfinished runs")
+    parser.add_argument("--set-aside", action="store_true", help="train nothing; keep what unfinished parts have")
     asked = parser.parse_args()
     for name in asked.parts or PARTS:
         if name not in PARTS:

@@ -27,18 +27,23 @@ Side = Callable[[], float]
 
 @dataclass(frozen=True)
 class Bar:
-    """What the ratio must reach: at least `least`, or at most `most`; `aim` is the same, further."""
+    """What the ratio must reach: at least `least`, or at most `most`, or 1 ± `within`; `aim` is the same, further."""
 
     least: float | None = None
     most: float | None = None
     aim: float | None = None
+    within: float | None = None
 
     def __str__(self) -> str:
+        if self.within is not None:
+            return f"1 ± {self.within:g}"
         told = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}" if self.most is not None else ""
         return f"{told} (aim {self.aim:g})" if self.aim is not None else told
 
     def verdict(self, ratio: float) -> str:
         """ "met", "not met", "aim met"; nothing where there is no bar."""
+        if self.within is not None:
+            return "met" if abs(ratio - 1) <= self.within else "not met"
         if self.least is None and self.most is None:
             return ""
         above = self.least is not None
