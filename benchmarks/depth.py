@@ -3,7 +3,7 @@
 `python -m benchmarks.depth [--quick] [--pairs N] [--threads N] [--record]`. Every figure is of a process of its own,
 which makes four updates of a net on random images (the first is not timed) and tells its peak (VmHWM). Linux.
 
-Line   through 20 and 110 layers, at the multiply-adds of the net in between: a layer must not cost more in a deeper net.
+Line   through 20 and 110 layers, by multiply-adds: a layer must not cost more in a deeper net.
 Told   `training.memory.need` beside what the process has before the net is built.
 """
 
