@@ -211,7 +211,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
 def test_what_an_interrupted_writer_left_is_swept(tmp_path):
     out, data = tmp_path / "run", digits()
     base = changed(recipe("digits"), {"batch": 16, "iterations": 2, "drops": (), "log_every": 1, "save_every": 1})
-    job = Job(TINY, "digits", base, 0, out, Wish("cpu", "fp32", "off", 1))
+    job = Job(TINY, "digits", base, 0, out, Wish("cpu", "fp32", "eager", 1))
 
     def killed(event: dict) -> None:
         if event["kind"] == "checkpoint":

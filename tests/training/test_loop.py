@@ -55,7 +55,7 @@ def data() -> Data:
 
 
 def job(out: Path, spec: Spec = TINY, base: Recipe = SHORT, precision: str = "fp32", **fields: object) -> Job:
-    return Job(spec, "digits", changed(base, fields), 3, out, Wish("cpu", precision, "off", 1))
+    return Job(spec, "digits", changed(base, fields), 3, out, Wish("cpu", precision, "eager", 1))
 
 
 def lines(out: Path) -> list[dict]:

@@ -59,7 +59,7 @@ def data() -> Data:
 
 
 def job(out: Path, spec: Spec = RESIDUAL, base: Recipe = SHORT, **fields: object) -> Job:
-    return Job(spec, "digits", changed(base, fields), 3, out, Wish("cpu", "fp32", "off", 1))
+    return Job(spec, "digits", changed(base, fields), 3, out, Wish("cpu", "fp32", "eager", 1))
 
 
 def quiet(event: dict) -> None:
