@@ -246,8 +246,8 @@ def rows(asked: Asked) -> Iterator[Row]:
         yield in_turn(f"{model}, share of the bare step", "images/s", ours, ours.bare, asked, OF_STEP, of_step)
         for settings in [s for s in [*engines, plainer] if s != auto and model == MODELS[0]]:
             other = Ours(model, loader, settings, iterations)
-            name = f"{model}, {settings.precision}, {settings.engine}"
-            yield in_turn(name, "images/s", other, peer, asked, Bar(), (f"ours: {settings.why}", peer.note))
+            name = f"{model}, against our own {settings.precision}, {settings.engine}"
+            yield in_turn(name, "images/s", ours, other, asked, Bar(), (f"peer: {settings.why}",))
 
 
 if __name__ == "__main__":
