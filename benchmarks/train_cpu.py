@@ -33,22 +33,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.side import ROOT, Asked, Bar, Row, in_turn, main, say
-from reslab.data.cifar import CLASSES, cifar10
+from benchmarks.evidence import find_cifar10
+from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
+from reslab.data.cifar import CLASSES
 from reslab.data.loader import Batch, TrainLoader
 from reslab.data.loader import statistics as image_statistics
+from reslab.data.sources import load
 from reslab.data.splits import Memory
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.nets.plan import Row as PlanRow
 from reslab.nets.plan import plan
+from reslab.nets.row import Row as PlanRow
 from reslab.training.machine import Settings, Wish, prepare, settle
 from reslab.training.progress import Sums
 from reslab.training.recipes import paper_cifar
 from reslab.training.schedule import rate
 from reslab.training.step import Step
 
-BESIDE = ROOT.parent / "shared" / "data" / "cifar10"
 MODELS = ("cifar_resnet20", "cifar_resnet56")
 IMAGES = 50_000  # as many as CIFAR-10's training split, so that memory and epochs are as large
 WORKERS = (0, 1, 2)
@@ -60,9 +61,9 @@ END_TO_END, OF_FLOOR, OF_STEP = Bar(least=3.0, aim=4.5), Bar(least=0.45, aim=0.6
 
 def images() -> tuple[Memory, str]:
     """50,000 images to measure speed with, and what they are."""
-    place = os.environ.get("RESLAB_CIFAR10") or (BESIDE if BESIDE.exists() else None)
-    if place is not None:
-        part = cifar10(place, ("test",)).split("test")
+    source = find_cifar10()
+    if source is not None:
+        part = load(source, splits=("test",)).split("test")
         assert isinstance(part, Memory)
         told = f"CIFAR-10: the {len(part):,} images of the test split, repeated to {IMAGES:,} (for speed alone)"
         return part.subset(np.arange(IMAGES) % len(part)), told
@@ -197,7 +198,7 @@ class Floor:
         torch.use_deterministic_algorithms(False)
         each = ((count, passes(row, self.batch, row != self.first)) for row, count in self.counts.items())
         return self.batch / sum(
-            count * sum(min(_seconds(one) for _ in range(6)) for one in works) for count, works in each
+            count * sum(min(timed(one) for _ in range(6)) for one in works) for count, works in each
         )
 
 
@@ -212,12 +213,6 @@ def passes(row: PlanRow, batch: int, to_images: bool) -> list[Callable[[], objec
         [0, 0], 1,
     )  # fmt: skip
     return [forward, partial(back, [False, True, False]), *([partial(back, [True, False, False])] if to_images else [])]
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def rows(asked: Asked) -> Iterator[Row]:

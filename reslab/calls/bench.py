@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reslab.calls.scores import BATCH
 from reslab.claims.claim import Measurement
 from reslab.claims.evidence import FORMAT, MEASURED, Net
 from reslab.errors import UserError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from reslab.nets.model import Network
     from reslab.training.checkpoint import Checkpoint
     from reslab.training.recipe import Recipe
-
-BATCH = 250  # images of a step where a whole split is scored, as in `evaluate`
 
 
 @dataclass

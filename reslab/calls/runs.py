@@ -88,16 +88,15 @@ def rehearse(model: str | Spec, data: str = "digits", **choices: Any) -> Rehears
     """
     from reslab.training.rehearsal import rehearse as run
 
-    return run(*_job(model, data, **choices, leave_no_trace=True))
+    defaults = {key: value for key, value in (train.__kwdefaults__ or {}).items() if key != "tell"}
+    return run(*_job(model, data, **{**defaults, **choices}, leave_no_trace=True))
 
 
 def _job(
-    model: str | Spec, data: str, *, recipe: str | Recipe | None = None, out: str | Path | None = None, seed: int = 0,
-    iterations: int | None = None, epochs: float | None = None, scale: float | None = None,
-    set: Mapping[str, Any] | None = None, device: str = "auto", precision: str = "auto", engine: str = "auto",
-    threads: int = 0, recompute: str = "auto", workers: int | None = None, download: bool = False,
-    val_share: float | None = None, bad_images: str = "error", command: str | None = None,
-    leave_no_trace: bool = False, **switches: Any,
+    model: str | Spec, data: str, *, recipe: str | Recipe | None, out: str | Path | None, seed: int,
+    iterations: int | None, epochs: float | None, scale: float | None, set: Mapping[str, Any] | None, device: str,
+    precision: str, engine: str, recompute: str, threads: int, workers: int | None, download: bool,
+    val_share: float | None, bad_images: str, command: str | None, leave_no_trace: bool = False, **switches: Any,
 ) -> tuple[Job, Data]:  # fmt: skip
     """The run that the arguments of `train` say, and its data; all that can be refused is refused here."""
     resolved = resolve_recipe(data, recipe, iterations=None, scale=scale, set=set)

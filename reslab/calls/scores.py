@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from reslab.measure.result import Evaluation
     from reslab.training.member import Member
 
+BATCH = 250  # images of a step where a whole split is scored
+
 
 def evaluate(
     paths: str | Path | Iterable[str | Path],
@@ -25,7 +27,7 @@ def evaluate(
     ensemble: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
-    batch: int = 250,
+    batch: int = BATCH,
     threads: int = 0,
     workers: int | None = None,
     download: bool = False,

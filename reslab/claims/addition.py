@@ -18,7 +18,8 @@ from reslab.claims.rules import Always
 from reslab.claims.text import Text
 from reslab.nets.cost import cost
 from reslab.nets.names import listed, spec_of
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 
 NAME = "addition"
 ROUNDING = 1e-12  # a float64 sum of 64 products, relative: 64 times 1e-16 and a margin

@@ -21,7 +21,8 @@ from reslab.claims.text import Text
 from reslab.nets.cost import by_part, cost, cost_of
 from reslab.nets.names import spec_of
 from reslab.nets.paper import TABLE_1, TABLE_6
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 
 NAME = "architecture"

@@ -26,7 +26,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from reslab.store.files import ASIDE
+from reslab.store.files import aside_of
 
 KEPT_FROM = 10_000  # files: below it all headers are read within a second
 SETTLED = 2.0  # seconds: a folder that changed later than that may change again within one tick of its clock
@@ -198,7 +198,7 @@ def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
         "key": key, "classes": index.classes, "parts": parts, "fingerprint": index.fingerprint, "notes": index.notes,
         "watched": index.watched,
     }  # fmt: skip
-    aside = place.with_name(f"{ASIDE}{os.getpid()}-{place.name}")
+    aside = aside_of(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:

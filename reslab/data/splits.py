@@ -94,7 +94,7 @@ class Data:
     """what a reader should be told about this data, one line each"""
 
     def __post_init__(self) -> None:
-        for name, part in self._there().items():
+        for name, part in self.there().items():
             wrong = (part.labels < 0) | (part.labels >= len(self.classes))
             if wrong.any():
                 row = int(np.argmax(wrong))
@@ -102,13 +102,14 @@ class Data:
                 told = f"label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
                 raise UserError(f"{self.name}: {name} split, {where}: {told}")
 
-    def _there(self) -> dict[str, Split]:
+    def there(self) -> dict[str, Split]:
+        """The splits that were read, by name."""
         parts = {"train": self.train, "val": self.val, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
     def split(self, name: str) -> Split:
         """The split called `name`. Raises UserError naming the splits there are."""
-        there = self._there()
+        there = self.there()
         if name in there:
             return there[name]
         known = ", ".join(there) or "none was read"

@@ -18,12 +18,11 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from reslab.nets.model import Block, GlobalAverage, Network, path_of
+from reslab.nets.model import ADD, Block, GlobalAverage, Network, path_of
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PIECE = 8 * 224 * 224  # pixels; a batch goes through in pieces of so many, whose maps stay in the cache
 CLOSE = 1 / 16  # a margin, in the unit of `close_calls`, that bf16 may turn round
-ADD = nn.Identity()  # stands for the addition in a sequence of modules
 
 Work = Callable[[Tensor, Tensor], Tensor]  # (input, shortcut to be added) to output
 Sizes = dict[nn.Module, int]  # sides of the maps that convolutions read
@@ -113,9 +112,8 @@ def _part(part: Block | list[nn.Module], sizes: Sizes, dtype: torch.dtype) -> Ca
     if isinstance(part, list):
         chain = _grouped(part, sizes, dtype)
         return lambda x: _run(chain, x)
-    added = [ADD] if part.added else []
     before, shortcut = (_grouped(chain.children(), sizes, dtype) for chain in (part.before, part.shortcut))
-    work = _grouped([*part.branch.children(), *added, *part.after.children()], sizes, dtype)
+    work = _grouped(part.sequence(), sizes, dtype)
 
     def block(x: Tensor) -> Tensor:
         """`Block.forward`, grouped."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reslab.errors import UserError, suggest
 from reslab.nets.model import Block, Network, Note
-from reslab.nets.plan import Row
+from reslab.nets.row import Row
 
 MOST = 4096  # entries of a block's input or output: three such matrices in float64 hold 400 MB
 SMALL = 0.1  # a singular value below it is counted as small

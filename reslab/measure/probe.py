@@ -21,7 +21,8 @@ from reslab.measure.evaluate import LabelledBatch, precise_statistics
 from reslab.measure.findings import WHAT, BlockRms, Probe, Residual, Response, Subject, WeightGradient
 from reslab.measure.jacobian import BlockRows, block_jacobian, blocks_of, chosen, too_large
 from reslab.nets.model import Network, path_of
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 
 BATCH = 250  # samples of a forward pass, fewer where their intermediates would not fit

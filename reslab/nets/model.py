@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost, shown
 from reslab.nets.names import name_of, spec_of, switches_of
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -86,6 +87,9 @@ class Chain(nn.Module):
         return x
 
 
+ADD = nn.Identity()  # stands for the addition where a block is taken as a sequence
+
+
 class Block(nn.Module):
     """H(x) = F(x) + x, or F(x) + W_s x; a plain block is F(x) alone. Then what follows the addition."""
 
@@ -99,6 +103,10 @@ class Block(nn.Module):
         self.branch = Chain(at["branch"], spec)
         self.shortcut = Chain(at["shortcut"], spec)
         self.after = Chain([r for r in at["after"] if r.kind != "add"], spec)
+
+    def sequence(self) -> list[nn.Module]:
+        """The branch, ADD where the shortcut joins it, and what follows: for those who group neighbours."""
+        return [*self.branch.children(), *([ADD] if self.added else []), *self.after.children()]
 
     def forward(self, x: Tensor, note: Note) -> Tensor:
         activated = self.before(x, note)  # x itself but in pre-activation, where a projection reads it too

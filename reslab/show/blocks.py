@@ -11,7 +11,8 @@ from typing import Any
 from reslab.claims.text import Text
 from reslab.nets.cost import cost_of, shown
 from reslab.nets.names import spec_of
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 from reslab.show.columns import WEIGHED, Box, label_of
 from reslab.show.drawing import ARC, BOX, LEAD, NAME, SIZE, Picture, draw_box, draw_shortcut

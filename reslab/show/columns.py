@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 
 WEIGHED = ("conv", "linear")

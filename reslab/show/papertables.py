@@ -17,7 +17,8 @@ from reslab.errors import ReslabError
 from reslab.nets import paper
 from reslab.nets.cost import by_part, cost, shown
 from reslab.nets.names import IMAGENET, name_of, spec_of, switches_of
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 from reslab.show.series import Runs, by_net, sound
 from reslab.show.tables import spread

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reslab.show.plain import duration
+from reslab.training.memory import shown
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
@@ -13,19 +14,15 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     sizes = ", ".join(f"{name} {count:,}" for name, count in found["sizes"].items())
     begins = f"from iteration {found['start']:,} to" if found["start"] else "for"
     update, batch = 1e3 * found["update"], 1e3 * found["batch"]
-    free = f"; {_size(found['free'])} are free" if found["free"] is not None else ""
+    free = f"; {shown(found['free'])} are free" if found["free"] is not None else ""
     told = {
         "settings": found["settings"]["why"],
         "data": f"{sizes} images",
         "length": f"{begins} {found['iterations']:,} iterations, {found['epochs']:.1f} epochs in all",
         "an update": f"{update:,.0f} ms, its batch {batch:,.1f} ms",
         "evaluation": f"{found['evaluated']:,} images, {1e3 * found['image']:.2f} ms each",
-        "memory": f"about {_size(found['memory'])} at the peak{free}",
+        "memory": f"about {shown(found['memory'])} at the peak{free}",
         "time": f"about {duration(found['seconds'])} at this pace",
         "folder": f"{found['out']}: nothing is written by a dry run",
     }
     return [found["name"], *(f"  {key:<11} {value}" for key, value in told.items())]
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -15,7 +15,8 @@ from typing import Any
 from reslab.nets.cost import by_part, cost, cost_of, shown
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.paper import WORDS, published
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 
 WEIGHED = ("conv", "linear")

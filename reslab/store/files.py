@@ -26,6 +26,11 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "reslab"
 
 
+def aside_of(path: Path) -> Path:
+    """Where this process writes what will be `path`: beside it, under a name that `sweep` knows."""
+    return path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+
+
 def sync(path: Path) -> None:
     """Force a file's or a folder's entries to the disk (a no-op where the system cannot sync folders)."""
     if path.is_dir() and os.name == "nt":
@@ -40,7 +45,7 @@ def sync(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step: a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    aside = aside_of(path)
     # A file name that is not UTF-8 reaches here as lone surrogates: written as \\udcff, which JSON reads back.
     aside.write_text(text, encoding="utf-8", errors="backslashreplace")
     sync(aside)
@@ -65,7 +70,7 @@ def read_json(path: Path) -> Any:
 
 def aside_folder(target: Path) -> Path:
     """A fresh folder beside `target` to fill before `publish_folder`."""
-    aside = target.with_name(f"{ASIDE}{os.getpid()}-{target.name}")
+    aside = aside_of(target)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     return aside
@@ -119,7 +124,7 @@ def writable_folder(path: Path, what: str = "--out") -> Path:
     """`path` as a folder that exists and takes files. Raises UserError that says why it does not."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f"{ASIDE}{os.getpid()}-probe"
+        probe = aside_of(path / "probe")
         probe.touch()
         probe.unlink(missing_ok=True)  # whoever holds the folder may have swept it
     except (FileExistsError, NotADirectoryError):

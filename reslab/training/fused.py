@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from reslab.nets.model import Block, Chain, Network
+from reslab.nets.model import ADD, Block, Chain, Network
 from reslab.nets.spec import Spec
 from reslab.training.kernels import LANES, normalise
-
-ADD = nn.Identity()  # stands for the addition in a sequence of modules
 
 
 def why_not(spec: Spec) -> str:
@@ -84,11 +82,9 @@ def _unmoved(norms: list[_BatchNorm]) -> Iterator[None]:
 def _block(block: Block, x: Tensor, again: Tensor, twice: bool) -> tuple[Tensor, Tensor]:
     """`Block.forward`, grouped."""
     activated, _ = _run(block.before.children(), x, None)
-    if not block.added:
-        return _run([*block.branch.children(), *block.after.children()], activated, None, twice)
     read = activated if block.projected and block.before.rows else again
     shortcut, _ = _run(block.shortcut.children(), read, None)
-    return _run([*block.branch.children(), ADD, *block.after.children()], activated, shortcut, twice)
+    return _run(block.sequence(), activated, shortcut if block.added else None, twice)
 
 
 def _run(

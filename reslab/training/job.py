@@ -45,9 +45,7 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
             "name": data.name,
             "fingerprint": data.fingerprint,
             "classes": list(data.classes),
-            "sizes": {
-                name: len(part) for name in ("train", "val", "test") if (part := getattr(data, name)) is not None
-            },
+            "sizes": {name: len(part) for name, part in data.there().items()},
             "notes": list(data.notes),
         },
         "environment": environment(),

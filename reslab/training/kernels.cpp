@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
@@ -87,6 +88,18 @@ template <int V> struct Columns {
     }
 };
 
+// Shares the pieces among the threads of the region; body(piece, V) with V vectors beside each other.
+template <class Body> inline void each_piece(const Grid& grid, Body body) {
+#pragma omp for schedule(static)
+    for (long i = 0; i < grid.pieces(); i++) {
+        Piece piece(grid, i);
+        if (grid.columns == WIDE)
+            body(piece, std::integral_constant<int, WIDE / LANES>());
+        else
+            body(piece, std::integral_constant<int, 1>());
+    }
+}
+
 // Two sums per column and chunk; `total` adds those of a channel in a fixed order.
 struct Sums {
     long channels;
@@ -152,11 +165,7 @@ template <class T> struct Forward {
         for (long c = 0; c < channels; c++) first.set(c, load(x + c / LANES * LANES)[c % LANES]);
 #pragma omp parallel num_threads(threads)
         {
-#pragma omp for schedule(static)
-            for (long i = 0; i < grid.pieces(); i++) {
-                Piece piece(grid, i);
-                grid.columns == WIDE ? sums<4>(grid, piece, first, partial) : sums<1>(grid, piece, first, partial);
-            }
+            each_piece(grid, [&](const Piece& piece, auto v) { sums<v()>(grid, piece, first, partial); });
 #pragma omp for schedule(static)
             for (long c = 0; c < channels; c++) {
                 double one, two;
@@ -171,12 +180,7 @@ template <class T> struct Forward {
                 scale.set(c, weight[c] * invstd[c]);
                 shift.set(c, bias[c]);
             }
-#pragma omp for schedule(static)
-            for (long i = 0; i < grid.pieces(); i++) {
-                Piece piece(grid, i);
-                grid.columns == WIDE ? result<4>(grid, piece, centre, scale, shift)
-                                     : result<1>(grid, piece, centre, scale, shift);
-            }
+            each_piece(grid, [&](const Piece& piece, auto v) { result<v()>(grid, piece, centre, scale, shift); });
         }
     }
 };
@@ -231,11 +235,7 @@ template <class T> struct Backward {
         for (long c = 0; c < channels; c++) centre.set(c, mean[c]);
 #pragma omp parallel num_threads(threads)
         {
-#pragma omp for schedule(static)
-            for (long i = 0; i < grid.pieces(); i++) {
-                Piece piece(grid, i);
-                grid.columns == WIDE ? sums<4>(grid, piece, centre, partial) : sums<1>(grid, piece, centre, partial);
-            }
+            each_piece(grid, [&](const Piece& piece, auto v) { sums<v()>(grid, piece, centre, partial); });
 #pragma omp for schedule(static)
             for (long c = 0; c < channels; c++) {
                 double one, two;
@@ -247,12 +247,7 @@ template <class T> struct Backward {
                 of_x.set(c, slope);
                 rest.set(c, -scale * one / rows);
             }
-#pragma omp for schedule(static)
-            for (long i = 0; i < grid.pieces(); i++) {
-                Piece piece(grid, i);
-                grid.columns == WIDE ? result<4>(grid, piece, centre, of_g, of_x, rest)
-                                     : result<1>(grid, piece, centre, of_g, of_x, rest);
-            }
+            each_piece(grid, [&](const Piece& piece, auto v) { result<v()>(grid, piece, centre, of_g, of_x, rest); });
         }
     }
 };

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from reslab.store.files import ASIDE, cache
+from reslab.store.files import aside_of, cache
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-std=c++17", "-Wno-psabi")
@@ -153,7 +153,7 @@ def _library(program: str, folder: Path) -> ctypes.CDLL:
         subprocess.run([*command, str(SOURCE), "-o", str(made)], check=True, capture_output=True, timeout=300)
         with suppress(OSError):  # a folder that cannot be written: compiled again by the next process
             folder.mkdir(parents=True, exist_ok=True)
-            aside = folder / f"{ASIDE}{os.getpid()}-{name}"
+            aside = aside_of(kept)
             shutil.copyfile(made, aside)
             os.replace(aside, kept)
         return _declared(made)

@@ -140,11 +140,8 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     if wish.engine != AUTO:
         engine, why_not = wish.engine, list[str]()
         _refuse_engine(engine, spec, gpu)
-    elif recompute:
-        why_not = [f"not fused, as {unfused}"] if not gpu and (unfused := fused.why_not(spec) or no_kernels()) else []
-        engine = "eager" if gpu or why_not else "fused"
     else:
-        engine, why_not = _best_engine(spec, recipe, gpu, small)
+        engine, why_not = _best_engine(spec, recipe, gpu, small, recompute)
     if recompute and engine == "compiled":
         raise UserError("--recompute on: not with --engine compiled; leave one of them at auto")
     why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
@@ -165,16 +162,21 @@ def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: s
     return True, [f"recompute, as an update would take {memory.shown(wanted)} and {memory.shown(room)} are free"]
 
 
-def _best_engine(spec: Spec, recipe: Recipe, gpu: bool, small: bool) -> tuple[str, list[str]]:
+def _unfused(spec: Spec) -> str:
+    """Why the fused engine cannot compute `spec` on this machine's CPU, or ""."""
+    return fused.why_not(spec) or no_kernels()
+
+
+def _best_engine(spec: Spec, recipe: Recipe, gpu: bool, small: bool, recompute: bool) -> tuple[str, list[str]]:
     """The fastest engine that works here, and in words why not a faster one."""
-    if small:
+    if small and not recompute:
         return "eager", ["eager, as the net is small"]
-    reasons = []
-    if not gpu:
-        unfused = fused.why_not(spec) or no_kernels()
-        if not unfused:
-            return "fused", []
-        reasons.append(f"not fused, as {unfused}")
+    unfused = "" if gpu else _unfused(spec)
+    if not gpu and not unfused:
+        return "fused", []
+    reasons = [f"not fused, as {unfused}"] if unfused else []
+    if recompute:  # which torch.compile has not
+        return "eager", reasons
     rows = len(plan(spec))
     uncompiled = (
         f"{recipe.iterations} iterations are too few"
@@ -196,7 +198,7 @@ def _refuse_engine(engine: str, spec: Spec, gpu: bool) -> None:
         raise UserError(
             "--engine compiled: no C++ compiler found (g++, clang++ or $CXX); install one or use --engine auto"
         )
-    unfused = "it is for the CPU" if gpu else fused.why_not(spec) or no_kernels()
+    unfused = "it is for the CPU" if gpu else _unfused(spec)
     if engine == "fused" and unfused:
         raise UserError(f"--engine fused: {unfused}; use --engine auto")
 

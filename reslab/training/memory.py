@@ -14,7 +14,8 @@ from math import sqrt
 from pathlib import Path
 
 from reslab.nets.cost import cost
-from reslab.nets.plan import Row, plan
+from reslab.nets.plan import plan
+from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 from reslab.training.recipe import Recipe
 

@@ -43,8 +43,8 @@ def sizes_due(recipe: Recipe, data: Data, start: int = 0) -> int:
     left = range(start + 1, recipe.iterations + 1)
     tests = sum(is_moment(i, recipe.eval_every, recipe.iterations) for i in left)
     cleans = sum(is_moment(i, recipe.clean_every, recipe.iterations) for i in left)
-    held = sum(len(data.split(name)) for name in ("val", "test") if getattr(data, name) is not None)
-    return tests * held + cleans * len(data.split("train"))
+    sizes = {name: len(part) for name, part in data.there().items()}
+    return tests * (sizes.get("val", 0) + sizes.get("test", 0)) + cleans * sizes["train"]
 
 
 def _is_probed(recipe: Recipe, iteration: int) -> bool:
@@ -74,9 +74,9 @@ def _scores(
     job: Job, data: Data, stats: Statistics, step: Step, iteration: int, stop: Callable[[], bool]
 ) -> list[dict[str, Any]]:
     recipe = job.recipe
-    due = []
+    due: list[str] = []
     if is_moment(iteration, recipe.eval_every, recipe.iterations):
-        due += [name for name in ("val", "test") if getattr(data, name) is not None]
+        due += [name for name in ("val", "test") if name in data.there()]
     if is_moment(iteration, recipe.clean_every, recipe.iterations):
         due.append("train")
     step.net.eval()

@@ -73,23 +73,19 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     train, recipe = data.split("train"), job.recipe
     stats = statistics(train, recipe.centre, recipe.scale)
     loader = loader_of(data, stats, job)
-    batch_seconds, batch = _timed(lambda: loader.at(start))
-    for name in job_splits(data):  # the first images of each split can be read
-        next(iter(evaluation_batches(data.split(name), stats, min(EVALUATION_BATCH, len(data.split(name))))))
+    batch_seconds, batch = _timed(lambda: loader.at(start), settings)
+    for part in data.there().values():  # the first images of each split can be read
+        next(iter(evaluation_batches(part, stats, min(EVALUATION_BATCH, len(part)))))
     memory_before = memory.resident()[0]
     update, image = pace(job.spec, recipe, settings, batch.images, batch.labels)
     wanted = memory.need(job.spec, recipe, settings.precision, settings.recompute)
     return Rehearsal(
         name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
         epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
-        sizes={name: len(data.split(name)) for name in job_splits(data)},
+        sizes={name: len(part) for name, part in data.there().items()},
         update=update, batch=batch_seconds, image=image, evaluated=sizes_due(recipe, data, start),
         memory=memory_before + wanted.total, free=memory.available(),
     )  # fmt: skip
-
-
-def job_splits(data: Data) -> list[str]:
-    return [name for name in ("train", "val", "test") if getattr(data, name) is not None]
 
 
 def pace(
@@ -105,24 +101,20 @@ def pace(
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
     labels = labels.to(settings.device)
 
-    def seconds(work: Callable[[], object]) -> float:
-        begin = time.perf_counter()
-        work()
-        if settings.device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return time.perf_counter() - begin
-
     step.net.train()
-    seconds(lambda: step(images, labels, 1e-9))
-    update = sum(seconds(lambda: step(images, labels, 1e-9)) for _ in range(TIMED)) / TIMED
+    _timed(lambda: step(images, labels, 1e-9), settings)
+    update, _ = _timed(lambda: [step(images, labels, 1e-9) for _ in range(TIMED)], settings)
     step.net.eval()
-    seconds(lambda: step.logits(images))
-    image = seconds(lambda: step.logits(images)) / len(images)
+    _timed(lambda: step.logits(images), settings)
+    evaluation, _ = _timed(lambda: step.logits(images), settings)
     torch.set_num_threads(before)
-    return update, image
+    return update / TIMED, evaluation / len(images)
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(work: Callable[[], Any], settings: Settings) -> tuple[float, Any]:
+    """Seconds until the device has done `work`, and its result."""
     begin = time.perf_counter()
     result = work()
+    if settings.device.startswith("cuda"):
+        torch.cuda.synchronize()
     return time.perf_counter() - begin, result

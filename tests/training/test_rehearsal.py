@@ -7,7 +7,6 @@ import pytest
 from reslab import api
 from reslab.training import memory
 from reslab.training.moments import sizes_due
-from reslab.training.rehearsal import job_splits
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
 SET = {"eval_every": 7, "clean_every": 15, "save_every": 10, "log_every": 10}
@@ -71,5 +70,5 @@ def test_nothing_is_due_after_the_end():
     from reslab.training.recipes import recipe
 
     data = digits()
-    assert job_splits(data) == ["train", "test"]
+    assert list(data.there()) == ["train", "test"]
     assert sizes_due(changed(recipe("digits-smoke"), {"iterations": 5}), data, 5) == 0
