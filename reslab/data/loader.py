@@ -8,11 +8,12 @@ another number of workers, sees the same batches.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from reslab.data.augment import crop_flip, scale_crop_flip, windows
 from reslab.data.folder import evaluation_view, training_view
@@ -23,6 +24,7 @@ from reslab.data.workers import Item, Views, decode
 from reslab.errors import UserError
 
 AUGMENTS = ("crop-flip", "crop", "none")
+FLIPS = ("random", "alternating")
 CENTRES = ("pixel", "channel")
 SCALES = ("std", "channel-std", "255", "none")
 _CHUNK = 200  # images per step of a sum: bounds memory, cannot change an integer sum
@@ -111,19 +113,25 @@ class TrainLoader:
         pad: int,
         last_batch: str,
         workers: int = 0,
+        flip: str = "random",
+        small: tuple[int, int] = (0, 0),
     ) -> None:
         """`augment`: "crop-flip" (pad by `pad` pixels of zeros after centring, crop, mirror), "crop" or "none".
 
         For Files the crop is the paper's: shorter side drawn from [256, 480] / 224 of the target, random position;
         `pad` is not used. `last_batch`: see `order.batch_span`. `workers`: processes that decode Files; sets in
-        memory need none. Raises UserError for an unknown choice or a batch that gives no step.
+        memory need none. `flip`: "random" or "alternating", see `augment.flips`. `small`: (pixels a side, iteration),
+        the size that images are shrunk to before that iteration. Raises UserError for an unknown choice or a batch that
+        gives no step.
         """
         _known("augment", augment, AUGMENTS)
+        _known("flip", flip, FLIPS)
         if pad < 0 or workers < 0:
             raise UserError(f"pad and workers must be at least 0, not {pad} and {workers}")
         batches_per_epoch(batch, len(split), last_batch)  # refuses before the first step
         self.split, self.statistics = split, statistics
         self.seed, self.batch, self.augment, self.last_batch = seed, batch, augment, last_batch
+        self.flip, self.small = flip, small
         self.pad, self.workers = pad if augment != "none" else 0, workers
         self._labels, self._scale = torch.tensor(split.labels), torch.tensor(statistics.scale)
         if isinstance(split, Memory):
@@ -138,16 +146,25 @@ class TrainLoader:
     def at(self, iteration: int) -> Batch:
         """The batch of iteration `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
         if isinstance(self.split, Files):
-            return _batch(Views(self._views)[iteration], self.statistics, self._labels)
+            return self._shrunk(_batch(Views(self._views)[iteration], self.statistics, self._labels), iteration)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
-        dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad)  # without padding there is one place: (0, 0)
+        # without padding there is one place: (0, 0)
+        dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad, self.flip)
         pixels = torch.from_numpy(self._images[rows, dy, dx].reshape(-1, *self._shape)).float()
         pixels -= torch.from_numpy(self._means[dy, dx]).view_as(pixels)
         pixels /= self._scale
         if self.augment == "crop-flip":  # after centring: the paper's mean is mirrored with its image
             mirrored = torch.from_numpy(np.flatnonzero(flip))
             pixels[mirrored] = pixels[mirrored].flip(2)
-        return Batch(pixels.permute(0, 3, 1, 2), self._labels[torch.from_numpy(rows)], rows)
+        batch = Batch(pixels.permute(0, 3, 1, 2), self._labels[torch.from_numpy(rows)], rows)
+        return self._shrunk(batch, iteration)
+
+    def _shrunk(self, batch: Batch, iteration: int) -> Batch:
+        size, until = self.small
+        if not size or iteration >= until:
+            return batch
+        images = F.interpolate(batch.images, size=(size, size), mode="bilinear", antialias=True)
+        return replace(batch, images=images.contiguous(memory_format=torch.channels_last))
 
     def stream(self, start_iteration: int, stop_iteration: int) -> Iterator[Batch]:
         """The batches of iterations start .. stop - 1, in order; Files are decoded by `workers` processes."""
@@ -155,8 +172,8 @@ class TrainLoader:
         if isinstance(self.split, Memory):
             yield from map(self.at, numbers)
             return
-        for item in decode(self._views, numbers, self.workers):
-            yield _batch(item, self.statistics, self._labels)
+        for number, item in zip(numbers, decode(self._views, numbers, self.workers), strict=True):
+            yield self._shrunk(_batch(item, self.statistics, self._labels), number)
 
     def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
         """Decoded, cropped files of an iteration (uint8 [B, size, size, 3]) and their rows (int64 [B])."""
@@ -165,7 +182,8 @@ class TrainLoader:
         if self.augment == "none":
             return _stack(self.split, rows), rows
         views, mirror = [], self.augment == "crop-flip"
-        for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows), strict=True):
+        drawn = scale_crop_flip(self.seed, epochs, rows, self.flip)
+        for row, side, top, left, flip in zip(rows, *drawn, strict=True):
             rgb = read_rgb(self.split.paths[row])
             views.append(training_view(rgb, self.split.size, side, top, left, bool(flip) and mirror))
         return np.stack(views), rows

@@ -15,7 +15,7 @@ from reslab.show import words
 from reslab.show.plain import clean, duration, number
 from reslab.show.words import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
 from reslab.training.naming import FROM_DATA
-from reslab.training.recipe import OPEN_CHOICES
+from reslab.training.recipe import OPEN_CHOICES, Recipe
 from reslab.training.recipes import paper_cifar
 from reslab.training.runlog import Record
 
@@ -169,7 +169,9 @@ def difference_table(records: Sequence[Record], names: Sequence[str], language: 
     rows: Table = []
     for part in ("model", "switches", "recipe", *PARTS):
         tables = [t if isinstance(t := r.run.get(part), dict) else {} for r in records]
-        if part == "model":
+        if part == "recipe":
+            tables = [{**(Recipe().to_dict() if t else {}), **t} for t in tables]
+        elif part == "model":
             tables = [{"name": r.model} for r in records]
         for key in dict.fromkeys(k for t in tables for k in t):
             having: dict[str, list[str]] = {}
@@ -200,7 +202,8 @@ def departures(records: Sequence[Record], language: str = "en") -> list[str]:
     # the first phase is for the deepest nets alone: where none is trained, its fields change nothing
     for key, said in paper_cifar().to_dict().items():
         trained = [r for r in records if not (key.startswith("warmup_") and _never_warms(r))]
-        for here in dict.fromkeys(value(r.run["recipe"].get(key), language) for r in trained):
+        # a field that a record is too old to have stood as it stands in the paper's recipe
+        for here in dict.fromkeys(value(r.run["recipe"].get(key, said), language) for r in trained):
             if here != value(said, language) and key not in MOMENTS and key not in OPEN_CHOICES:
                 found.append(words.OTHER_FIELD.filled(key=key, here=here, said=value(said, language)))
     return [text(language) for text in found]

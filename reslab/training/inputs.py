@@ -11,6 +11,8 @@ from reslab.data.order import batches_per_epoch
 from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
 from reslab.errors import UserError
+from reslab.nets.cost import cost
+from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.training.recipe import Recipe
@@ -44,6 +46,27 @@ def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
     fitted = dataclasses.replace(model, **facts)  # type: ignore[arg-type]
     plan(fitted)  # refuses an image too small for the net
     return fitted
+
+
+def on_small_images(model: Spec, recipe: Recipe) -> Spec:
+    """`model` as it runs before iteration `small_until`. Raises UserError where the recipe's `small_size` cannot be."""
+    size = recipe.small_size
+    if not recipe.small_until or not size:
+        return model
+    if model.family == "mlp":
+        raise UserError(f"recipe: small_size = {size}: {name_of(model)} reads images of one size; set it to 0")
+    if size >= model.image_size:
+        raise UserError(f"recipe: small_size = {size} must be below the images' {model.image_size} pixels, or 0")
+    small = dataclasses.replace(model, image_size=size)
+    plan(small)  # refuses an image too small for the net
+    return small
+
+
+def full_size_updates(model: Spec, recipe: Recipe, start: int = 0) -> float:
+    """What the updates from `start` to the end cost, in updates on full images: smaller ones count by their MACs."""
+    small = max(0, min(recipe.small_until, recipe.iterations) - start)
+    saved = 1 - cost(on_small_images(model, recipe)).macs / cost(model).macs
+    return recipe.iterations - start - small * saved
 
 
 def iterations_per_epoch(recipe: Recipe, samples: int) -> float:

@@ -129,7 +129,7 @@ def loader_of(data: Data, stats: Statistics, job: Job) -> TrainLoader:
     r = job.recipe
     return TrainLoader(
         data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,
-        last_batch=r.last_batch, workers=job.workers,
+        last_batch=r.last_batch, workers=job.workers, flip=r.flip, small=(r.small_size, r.small_until),
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _state(
         return stats, 0, warms_up(job.recipe, job.spec.depth), not moments.is_due(job.recipe, 0), logs, window
     at, facts, state = found.iteration, found.facts, found.state
     checkpoints.fill(step.net, found.weights, str(found.folder))
-    step.restore_momentum({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
+    step.descent.restore({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
     stats = Statistics(state["mean"].numpy(), state["scale"].numpy())
     measured = bool(facts["measured"])
     jsonl.keep(
@@ -167,7 +167,7 @@ def _save(
 ) -> None:  # fmt: skip
     if not logs.finite:
         raise RunError(f"{job.out}: the loss is not finite before iteration {iteration:,}; {moments.remedy(job)}")
-    state = {f"momentum.{k}": v for k, v in step.momentum().items()}
+    state = {f"momentum.{k}": v for k, v in step.descent.momentum().items()}
     state |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
     state |= {"logs": logs.values, "window": window.values}
     facts = {
@@ -177,7 +177,7 @@ def _save(
         "data": {"name": data.name, "source": job.source, "fingerprint": data.fingerprint},
         "recipe": job.recipe.to_dict(),
         "seed": job.seed,
-        "rate": step.rate,
+        "rate": step.descent.rate,
         "warming": warming,
         "measured": measured,
     }

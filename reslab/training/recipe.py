@@ -26,6 +26,11 @@ OPEN_CHOICES: dict[str, str] = {
     "clean_every": "not stated when and how training error is measured; here a clean pass in evaluation mode",
 }
 
+NOT_NEGATIVE = (
+    "pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every", "rise",
+    "small_size", "small_until",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,6 +48,16 @@ class Recipe:
     clean_every           iterations between clean passes over the training split in evaluation mode
     probe_every           iterations between probes of the first 128 training samples, initial weights too; 0 is never
     log_every, save_every iterations between lines of running loss, and between checkpoints
+
+    Beyond the paper, for fast recipes; the paper's are as the defaults say:
+
+    schedule, rise        the rate rises over `rise` iterations, then falls in "steps" (`drops`), or to 0 at the end
+                          along a line ("linear") or half a cosine ("cosine")
+    optimizer, muon_lr    "muon": convolutions are turned by orthogonalised momentum, `muon_lr` radians an update where
+                          the schedule stands at `lr`; batch norm and fully connected layers stay with SGD
+    label_smoothing       the share of a label that is spread evenly over all classes; the training loss includes it
+    flip                  "alternating": a sample is mirrored in every second epoch, the first one drawn
+    small_size, small_until    images are shrunk to `small_size` pixels a side before iteration `small_until`
     """
 
     name: str = "paper-cifar"
@@ -67,13 +82,21 @@ class Recipe:
     bn_momentum: float = 0.1
     bn_statistics: Literal["moving", "precise"] = "moving"
     decay_on: Literal["all", "weights"] = "all"
-    momentum_form: Literal["torch", "caffe"] = "torch"
+    momentum_form: Literal["torch", "caffe", "nesterov"] = "torch"
     last_batch: Literal["fill", "keep", "drop"] = "fill"
     eval_every: int = 1_000
     clean_every: int = 4_000
     probe_every: int = 0
     log_every: int = 100
     save_every: int = 1_000
+    schedule: Literal["steps", "linear", "cosine"] = "steps"
+    rise: int = 0
+    optimizer: Literal["sgd", "muon"] = "sgd"
+    muon_lr: float = 0.1
+    label_smoothing: float = 0.0
+    flip: Literal["random", "alternating"] = "random"
+    small_size: int = 0
+    small_until: int = 0
 
     def __post_init__(self) -> None:
         for key, hint in get_type_hints(type(self)).items():
@@ -81,15 +104,18 @@ class Recipe:
         for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
             if getattr(self, key) < 1:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must be at least 1")
-        for key in ("pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every"):
+        for key in NOT_NEGATIVE:
             if getattr(self, key) < 0:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must not be negative")
-        for key in ("lr", "warmup_lr", "drop_factor", "bn_momentum"):
+        for key in ("lr", "warmup_lr", "drop_factor", "bn_momentum", "muon_lr"):
             value = getattr(self, key)
             if not (math.isfinite(value) and value > 0):
                 raise UserError(f"recipe: {key} = {value} must be a positive number")
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"recipe: momentum = {self.momentum} must be in [0, 1)")
+        for key in ("momentum", "label_smoothing"):
+            if not 0 <= getattr(self, key) < 1:
+                raise UserError(f"recipe: {key} = {getattr(self, key)} must be in [0, 1)")
+        if self.momentum_form == "nesterov" and not self.momentum:
+            raise UserError("recipe: momentum_form = 'nesterov' wants a momentum above 0")
         if list(self.drops) != sorted(set(self.drops)) or any(d < 1 for d in self.drops):
             raise UserError(f"recipe: drops = {list(self.drops)} must be rising iteration numbers")
         if self.bn_batch and self.batch % self.bn_batch:
@@ -157,7 +183,7 @@ def parsed(key: str, text: str) -> Any:
 
 
 def scaled(recipe: Recipe, factor: float) -> Recipe:
-    """The schedule shortened (or lengthened) as a whole: its length and its drops together.
+    """The schedule shortened (or lengthened) as a whole: its length and its moments of change together.
 
     Measuring and saving stay as many iterations apart, so that they keep their share of the time.
     """
@@ -171,4 +197,6 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
         recipe,
         iterations=times(recipe.iterations),
         drops=tuple(sorted({times(d) for d in recipe.drops})),
+        rise=recipe.rise and times(recipe.rise),
+        small_until=recipe.small_until and times(recipe.small_until),
     )

@@ -17,7 +17,7 @@ from reslab.data.splits import Data
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
 from reslab.training import memory
-from reslab.training.inputs import iterations_per_epoch
+from reslab.training.inputs import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
 from reslab.training.machine import Settings, prepare, settle
@@ -35,6 +35,7 @@ class Rehearsal:
 
     update, batch, image    an update, the making of its batch, the evaluation of one image
     iterations, start       of the run; where it would begin
+    updates                 what is left to do, in updates as timed: those on smaller images count by their MACs
     memory, free            at the peak of the run, as predicted; what this machine can still give (None: unknown)
     """
 
@@ -43,6 +44,7 @@ class Rehearsal:
     settings: Settings
     iterations: int
     start: int
+    updates: float
     epochs: float
     sizes: dict[str, int]
     update: float
@@ -55,7 +57,7 @@ class Rehearsal:
     @property
     def seconds(self) -> float:
         """The whole rest of the run: updates with their batches, and the evaluations on the way."""
-        return (self.iterations - self.start) * (self.update + self.batch) + self.evaluated * self.image
+        return self.updates * (self.update + self.batch) + self.evaluated * self.image
 
     def to_dict(self) -> dict[str, Any]:
         kept = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "settings"}
@@ -73,7 +75,10 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     train, recipe = data.split("train"), job.recipe
     stats = statistics(train, recipe.centre, recipe.scale)
     loader = loader_of(data, stats, job)
-    batch_seconds, batch = _timed(lambda: loader.at(start), settings)
+    timed = min(max(start, recipe.small_until), recipe.iterations - 1)  # on full images, unless all are small
+    batch_seconds, batch = _timed(lambda: loader.at(timed), settings)
+    full = timed >= recipe.small_until
+    updates = full_size_updates(job.spec, recipe, start) if full else float(recipe.iterations - start)
     for part in data.there().values():  # the first images of each split can be read
         next(iter(evaluation_batches(part, stats, min(EVALUATION_BATCH, len(part)))))
     memory_before = memory.resident()[0]
@@ -81,7 +86,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     wanted = memory.need(job.spec, recipe, settings.precision, settings.recompute)
     return Rehearsal(
         name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
-        epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
+        updates=updates, epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
         sizes={name: len(part) for name, part in data.there().items()},
         update=update, batch=batch_seconds, image=image, evaluated=sizes_due(recipe, data, start),
         memory=memory_before + wanted.total, free=memory.available(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from reslab.training.recipe import Recipe
 
 
@@ -17,7 +19,12 @@ def rate(recipe: Recipe, iteration: int, warming: bool = False) -> float:
     """
     if warming:
         return recipe.warmup_lr
-    return recipe.lr * recipe.drop_factor ** sum(iteration >= drop for drop in recipe.drops)
+    if iteration < recipe.rise:
+        return recipe.lr * (iteration + 1) / (recipe.rise + 1)
+    if recipe.schedule == "steps":
+        return recipe.lr * recipe.drop_factor ** sum(iteration >= drop for drop in recipe.drops)
+    left = (recipe.iterations - iteration) / max(1, recipe.iterations - recipe.rise)  # 1 at the top; never quite 0
+    return recipe.lr * (left if recipe.schedule == "linear" else math.sin(left * math.pi / 2) ** 2)
 
 
 def is_moment(iteration: int, every: int, last: int) -> bool:

@@ -1,4 +1,4 @@
-"""One update: forward, loss, backward, SGD. The one place where precision, engine and optimizer meet."""
+"""One update: forward, loss, backward, descent. The one place where precision, engine and optimizer meet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from reslab.nets.model import Network
 from reslab.training import fused, kernels, memory
+from reslab.training.descent import Descent
 from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe
 
@@ -21,7 +22,7 @@ class Step:
     """`step(images, labels, lr)` makes one update and returns (loss, wrong): the batch's mean loss before the update
     and how many of its images were classified wrongly, as tensors on the device (nothing waits for them).
 
-    Attributes: `net`, `optimizer`, `fallback` (why the run's engine was left for the eager one, or None).
+    Attributes: `net`, `descent`, `fallback` (why the run's engine was left for the eager one, or None).
     """
 
     def __init__(self, net: Network, recipe: Recipe, settings: Settings) -> None:
@@ -33,10 +34,7 @@ class Step:
         for module in net.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = recipe.bn_momentum
-        self.optimizer = torch.optim.SGD(
-            _groups(net, recipe), lr=recipe.lr, momentum=recipe.momentum, fused=_can_fuse(settings.device)
-        )
-        self.rate: float | None = None
+        self.descent = Descent(net, recipe, settings.device)
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._eager = self._score
         self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._score
@@ -61,10 +59,10 @@ class Step:
         with self._autocast():
             logits = self._forward(images)
         logits = logits.float()
-        return F.cross_entropy(logits, labels), (logits.argmax(1) != labels).sum()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        return loss, (logits.argmax(1) != labels).sum()
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        self._set_rate(lr)
         part = self.recipe.bn_batch or len(images)
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
         for start in range(0, len(images), part):  # one part, but for ghost batches
@@ -72,8 +70,7 @@ class Step:
             part_loss, part_wrong = self._try_compiled(images[start : start + part], labels[start : start + part])
             (part_loss * share if share < 1 else part_loss).backward()
             loss, wrong = loss + part_loss.detach() * share, wrong + part_wrong
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.descent.step(lr)
         return loss, wrong
 
     def _try_compiled(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,45 +88,7 @@ class Step:
             self._score_and_loss = self._eager
             return self._eager(images, labels)
 
-    def _set_rate(self, lr: float) -> None:
-        if lr == self.rate:
-            return
-        if self.recipe.momentum_form == "caffe" and self.rate is not None:
-            # Caffe: v = m·v + lr·g, w -= v keeps the old rate in v. PyTorch's u is v/lr: rescale it at the change.
-            for state in self.optimizer.state.values():
-                state["momentum_buffer"].mul_(self.rate / lr)
-        self.rate = lr
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-
     def logits(self, images: Tensor) -> Tensor:
         """Scores in evaluation mode with the run's precision; the network's mode is the caller's business."""
         with torch.no_grad(), self._autocast():
             return self.net(images.to(self.settings.device, non_blocking=True))
-
-    def momentum(self) -> dict[str, Tensor]:
-        """The optimizer's state by weight name (empty before the first update)."""
-        state = self.optimizer.state
-        return {n: state[p]["momentum_buffer"] for n, p in self.net.named_parameters() if "momentum_buffer" in state[p]}
-
-    def restore_momentum(self, buffers: dict[str, Tensor], rate: float | None) -> None:
-        """The inverse of `momentum`; `rate` is that of the last update."""
-        self.rate = rate
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate if rate is not None else self.recipe.lr
-        for name, p in self.net.named_parameters():
-            if name in buffers:
-                self.optimizer.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffers[name])
-
-
-def _groups(net: Network, recipe: Recipe) -> list[dict[str, object]]:
-    """Parameters with and without weight decay: all of them, or only convolutions and fully connected weights."""
-    if recipe.decay_on == "all":
-        return [{"params": list(net.parameters()), "weight_decay": recipe.weight_decay}]
-    weights = [p for p in net.parameters() if p.dim() > 1]
-    others = [p for p in net.parameters() if p.dim() <= 1]
-    return [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _can_fuse(device: str) -> bool:
-    return device.partition(":")[0] in ("cpu", "cuda")

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reslab.data.augment import LONGEST, SHORTEST, crop_flip, scale_crop_flip, windows
+from reslab.data.augment import LONGEST, SHORTEST, crop_flip, flips, scale_crop_flip, windows
 
 MANY = np.arange(50_000)
 
@@ -58,3 +58,20 @@ def test_windows_are_crops():
         for y in range(3):
             for x in range(3):
                 assert np.array_equal(table[n, y, x].reshape(4, 5, 3), images[n, y : y + 4, x : x + 5])
+
+
+def test_alternating_flips_show_each_side_once_in_two_epochs():
+    seen = np.stack([flips(7, epoch, MANY, "alternating") for epoch in range(5)])
+    assert np.array_equal(seen[1:], ~seen[:-1])
+    assert np.array_equal(seen[0], flips(7, 0, MANY))  # the first epoch is that of random flips
+    assert not np.array_equal(seen[2], flips(7, 2, MANY))
+    both = flips(7, np.repeat([3, 4], 50), np.arange(100), "alternating")  # a batch that lies in two epochs
+    assert np.array_equal(both, np.concatenate([seen[3][:50], seen[4][50:100]]))
+
+
+def test_flips_change_no_crop():
+    for draw in (lambda how: crop_flip(1, 5, MANY, 4, how), lambda how: scale_crop_flip(1, 5, MANY, how)):
+        *one, _ = draw("random")
+        *other, flip = draw("alternating")
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+        assert np.array_equal(flip, flips(1, 5, MANY, "alternating"))

@@ -124,6 +124,33 @@ def test_an_epoch_has_each_sample_once(memory):
         assert np.bincount(rows).tolist() == [len(rows) // 53] * 53
 
 
+def test_small_images_against_pillow(memory, files):
+    """Before the iteration said, and from it on full size again; Pillow's antialiased bilinear resize is the twin."""
+    for split, size in ((memory, 5), (files, 10)):
+        full, small = loader(split), loader(split, small=(size, 2))
+        for number, (a, b) in enumerate(zip(full.stream(0, 4), small.stream(0, 4), strict=True)):
+            assert same(b, small.at(number))
+            assert np.array_equal(a.indices, b.indices)
+            if number >= 2:
+                assert same(a, b)
+                continue
+            assert b.images.shape[2:] == (size, size)
+            assert b.images.is_contiguous(memory_format=torch.channels_last)
+            for image, found in zip(a.images.flatten(0, 1), b.images.flatten(0, 1), strict=True):
+                twin = Image.fromarray(image.numpy()).resize((size, size), Image.Resampling.BILINEAR)
+                assert np.allclose(np.asarray(twin), found.numpy(), atol=1e-5)
+
+
+def test_alternating_flips(memory):
+    """Two epochs in one order of samples: where one is mirrored the other is not."""
+    stats = statistics(memory, "channel")
+    one = {row: image for b in loader(memory, stats, pad=0, flip="alternating", last_batch="keep").stream(0, 7)
+           for row, image in zip(b.indices, b.images, strict=True)}  # fmt: skip
+    for b in loader(memory, stats, pad=0, flip="alternating", last_batch="keep").stream(7, 14):
+        for row, image in zip(b.indices, b.images, strict=True):
+            assert torch.equal(image, one[row].flip(2))
+
+
 def test_torchs_own_generator_is_left_alone(memory, files):
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -135,6 +162,7 @@ def test_torchs_own_generator_is_left_alone(memory, files):
 def test_choices_are_checked_before_the_first_step(memory):
     for options, told in (
         ({"augment": "mixup"}, "crop-flip, crop, none"),
+        ({"flip": "never"}, "random, alternating"),
         ({"last_batch": "wrap"}, "fill, drop, keep"),
         ({"last_batch": "drop", "batch": 54}, "0 steps"),
         ({"pad": -1}, "at least 0"),

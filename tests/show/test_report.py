@@ -285,6 +285,18 @@ def test_departures_are_read_from_the_records(study):
     assert departures([]) == []
 
 
+def test_records_older_than_a_field_depart_in_nothing_by_it(study):
+    """They were made as the paper's recipe stands in that field."""
+    new = study(depths=(20,), seeds=(0,))[0]
+    recipe = {k: v for k, v in new.run["recipe"].items() if k not in ("optimizer", "schedule", "flip")}
+    old = Record(new.folder, {**new.run, "recipe": recipe}, new.metrics)
+    assert departures([old]) == departures([new])
+    assert difference_table([old, new], ["old", "new"]) == []
+    muon = Record(new.folder, {**new.run, "recipe": {**recipe, "optimizer": "muon"}}, new.metrics)
+    assert "optimizer is muon, in the paper sgd" in departures([muon])
+    assert difference_table([old, muon], ["old", "muon"]) == [["recipe: optimizer", "sgd: old\nmuon: muon"]]
+
+
 # -- where it is written
 
 

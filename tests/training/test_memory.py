@@ -90,7 +90,7 @@ def test_recompute_changes_no_bit(name, precision):
         for _ in range(3):
             images = torch.randn(BATCH, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
             step(images, torch.randint(0, 10, (BATCH,), generator=generator), 1e-4)
-        ends.append({**net.state_dict(), **{f"m.{k}": v for k, v in step.momentum().items()}})
+        ends.append({**net.state_dict(), **{f"m.{k}": v for k, v in step.descent.momentum().items()}})
     for key, value in ends[0].items():
         assert torch.equal(value, ends[1][key]), key
 

@@ -14,6 +14,12 @@ import pytest
 BASE = ["train", "cifar_resnet8", "--data", "digits", "--recipe", "digits-smoke", "--seed", "3", "--threads", "1"]
 # 60 updates of 64 from 1,297 images: 20.3 an epoch, so checkpoints every 7 fall into the middle of epochs
 SETTINGS = ["--iterations", "60", "--set", "save_every=7", "--set", "log_every=1", "--set", "drops=30,45"]
+BEYOND = [
+    word
+    for field in ("schedule=linear", "rise=10", "optimizer=muon", "momentum_form=nesterov", "label_smoothing=0.2",
+                  "augment=crop-flip", "flip=alternating", "small_size=6", "small_until=40")
+    for word in ("--set", field)
+]  # fmt: skip
 
 
 def start(out: Path, *more: str) -> subprocess.Popen[str]:
@@ -145,6 +151,8 @@ def test_the_same_command_again_trains_nothing(whole):
         ("--engine", "fused"),
         ("--precision", "bf16", "--engine", "fused"),
         ("--precision", "bf16", "--engine", "compiled"),
+        # all that fast recipes add, killed while images are small and taken up again
+        ("--precision", "bf16", "--engine", "fused", *BEYOND),
     ],
 )
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):

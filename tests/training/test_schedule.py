@@ -1,8 +1,14 @@
 """Golden traces of the learning rate, the recipe's parsing and scaling."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from reslab.errors import UserError
+from reslab.nets.cost import cost
+from reslab.nets.names import spec_of
+from reslab.training.inputs import full_size_updates, on_small_images
 from reslab.training.recipe import OPEN_CHOICES, Recipe, changed, parsed, scaled
 from reslab.training.recipes import RECIPES, recipe
 from reslab.training.schedule import is_moment, rate, warms_up
@@ -30,6 +36,49 @@ def test_scale_keeps_the_proportions():
     for factor in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UserError, match="--scale"):
             scaled(recipe("paper-cifar"), factor)
+
+
+def test_scale_moves_every_moment():
+    fast = changed(recipe("paper-cifar"), {"rise": 400, "small_until": 1000, "small_size": 24})
+    half = scaled(fast, 0.5)
+    assert (half.rise, half.small_until, half.small_size) == (200, 500, 24)
+    assert scaled(recipe("paper-cifar"), 0.001).rise == 0  # none stays none
+
+
+def test_rates_that_rise_and_fall_to_nothing():
+    """Golden traces: three iterations up, then along a line, half a cosine, or in steps."""
+    r = changed(recipe("paper-cifar"), {"iterations": 11, "rise": 3, "lr": 0.8, "schedule": "linear"})
+    assert [rate(r, i) for i in range(11)] == pytest.approx([0.2, 0.4, 0.6, *(0.1 * k for k in range(8, 0, -1))])
+    r = changed(r, {"schedule": "cosine"})
+    expected = [0.4 * (1 + math.cos(math.pi * k / 8)) for k in range(8)]
+    assert [rate(r, i) for i in range(3, 11)] == pytest.approx(expected)
+    r = changed(r, {"schedule": "steps", "drops": (5,)})
+    assert [rate(r, i) for i in (0, 2, 3, 4, 5, 10)] == pytest.approx([0.2, 0.6, 0.8, 0.8, 0.08, 0.08])
+    short = changed(r, {"schedule": "linear", "iterations": 2})  # shorter than its rise
+    assert [rate(short, i) for i in range(2)] == pytest.approx([0.2, 0.4])
+
+
+@pytest.mark.parametrize("start", [0, 70, 100, 130])
+def test_full_size_updates_against_a_sum(start):
+    """Each update by the MACs of the net on its own images."""
+    spec = spec_of("cifar_resnet20")
+    for choices in ({}, {"small_size": 24, "small_until": 100}, {"small_size": 16, "small_until": 9_999}):
+        r = changed(Recipe(), {"iterations": 150, **choices})
+        sizes = [r.small_size if k < r.small_until else 32 for k in range(start, 150)]
+        macs = {s: cost(replace(spec, image_size=s)).macs for s in set(sizes)}
+        expected = sum(macs[s] for s in sizes) / cost(spec).macs
+        assert full_size_updates(spec, r, start) == pytest.approx(expected, rel=1e-12)
+        assert expected < 150 - start or not choices or start >= r.small_until
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "words"),
+    [("cifar_resnet20", 32, "below the images' 32"), ("mlp_resnet20", 4, "one size"), ("resnet18", 1, "image_size")],
+)
+def test_small_images_that_cannot_be(model, size, words):
+    with pytest.raises(UserError, match=words):
+        on_small_images(spec_of(model), changed(Recipe(), {"small_size": size, "small_until": 5}))
+    assert on_small_images(spec_of(model), changed(Recipe(), {"small_size": size})) == spec_of(model)
 
 
 def test_163_84_epochs():
@@ -81,6 +130,11 @@ def test_set(key, text, value):
         ({"augment": "flip"}, "none of crop-flip, crop, none"),
         ({"momentum": 1.0}, "momentum"),
         ({"iterations": True}, "not a whole number"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"rise": -1}, "rise = -1 must not be negative"),
+        ({"momentum_form": "nesterov", "momentum": 0.0}, "momentum above 0"),
+        ({"optimizer": "adam"}, "none of sgd, muon"),
+        ({"muon_lr": 0.0}, "muon_lr"),
     ],
 )
 def test_refused(values, words):

@@ -34,7 +34,10 @@ def by_hand(recipe: Recipe, parts: int = 1):
         size = len(images) // parts
         for i in range(parts):
             share = slice(i * size, (i + 1) * size)
-            (F.cross_entropy(net(images[share].double()), labels[share]) / parts).backward()
+            smooth = recipe.label_smoothing
+            log_p = net(images[share].double()).log_softmax(1)
+            right = log_p[torch.arange(size), labels[share]]
+            (-((1 - smooth) * right + smooth * log_p.mean(1)).mean() / parts).backward()
         with torch.no_grad():
             for k, p in net.named_parameters():
                 decays = recipe.decay_on == "all" or p.dim() > 1
@@ -44,7 +47,8 @@ def by_hand(recipe: Recipe, parts: int = 1):
                     p -= velocity[k]
                 else:
                     velocity[k] = recipe.momentum * velocity[k] + g
-                    p -= lr * velocity[k]
+                    nesterov = recipe.momentum_form == "nesterov"
+                    p -= lr * (g + recipe.momentum * velocity[k] if nesterov else velocity[k])
     return net
 
 
@@ -54,6 +58,8 @@ def by_hand(recipe: Recipe, parts: int = 1):
         {},
         {"momentum_form": "caffe"},
         {"decay_on": "weights"},
+        {"momentum_form": "nesterov"},
+        {"label_smoothing": 0.2},
         {"bn_batch": 4},
         {"bn_batch": 2, "momentum_form": "caffe"},
     ],
@@ -91,9 +97,9 @@ def test_momentum_survives_a_round_trip():
         step(images.double(), labels, lr)
         first(images.double(), labels, lr)
         if number == 1:  # just before the rate drops
-            kept, rate = copy.deepcopy(first.momentum()), first.rate
+            kept, rate = copy.deepcopy(first.descent.momentum()), first.descent.rate
             first = Step(parted, recipe, SETTINGS)
-            first.restore_momentum(kept, rate)
+            first.descent.restore(kept, rate)
     for (key, a), (_, b) in zip(whole.state_dict().items(), parted.state_dict().items(), strict=True):
         assert torch.equal(a, b), key
 

@@ -1,0 +1,144 @@
+"""From gradients to new weights: SGD with its forms of momentum, and Muon for the convolutions of fast recipes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from reslab.nets.model import Network
+from reslab.training.recipe import Recipe
+
+# Newton-Schulz steps of fifth order with the coefficients of Jordan et al. 2024 ("Muon: an optimizer for hidden
+# layers"): five of them bring singular values from 1e-3..1 to about 0.7..1.2, which is orthogonal enough for an update.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+STEPS = 5
+SMALLEST = 1e-30  # instead of a norm of zero
+
+
+class Descent:
+    """`step(lr)` updates every weight of `net` from its gradient at the rate `lr`, and clears the gradients.
+
+    Attributes: `rate`, the rate of the last update (None before the first).
+    """
+
+    def __init__(self, net: Network, recipe: Recipe, device: str) -> None:
+        self.net, self.recipe = net, recipe
+        self.rate: float | None = None
+        turned = [p for p in net.parameters() if recipe.optimizer == "muon" and p.dim() == 4]
+        nesterov = recipe.momentum_form == "nesterov"
+        self.sgd = SGD(
+            _groups(net, recipe, turned), lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov,
+            fused=device.partition(":")[0] in ("cpu", "cuda"),
+        )  # fmt: skip
+        self.muon = Muon(turned, momentum=recipe.momentum, nesterov=nesterov) if turned else None
+        self._at(recipe.lr)
+
+    def _both(self) -> list[Optimizer]:
+        return [self.sgd, self.muon] if self.muon else [self.sgd]
+
+    def _at(self, lr: float) -> None:
+        for group in self.sgd.param_groups:
+            group["lr"] = lr
+        for group in self.muon.param_groups if self.muon else []:
+            group["lr"] = lr / self.recipe.lr * self.recipe.muon_lr  # one schedule for both
+
+    def step(self, lr: float) -> None:
+        if lr != self.rate:
+            if self.recipe.momentum_form == "caffe" and self.rate:
+                # Caffe: v = m·v + lr·g, w -= v keeps the old rate in v. PyTorch's u is v/lr: rescale it at the change.
+                for buffer in self.momentum().values():
+                    buffer.mul_(self.rate / lr)
+            self.rate = lr
+            self._at(lr)
+        for optimizer in self._both():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def momentum(self) -> dict[str, Tensor]:
+        """The state by weight name (empty before the first update)."""
+        state = {p: kept for optimizer in self._both() for p, kept in optimizer.state.items()}
+        named = self.net.named_parameters()
+        return {n: state[p]["momentum_buffer"] for n, p in named if "momentum_buffer" in state.get(p, {})}
+
+    def restore(self, buffers: dict[str, Tensor], rate: float | None) -> None:
+        """The inverse of `momentum`; `rate` is that of the last update."""
+        self.rate = rate
+        self._at(self.recipe.lr if rate is None else rate)
+        owner = {p: o for o in self._both() for group in o.param_groups for p in group["params"]}
+        for name, p in self.net.named_parameters():
+            if name in buffers:
+                owner[p].state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffers[name])
+
+
+def _groups(net: nn.Module, recipe: Recipe, turned: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """SGD's parameters with and without weight decay: all of them, or only convolutions and fully connected weights."""
+    apart = {id(p) for p in turned}
+    mine = [p for p in net.parameters() if id(p) not in apart]
+    if recipe.decay_on == "all":
+        return [{"params": mine, "weight_decay": recipe.weight_decay}]
+    weights = [p for p in mine if p.dim() > 1]
+    others = [p for p in mine if p.dim() <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return groups
+
+
+class Muon(Optimizer):
+    """Orthogonalised momentum for convolutions that batch norm follows (Jordan et al. 2024).
+
+    A filter bank W, as a matrix [c_out, c_in·k·k], has a velocity V = momentum·V + G, and U is the orthogonal matrix
+    nearest to V (Nesterov: to G + momentum·V). W goes on in the direction W/|W| - lr·U/|U| and keeps its norm |W|,
+    which changes nothing behind batch norm: `lr` is about the angle, in radians, by which an update turns W, and there
+    is nothing for a weight decay to do.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], momentum: float, nesterov: bool, lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for alike in self._alike(group["params"]):
+                directions = [self._direction(p, group["momentum"], group["nesterov"]) for p in alike]
+                turns = orthogonal(torch.stack([d.flatten(1) for d in directions]))
+                turns = turns / turns.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST)
+                for p, turn in zip(alike, turns, strict=True):
+                    norm = p.norm()
+                    p.sub_(turn.view(p.shape) * (group["lr"] * norm))
+                    p.mul_(norm / p.norm().clamp_min(SMALLEST))
+
+    def _alike(self, params: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+        """Parameters of one shape together: their products are one call."""
+        shapes = defaultdict(list)
+        for p in params:
+            if p.grad is not None:
+                shapes[p.shape].append(p)
+        yield from shapes.values()
+
+    def _direction(self, p: nn.Parameter, momentum: float, nesterov: bool) -> Tensor:
+        assert p.grad is not None
+        state = self.state[p]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        velocity = state["momentum_buffer"].mul_(momentum).add_(p.grad)
+        return p.grad.add(velocity, alpha=momentum) if nesterov else velocity
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Nearly the nearest orthogonal matrix of each of `matrices` (float [N, rows, columns]): singular values near 1.
+
+    Of a matrix of zeros: zeros.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
