@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import write_run
+from written_runs import write_run
 
 from reslab.show.page import publish
 from reslab.show.runpage import runs_page

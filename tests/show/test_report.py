@@ -9,7 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from conftest import COMMAND, INEXACT, ITERATIONS, judged, write_run, write_study
+from written_runs import COMMAND, INEXACT, ITERATIONS, judged, write_run, write_study
 
 from reslab.calls.reports import report
 from reslab.claims.catalogue import default_setting
