@@ -52,13 +52,21 @@ class BadImage(RunError):
         return BadImage, (self.name, self.reason)  # two arguments, so that it can cross processes
 
 
-def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_rgb(
+    source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, least: int | None = None
+) -> np.ndarray:
     """Decode a file (or the bytes of one) to uint8 [H, W, 3], RGB, upright.
 
     `name` stands for the file in messages; `max_pixels` caps width x height (Pillow's own limit of 179 Mpx stays
-    above it). Raises BadImage, and nothing else, for whatever is no whole image of an allowed format.
+    above it). Where a shorter side of `least` pixels is enough, a JPEG of twice as many and more is decoded at a half,
+    a quarter or an eighth (each pixel the mean of a square, from fewer coefficients), in a fraction of the time.
+    Raises BadImage, and nothing else, for whatever is no whole image of an allowed format.
     """
     with _open(source, name, max_pixels) as image:
+        if least and image.format == "JPEG":
+            factor = min(image.size) // least
+            if factor >= 2:
+                image.draft(None, (image.width // factor, image.height // factor))
         with _silent_libtiff() if image.format == "TIFF" else nullcontext():
             image.load()
         return _upright(image, np.ascontiguousarray(_to_rgb(image)))

@@ -184,7 +184,7 @@ class TrainLoader:
         views, mirror = [], self.augment == "crop-flip"
         drawn = scale_crop_flip(self.seed, epochs, rows, self.flip)
         for row, side, top, left, flip in zip(rows, *drawn, strict=True):
-            rgb = read_rgb(self.split.paths[row])
+            rgb = read_rgb(self.split.paths[row], least=round(self.split.size * side))
             views.append(training_view(rgb, self.split.size, side, top, left, bool(flip) and mirror))
         return np.stack(views), rows
 

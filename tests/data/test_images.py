@@ -245,6 +245,52 @@ def test_fault_13_random_damage_never_kills_and_never_writes_on_stderr(capfd):
     assert capfd.readouterr().err == ""
 
 
+def photo(height: int, width: int) -> np.ndarray:
+    """Soft content, as photographs have it."""
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 60 * np.sin(x / a + k) + 50 * np.cos(y / b) for k, (a, b) in enumerate([(9, 14), (25, 8), (17, 31)])]
+    return np.clip(np.stack(waves, axis=2), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("least", "factor"), [(120, 2), (61, 2), (60, 4), (31, 4), (20, 8), (1, 8)])
+@pytest.mark.parametrize("sampling", [0, 2])
+def test_a_jpeg_larger_than_needed_is_decoded_smaller(least, factor, sampling):
+    """Against the mean of squares of the full decode; never smaller than asked for."""
+    content = encoded(Image.fromarray(photo(243, 325)), "JPEG", quality=95, subsampling=sampling)
+    full, small = read_rgb(content), read_rgb(content, least=least)
+    assert small.shape == (-(-243 // factor), -(-325 // factor), 3)
+    assert min(small.shape[:2]) >= least
+    high, wide = 243 // factor, 325 // factor
+    squares = full[: high * factor, : wide * factor].reshape(high, factor, wide, factor, 3).mean((1, 3))
+    difference = np.abs(small[:high, :wide].astype(float) - squares)
+    assert difference.mean() < 1
+    assert difference.max() < 8
+    assert difference.max() > 0
+
+
+def test_a_jpeg_that_is_needed_whole_is_decoded_whole():
+    content = encoded(Image.fromarray(photo(243, 325)), "JPEG", quality=95)
+    for least in (122, 243, 1000):
+        assert np.array_equal(read_rgb(content, least=least), read_rgb(content))
+    lossless = encoded(Image.fromarray(photo(64, 96)), "PNG")
+    assert np.array_equal(read_rgb(lossless, least=8), photo(64, 96))
+
+
+def test_a_smaller_decode_is_upright_and_checked():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(photo(64, 96)), "JPEG", quality=95, exif=exif)
+    upright, flat = (
+        read_rgb(content, least=16),
+        read_rgb(encoded(Image.fromarray(photo(64, 96)), "JPEG", quality=95), least=16),
+    )
+    assert np.array_equal(upright, np.rot90(flat, -1))
+    with pytest.raises(BadImage):
+        read_rgb(content[: len(content) // 2], least=16)
+    with pytest.raises(BadImage, match="cap"):
+        read_rgb(content, least=8, max_pixels=1000)
+
+
 def test_broken_metadata_around_good_pixels_is_no_fault():
     content = encoded(Image.fromarray(RAMP), "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert np.array_equal(read_rgb(content), RAMP)

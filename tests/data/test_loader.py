@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from reslab.data.augment import crop_flip
+from reslab.data.augment import crop_flip, scale_crop_flip
 from reslab.data.digits import digits
-from reslab.data.folder import evaluation_view, folder
+from reslab.data.folder import evaluation_view, folder, training_view
 from reslab.data.images import BadImage, read_rgb
 from reslab.data.loader import Statistics, TrainLoader, evaluation_batches, statistics
 from reslab.data.order import positions_of
@@ -247,6 +247,27 @@ def test_read_only_arrays_are_no_trouble(recwarn):
 
 
 # files and workers
+
+
+def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
+    """Decoded at a fraction, cropped and resized: hardly another image, and the same crop."""
+    y, x = np.mgrid[:480, :700]
+    for i in range(6):
+        rgb = np.stack([128 + 60 * np.sin(x / (20 + i)) + 50 * np.cos(y / (13 + 3 * c)) for c in range(3)], axis=2)
+        file = tmp_path / "train" / "ab"[i % 2] / f"{i}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rgb.astype(np.uint8)).save(file, quality=95)
+    data = folder(tmp_path, 64, 0.3)
+    assert isinstance(data.train, Files)
+    stats = Statistics(np.zeros((1, 1, 3), np.float32), np.ones(1, np.float32))
+    batch = loader(data.train, stats, batch=3).at(0)
+    for row, image in zip(batch.indices, batch.images, strict=True):
+        draws = scale_crop_flip(3, 0, np.array([row]))
+        side, top, left, flip = (d[0] for d in draws)
+        whole = training_view(read_rgb(data.train.paths[row]), 64, side, top, left, bool(flip)).astype(np.float32)
+        difference = np.abs(image.permute(1, 2, 0).numpy() - whole)
+        assert difference.max() > 0
+        assert difference.mean() < 3
 
 
 @pytest.mark.parametrize("augment", ["crop-flip", "crop", "none"])
