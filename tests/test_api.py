@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import reslab
 from reslab import api
@@ -16,6 +17,7 @@ from reslab.cli.options import pairs
 from reslab.cli.verbs import app
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
+from reslab.show.text import evaluation_text
 from reslab.training.naming import command_of, resolve_recipe, run_name
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
@@ -83,6 +85,21 @@ def test_evaluate_takes_many_paths_in_order(record):
     found = reslab.evaluate([record.folder, str(step), record.folder], threads=1, batch=77)
     assert [f.checkpoint for f in found] == [step] * 3
     assert len({f.scores.top1_wrong for f in found}) == 1
+
+
+def test_bf16_says_why_where_it_is_not_quicker(record, tmp_path):
+    """A net of convolutions is folded where this CPU has bf16; one without them cannot be, and its scores say so."""
+    (found,) = reslab.evaluate(record.folder, precision="bf16", threads=1)
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert found.to_dict()["note"] == (None if has_bf16 else found.note)
+    assert has_bf16 or "no bf16 on this CPU" in found.note
+    done = reslab.train("mlp_resnet8", "digits", set=SHORT, threads=1, out=tmp_path / "mlp", tell=quiet)
+    (slow,) = reslab.evaluate(done.folder, precision="bf16", threads=1)
+    assert "no convolutions" in slow.note
+    assert f"  note         {slow.note}" in evaluation_text(slow.to_dict())
+    assert "note" not in evaluation_text(found.to_dict()) or not has_bf16
+    (exact,) = reslab.evaluate(done.folder, threads=1)
+    assert exact.note == ""
 
 
 def test_reprs_are_short(record):

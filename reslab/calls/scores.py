@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from reslab.measure.result import Evaluation
     from reslab.training.member import Member
 
+    Way = Callable[[Tensor], Tensor]  # images to logits
+
 BATCH = 250  # images of a step where a whole split is scored
 
 
@@ -82,10 +84,11 @@ def evaluate(
         raise UserError("--ensemble: the members were trained on different data or splits; give one --data and --split")
     prepare(settings)
 
-    def result(where: Path, model: str, iteration: int, there: Data, name: str, scores: Scores) -> Evaluation:
-        return Evaluation(where, model, iteration, there.name, name, precision, tuple(there.classes), scores)
+    def result(where: Path, model: str, iteration: int, there: Data, name: str, scores: Scores, way: Way) -> Evaluation:
+        note = getattr(way, "fallback", None) or ""
+        return Evaluation(where, model, iteration, there.name, name, precision, tuple(there.classes), scores, note)
 
-    def logits_of(one: Member) -> Callable[[Tensor], Tensor]:
+    def way_of(one: Member) -> Way:
         return one.step.logits if precision == "fp32" else Inference(one.step.net, precision)
 
     if not ensemble:
@@ -93,18 +96,20 @@ def evaluate(
         for checkpoint, there, name in jobs:
             one, part = member.ready(checkpoint, settings), there.split(name)
             batches = one.batches(part, batch, workers_for(there, workers))
-            scores = score(logits_of(one), batches, len(part), len(there.classes))
-            results.append(result(checkpoint.folder, one.step.net.name, checkpoint.iteration, there, name, scores))
+            way = way_of(one)
+            scores = score(way, batches, len(part), len(there.classes))
+            results.append(result(checkpoint.folder, one.step.net.name, checkpoint.iteration, there, name, scores, way))
         return results
     members = [member.ready(checkpoint, settings) for checkpoint, _, _ in jobs]
     _, there, name = jobs[0]
     part = there.split(name)
-    pairs = [(logits_of(m), m.batches(part, batch, workers_for(there, workers))) for m in members]
+    ways = [way_of(m) for m in members]
+    pairs = [(way, m.batches(part, batch, workers_for(there, workers))) for way, m in zip(ways, members, strict=True)]
     alone, whole = evaluate_together(pairs, len(part), len(there.classes), ensemble)
     told = [
-        result(m.checkpoint.folder, m.step.net.name, m.checkpoint.iteration, there, name, scores)
-        for m, scores in zip(members, alone, strict=True)
+        result(m.checkpoint.folder, m.step.net.name, m.checkpoint.iteration, there, name, scores, way)
+        for m, scores, way in zip(members, alone, ways, strict=True)
     ]
     parent = members[0].checkpoint.folder.parent
     title = f"ensemble of {len(members)} ({ensemble} averaged)"
-    return [*told, result(parent, title, max(m.checkpoint.iteration for m in members), there, name, whole)]
+    return [*told, result(parent, title, max(m.checkpoint.iteration for m in members), there, name, whole, ways[0])]

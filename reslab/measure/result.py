@@ -11,7 +11,10 @@ from reslab.measure.evaluate import Scores
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class."""
+    """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class.
+
+    note    why the slower way to the same scores was taken, or ""
+    """
 
     checkpoint: Path
     model: str
@@ -21,6 +24,7 @@ class Evaluation:
     precision: str
     classes: tuple[str, ...]
     scores: Scores
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
@@ -35,6 +39,7 @@ class Evaluation:
             "data": self.data,
             "split": self.split,
             "precision": self.precision,
+            "note": self.note or None,
             **self.scores.to_dict(),
             "per_class": per_class,
         }

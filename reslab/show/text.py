@@ -19,6 +19,7 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
         f"  top-5 error  {result['top5_error']:.2f} %",
         f"  loss         {result['loss']:.4f}",
         f"  checkpoint   {clean(result['checkpoint'])}",
+        *([f"  note         {result['note']}"] if result.get("note") else []),
         "",
     ]
     rows = result["per_class"]
