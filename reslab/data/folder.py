@@ -208,28 +208,27 @@ def _content(parts: dict[str, Part]) -> list[bytes]:
     return rows
 
 
-# Views: decoded pixels -> the square that the network sees. Pillow resizes with an antialiasing filter, and only the
+# Views: a decoded image -> the square that the network sees. Pillow resizes with an antialiasing filter, and only the
 # part that is kept: `box` gives, up to rounding, the pixels of resizing the whole image and cropping afterwards.
 
 
-def evaluation_view(rgb: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> uint8 [size, size, 3]: shorter side to round(size * 256 / 224), centre crop."""
-    return _resized_crop(rgb, size, round(size * 256 / 224), 0.5, 0.5)
+def evaluation_view(image: Image.Image, size: int) -> np.ndarray:
+    """RGB image -> uint8 [size, size, 3]: shorter side to round(size * 256 / 224), centre crop."""
+    return _resized_crop(image, size, round(size * 256 / 224), 0.5, 0.5)
 
 
-def training_view(rgb: np.ndarray, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:
-    """uint8 [H, W, 3] -> uint8 [size, size, 3]: shorter side to round(size * side), the crop at (top, left) in [0, 1)
+def training_view(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:
+    """RGB image -> uint8 [size, size, 3]: shorter side to round(size * side), the crop at (top, left) in [0, 1)
     of the possible places, mirrored if `flip`; the draws are `augment.scale_crop_flip`'s."""
-    view = _resized_crop(rgb, size, round(size * side), top, left)
+    view = _resized_crop(image, size, round(size * side), top, left)
     return np.ascontiguousarray(view[:, ::-1]) if flip else view
 
 
-def _resized_crop(rgb: np.ndarray, size: int, shorter: int, top: float, left: float) -> np.ndarray:
-    height, width = rgb.shape[:2]
+def _resized_crop(image: Image.Image, size: int, shorter: int, top: float, left: float) -> np.ndarray:
+    width, height = image.size
     factor = shorter / min(height, width)
     high, wide = max(int(height * factor + 1e-9), size), max(int(width * factor + 1e-9), size)
     y, x = int(top * (high - size + 1)), int(left * (wide - size + 1))
     box = (x * width / wide, y * height / high, (x + size) * width / wide, (y + size) * height / high)
     box = (box[0], box[1], min(box[2], width), min(box[3], height))
-    image = Image.fromarray(rgb).resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))

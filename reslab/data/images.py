@@ -1,4 +1,4 @@
-"""One image file to RGB, safely: whatever the file holds, the answer is uint8 [H, W, 3] or one `BadImage`.
+"""One image file to RGB, safely: whatever the file holds, the answer is an RGB image or one `BadImage`.
 
 Pillow decodes, behind a format allow-list and a pixel cap that is read from the header before anything is decoded.
 (torchvision.io kills the process on a PNG with one flipped byte and has no cap.) What Pillow leaves open or gets
@@ -52,10 +52,10 @@ class BadImage(RunError):
         return BadImage, (self.name, self.reason)  # two arguments, so that it can cross processes
 
 
-def read_rgb(
+def read(
     source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, least: int | None = None
-) -> np.ndarray:
-    """Decode a file (or the bytes of one) to uint8 [H, W, 3], RGB, upright.
+) -> Image.Image:
+    """Decode a file (or the bytes of one) to an RGB image, upright.
 
     `name` stands for the file in messages; `max_pixels` caps width x height (Pillow's own limit of 179 Mpx stays
     above it). Where a shorter side of `least` pixels is enough, a JPEG of twice as many and more is decoded at a half,
@@ -69,7 +69,12 @@ def read_rgb(
                 image.draft(None, (image.width // factor, image.height // factor))
         with _silent_libtiff() if image.format == "TIFF" else nullcontext():
             image.load()
-        return _upright(image, np.ascontiguousarray(_to_rgb(image)))
+        return _upright(image, _to_rgb(image))
+
+
+def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """`read` as uint8 [H, W, 3]."""
+    return np.ascontiguousarray(np.asarray(read(source, name=name, max_pixels=max_pixels)))
 
 
 def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -159,8 +164,8 @@ def _reason(error: Exception) -> str:
     return f"cannot be decoded: {text[:160]}"
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    """The decoded pixels as uint8 [H, W, 3], not yet turned upright."""
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """The decoded pixels in RGB, not yet turned upright."""
     mode = image.mode
     if mode.startswith("I;16"):
         return _grey16(np.asarray(image), image.info.get("transparency"))
@@ -177,19 +182,19 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey16(values: np.ndarray, transparent: int | None) -> np.ndarray:
+def _grey16(values: np.ndarray, transparent: int | None) -> Image.Image:
     """0..65535 to the nearest of 0..255 (v / 257), as three equal channels; the tRNS value becomes white."""
     wide = values.astype(np.uint32)
     grey = ((wide * 255 + 32767) // 65535).astype(np.uint8)
     if isinstance(transparent, int):
         grey[wide == transparent] = 255
-    return np.repeat(grey[..., None], 3, axis=2)
+    return Image.fromarray(grey).convert("RGB")
 
 
-def _upright(image: Image.Image, rgb: np.ndarray) -> np.ndarray:
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     # After load(): a PNG may carry EXIF behind its pixels, and TIFF is turned by Pillow, which then drops the tag.
     if image.format in ("BMP", "GIF", "PPM"):
         return rgb
@@ -197,4 +202,4 @@ def _upright(image: Image.Image, rgb: np.ndarray) -> np.ndarray:
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken metadata around good pixels
         turn = None
-    return rgb if turn is None else np.asarray(Image.fromarray(rgb).transpose(turn))
+    return rgb if turn is None else rgb.transpose(turn)

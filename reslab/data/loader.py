@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from reslab.data.augment import crop_flip, scale_crop_flip, windows
 from reslab.data.folder import evaluation_view, training_view
-from reslab.data.images import BadImage, read_rgb
+from reslab.data.images import BadImage, read
 from reslab.data.order import batches_per_epoch, positions_of
 from reslab.data.splits import Files, Memory, Split
 from reslab.data.workers import Item, Views, decode
@@ -96,7 +96,7 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
 
 def _stack(split: Files, rows: np.ndarray) -> np.ndarray:
     """The evaluation views of `rows` (int64 [B]): uint8 [B, size, size, 3]. Raises BadImage."""
-    return np.stack([evaluation_view(read_rgb(split.paths[row]), split.size) for row in rows])
+    return np.stack([evaluation_view(read(split.paths[row]), split.size) for row in rows])
 
 
 class TrainLoader:
@@ -184,8 +184,8 @@ class TrainLoader:
         views, mirror = [], self.augment == "crop-flip"
         drawn = scale_crop_flip(self.seed, epochs, rows, self.flip)
         for row, side, top, left, flip in zip(rows, *drawn, strict=True):
-            rgb = read_rgb(self.split.paths[row], least=round(self.split.size * side))
-            views.append(training_view(rgb, self.split.size, side, top, left, bool(flip) and mirror))
+            image = read(self.split.paths[row], least=round(self.split.size * side))
+            views.append(training_view(image, self.split.size, side, top, left, bool(flip) and mirror))
         return np.stack(views), rows
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from reslab.data.augment import crop_flip, scale_crop_flip
 from reslab.data.digits import digits
 from reslab.data.folder import evaluation_view, folder, training_view
-from reslab.data.images import BadImage, read_rgb
+from reslab.data.images import BadImage, read
 from reslab.data.loader import Statistics, TrainLoader, evaluation_batches, statistics
 from reslab.data.order import positions_of
 from reslab.data.splits import Files, Memory
@@ -214,7 +214,7 @@ def test_constant_pixels_divide_by_one(scale):
 
 
 def test_statistics_of_files(files):
-    views = np.stack([evaluation_view(read_rgb(p), 16) for p in files.paths]).astype(np.float64)
+    views = np.stack([evaluation_view(read(p), 16) for p in files.paths]).astype(np.float64)
     stats = statistics(files)
     assert np.array_equal(stats.mean, views.mean(0).astype(np.float32))
     assert stats.scale == pytest.approx([(views - views.mean(0)).std()], rel=1e-6)
@@ -264,7 +264,7 @@ def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
     for row, image in zip(batch.indices, batch.images, strict=True):
         draws = scale_crop_flip(3, 0, np.array([row]))
         side, top, left, flip = (d[0] for d in draws)
-        whole = training_view(read_rgb(data.train.paths[row]), 64, side, top, left, bool(flip)).astype(np.float32)
+        whole = training_view(read(data.train.paths[row]), 64, side, top, left, bool(flip)).astype(np.float32)
         difference = np.abs(image.permute(1, 2, 0).numpy() - whole)
         assert difference.max() > 0
         assert difference.mean() < 3
