@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-PARTS = ("train_cpu", "start", "index", "inference", "depth")
+PARTS = ("train_cpu", "start", "index", "inference", "jpeg", "depth")
 
 
 def main() -> int:

@@ -213,7 +213,9 @@ def _evaluation_views(split: Files, batch: int, number: int) -> tuple[np.ndarray
 def _batch(item: Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
     if isinstance(item, BadImage):
         raise item
-    pixels, rows = item[0].float(), item[1]
-    pixels -= torch.tensor(statistics.mean)
-    pixels /= torch.tensor(statistics.scale)
+    pixels, rows = item
+    # Both at full size: an operator whose last dimension is three channels long is several times slower.
+    mean, scale = (np.broadcast_to(s, pixels.shape[1:]).copy() for s in (statistics.mean, statistics.scale))
+    pixels = torch.sub(pixels, torch.from_numpy(mean))
+    pixels /= torch.from_numpy(scale)
     return Batch(pixels.permute(0, 3, 1, 2), labels[rows], rows.numpy())

@@ -1,0 +1,108 @@
+"""JPEG files to augmented batches of 224x224, on one core: what feeds a network that learns from a folder of images.
+
+`python -m benchmarks.jpeg [--quick] [--pairs N] [--record]`. One thread, no workers: both sides scale with processes.
+
+Peer    torchvision's reference for ImageNet: PIL open, RandomResizedCrop, flip, ToTensor, Normalize, images stacked.
+Ours    `TrainLoader` on the same folder: the paper's crop (shorter side drawn from [256, 480] / 224), flip, mean and
+        deviation; float32 in channels_last.
+Files   noise whose spectrum falls as a photograph's does (1/f), quality 90, 4:2:0: 110 kB at 500x375, as in ImageNet;
+        and 12 megapixels, as a camera writes them. Both sides read them from the page cache.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from benchmarks.side import Asked, Bar, Row, Side, in_turn, main, say, timed
+from reslab.data.folder import folder
+from reslab.data.loader import Statistics, TrainLoader
+
+SIZE = 224
+BAR = Bar(least=2.0, aim=4.0)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the peer's reference
+KINDS = {"500x375": (375, 500, 32), "4000x3000": (3000, 4000, 4)}  # rows, columns, files
+
+
+def photograph(generator: np.random.Generator, height: int, width: int) -> Image.Image:
+    """Noise of a falling spectrum, its channels much alike."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    fall = np.maximum(frequency, 1 / width) ** -1.1
+
+    def layer() -> np.ndarray:
+        noise = np.fft.rfft2(generator.standard_normal((height, width)))
+        return np.fft.irfft2(noise * fall, (height, width))
+
+    grey = layer()
+    pixels = np.stack([grey + 0.35 * layer() for _ in range(3)], axis=2)
+    pixels = (pixels - pixels.mean()) / pixels.std() * 55 + 118
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def written(place: Path, height: int, width: int, count: int) -> list[Path]:
+    """`count` files in two classes."""
+    generator = np.random.default_rng(0)
+    files = [place / "train" / "ab"[i % 2] / f"{i:03d}.jpg" for i in range(count)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        photograph(generator, height, width).save(file, quality=90)
+    return files
+
+
+def peer_of(files: list[Path]) -> Side:
+    transform = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(SIZE),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+
+    def read(file: Path) -> torch.Tensor:
+        with file.open("rb") as opened:
+            return transform(Image.open(opened).convert("RGB"))  # type: ignore[no-any-return]
+
+    return lambda: len(files) / timed(lambda: torch.stack([read(file) for file in files]))
+
+
+def decode_of(files: list[Path]) -> Side:
+    return lambda: len(files) / timed(lambda: [Image.open(file).load() for file in files])
+
+
+def ours_of(place: Path, count: int) -> Side:
+    split = folder(place, SIZE, 0.5).train
+    assert split is not None
+    statistics = Statistics(255 * np.array([[MEAN]], np.float32), 255 * np.array(STD, np.float32))
+    loader = TrainLoader(split, statistics, seed=0, batch=count, augment="crop-flip", pad=0, last_batch="fill")
+    numbers = iter(range(10**6))
+    return lambda: count / timed(lambda: loader.at(next(numbers)))
+
+
+def rows(asked: Asked) -> Iterator[Row]:
+    torch.set_num_threads(1)
+    for name, (height, width, count) in KINDS.items():
+        with TemporaryDirectory() as place:
+            say(f"{name}: {count} files are made")
+            files = written(Path(place), height, width, count)
+            size = sum(file.stat().st_size for file in files) / count
+            ours, peer = ours_of(Path(place), count), peer_of(files)
+            ours(), peer()
+            notes = (f"{count} files of {size / 1e3:,.0f} kB", "1 thread, no workers")
+            bar = BAR if name == "500x375" else Bar()
+            yield in_turn(f"JPEG {name} to a batch", "images/s", ours, peer, asked, bar, notes)
+            if name == "500x375":
+                told = ("ours: Pillow's decode and nothing else, the most that is left to any crop and resize",)
+                what = f"JPEG {name}, the decode alone"
+                yield in_turn(what, "images/s", decode_of(files), peer, asked, Bar(), told)
+
+
+if __name__ == "__main__":
+    sys.exit(main("jpeg", "JPEG files to batches, on one core", rows))
