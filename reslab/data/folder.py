@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from reslab.data.images import FORMATS, MAX_PIXELS, BadImage, probe
 from reslab.data.listing import Index, Part, Paths, Signature, below, keep, kept, signed, visible
@@ -206,29 +205,3 @@ def _content(parts: dict[str, Part]) -> list[bytes]:
                 row += 1
     rows.sort()
     return rows
-
-
-# Views: a decoded image -> the square that the network sees. Pillow resizes with an antialiasing filter, and only the
-# part that is kept: `box` gives, up to rounding, the pixels of resizing the whole image and cropping afterwards.
-
-
-def evaluation_view(image: Image.Image, size: int) -> np.ndarray:
-    """RGB image -> uint8 [size, size, 3]: shorter side to round(size * 256 / 224), centre crop."""
-    return _resized_crop(image, size, round(size * 256 / 224), 0.5, 0.5)
-
-
-def training_view(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:
-    """RGB image -> uint8 [size, size, 3]: shorter side to round(size * side), the crop at (top, left) in [0, 1)
-    of the possible places, mirrored if `flip`; the draws are `augment.scale_crop_flip`'s."""
-    view = _resized_crop(image, size, round(size * side), top, left)
-    return np.ascontiguousarray(view[:, ::-1]) if flip else view
-
-
-def _resized_crop(image: Image.Image, size: int, shorter: int, top: float, left: float) -> np.ndarray:
-    width, height = image.size
-    factor = shorter / min(height, width)
-    high, wide = max(int(height * factor + 1e-9), size), max(int(width * factor + 1e-9), size)
-    y, x = int(top * (high - size + 1)), int(left * (wide - size + 1))
-    box = (x * width / wide, y * height / high, (x + size) * width / wide, (y + size) * height / high)
-    box = (box[0], box[1], min(box[2], width), min(box[3], height))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))

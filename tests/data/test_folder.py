@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from reslab.data.folder import evaluation_view, folder, training_view
+from reslab.data.folder import folder
 from reslab.errors import UserError
 
 
@@ -154,47 +152,3 @@ def test_odd_names(tmp_path):
     data = folder(tmp_path, 32)
     assert data.classes == ("<b>&'", "개")
     assert len(data.fingerprint) == 64
-
-
-# views
-
-
-def resized(rgb: np.ndarray, shorter: int) -> np.ndarray:
-    """The whole image resized, which the views never do."""
-    height, width = rgb.shape[:2]
-    size = (int(shorter * width / height), shorter) if height <= width else (shorter, int(shorter * height / width))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
-
-
-@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([8, 32]))
-def test_evaluation_view_equals_resize_then_crop(height, width, size):
-    rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
-    whole = resized(rgb, round(size * 256 / 224))
-    y, x = (whole.shape[0] - size + 1) // 2, (whole.shape[1] - size + 1) // 2
-    view = evaluation_view(Image.fromarray(rgb), size)
-    assert view.shape == (size, size, 3)
-    assert np.abs(view.astype(int) - whole[y : y + size, x : x + size]).max() <= 3
-
-
-@given(st.floats(1, 2.2), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True), st.booleans())
-def test_training_view_equals_resize_crop_mirror(side, top, left, flip):
-    rgb = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    whole = resized(rgb, round(32 * side))
-    y, x = int(top * (whole.shape[0] - 31)), int(left * (whole.shape[1] - 31))
-    expected = whole[y : y + 32, x : x + 32]
-    view = training_view(Image.fromarray(rgb), 32, side, top, left, flip)
-    # Pillow keeps the box in float32: on noise, the hardest case, a pixel may differ by two or three levels.
-    assert np.abs(view.astype(int) - (expected[:, ::-1] if flip else expected)).max() <= 3
-
-
-def test_extreme_shapes_cost_little():
-    for shape in ((1, 5000, 3), (5000, 1, 3), (1, 1, 3)):
-        assert (
-            evaluation_view(Image.fromarray(np.full(shape, 7, np.uint8)), 32).tolist()
-            == np.full((32, 32, 3), 7).tolist()
-        )
-        assert training_view(Image.fromarray(np.full(shape, 7, np.uint8)), 32, 2.0, 0.99, 0.99, True).shape == (
-            32,
-            32,
-            3,
-        )

@@ -13,11 +13,12 @@ from PIL import Image
 
 from reslab.data.augment import crop_flip, scale_crop_flip
 from reslab.data.digits import digits
-from reslab.data.folder import evaluation_view, folder, training_view
+from reslab.data.folder import folder
 from reslab.data.images import BadImage, read
 from reslab.data.loader import Statistics, TrainLoader, evaluation_batches, statistics
 from reslab.data.order import positions_of
 from reslab.data.splits import Files, Memory
+from reslab.data.views import evaluation_view, training_view
 from reslab.errors import RunError, UserError
 
 
@@ -253,7 +254,7 @@ def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
     """Decoded at a fraction, cropped and resized: hardly another image, and the same crop."""
     y, x = np.mgrid[:480, :700]
     for i in range(6):
-        rgb = np.stack([128 + 60 * np.sin(x / (20 + i)) + 50 * np.cos(y / (13 + 3 * c)) for c in range(3)], axis=2)
+        rgb = np.stack([128 + 60 * np.sin(x / (60 + i)) + 50 * np.cos(y / (40 + 9 * c)) for c in range(3)], axis=2)
         file = tmp_path / "train" / "ab"[i % 2] / f"{i}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rgb.astype(np.uint8)).save(file, quality=95)
