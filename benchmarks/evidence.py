@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,16 @@ PUBLIC = "cifar10:PATH"  # what stands in a committed record in place of a path
 
 @dataclass(frozen=True)
 class Part:
-    """A study: which claims' runs, on what, how long, how many seeds. `weights`: runs whose final weights are kept."""
+    """A study: which claims' runs, on what, how long, how many seeds. `weights`: runs whose final weights are kept.
 
-    what: tuple[str, ...]
+    what                        the claims; or, without claims, nets by themselves:
+    nets, recipe, precisions    each net by this recipe and in each precision
+    """
+
+    what: tuple[str, ...] = ()
+    nets: tuple[str, ...] = ()
+    recipe: str = "paper-cifar"
+    precisions: tuple[str, ...] = ("auto",)
     data: str = "cifar10"
     scale: float | None = None
     seeds: int = 1
@@ -53,6 +61,17 @@ PARTS = {
     "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), weights=("s0",)),
     # 3 and 4: options A, B, C, three seeds; the three as ensembles
     "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), weights=("s0",)),
+    # the paper's recipe shortened, in both precisions; and where deep plain nets stand in them, on digits
+    "cifar10-precision": Part(
+        nets=("cifar_resnet20", "cifar_plain20"), precisions=("bf16", "fp32"), scale=1 / 32, seeds=2
+    ),
+    "digits-precision": Part(
+        nets=("cifar_resnet56", "cifar_plain56"),
+        precisions=("bf16", "fp32"),
+        recipe="digits-study",
+        data="digits",
+        seeds=5,
+    ),
     # 2: the twins, probed on the way: responses, residual ratios, gradients
     "cifar10-quarter": Part(
         ("C1", "C2", "C7", "C8", "C15", "C22"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
@@ -67,9 +86,26 @@ def find_cifar10() -> str | None:
     return f"cifar10:{path}" if path else None
 
 
+def trained(part: Part, data: str, folder: Path) -> None:
+    """What is missing of a part's runs, in `folder`."""
+    tell = PlainTeller(every=60)
+    if part.what:
+        api.reproduce(
+            part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=folder, tell=tell
+        )
+        return
+    for seed, net, precision in product(range(part.seeds), part.nets, part.precisions):
+        name = "-".join([net, *([precision] if len(part.precisions) > 1 else []), f"s{seed}"])
+        api.train(
+            net, data, recipe=part.recipe, scale=part.scale, seed=seed, set=part.set, precision=precision,
+            out=folder / name, tell=tell,
+        )  # fmt: skip
+
+
 def keep(study: Path, target: Path, data: str, part: Part) -> None:
     """Copy a study's records; its unfinished runs stay behind."""
-    write_json(target / evidences.STUDY, evidences.read_setting(study).to_dict())
+    if part.what:
+        write_json(target / evidences.STUDY, evidences.read_setting(study).to_dict())
     if (study / evidences.MEASURED).is_dir():
         shutil.copytree(study / evidences.MEASURED, target / evidences.MEASURED, dirs_exist_ok=True)
     for path in sorted(study.glob(f"*/{runlog.RUN}")):
@@ -140,11 +176,8 @@ def main() -> None:
         if data is None:
             print(f"{name}: skipped, no CIFAR-10: give --data cifar10:PATH or set RESLAB_CIFAR10")
             continue
-        study = api.reproduce(
-            part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=RUNS / name,
-            tell=PlainTeller(every=60),
-        )  # fmt: skip
-        keep(study.folder, RESULTS / name, data, part)
+        trained(part, data, RUNS / name)
+        keep(RUNS / name, RESULTS / name, data, part)
         shutil.rmtree(UNFINISHED / name, ignore_errors=True)
         print(f"{name}: kept in {RESULTS / name}")
 
