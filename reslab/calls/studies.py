@@ -56,7 +56,7 @@ def reproduce(
     seeds      how many: 0, 1, 2 … (default: 5 on digits, 1 elsewhere)
     scale, recipe, set    as in `train` (default: digits-study on digits; a quarter of paper-cifar elsewhere)
     out        the study's folder (default: runs/study-DATA); it holds runs of one recipe only
-    processes  runs side by side (default: as many as cores where nets are small, else 1)
+    processes  runs side by side (default: on a CPU as many as cores and memory allow, else 1)
     budget     seconds: claims whose runs fit into them are worked on, the cheapest first; the others stay as they are
     Finished runs are not trained again, unfinished ones resume. Raises UserError, RunError, Interrupted.
     """
@@ -155,10 +155,10 @@ def _within(
 
     if not plans:
         return tuple(claims), ()
-    side = processes or side_by_side(list(plans.values()))
+    side, threads = side_by_side(list(plans.values()), processes)
     missing = [p for p in plans.values() if not is_done(p)]
     tell({"kind": "note", "text": "timing a few updates of each net, to see what fits into the budget"})
-    seconds = {p.out: 0.0 for p in plans.values()} | seconds_each(missing, whole(), 1 if side > 1 else 0)
+    seconds = {p.out: 0.0 for p in plans.values()} | seconds_each(missing, whole(), threads)
     needs = {c.id: [p.out for (n, _), p in plans.items() if n in c.nets] for c in claims}
     fit = fitting(needs, seconds, budget, side)
     left = tuple(c.id for c in claims if c.id not in fit)

@@ -57,7 +57,7 @@ def reproduce(
     lang
         of the report
     processes
-        runs side by side; default: decided by the size of the nets
+        runs side by side; default: on a CPU as many as cores and memory allow
     device
         auto, cpu, cuda
     """

@@ -20,8 +20,8 @@ import pytest
 from reslab.errors import Interrupted, ReslabError, RunError
 from reslab.nets.names import spec_of
 from reslab.store.lock import held
-from reslab.training.campaign import Plan, is_done, iterations_done, run_all
-from reslab.training.recipe import changed
+from reslab.training.campaign import Plan, is_done, iterations_done, run_all, side_by_side
+from reslab.training.recipe import Recipe, changed
 from reslab.training.recipes import recipe
 from reslab.training.runlog import Record
 
@@ -125,6 +125,34 @@ def test_alone_a_run_ends_as_in_company(whole, tmp_path, monkeypatch):
     (record,) = run_all([found], Events(), processes=2)
     assert record.run["settings"]["threads"] == 1
     assert weights(found) == weights(whole[0][0])
+
+
+@pytest.mark.parametrize(
+    ("count", "cores", "free", "processes", "expected"),
+    [
+        (9, 2, 64e9, None, (2, 1)),  # as many as cores
+        (1, 2, 64e9, None, (1, 0)),  # alone: on all of them
+        (4, 16, 64e9, None, (4, 4)),  # cores that are left over become threads
+        (9, 16, 5e9, None, (2, 8)),  # as many as memory holds, and never none
+        (9, 16, 1e6, None, (1, 0)),
+        (9, 16, 1e6, 3, (3, 5)),  # the user's word counts
+        (9, 2, 64e9, 1, (1, 0)),
+    ],
+)
+def test_how_many_side_by_side(monkeypatch, count, cores, free, processes, expected):
+    """Large nets: cifar_resnet56, batch 128."""
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("reslab.training.memory.available", lambda: int(free))
+    found = [Plan(spec_of("cifar_resnet56"), "cifar10:x", Recipe(), seed, Path("x"), device="cpu")
+             for seed in range(count)]  # fmt: skip
+    assert side_by_side(found, processes) == expected
+
+
+def test_small_nets_keep_to_one_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert side_by_side(plans(tmp_path)[:1]) == (8, 1)  # of which one is at work
+    assert side_by_side(plans(tmp_path), processes=3) == (3, 1)
+    assert side_by_side([]) == (1, 0)
 
 
 # -- stopped
