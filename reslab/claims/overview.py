@@ -9,13 +9,13 @@ from pathlib import Path
 from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.claim import Claim, Judgement, judge
 from reslab.claims.evidence import Evidence
-from reslab.claims.rules import NOT_RUN, together
+from reslab.claims.rules import NOT_RUN, UNDECIDED, together
 from reslab.errors import UserError, suggest
 
 
 @dataclass(frozen=True)
 class Told:
-    """A claim, and its judgements: one for each study that says anything of it, or one that says "not run"."""
+    """A claim and its judgements, one for each study that says anything of it, deciding ones first; or "not run"."""
 
     claim: Claim
     judgements: tuple[Judgement, ...]
@@ -50,7 +50,8 @@ def _told(claim: Claim, judgements: list[Judgement]) -> Told:
         key = (one.evidence.setting.data, str(one.evidence.setting.recipe))
         if one.verdict != NOT_RUN and (key not in best or len(one.seeds) > len(best[key].seeds)):
             best[key] = one
-    chosen = tuple(best.values()) or tuple(judgements[:1]) or (_empty(claim),)
+    decided_first = sorted(best.values(), key=lambda j: j.verdict == UNDECIDED)
+    chosen = tuple(decided_first) or tuple(judgements[:1]) or (_empty(claim),)
     return Told(chosen[0].claim, chosen)
 
 

@@ -79,16 +79,17 @@ def claims_markdown(every: Sequence[Told], language: str = "en") -> str:
     lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
     for told in every:
         run = [j for j in told.judgements if j.verdict != NOT_RUN] or list(told.judgements[:1])
-        said = "<br>".join(f"{_where(j, language)}{j.sentence(language)}" for j in run)
+        said = "<br>".join(f"{_where(j, language, len(run) > 1)}{j.sentence(language)}" for j in run)
         cells = (told.claim.id, told.claim.text(language), VERDICT[told.verdict](language), said)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
 
 
-def _where(judgement: Judgement, language: str) -> str:
-    if not judgement.seeds:
-        return ""
+def _where(judgement: Judgement, language: str, several: bool) -> str:
+    """Data and seeds; where no net was trained, the data whose nets are meant, if there are others beside them."""
     n, data = len(judgement.seeds), judgement.evidence.setting.data
+    if not n:
+        return f"{data}: " if several else ""
     return f"{data}, {n} seed{'s' if n > 1 else ''}: " if language == "en" else f"{data}, seed {n}개: "
 
 
