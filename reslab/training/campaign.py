@@ -82,13 +82,13 @@ def side_by_side(plans: Sequence[Plan], processes: int | None = None) -> tuple[i
     """(runs at a time, threads of each; 0: all), of which `processes` may fix the first.
 
     On a CPU as many runs as cores and memory allow, since threads wait for each other at every layer: two runs of
-    cifar_resnet56 on a thread each made 1.23 times the images of one on two threads. Small nets are never worth a
-    second thread. On an accelerator one at a time.
+    cifar_resnet56 on a thread each made 442 img/s together, one on two threads 358 (docs/log.md). Small nets are never
+    worth a second thread. On an accelerator one at a time.
     """
     from reslab.training.machine import SMALL_STEP, resolve_device, update_macs
 
     if not plans or resolve_device(plans[0].device) != "cpu":
-        return processes or 1, 0
+        return (processes, 1) if processes and processes > 1 else (1, 0)
     cores = os.cpu_count() or 1
     small = all(update_macs(p.spec, p.recipe) < SMALL_STEP for p in plans)
     free = memory.available()
