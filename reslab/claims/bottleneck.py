@@ -153,9 +153,10 @@ def _cost() -> Claim:
             "{s2}, {s3}이다(step 시간 {s4}, {s5}): {end}",
             holds=Text("a bottleneck saves.", "bottleneck은 비용을 줄인다."),
             condition=Text(
-                "it saves against a block of its own width, and buys four times the width at the cost of Fig. 5's "
-                "basic block.",
-                "같은 폭의 블록에 비하면 줄고, Fig. 5의 basic block에 비하면 비슷한 비용으로 네 배의 폭을 얻는다.",
+                "it saves against a block of its own width, and buys four times the width for about the parameters and "
+                "MACs of Fig. 5's basic block, though not in that block's time where the ratio of times is below 1.",
+                "같은 폭의 블록에 비하면 줄고, Fig. 5의 basic block에 비하면 비슷한 parameter와 MAC로 네 배의 폭을 "
+                "얻는다. 다만 시간의 비가 1보다 작으면 시간까지 비슷한 것은 아니다.",
             ),
             fails=Text("it saves nothing.", "줄지 않는다."),
             undecided=NOT_DECIDED,

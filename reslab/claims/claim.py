@@ -17,10 +17,24 @@ from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Fig
 from reslab.claims.text import LANGUAGES, Text
 from reslab.training.recipe import Recipe
 
-UNITS = {"points": Text("points", "점"), "decades": Text("decades", "decade")}
+UNITS = {
+    "points": Text("points", "점"),
+    "decades": Text("decades", "decade"),
+    "decades a layer": Text("decades a layer", "decade (한 층당)"),
+    "layers": Text("layers", "층"),
+}
 MAIN, LIMIT, BESIDE = "main", "limit", "beside"
 RUNS_UNDECIDED = Text("these runs do not decide it.", "이 실행들로는 결정할 수 없다.")
 NOT_DECIDED = Text("it is not decided.", "결정되지 않았다.")
+IN_PART = Text("not all of it was run.", "일부만 실행했다.")
+NOT_FLAT = Text(
+    " Not every curve is flat after {n} iterations: this is said at this budget.",
+    " {n}회 반복 뒤에도 모든 곡선이 평탄해지지는 않았다: 이 예산에서의 판정이다.",
+)
+NOT_SEEN = Text(
+    " Whether the curves are flat after {n} iterations was not measured: this is said at this budget.",
+    " {n}회 반복 뒤 곡선이 평탄한지는 측정하지 않았다: 이 예산에서의 판정이다.",
+)
 FLAT = 0.5  # points of training error by which a curve may move in the last tenth of its schedule and be flat
 
 
@@ -115,8 +129,11 @@ class Claim:
 
 
 def answers(en: str, ko: str, *, holds: Text, condition: Text, fails: Text, undecided: Text) -> dict[str, Text]:
-    """A sentence for each verdict: the same in all of them, but for its end, which stands where it says {end}."""
-    ends = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
+    """A sentence for each verdict: the same in all of them, but for its end, which stands where it says {end}.
+
+    That of "not run" is for a claim of which a part was run.
+    """
+    ends = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided, NOT_RUN: IN_PART}
     return {verdict: Text(en.replace("{end}", e.en), ko.replace("{end}", e.ko)) for verdict, e in ends.items()}
 
 
@@ -136,21 +153,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim on one study's evidence."""
+    """A claim on one study's evidence. `flat`: its curves are, are not, or (None) were measured too seldom to say."""
 
     claim: Claim
     evidence: Evidence
     findings: tuple[Finding, ...]
     verdict: str
-    flat: bool
+    flat: bool | None
     sentence: Text
     seeds: tuple[int, ...] = field(default=())
+
+    @property
+    def says(self) -> bool:
+        """Whether the study says anything of the claim: at least a part of what is claimed was run."""
+        return any(f.figure and f.statement.role == MAIN for f in self.findings)
 
 
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """Hold a claim against the records of a study."""
     findings = tuple(_finding(s, evidence) for s in claim.statements)
-    flat = all(is_flat(evidence, s.flat) for s in claim.statements)
+    curves = [is_flat(evidence, s.flat) for s in claim.statements]
+    flat = False if False in curves else None if None in curves else True
     verdict = combined(
         [f.verdict for f in findings if f.statement.role == MAIN],
         [f.verdict for f in findings if f.statement.role == LIMIT],
@@ -158,11 +181,8 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     seeds = sorted({seed for n in claim.nets for seed in evidence.runs(n)})
     sentence = _sentence(claim, verdict, findings)
     if not flat and verdict != NOT_RUN:
-        length = f"{evidence.setting.recipe.iterations:,}"
-        sentence = Text(
-            f"{sentence.en} Not every curve is flat after {length} iterations: this is said at this budget.",
-            f"{sentence.ko} {length}회 반복 뒤에도 모든 곡선이 평탄해지지는 않았다: 이 예산에서의 판정이다.",
-        )
+        budget = (NOT_SEEN if flat is None else NOT_FLAT).filled(n=f"{evidence.setting.recipe.iterations:,}")
+        sentence = Text(sentence.en + budget.en, sentence.ko + budget.ko)
         verdict = CONDITION if verdict == HOLDS else verdict
     return Judgement(claim, evidence, findings, verdict, flat, sentence, tuple(seeds))
 
@@ -173,20 +193,26 @@ def _finding(statement: Statement, evidence: Evidence) -> Finding:
     return Finding(statement, found, NOT_RUN if found is None else statement.rule(found))
 
 
-def is_flat(evidence: Evidence, nets: tuple[Net, ...]) -> bool:
-    """Whether the training error of every run of `nets` moved by less than FLAT points over the last tenth."""
+def is_flat(evidence: Evidence, nets: tuple[Net, ...]) -> bool | None:
+    """Whether the training error of every run of `nets` moved by less than FLAT points over the last tenth.
+
+    None where it was measured there less than twice in some run, and moved in no other.
+    """
+    seen: bool | None = True
     for record in evidence.every(nets):
         curve = record.evaluations("train")
         end = curve[-1]["iteration"] if curve else 0
         late = [e.get("top1_error") for e in curve if e["iteration"] >= 0.9 * end]
         known = [value for value in late if isinstance(value, int | float)]
-        if len(known) < max(2, len(late)) or not max(known) - min(known) < FLAT:
+        if len(known) < len(late) or max(known, default=0.0) - min(known, default=0.0) >= FLAT:
             return False
-    return True
+        if len(known) < 2:
+            seen = None
+    return seen
 
 
 def _sentence(claim: Claim, verdict: str, findings: tuple[Finding, ...]) -> Text:
-    if verdict == NOT_RUN:
+    if verdict == NOT_RUN and not any(f.figure and f.statement.role == MAIN for f in findings):
         return claim.why_not_run or Text("Not run here.", "여기서는 실행하지 않았다.")
     en, ko = ({f"s{i}": shown(f, language) for i, f in enumerate(findings)} for language in LANGUAGES)
     answer = claim.answers[verdict]

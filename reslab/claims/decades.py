@@ -22,7 +22,9 @@ from reslab.claims.quantity import Quantity, Series, measurement, paired, probe_
 INITIAL = "gradients-init"
 FAR = 110  # layers, measured at initialisation only: the deepest net of §4.2 but one
 SAMPLES = 128  # the paper's batch, and what a training run's own probes use
-TINY = 1e-45  # about float32's smallest number: what a training run has as 0 is less than this
+# Decades beyond which a training run's gradients are not told apart: float32's 24 bits. One rate serves all layers, so
+# that a step smaller than another by more than this is nothing beside it; and a gradient of 0 is at least as far.
+MOST = 24 * math.log10(2)
 
 Variant = tuple[str, int, bool, str]  # "plain" or "resnet", layers, BN, activation
 
@@ -95,7 +97,8 @@ def at_start(kind: str, depth: int, batch_norm: bool, activation: str = "relu", 
 def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Quantity:
     """`reduce` of how many decades the gradients of first and last block lie apart, over the probes after the start.
 
-    A probe whose first or last gradient is not finite, or whose last is 0, says nothing and is left out.
+    More than MOST counts as MOST. A probe whose first or last gradient is not finite, whose last is 0, says nothing
+    and is left out.
     """
 
     def read(evidence: Evidence) -> Series:
@@ -114,4 +117,4 @@ def _apart(gradients: Mapping[str, float | None]) -> float | None:
     values = list(gradients.values())
     if not values or values[0] is None or not values[-1]:
         return None
-    return apart(max(values[0], TINY), values[-1])
+    return max(-MOST, min(MOST, apart(values[0], values[-1])))

@@ -73,7 +73,7 @@ def _plain(setting: Setting) -> Claim:
             fails=Text("it does not rise.", "커지지 않는다."),
             undecided=RUNS_UNDECIDED,
         ),
-        charts=("curves", "depth"),
+        charts=("curves", "depth", "macs"),
     )
 
 
@@ -117,5 +117,5 @@ def _residual(setting: Setting) -> Claim:
             fails=Text("it degrades too.", "이것도 나빠진다."),
             undecided=RUNS_UNDECIDED,
         ),
-        charts=("curves", "depth"),
+        charts=("curves", "depth", "macs"),
     )

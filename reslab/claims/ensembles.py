@@ -100,7 +100,6 @@ def _ensemble(setting: Setting) -> Claim:
             unit="points",
         )
 
-    first = kinds[0]
     return Claim(
         id="C16",
         name=NAME,
@@ -113,12 +112,12 @@ def _ensemble(setting: Setting) -> Claim:
             *(gap(kind, "logits", against, BESIDE) for kind in kinds for against in ("mean", "best")),
         ),
         answers=answers(
-            f"{WORDS[first].en}: test error {{s0}} against the mean member"
-            + (f"; {WORDS[kinds[1]].en[0].lower()}{WORDS[kinds[1]].en[1:]}: {{s1}}" if len(kinds) > 1 else "")
-            + f" (against the best member {{s{len(kinds)}}}): {{end}}",
-            f"{WORDS[first].ko} 묶으면 test error가 평균 구성원보다 {{s0}} 다르다"
-            + (f". {WORDS[kinds[1]].ko} 묶으면 {{s1}} 다르다" if len(kinds) > 1 else "")
-            + f"(가장 좋은 구성원보다는 {{s{len(kinds)}}}): {{end}}",
+            "Test error against the mean member (against the best member); n ensembles of the same test images. "
+            + "; ".join(f"{WORDS[kind].en}: {{s{i}}} ({{s{len(kinds) + i}}})" for i, kind in enumerate(kinds))
+            + ": {end}",
+            "평균 구성원(괄호 안은 가장 좋은 구성원) 대비 test error, 같은 test 이미지의 ensemble n개. "
+            + "; ".join(f"{WORDS[kind].ko}: {{s{i}}} ({{s{len(kinds) + i}}})" for i, kind in enumerate(kinds))
+            + ": {end}",
             holds=Text("the ensemble beats its mean member.", "앙상블이 평균 구성원보다 낫다."),
             condition=Text("not every kind of ensemble does.", "모든 앙상블이 그렇지는 않다."),
             fails=Text("no kind is shown to beat its mean member.", "어느 앙상블도 평균 구성원보다 낫다고 할 수 없다."),

@@ -19,13 +19,14 @@ from reslab.claims.claim import BESIDE, LIMIT, MAIN, Claim, Statement, answers
 from reslab.claims.decades import FAR, Variant, at_initialisation, at_start, in_training, size
 from reslab.claims.degradation import deeper_minus
 from reslab.claims.evidence import Setting, net
-from reslab.claims.quantity import Quantity, paired
+from reslab.claims.quantity import Quantity, final_error, paired
 from reslab.claims.rules import Above, Below, Within
 from reslab.claims.text import Text
 
 NAME = "gradients"
 DECADES = 3.0  # one rate serves all layers: where steps differ by more than 1000, one end stands still or is torn up
 BEYOND = Above(DECADES)
+GOING = 80.0  # percent of training error below which a net has "started converging" (§4.2, of 110 layers)
 
 
 def claims(setting: Setting) -> tuple[Claim, ...]:
@@ -83,15 +84,19 @@ def _cause(setting: Setting) -> Claim:
                      in_training(net(f"cifar_resnet{deep}")), inside, BESIDE),
             distance(f"plain {deep}, BN, end of training", f"plain {deep}, BN, 학습 끝",
                      in_training(plain, lambda values: values[-1]), inside, BESIDE),
+            Statement(Text(f"Training error, plain {deep}, no BN: it gets going (§4.2's bar of 80 %)",
+                           f"training error, plain {deep}, BN 없음: 학습이 시작된다 (§4.2의 기준 80 %)"),
+                      final_error(bare, "train"), Below(GOING), role=BESIDE, unit="%"),
             *between,
         ),
         answers=answers(
             f"In the plain {deep}-layer net the gradients of first and last block lie apart by {{s0}} at "
-            f"initialisation and {{s1}} in training with BN, by {{s2}} and {{s3}} without; in its residual twin "
-            f"with BN by {{s4}}. From {shallow} to {deep} layers the plain training error changes by {{s5}}: {{end}}",
+            f"initialisation and {{s1}} in training with BN, by {{s2}} and {{s3}} without (where it ends at {{s8}} "
+            f"training error); in its residual twin with BN by {{s4}}. From {shallow} to {deep} layers the plain "
+            f"training error changes by {{s5}}: {{end}}",
             f"plain {deep}층에서 첫 block과 마지막 block의 gradient 차이는 BN이 있으면 초기값에서 {{s0}}, 학습 중 "
-            f"{{s1}}, BN이 없으면 {{s2}}, {{s3}}이고, BN이 있는 residual 쌍둥이는 {{s4}}이다. {shallow}층에서 "
-            f"{deep}층으로 가면 plain의 training error가 {{s5}} 변한다: {{end}}",
+            f"{{s1}}, BN이 없으면 {{s2}}, {{s3}}이고(이때 마지막 training error {{s8}}), BN이 있는 residual 쌍둥이는 "
+            f"{{s4}}이다. {shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s5}} 변한다: {{end}}",
             holds=Text(
                 "beyond three decades wherever plain was measured, and not in the residual twin. This is what "
                 "a cause would look like; it proves none.",
@@ -145,6 +150,11 @@ def _growth(setting: Setting) -> Claim:
         grows((k, deep, False, a), w)
         for a in ("tanh", "sigmoid") for k in ("plain", "resnet") for w in ("gradient", "activation")
     ]  # fmt: skip
+    beyond = (
+        f"; the gradient through {FAR} plain layers with BN by {{s7}}",
+        f"BN이 있는 plain {FAR}층의 gradient는 {{s7}} 증가한다. ",
+    )
+    far = beyond if deep != FAR else ("", "")
     return Claim(
         id="C22",
         name=NAME,
@@ -167,10 +177,10 @@ def _growth(setting: Setting) -> Claim:
         answers=answers(
             f"At initialisation, through {deep} plain layers, the gradient grows towards the input by {{s0}} with "
             "BN and {s2} without, the activation towards the output by {s1} and {s3} (below 0: it shrinks); in "
-            f"the residual net without BN by {{s5}} and {{s6}}: {{end}}",
+            f"the residual net without BN by {{s5}} and {{s6}}{far[0]}: {{end}}",
             f"초기값에서 plain {deep}층을 지나는 동안 gradient는 입력 쪽으로 BN이 있으면 {{s0}}, 없으면 {{s2}}, "
             "activation은 출력 쪽으로 {s1}, {s3} 증가한다(음수는 감소). BN 없는 residual에서는 {s5}, {s6}이다: "
-            f"{{end}}",
+            f"{far[1]}{{end}}",
             holds=Text(
                 "plain nets explode by more than three decades in every case.",
                 "plain은 모든 경우에 3 decades 넘게 exploding한다.",
@@ -181,8 +191,8 @@ def _growth(setting: Setting) -> Claim:
                 "3 decades를 넘는 경우도 있고 아닌 경우도 있다. BN의 유무와 둘 중 무엇을 말하는지에 달려 있다.",
             ),
             fails=Text(
-                "in no case is plain shown to explode by more than three decades.",
-                "plain이 3 decades 넘게 exploding한다고 밝혀진 경우가 없다.",
+                f"through {deep} layers plain explodes by more than three decades in no case.",
+                f"{deep}층에서는 plain이 3 decades 넘게 exploding하는 경우가 없다.",
             ),
             undecided=Text(
                 "this does not decide whether plain nets explode by more than three decades.",

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement, kept
+from reslab.claims.claim import BESIDE, IN_PART, LIMIT, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, UNDECIDED, Always
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Always
 from reslab.claims.text import Text
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def _zero_weights() -> Claim:
                 "ReLU이고 a ≥ 0이어도 입력과 다른 출력 성분이 {s0}개다.",
             ),
             UNDECIDED: Text("It is not decided ({s0}).", "결정되지 않았다({s0})."),
+            NOT_RUN: IN_PART,
         },
         measurements=(Measurement(name, _blocks),),
     )

@@ -15,7 +15,10 @@ from reslab.errors import UserError, suggest
 
 @dataclass(frozen=True)
 class Told:
-    """A claim and its judgements, one for each study that says anything of it, deciding ones first; or "not run"."""
+    """A claim and its judgements, one for each study that says anything of it, deciding ones first; or "not run".
+
+    A study that ran a part of what is claimed stands last.
+    """
 
     claim: Claim
     judgements: tuple[Judgement, ...]
@@ -48,11 +51,17 @@ def _told(claim: Claim, judgements: list[Judgement]) -> Told:
     best: dict[tuple[str, str], Judgement] = {}
     for one in judgements:
         key = (one.evidence.setting.data, str(one.evidence.setting.recipe))
-        if one.verdict != NOT_RUN and (key not in best or len(one.seeds) > len(best[key].seeds)):
+        if one.says and (key not in best or _weight(one) > _weight(best[key])):
             best[key] = one
-    decided_first = sorted(best.values(), key=lambda j: j.verdict == UNDECIDED)
+    last = (UNDECIDED, NOT_RUN)
+    decided_first = sorted(best.values(), key=lambda j: last.index(j.verdict) + 1 if j.verdict in last else 0)
     chosen = tuple(decided_first) or tuple(judgements[:1]) or (_empty(claim),)
     return Told(chosen[0].claim, chosen)
+
+
+def _weight(one: Judgement) -> tuple[bool, int]:
+    """What was run whole counts before what was run in part, then more seeds before fewer."""
+    return one.verdict != NOT_RUN, len(one.seeds)
 
 
 def _empty(claim: Claim) -> Judgement:

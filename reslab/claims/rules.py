@@ -112,15 +112,18 @@ Rule = Above | Below | Within | Always
 def combined(mains: Sequence[str], limits: Sequence[str] = ()) -> str:
     """A claim's verdict from those of its parts.
 
-    mains   what is claimed, all of it: some hold and some do not is "holds with a condition"
+    mains   what is claimed, all of it: some hold and some do not is "holds with a condition"; where none holds, one
+            that is undecided could still make it that, so that the whole is undecided
     limits  where it ends: a limit that holds turns "holds" into "holds with a condition"
     """
     if NOT_RUN in mains or not mains:
         return NOT_RUN
-    if FAILS in mains:
-        return CONDITION if HOLDS in mains or CONDITION in mains else FAILS
+    if FAILS in mains and (HOLDS in mains or CONDITION in mains):
+        return CONDITION
     if UNDECIDED in mains:
         return UNDECIDED
+    if FAILS in mains:
+        return FAILS
     return CONDITION if CONDITION in mains or any(v in (HOLDS, CONDITION) for v in limits) else HOLDS
 
 

@@ -20,6 +20,7 @@ from reslab.show.charts import depth_panels
 from reslab.show.curves import ceiling, curve_panels
 from reslab.show.drawing import FIG_3
 from reslab.show.embed import Panel, Shelf
+from reslab.show.notes import beside
 from reslab.show.rates import progress_panels
 from reslab.show.series import Runs, Sound, by_net, sound
 from reslab.show.tables import spread
@@ -188,6 +189,7 @@ def _caption(clean: Sound) -> Text:
     top = ceiling(clean.records)
     parts = [CURVES, *([CUT.filled(top=top)] if top < 100 else [])]
     parts += [text.filled(n=n) for text, n in ((LEFT_OUT, clean.left_out), (BROKEN, clean.broken)) if n]
+    parts.append(Text(beside(clean.records), beside(clean.records, "ko")))
     return Text("".join(p.en for p in parts), "".join(p.ko for p in parts))
 
 

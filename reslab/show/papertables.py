@@ -20,6 +20,7 @@ from reslab.nets.names import IMAGENET, name_of, spec_of, switches_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
+from reslab.show.notes import beside
 from reslab.show.series import Runs, by_net, sound
 from reslab.show.tables import spread
 from reslab.show.words import NET, NOT_RUN_WORD, OUTPUT_SIZE
@@ -181,13 +182,12 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
         schedule = [OF.filled(it=_length(one), all=length)(language) for c, one in figures if c]
         rows.append([name, f"{cost(spec).parameters:,}", told[0], told[1].replace(" (", "\n("), error,
                      "\n".join(schedule) or "–"])  # fmt: skip
-    notes = dict.fromkeys(str(n) for one in runs for r in one.records for n in r.run["data"].get("notes") or ())
-    said = "; ".join(notes)
+    records_here = [r for one in runs for r in one.records]
     caption = Text(
         "CIFAR-10 test error, percent; ours: mean ± std over n seeds. The paper prints no figure for its plain nets."
-        + (f" Our data: {said}." if said else ""),
+        + beside(records_here),
         "CIFAR-10 test error(%). 우리 값은 seed n개의 평균 ± 표준편차. 논문은 plain의 수치를 싣지 않았다."
-        + (f" 우리 데이터: {said}." if said else ""),
+        + beside(records_here, "ko"),
     )
     head = [NET(language), PARAMETERS_OURS(language), PARAMETERS_PAPER(language),
             ERROR_PAPER(language), ERROR_OURS(language), SCHEDULE(language)]  # fmt: skip

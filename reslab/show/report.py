@@ -19,6 +19,7 @@ from reslab.show.blocks import draw_blocks
 from reslab.show.drawing import FIG_3, draw_nets
 from reslab.show.embed import Shelf
 from reslab.show.figures import Figure, figure, figures_of
+from reslab.show.notes import data_notes
 from reslab.show.page import page
 from reslab.show.papertables import PaperTable, table1, table2, table3, table6
 from reslab.show.plain import clean
@@ -137,7 +138,7 @@ def _telling(group: Iterable[Judgement]) -> list[Judgement]:
     """Those with a figure; what was computed twice, for two studies, and came out alike is told once."""
     found: dict[object, Judgement] = {}
     for one in group:
-        if one.verdict != NOT_RUN or any(f.figure for f in one.findings):
+        if one.verdict != NOT_RUN or one.says:
             alike = (one.verdict, one.sentence, tuple(f.figure for f in one.findings))
             found.setdefault(id(one) if one.seeds else alike, one)
     return list(found.values())
@@ -163,7 +164,7 @@ def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict
         figures=[figure(one, id, shelf, seen, claim.id, language) for one in drawn],
         runs=tables.run_table(records, language),
         command=command_of(judgement),
-        notes=data_notes(records or (_all(evidence) if several else ())),
+        notes=data_notes(records or (_all(evidence) if several else ()), language),
         problems=problems,
     )
 
@@ -203,15 +204,6 @@ def _all(evidence: Evidence) -> list[Record]:
 
 def _sound(records: Iterable[Record]) -> list[Record]:
     return list(sound(records).records)
-
-
-def data_notes(records: Iterable[Record]) -> list[str]:
-    """What the records say about their data, such as images that are not exact; each line once."""
-    found: list[Any] = []
-    for record in records:
-        notes = record.run["data"].get("notes")
-        found += notes if isinstance(notes, list) else [notes] if notes else []
-    return list(dict.fromkeys(clean(note) for note in found))
 
 
 def _shown(table: PaperTable, language: str) -> dict[str, Any]:

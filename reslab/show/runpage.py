@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from reslab.show import tables, words
 from reslab.show.embed import Shelf
 from reslab.show.figures import Drawn, figure, records_figures
+from reslab.show.notes import data_notes
 from reslab.show.page import page
 from reslab.show.plain import clean
-from reslab.show.report import AMISS, data_notes
+from reslab.show.report import AMISS
 from reslab.show.series import sound
 from reslab.training.runlog import Record
 
@@ -58,7 +59,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         commands=list(dict.fromkeys(clean(c) for r in found if (c := r.run.get("command")))),
         command=command,
         departures=tables.departures(found, language),
-        notes=list(dict.fromkeys([*notes, *data_notes(found)])),
+        notes=list(dict.fromkeys([*notes, *data_notes(found, language)])),
         missing=missing,
     )  # fmt: skip
 

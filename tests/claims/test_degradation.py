@@ -46,6 +46,16 @@ def test_curves_that_still_move_are_a_condition(shelf):
     assert "이 예산" in found.sentence.ko
 
 
+def test_curves_measured_too_seldom_are_a_condition_of_their_own(shelf):
+    for kind, error in zip(twins(DIGITS, "plain"), (1.0, 5.0, 20.0), strict=True):
+        for seed in (0, 1, 2):
+            shelf.run(kind, seed, error + seed / 10, late=[])
+    found = shelf.judge(C1)
+    assert (found.verdict, found.flat) == (CONDITION, None)
+    assert "was not measured" in found.sentence.en
+    assert "측정하지 않았다" in found.sentence.ko
+
+
 @pytest.mark.parametrize(
     ("gaps", "verdict"),
     [
