@@ -7,7 +7,6 @@ from pathlib import Path
 
 from reslab.calls.verdicts import read_source, studies_found
 from reslab.claims.evidence import Evidence, read
-from reslab.training.runlog import Record
 
 
 def picture(
@@ -22,7 +21,7 @@ def picture(
     name     fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying,
              progress, table1, table2, table3, table4, table6
     sources  folders: a study, a run, or a folder of runs; of a study the twins are drawn. Default: the first study of
-             runs/ and results/ with twins of two depths (table6: all of them)
+             runs/ and results/ with twins of two depths that has something to show in it (table6: all studies)
     out      a file; its ending says the kind: .svg, .png, or .html that answers to the mouse (default: NAME.svg)
     Raises UserError for unknown names and paths, for a file that exists, and where nothing was recorded to draw.
     """
@@ -32,22 +31,16 @@ def picture(
     path = Path(out) if out is not None else Path(f"{known(name)}.svg")
     known(name)
     check_target(path, overwrite)
-    write_picture(
-        name,
-        [found for one in sources or studies_found() for found in read_source(Path(one))],
-        path,
-        language,
-        overwrite,
-    )
+    given = [found for one in sources for found in read_source(Path(one))] if sources else _by_default(name)
+    write_picture(name, given, path, language, overwrite)
     return path
 
 
-def _study() -> list[Evidence | Record]:
-    """The first study found in which twins of two depths were trained; nothing where there is none."""
-    from reslab.show.pictures import twins_of
+def _by_default(name: str) -> list[Evidence]:
+    """What a picture is of where no source is given: never two studies in one chart, whose data or recipes differ."""
+    from reslab.show.pictures import DEFINED, telling
 
-    for folder in studies_found():
-        study = read(folder)
-        if len({record.depth for record in twins_of(study)}) > 1:
-            return [study]
-    return []
+    if name in DEFINED:
+        return []
+    studies = [read(folder) for folder in studies_found()]
+    return studies if name == "table6" else telling(name, studies)

@@ -108,6 +108,25 @@ def twins_of(study: Evidence) -> list[Record]:
     return [record for one in names for record in study.records.get(one.key, {}).values()]
 
 
+def telling(name: str, studies: Iterable[Evidence]) -> list[Evidence]:
+    """The first study with twins of two depths that has something to show in a chart; else the first that has; else [].
+
+    Depth and MACs compare nets at their ends: for them a twin counts once its run is finished.
+    """
+
+    def compares(study: Evidence) -> bool:
+        at_end = name in ("depth", "macs")
+        return len({r.depth for r in twins_of(study) if r.finished or not at_end}) > 1
+
+    for study in sorted(studies, key=lambda one: not compares(one)):  # sorting keeps their order otherwise
+        try:
+            drawn_of(name, records_of([study]), [study], "en")
+        except UserError:
+            continue
+        return [study]
+    return []
+
+
 def table_of(name: str, records: Sequence[Record], language: str) -> PaperTable:
     if name == "table6":
         return papertables.table6(records, language)

@@ -8,12 +8,14 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from written_runs import write_run
 
 from reslab.calls.pictures import picture
 from reslab.errors import UserError
 from reslab.show.embed import unpacked
 from reslab.show.page import is_ours
 from reslab.show.pictures import CHARTS, DEFINED, NAMES, write_picture
+from reslab.training.recipes import recipe
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -124,3 +126,46 @@ def test_folders_are_read(study, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no study"):
         picture("fig6", [tmp_path / "empty"], tmp_path / "d.svg")
+
+
+def study_of(folder, depths, **how):
+    """A study's folder whose twins of these depths have run once each."""
+    for depth in depths:
+        for kind in ("plain", "resnet"):
+            write_run(folder / f"{kind}{depth}", f"cifar_{kind}{depth}", 0, **how)
+    setting = {"format": 1, "data": how.get("name", "digits"), "recipe": recipe("digits").to_dict(), "seeds": [0]}
+    (folder / "study.json").write_text(json.dumps(setting | {"depths": list(depths)}))
+
+
+def nets_in(path):
+    return {row["net"] for rows in charts(path.read_text(encoding="utf-8"))[1].values() for row in rows}
+
+
+def test_without_sources_one_study_is_drawn_the_first_that_shows_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study_of(tmp_path / "runs" / "a", (14,), name="letters")  # of one depth: nothing to compare
+    study_of(tmp_path / "runs" / "b", (8, 20), name="shapes")
+    study_of(tmp_path / "results" / "c", (8, 20, 32), name="cifar10")
+    for name in ("fig6", "depth", "macs", "progress"):
+        assert nets_in(picture(name, out=f"{name}.html")) == {
+            "cifar_plain8", "cifar_plain20", "cifar_resnet8", "cifar_resnet20",
+        }  # fmt: skip
+    for run in (tmp_path / "runs" / "b").glob("*20"):  # not finished: at the end there is one depth alone
+        lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+        (run / "metrics.jsonl").write_text("".join(lines[:-1]))
+    assert "cifar_plain20" in nets_in(picture("fig6", out="late.html"))
+    assert "cifar_plain32" in nets_in(picture("depth", out="other.html"))
+    figures = {"depths": [2, 4], "steps": [0], "plain": [1.0, 0.5], "residual": [1.0, 0.1]}
+    (tmp_path / "runs" / "a" / "measured").mkdir()
+    told = {"format": 1, "name": "copying-mlp", "seed": 0, "figures": figures}
+    (tmp_path / "runs" / "a" / "measured" / "copying-mlp.json").write_text(json.dumps(told))
+    assert picture("copying", out="copying.html").exists()  # the one that has it, though of one depth
+    with pytest.raises(UserError, match="reslab reproduce responses"):
+        picture("fig7")
+
+
+def test_what_is_drawn_from_definitions_reads_no_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "torn").mkdir(parents=True)
+    (tmp_path / "runs" / "torn" / "study.json").write_text("{")
+    assert picture("table1").exists()
