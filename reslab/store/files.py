@@ -87,28 +87,49 @@ def publish_folder(aside: Path, target: Path, form: int) -> None:
     sync(target.parent)
 
 
-def verified_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a published folder whose files all have the hashes it states.
+def verified_manifest(folder: Path, form: int | None = None) -> dict[str, Any]:
+    """The manifest of a published folder whose files all have the hashes it states; files it does not name are let be.
 
-    Raises RunError that names the file which is missing, extra or different.
+    Raises RunError that names the file which is missing, different or cannot be read, and UserError where the folder's
+    format is a later one than `form`: that is no damage.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        hashes = dict(manifest["sha256"])
+        there = manifest.get("format")
     except FileNotFoundError:
         raise RunError(f"{folder}: no {MANIFEST}, so this is no checkpoint of reslab") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder / MANIFEST}: damaged ({type(error).__name__}); use another checkpoint") from None
-    for file in sorted(folder.iterdir()):
-        if file.name != MANIFEST and file.name not in hashes and not file.name.startswith("."):
-            raise RunError(f"{file}: the manifest does not list it; remove it, or use another checkpoint")
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / MANIFEST}: damaged ({_reason(error)})") from None
+    if form is not None and type(there) is int and there > form:  # before all else: its manifest may have another shape
+        raise UserError(f"{folder}: checkpoint format {there}, this reslab reads {form}; use the newer reslab it is of")
+    try:
+        hashes = {str(name): str(expected) for name, expected in dict(manifest["sha256"]).items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / MANIFEST}: damaged ({_reason(error)})") from None
     for name, expected in hashes.items():
         file = folder / name
-        if not file.is_file():
-            raise RunError(f"{file}: missing, though the manifest lists it; use another checkpoint")
-        if sha256(file) != expected:
-            raise RunError(f"{file}: its SHA-256 is not the manifest's, so it is damaged; use another checkpoint")
+        try:
+            if not file.is_file():
+                raise RunError(f"{file}: missing, though the manifest lists it")
+            found = sha256(file)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file}: cannot be read ({_reason(error)})") from None
+        if found != expected:
+            raise RunError(f"{file}: its SHA-256 is not the manifest's, so it is damaged")
     return dict(manifest)
+
+
+def _reason(error: Exception) -> str:
+    """In a few words: what the system says, or the error's kind."""
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
+
+
+def expanded(path: str | Path, what: str) -> Path:
+    """`path` with a leading ~ or ~name replaced; `what` says whose it is. Raises UserError for an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{what}{path}: no such user here; write the path out") from None
 
 
 def sweep(folder: Path) -> None:

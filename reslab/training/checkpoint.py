@@ -9,7 +9,9 @@ checkpoints/step-00001200/
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +23,18 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
-from reslab.errors import ReslabError, RunError, UserError
+from reslab.errors import RunError, UserError
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.store.files import aside_folder, publish_folder, verified_manifest
+from reslab.store.files import MANIFEST, aside_folder, aside_of, publish_folder, verified_manifest
 from reslab.training.runlog import CHECKPOINTS, RUN
 
 FORMAT = 1
 KEPT = 2  # the newest and the one before it
 WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "state.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the user's share of it, a file's own limit
 
 
 @dataclass(frozen=True)
@@ -59,32 +62,54 @@ def folder_of(run: Path, iteration: int) -> Path:
 def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
     """Publish a checkpoint of `net` at facts["iteration"]; the one before it is kept, older ones go.
 
-    Raises RunError where a weight is not finite: such a state is never saved.
+    Raises RunError where a weight is not finite, for such a state is never saved, and where the disk takes no more.
     """
     weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     for name, value in weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise RunError(f"{run}: {name} is not finite at iteration {facts['iteration']}; not saved")
     target = _publish(run, weights, {k: v.detach().cpu().contiguous() for k, v in state.items()}, facts)
+    there = folders(run)
     # Those ahead of this one were passed over as damaged when the run resumed before them.
-    ahead = [c for c in target.parent.glob("step-*") if c.name > target.name]
-    older = sorted(c for c in target.parent.glob("step-*") if c.name <= target.name)[:-KEPT]
+    ahead = [c for c in there if _number(c) > _number(target)]
+    older = [c for c in there if _number(c) <= _number(target)][:-KEPT]
     for useless in [*ahead, *older]:
         shutil.rmtree(useless, ignore_errors=True)
     return target
 
 
 def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+    """Raises RunError where the disk takes it not, and leaves nothing of it behind."""
     target = folder_of(run, int(facts["iteration"]))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = aside_folder(target)
-    (aside / WEIGHTS).write_bytes(bytes_of(weights))
-    (aside / STATE).write_bytes(bytes_of(state))
-    (aside / FACTS).write_text(json.dumps(facts, indent=2), encoding="ascii")
-    if target.exists():
-        shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
-    publish_folder(aside, target, FORMAT)
+    files = {WEIGHTS: bytes_of(weights), STATE: bytes_of(state), FACTS: json.dumps(facts, indent=2).encode("ascii")}
+    aside = aside_of(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside_folder(target)
+        for name, content in files.items():
+            (aside / name).write_bytes(content)
+        if target.exists():
+            shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
+        publish_folder(aside, target, FORMAT)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise RunError(_unsaved(target, sum(map(len, files.values())), error)) from None
     return target
+
+
+def _unsaved(target: Path, size: int, error: OSError) -> str:
+    """Why a checkpoint of `size` bytes could not be written, and what to do."""
+    what = f"{target.parent}: the checkpoint at iteration {_number(target):,} could not be saved"
+    if error.errno not in FULL:
+        return f"{what} ({error.strerror or error}); those before it are kept, and the same command goes on from there"
+    try:
+        free = f"{shutil.disk_usage(target.parent).free:,} are free"
+    except OSError:
+        free = "nobody knows how many are free"
+    return (
+        f"{what} ({error.strerror}): it needs {size:,} bytes, {free}; those before it are kept: make room, and the "
+        "same command goes on from there"
+    )
 
 
 def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
@@ -99,18 +124,32 @@ def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
 
 
 def load(folder: Path) -> Checkpoint:
-    """A checkpoint whose every file has the hash that its manifest states. Raises RunError or UserError."""
+    """A checkpoint whose every file has the hash that its manifest states.
+
+    Raises RunError where it is damaged, UserError for a file, and for a format later than ours.
+    """
     if folder.is_file():
         kind = "a pickle, which can run code when read" if folder.suffix in (".pt", ".pth", ".pkl", ".th") else "a file"
         raise UserError(f"{folder}: {kind}, and no checkpoint folder of reslab; give a run folder or a step-… folder")
-    manifest = verified_manifest(folder)
+    try:
+        return _read(folder)
+    except RunError as error:
+        raise RunError(f"{error}; use another checkpoint") from None
+
+
+def _read(folder: Path) -> Checkpoint:
+    """As `load`, of a folder; the RunError says what is wrong alone."""
+    manifest = verified_manifest(folder, FORMAT)
     if manifest.get("format") != FORMAT:
-        raise UserError(f"{folder}: checkpoint format {manifest.get('format')!r}, this reslab reads {FORMAT}")
+        raise RunError(f"{folder / MANIFEST}: damaged (format {manifest.get('format')!r}, this reslab reads {FORMAT})")
+    for name in (WEIGHTS, STATE, FACTS):
+        if name not in manifest["sha256"]:
+            raise RunError(f"{folder / MANIFEST}: damaged (it does not list {name})")
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         return Checkpoint(folder, _tensors(folder / WEIGHTS), _tensors(folder / STATE), facts)
     except (OSError, ValueError, SafetensorError) as error:
-        raise RunError(f"{folder}: damaged ({type(error).__name__}); use another checkpoint") from None
+        raise RunError(f"{folder}: damaged ({type(error).__name__})") from None
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
@@ -118,27 +157,57 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     return tensors_of(file.read_bytes())
 
 
+def folders(run: Path) -> list[Path]:
+    """The step-… folders of a run, oldest first; a copy under another name that something else made is none."""
+    found = [f for f in (run / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d{8,}", f.name) and f.is_dir()]
+    return sorted(found, key=_number)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
 def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None:
-    """The newest whole checkpoint of a run, or None where there is none. Damaged ones are told in `passed_over`."""
-    found = sorted((run / CHECKPOINTS).glob("step-*"), reverse=True)
-    for folder in found:
+    """The newest whole checkpoint of a run; None where it has no step-… folder. Damaged ones are told in `passed_over`.
+
+    Raises UserError where there are some and none can be read, and where one is of a later format: to go on as if
+    there were none would cost what was trained.
+    """
+    wrong: list[str] = []
+    for folder in reversed(folders(run)):
         try:
-            return load(folder)
-        except ReslabError as error:
-            if passed_over is not None:
-                passed_over.append(str(error))
+            found = _read(folder)
+        except RunError as error:
+            if not folder.exists():  # the run goes on meanwhile and has put a newer one in its place
+                return newest(run, passed_over)
+            wrong.append(str(error))
+            continue
+        if passed_over is not None:
+            passed_over.extend(wrong)
+        return found
+    if wrong:
+        more = f", nor can the {len(wrong) - 1} before it" if len(wrong) > 1 else ""
+        raise UserError(
+            f"{wrong[0]}; this newest checkpoint of {run} cannot be read{more}, and nothing was changed: put a whole "
+            f"copy back, or remove {run / CHECKPOINTS} to train from the start"
+        )
     return None
 
 
 def find(path: Path) -> Checkpoint:
-    """The checkpoint that a path means: a checkpoint folder, or the newest of a run folder. Raises UserError."""
+    """The checkpoint that a path means: a checkpoint folder, or the newest of a run folder.
+
+    Raises UserError; also where the newest is damaged: an older one is scored when it is named, never in its place.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint or run")
     if path.is_dir() and (path / RUN).is_file():
         damaged: list[str] = []
         checkpoint = newest(path, damaged)
         if checkpoint is None:
-            raise UserError(damaged[0] if damaged else f"{path}: the run has no checkpoint yet")
+            raise UserError(f"{path}: the run has no checkpoint yet")
+        if damaged:
+            raise UserError(f"{damaged[0]}; to use the checkpoint before it instead, give {checkpoint.folder}")
         return checkpoint
     try:
         return load(path)

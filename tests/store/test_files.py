@@ -1,11 +1,13 @@
 """Whole or absent: published folders against random damage, text files replaced in one step."""
 
+import json
 import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from reslab.store.files import (
     ASIDE,
     MANIFEST,
     aside_folder,
+    expanded,
     publish_folder,
     read_json,
     sweep,
@@ -93,13 +96,11 @@ def test_fault_08_every_truncation_is_caught(published):
     assert not caught(published)
 
 
-def test_missing_and_extra_files_are_caught(published):
-    extra = published / "more.safetensors"
-    extra.write_bytes(b"")
-    with pytest.raises(RunError, match=r"more\.safetensors: the manifest does not list it"):
-        verified_manifest(published)
-    extra.unlink()
-    (published / ".DS_Store").write_bytes(b"")  # what a file manager leaves is no damage
+def test_missing_files_are_caught_and_others_are_let_be(published):
+    """What a file manager, a sync client or a note-taker leaves beside the files is no damage of theirs."""
+    for extra in (".DS_Store", "notes.txt", "weights (conflicted copy).safetensors"):
+        (published / extra).write_bytes(b"")
+    (published / "folder").mkdir()
     assert not caught(published)
     (published / "state.json").unlink()
     with pytest.raises(RunError, match=r"state\.json: missing"):
@@ -107,6 +108,42 @@ def test_missing_and_extra_files_are_caught(published):
     (published / MANIFEST).unlink()
     with pytest.raises(RunError, match="no checkpoint of reslab"):
         verified_manifest(published)
+
+
+def test_a_file_that_the_system_cannot_read_counts_as_damaged(published):
+    """A real EIO: the first page of a process's memory is mapped to nothing."""
+    file = published / "weights.safetensors"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+    if not file.is_file():
+        pytest.skip("no /proc here")
+    with pytest.raises(OSError, match="Input/output error"):
+        file.read_bytes()
+    with pytest.raises(RunError, match=r"weights\.safetensors: cannot be read \(Input/output error\)"):
+        verified_manifest(published)
+    manifest = published / MANIFEST
+    manifest.unlink()
+    manifest.symlink_to(manifest)  # leads to itself
+    with pytest.raises(RunError, match=r"manifest\.json: damaged \(Too many levels of symbolic links\)"):
+        verified_manifest(published)
+
+
+@pytest.mark.parametrize("rest", [{}, {"files": []}, {"sha256": {"state.json": "0"}}])
+def test_a_later_format_is_no_damage(published, rest):
+    """Whatever else its manifest holds; what is no number is none."""
+    (published / MANIFEST).write_text(json.dumps({"format": FORM + 1, **rest}))
+    with pytest.raises(UserError, match=r"step-00000001: checkpoint format 2, this reslab reads 1; use the newer"):
+        verified_manifest(published, FORM)
+    (published / MANIFEST).write_text(json.dumps({"format": True, **rest}))
+    with pytest.raises(RunError):
+        verified_manifest(published, FORM)
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "~nosuchuser"])
+def test_a_home_that_is_not_there(path):
+    with pytest.raises(UserError, match=f"data: {path}: no such user"):
+        expanded(path, "data: ")
+    assert expanded("~/x", "data: ") == Path.home() / "x"
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"sha256": 3}', '{"sha256": ["a"]}', "null", '"x"', '{"sha256": null}'])

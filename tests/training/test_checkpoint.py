@@ -3,7 +3,10 @@
 import json
 import pickle
 import random
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,6 +178,7 @@ def damage(folder: Path) -> None:
 
 
 def test_newest_passes_over_what_is_damaged_and_says_so(tmp_path):
+    assert checkpoints.newest(tmp_path) is None
     for iteration in (1, 2):
         save(tmp_path, iteration)
     damage(checkpoints.folder_of(tmp_path, 2))
@@ -183,11 +187,56 @@ def test_newest_passes_over_what_is_damaged_and_says_so(tmp_path):
     assert len(told) == 1
     assert "step-00000002" in told[0]
     damage(checkpoints.folder_of(tmp_path, 1))
-    assert checkpoints.newest(tmp_path, told) is None
+    with pytest.raises(UserError, match=r"step-00000002.*SHA-256.*nor can the 1 before it.*to train from the start"):
+        checkpoints.newest(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_passed_over(tmp_path):
+    """A real EIO, from what is mapped nowhere in a process's memory."""
+    for iteration in (1, 2):
+        save(tmp_path, iteration)
+    weights = checkpoints.folder_of(tmp_path, 2) / checkpoints.WEIGHTS
+    weights.unlink()
+    weights.symlink_to("/proc/self/mem")
+    if not weights.is_file():
+        pytest.skip("no /proc here")
+    told: list[str] = []
+    assert checkpoints.newest(tmp_path, told).iteration == 1
+    assert told == [f"{weights}: cannot be read (Input/output error)"]
+
+
+def test_what_others_leave_in_a_checkpoint_or_beside_it_is_let_be(tmp_path):
+    folder = save(tmp_path, 7)
+    (folder / "notes.txt").write_text("the good one")
+    (folder / "weights (conflicted copy).safetensors").write_bytes(b"")
+    copy = folder.with_name("step-00000007 (conflicted copy)")
+    shutil.copytree(folder, copy)
+    damage(copy)
+    told: list[str] = []
+    assert checkpoints.newest(tmp_path, told).folder == folder
+    assert told == []
+    for iteration in (8, 9):
+        save(tmp_path, iteration)
+    assert names(tmp_path) == [copy.name, "step-00000008", "step-00000009"]
+
+
+def test_iterations_of_nine_digits_are_newer_than_those_of_eight(tmp_path):
+    for iteration in (99_999_998, 99_999_999, 100_000_000):
+        save(tmp_path, iteration)
+    assert checkpoints.newest(tmp_path).iteration == 100_000_000
+    assert names(tmp_path) == ["step-100000000", "step-99999999"]
+
+
+def test_a_later_format_is_never_passed_over(tmp_path):
+    for iteration in (1, 2):
+        folder = save(tmp_path, iteration)
+    (folder / MANIFEST).write_text(json.dumps({"format": checkpoints.FORMAT + 1, "files": {}}))
+    with pytest.raises(UserError, match=r"step-00000002: checkpoint format 2, this reslab reads 1; use the newer"):
+        checkpoints.newest(tmp_path)
 
 
 def test_damaged_checkpoints_ahead_do_not_push_out_new_ones(tmp_path):
-    """Both were damaged, so the run began anew: what it saves on its way must survive, though its numbers are lower."""
+    """What a run saves that resumed before them must survive, though its numbers are lower."""
     for iteration in (50, 60):
         damage(save(tmp_path, iteration))
     for iteration in (10, 20, 30):
@@ -228,6 +277,108 @@ def test_what_an_interrupted_writer_left_is_swept(tmp_path):
     assert names(out) == ["step-00000001", "step-00000002"]
 
 
+def interrupted(out: Path, at: int = 2) -> Job:
+    """A run of 4 updates with a checkpoint after each, broken off after the one at `at`."""
+    fields = {"batch": 16, "iterations": 4, "drops": (), "log_every": 1, "save_every": 1}
+    job = Job(TINY, "digits", changed(recipe("digits"), fields), 0, out, Wish("cpu", "fp32", "eager", 1))
+
+    def killed(event: dict) -> None:
+        if event["kind"] == "checkpoint" and event["iteration"] == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job, digits(), killed)
+    return job
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def later_format(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "format": checkpoints.FORMAT + 1}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"), [(damage, "step-00000002.*is damaged.*remove"), (later_format, "format 2.*newer")]
+)
+def test_a_run_whose_checkpoints_cannot_be_read_is_not_begun_anew(tmp_path, harm, words):
+    out = tmp_path / "run"
+    job = interrupted(out)
+    for folder in checkpoints.folders(out):
+        harm(folder)
+    before = content(out)
+    for _ in range(2):
+        with pytest.raises(UserError, match=words) as told:
+            train(job, digits(), lambda event: None)
+        assert "\n" not in str(told.value)
+        assert content(out) == before
+    shutil.rmtree(out / "checkpoints")  # as the line says
+    assert train(job, digits(), lambda event: None).finished
+
+
+def test_a_run_goes_on_with_a_note_in_its_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    job = interrupted(out)
+    for folder in checkpoints.folders(out):
+        (folder / "notes.txt").write_text("mine")
+    told: list[dict] = []
+    assert train(job, digits(), told.append).finished
+    assert [e["from"] for e in told if e["kind"] == "start"] == [2]
+    assert not [e for e in told if e["kind"] == "warning"]
+
+
+FULL = """
+import json, resource, sys
+from pathlib import Path
+from reslab.training import checkpoint
+from reslab.nets.model import build
+from reslab.nets.spec import Spec
+run, limit = Path(sys.argv[1]), int(sys.argv[2])
+spec = Spec.from_dict(json.loads(sys.argv[3]))
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+checkpoint.save(run, build(spec), {}, {"iteration": 2, "spec": spec.to_dict(), "classes": []})
+"""
+
+
+def refused_save(run: Path, limit: int) -> str:
+    """The last line of a process that saves at iteration 2, where no file may be longer than `limit` bytes."""
+    words = [sys.executable, "-c", FULL, str(run), str(limit), json.dumps(TINY.to_dict())]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_fault_06_a_save_that_finds_no_room(tmp_path):
+    """A real limit on the size of files: told in one line, nothing left behind, the one before it as it was."""
+    before = content(save(tmp_path, 1))
+    for limit in (8, 3000):
+        told = refused_save(tmp_path, limit)
+        assert told.startswith(f"reslab.errors.RunError: {tmp_path / 'checkpoints'}: the checkpoint at iteration 2")
+        assert "File too large" in told
+        assert int(re.search(r"it needs ([\d,]+) bytes", told)[1].replace(",", "")) > 3000
+        assert re.search(r"[\d,]{4,} are free", told)
+        assert names(tmp_path) == ["step-00000001"]
+    assert content(tmp_path / "checkpoints" / "step-00000001") == before
+    assert checkpoints.newest(tmp_path).iteration == 1
+
+
+def test_fault_06_a_full_disk(tmp_path):
+    """A real file system of 8 KB, where this may be mounted."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        told = refused_save(tmp_path, 0)
+        assert "No space left on device" in told
+        assert str(tmp_path / "checkpoints") in told
+        assert names(tmp_path) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
 def test_find_takes_a_run_or_a_checkpoint(tmp_path):
     run = tmp_path / "run"
     folder = save(run, 7)
@@ -243,6 +394,21 @@ def test_find_takes_a_run_or_a_checkpoint(tmp_path):
     shutil.rmtree(folder)
     with pytest.raises(UserError, match="no checkpoint yet"):
         checkpoints.find(run)
+
+
+def test_find_takes_no_older_one_in_place_of_a_damaged_one(tmp_path):
+    """One byte too many in the newest: it is named, and the folder that has the one before it."""
+    older, newer = save(tmp_path, 1), save(tmp_path, 2)
+    (tmp_path / "run.json").write_text("{}")
+    with (newer / checkpoints.WEIGHTS).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(UserError) as told:
+        checkpoints.find(tmp_path)
+    assert str(told.value) == (
+        f"{newer / checkpoints.WEIGHTS}: its SHA-256 is not the manifest's, so it is damaged; "
+        f"to use the checkpoint before it instead, give {older}"
+    )
+    assert checkpoints.find(older).iteration == 1
 
 
 def test_a_copy_scores_without_momentum_and_resumes_with_it(tmp_path):
