@@ -24,7 +24,7 @@ ONE = """
 import json, sys, time, torch
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.training import memory
+from reslab.training import host, memory
 from reslab.training.machine import Wish, prepare, settle
 from reslab.training.recipe import changed
 from reslab.training.recipes import paper_cifar
@@ -35,7 +35,7 @@ settings = settle(spec, recipe, Wish("cpu", threads=threads, recompute=recompute
 prepare(settings)
 images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
 images = images.to(memory_format=torch.channels_last)
-before = memory.resident()[0]
+before = host.resident()[0]
 told = before + memory.need(spec, recipe, settings.precision, settings.recompute).total
 step = Step(build(spec), recipe, settings)
 step.net.train()
@@ -44,7 +44,7 @@ for _ in range(4):
     begin = time.perf_counter()
     step(images, labels, 0.01)
     seconds.append(time.perf_counter() - begin)
-peak = memory.resident()[1]
+peak = host.resident()[1]
 print(json.dumps({"told": told, "peak": peak, "before": before, "seconds": min(seconds[1:]), "why": settings.why}))
 """
 

@@ -58,9 +58,9 @@ class Part:
 PARTS = {
     "digits": Part(("all",), data="digits", seeds=5),
     # 1: the paper's recipe, unshortened, beside 8.75 %
-    "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), weights=("s0",)),
+    "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # 3 and 4: options A, B, C, three seeds; the three as ensembles
-    "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), weights=("s0",)),
+    "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # the paper's recipe shortened, in both precisions; and where deep plain nets stand in them, on digits
     "cifar10-precision": Part(
         nets=("cifar_resnet20", "cifar_plain20"), precisions=("bf16", "fp32"), scale=1 / 32, seeds=2

@@ -115,11 +115,19 @@ def _job(
 
         writable_folder(Path(out))
     check_machine(device, threads)
-    from reslab.training.inputs import fit, iterations_per_epoch, load_data, on_small_images, workers_for
+    from reslab.training.inputs import (
+        check_optimizer,
+        fit,
+        iterations_per_epoch,
+        load_data,
+        on_small_images,
+        workers_for,
+    )
 
     loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     on_small_images(fitted, resolved)
+    check_optimizer(fitted, resolved)
     per_epoch = iterations_per_epoch(resolved, len(loaded.split("train")))
     if epochs is not None:
         resolved = changed(resolved, {"iterations": max(1, round(epochs * per_epoch))})

@@ -54,7 +54,8 @@ def reproduce(
     what       experiments ("degradation", "shortcuts" …), claims ("C3"), or "all"
     depths     of the twins (default: 8, 20, 56 on digits; 20, 56 elsewhere)
     seeds      how many: 0, 1, 2 … (default: 5 on digits, 1 elsewhere)
-    scale, recipe, set    as in `train` (default: digits-study on digits; a quarter of paper-cifar elsewhere)
+    scale, recipe, set    as in `train`, of the study's own recipe where none is named: digits-study on digits,
+               elsewhere paper-cifar, probed every 1,000 iterations, at a quarter of its length unless `scale` is given
     out        the study's folder (default: runs/study-DATA); it holds runs of one recipe only
     processes  runs side by side (default: on a CPU as many as cores and memory allow, else 1)
     budget     seconds: claims whose runs fit into them are worked on, the cheapest first; the others stay as they are
@@ -88,7 +89,7 @@ def reproduce(
         spec = fit(of.spec(), loaded, {})
         name = run_name(spec, loaded.name, setting.recipe, seed)
         said = command_of(spec, data, setting.recipe, seed)
-        return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download)
+        return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download, loaded.fingerprint)
 
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
     left_out: tuple[str, ...] = ()
@@ -117,12 +118,11 @@ def _setting(
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds: {seeds} must be at least 1")
     wanted = tuple(sorted(frozenset(depths))) if depths else None
-    setting = default_setting(data, seeds, wanted)
+    setting = default_setting(data, seeds, wanted, scale)
     for depth in setting.depths:
         Net(f"cifar_resnet{depth}").spec()  # refuses a depth that does not exist
-    base = resolve_recipe(data, recipe, scale=scale, set=set) if recipe or scale else None
-    if base is None:
-        base = resolve_recipe(data, setting.recipe, set=set)
+    scaled_already = recipe is None
+    base = resolve_recipe(data, recipe or setting.recipe, scale=None if scaled_already else scale, set=set)
     return replace(setting, recipe=base)
 
 

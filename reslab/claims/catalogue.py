@@ -71,10 +71,16 @@ def chosen(setting: Setting, wanted: Iterable[str]) -> tuple[Claim, ...]:
     return tuple(c for c in every if "all" in found or c.id in found or c.name in found)
 
 
-def default_setting(data: str, seeds: int | None = None, depths: tuple[int, ...] | None = None) -> Setting:
-    """A study's setting by its data: minutes on digits; §4.2 and Fig. 6 at a quarter of the schedule elsewhere."""
+def default_setting(
+    data: str, seeds: int | None = None, depths: tuple[int, ...] | None = None, scale: float | None = None
+) -> Setting:
+    """A study's setting by its data: minutes on digits; §4.2 and Fig. 6 at a quarter of the schedule elsewhere.
+
+    scale  of the whole schedule (default: 1 on digits, a quarter elsewhere). Raises UserError where it is not positive.
+    """
     name = data.partition(":")[0]
     if name == "digits":
-        return Setting(name, recipe("digits-study"), tuple(range(seeds or 5)), depths or (8, 20, 56))
-    length = changed(scaled(recipe("paper-cifar"), 0.25), {"probe_every": 1_000})
+        length = recipe("digits-study") if scale is None else scaled(recipe("digits-study"), scale)
+        return Setting(name, length, tuple(range(seeds or 5)), depths or (8, 20, 56))
+    length = changed(scaled(recipe("paper-cifar"), 0.25 if scale is None else scale), {"probe_every": 1_000})
     return Setting(name, length, tuple(range(seeds or 1)), depths or (20, 56))

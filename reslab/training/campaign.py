@@ -6,7 +6,6 @@ Progress is read from the run folders themselves; the records on disk are the on
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from typing import Any
 from reslab.errors import Interrupted, ReslabError, RunError, UserError
 from reslab.nets.spec import Spec
 from reslab.store import jsonl
-from reslab.training import memory, runlog
+from reslab.training import host, memory, runlog
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import METRICS, Record, Tell
+from reslab.training.runlog import METRICS, Record, Tell, steady
 from reslab.training.stop import Stop
 
 PROCESS = 1_600_000_000  # bytes of Python, torch and a data set such as CIFAR-10 with its padded copy (measured)
@@ -27,7 +26,10 @@ PROCESS = 1_600_000_000  # bytes of Python, torch and a data set such as CIFAR-1
 
 @dataclass(frozen=True)
 class Plan:
-    """One run of a campaign, torch-free: what, on what, how, from which seed, where to."""
+    """One run of a campaign, torch-free: what, on what, how, from which seed, where to.
+
+    fingerprint  of the data, where it is known: a run of other data is no run of this plan
+    """
 
     spec: Spec
     source: str
@@ -37,6 +39,7 @@ class Plan:
     command: str = ""
     device: str = "auto"
     download: bool = False
+    fingerprint: str = ""
 
 
 def is_done(plan: Plan) -> bool:
@@ -44,7 +47,9 @@ def is_done(plan: Plan) -> bool:
     if not (plan.out / runlog.RUN).is_file():
         return False
     record = runlog.read(plan.out)
-    mine = {"spec": plan.spec.to_dict(), "recipe": plan.recipe.to_dict(), "seed": plan.seed}
+    mine: dict[str, Any] = {"spec": plan.spec.to_dict(), "recipe": plan.recipe.to_dict(), "seed": plan.seed}
+    if plan.fingerprint:
+        mine["data"] = {"fingerprint": plan.fingerprint}
     different = runlog.difference(mine, record)
     if different:
         raise UserError(f"{plan.out}: holds another run ({different}); give another --out")
@@ -65,6 +70,7 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
     """
     if processes is not None and processes < 1:
         raise UserError(f"--processes: {processes} must be at least 1")
+    tell = steady(tell)
     count, threads = side_by_side(plans, processes)  # of all: a run must not depend on which others are missing
     missing = [p for p in plans if not is_done(p)]
     tell(
@@ -89,9 +95,9 @@ def side_by_side(plans: Sequence[Plan], processes: int | None = None) -> tuple[i
 
     if not plans or resolve_device(plans[0].device) != "cpu":
         return (processes, 1) if processes and processes > 1 else (1, 0)
-    cores = os.cpu_count() or 1
+    cores = host.cores()
     small = all(update_macs(p.spec, p.recipe) < SMALL_STEP for p in plans)
-    free = memory.available()
+    free = host.available()
     each = PROCESS + max(memory.need(p.spec, p.recipe, "fp32").total for p in plans)
     room = cores if free is None else max(1, free // each)
     count = processes or min(cores, room, cores if small else len(plans))
@@ -108,25 +114,32 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
         queue.put(plan)
     for _ in range(count):
         queue.put(None)
-    workers = [context.Process(target=_worker, args=(queue, failures, leave, threads)) for _ in range(count)]
+    decoders = max(1, host.cores() // count)  # processes of each run that decode image files
+    workers = [context.Process(target=_worker, args=(queue, failures, leave, threads, decoders)) for _ in range(count)]
     begin, last_told = time.perf_counter(), 0.0
-    before = sum(iterations_done(p) for p in plans)
-    cost = {p.out: float(p.spec.depth) for p in plans}
+    before = _weighed(plans)
+    failed: list[str] = []
     with Stop() as stop:
         for worker in workers:
             worker.start()
-        while any(w.is_alive() for w in workers):
-            time.sleep(0.2)
-            if stop() and not leave.is_set():
-                tell({"kind": "note", "text": "stopping: every run finishes its step and saves"})
-                leave.set()  # no signal of ours: one to the whole group has reached the workers already
-            now = time.perf_counter()
-            if now - last_told >= 1.0:
-                last_told = now
-                tell(_progress(plans, cost, before, now - begin))
+        try:
+            while any(w.is_alive() for w in workers):
+                time.sleep(0.2)
+                failed += _drained(failures)  # a process does not end before its words have been taken
+                if stop() and not leave.is_set():
+                    tell({"kind": "note", "text": "stopping: every run finishes its step and saves"})
+                    leave.set()  # no signal of ours: one to the whole group has reached the workers already
+                now = time.perf_counter()
+                if now - last_told >= 1.0:
+                    last_told = now
+                    tell(_progress(plans, before, now - begin))
+        finally:  # whatever went wrong here, every run saves and ends
+            leave.set()
+            for worker in workers:
+                worker.join()
         if stop():
             raise Interrupted("stopped; the same command goes on from there")
-    failed = _drained(failures)
+    failed += _drained(failures, 0.2)
     if failed:
         raise RunError(f"{len(failed)} of {len(plans)} runs failed; the first: {failed[0]}")
     undone = [p for p in plans if not is_done(p)]
@@ -134,31 +147,34 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
         raise RunError(f"{undone[0].out}: its process ended without a word; run the same command to go on")
 
 
-def _drained(failures: Any) -> list[str]:
+def _drained(failures: Any, wait: float = 0.0) -> list[str]:
     found = []
     while True:
         try:
-            found.append(failures.get(timeout=0.2))
+            found.append(failures.get(timeout=wait) if wait else failures.get_nowait())
         except Empty:
             return found
 
 
-def _progress(plans: Sequence[Plan], cost: dict[Path, float], before: int, seconds: float) -> dict[str, Any]:
-    """Share of the work done, weighed by depth, and the time left at the pace so far."""
-    done = [(iterations_done(p), p.recipe.iterations, cost[p.out]) for p in plans]
-    weighed = sum(c * w for c, _, w in done)
-    whole = sum(n * w for _, n, w in done)
-    gained = sum(c for c, _, _ in done) - before
+def _weighed(plans: Sequence[Plan]) -> int:
+    """The work done: iterations, those of deeper nets counting as much more as they are deeper."""
+    return sum(iterations_done(p) * p.spec.depth for p in plans)
+
+
+def _progress(plans: Sequence[Plan], before: int, seconds: float) -> dict[str, Any]:
+    """Share of the work done, and the time left at the pace of these `seconds`, which began with `before` done."""
+    weighed, whole = _weighed(plans), sum(p.recipe.iterations * p.spec.depth for p in plans)
+    gained = weighed - before
     return {
         "kind": "campaign",
         "done": weighed / whole,
-        "runs_done": sum(c >= n for c, n, _ in done),
+        "runs_done": sum(iterations_done(p) >= p.recipe.iterations for p in plans),
         "runs": len(plans),
-        "left": seconds * (whole - weighed) / weighed if weighed and gained else None,
+        "left": seconds * (whole - weighed) / gained if gained > 0 else None,
     }
 
 
-def _worker(queue: Any, failures: Any, leave: Any, threads: int) -> None:
+def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) -> None:
     """One process: import torch once, train run after run, until none is left, asked to leave, or left alone."""
     from reslab.training.inputs import load_data, workers_for
     from reslab.training.job import Job
@@ -177,7 +193,7 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int) -> None:
             if key not in kept:
                 kept[key] = load_data(plan.source, plan.spec, plan.recipe, download=plan.download)
             wish = Wish(device=plan.device, threads=threads)
-            workers = workers_for(kept[key], None)
+            workers = min(workers_for(kept[key], None), decoders)
             job = Job(plan.spec, plan.source, plan.recipe, plan.seed, plan.out, wish, workers, plan.command)
             train(job, kept[key], lambda event: None, stop)
         except (Interrupted, KeyboardInterrupt):
@@ -185,4 +201,4 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int) -> None:
         except ReslabError as error:
             failures.put(str(error))
         except Exception as error:
-            failures.put(f"{plan.out}: {type(error).__name__}: {error}")
+            failures.put(f"{plan.out}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")

@@ -28,11 +28,12 @@ def why_not(spec: Spec) -> str:
     return ""
 
 
-def forward(net: Network, images: Tensor, segment: int = 0) -> Tensor:
+def forward(net: Network, images: Tensor, segment: int = 0, kernels: bool = True) -> Tensor:
     """Logits of `net` in training mode: images [B, in_channels, S, S] to [B, classes].
 
     With a `segment` only the output of every so many blocks is kept; what lies between is computed again on the way
     back (activation checkpointing): the same gradients and running statistics, less memory, one more forward.
+    Without `kernels` torch's own operators compute everything.
     """
     parts = [net.get_submodule(name) for name in net.parts]
     pairs = list(zip(parts, [*parts[1:], None], strict=True))
@@ -40,24 +41,27 @@ def forward(net: Network, images: Tensor, segment: int = 0) -> Tensor:
     for start in range(0, len(pairs), segment or len(pairs)):
         some = pairs[start : start + (segment or len(pairs))]
         if segment:
+            draws = any(isinstance(m, nn.Dropout) for part, _ in some for m in part.modules())
             x, again = checkpoint(
-                partial(_parts, some), x, again, use_reentrant=False, preserve_rng_state=False,
+                partial(_parts, some, kernels), x, again, use_reentrant=False, preserve_rng_state=draws,
                 context_fn=partial(_statistics_once, [part for part, _ in some]),
             )  # fmt: skip
         else:
-            x, again = _parts(some, x, again)
+            x, again = _parts(some, kernels, x, again)
     return x
 
 
-def _parts(pairs: list[tuple[nn.Module, nn.Module | None]], x: Tensor, again: Tensor) -> tuple[Tensor, Tensor]:
+def _parts(
+    pairs: list[tuple[nn.Module, nn.Module | None]], kernels: bool, x: Tensor, again: Tensor
+) -> tuple[Tensor, Tensor]:
     """Some parts of a net one after another, each given with the one that follows."""
     for part, following in pairs:
         twice = isinstance(following, Block) and following.added is not None
         if isinstance(part, Block):
-            x, again = _block(part, x, again, twice)
+            x, again = _block(part, x, again, twice, kernels)
         else:
             assert isinstance(part, Chain)
-            x, again = _run(part.children(), x, None, twice)
+            x, again = _run(part.children(), x, None, twice, kernels)
     return x, again
 
 
@@ -79,16 +83,16 @@ def _unmoved(norms: list[_BatchNorm]) -> Iterator[None]:
             norm.num_batches_tracked.copy_(count)  # type: ignore[union-attr]
 
 
-def _block(block: Block, x: Tensor, again: Tensor, twice: bool) -> tuple[Tensor, Tensor]:
+def _block(block: Block, x: Tensor, again: Tensor, twice: bool, kernels: bool) -> tuple[Tensor, Tensor]:
     """`Block.forward`, grouped."""
-    activated, _ = _run(block.before.children(), x, None)
+    activated, _ = _run(block.before.children(), x, None, kernels=kernels)
     read = activated if block.projected and block.before.rows else again
-    shortcut, _ = _run(block.shortcut.children(), read, None)
-    return _run(block.sequence(), activated, shortcut if block.added else None, twice)
+    shortcut, _ = _run(block.shortcut.children(), read, None, kernels=kernels)
+    return _run(block.sequence(), activated, shortcut if block.added else None, twice, kernels)
 
 
 def _run(
-    modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, twice: bool = False
+    modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, twice: bool = False, kernels: bool = True
 ) -> tuple[Tensor, Tensor]:
     """The modules one after another, neighbours grouped; the result for its two readers."""
     rest = [*modules]
@@ -103,7 +107,9 @@ def _run(
             rest = rest[adds:]
             relu = bool(rest) and isinstance(rest[0], nn.ReLU)
             rest = rest[relu:]
-            x, again = normalise(module, x, shortcut if adds else None, relu=relu, twice=twice and not rest)
+            x, again = normalise(
+                module, x, shortcut if adds else None, relu=relu, twice=twice and not rest, kernels=kernels
+            )
         else:
             x = again = module(x)
     return x, again

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.training import host
 from reslab.training.recipe import Recipe
 
 
@@ -62,6 +62,12 @@ def on_small_images(model: Spec, recipe: Recipe) -> Spec:
     return small
 
 
+def check_optimizer(model: Spec, recipe: Recipe) -> None:
+    """Raises UserError where the recipe's optimizer has nothing to turn in `model`."""
+    if recipe.optimizer == "muon" and model.family == "mlp":
+        raise UserError(f"recipe: optimizer = 'muon' turns convolutions, and {name_of(model)} has none; set it to sgd")
+
+
 def full_size_updates(model: Spec, recipe: Recipe, start: int = 0) -> float:
     """What the updates from `start` to the end cost, in updates on full images: smaller ones count by their MACs."""
     small = max(0, min(recipe.small_until, recipe.iterations) - start)
@@ -82,4 +88,4 @@ def workers_for(data: Data, wanted: int | None) -> int:
         raise UserError(f"--workers: {wanted} must be at least 0")
     if not isinstance(data.train or data.test or data.val, Files):
         return 0
-    return (os.cpu_count() or 1) if wanted is None else wanted
+    return host.cores() if wanted is None else wanted

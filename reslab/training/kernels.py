@@ -58,15 +58,21 @@ def usable() -> bool:
 
 
 def normalise(
-    bn: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None = None, *, relu: bool, twice: bool = False
+    bn: nn.BatchNorm2d,
+    x: Tensor,
+    shortcut: Tensor | None = None,
+    *,
+    relu: bool,
+    twice: bool = False,
+    kernels: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """ReLU(BN(x) + shortcut) in training mode, [B,C,H,W]; `shortcut` and the ReLU where they are.
 
     Updates the running statistics. Returns the result for both its readers (branch and shortcut): with `twice` as two
     tensors of one memory, whose gradients meet in the kernel; else the same tensor twice. Whatever the kernels do not
-    serve (`served`) is left to torch.
+    serve (`served`), and everything without `kernels`, is left to torch.
     """
-    if not served(bn, x):
+    if not (kernels and served(bn, x)):
         y = bn(x)
         y = y if shortcut is None else y + shortcut
         y = y.relu() if relu else y

@@ -26,7 +26,7 @@ from reslab.training import moments, runlog
 from reslab.training.job import Job, enter
 from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
-from reslab.training.runlog import METRICS, Record, Tell
+from reslab.training.runlog import METRICS, Record, Tell, steady
 from reslab.training.schedule import is_moment, rate, warms_up
 from reslab.training.step import Step
 from reslab.training.stop import Stop
@@ -42,7 +42,7 @@ def train(job: Job, data: Data, tell: Tell, also: Callable[[], bool] = lambda: F
     """
     writable_folder(job.out)
     with held(job.out), Stop(also) as stop:
-        return _train(job, data, tell, stop)
+        return _train(job, data, steady(tell), stop)
 
 
 def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
@@ -74,7 +74,8 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         # -- precise statistics
         if last and recipe.bn_statistics == "precise" and not measured:
             count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
-            precise_statistics(net, _moved(loader.stream(0, count), settings))
+            full = recipe.small_until  # batches before it are of small images, and the scores are of full ones
+            precise_statistics(net, _moved(loader.stream(full, full + count), settings))
         # -- measurement: evaluation and probe
         if not measured:
             try:

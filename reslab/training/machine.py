@@ -17,7 +17,7 @@ from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.training import fused, memory
+from reslab.training import fused, host, memory
 from reslab.training.kernels import compiler
 from reslab.training.kernels import why_not as no_kernels
 from reslab.training.recipe import Recipe
@@ -88,6 +88,11 @@ def cpu_has_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
+def _gpu_has_bf16() -> bool:
+    """Whether the GPU multiplies bf16 in hardware: torch also counts those that emulate it, slowly."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def resolve_device(wanted: str) -> str:
     """ "auto", "cpu", "cuda" or "cuda:1" as a device that exists. Raises UserError otherwise."""
     if wanted == AUTO:
@@ -131,7 +136,7 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     elif small and not gpu:
         precision = "fp32"
         reasons.append("fp32, as the net is small")
-    elif torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16():
+    elif _gpu_has_bf16() if gpu else cpu_has_bf16():
         precision = "bf16"
     else:
         precision = "fp32"
@@ -155,7 +160,7 @@ def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: s
         raise UserError(f"--recompute: {wish.recompute!r} is none of auto, on, off")
     if wish.recompute != AUTO or wish.engine == "compiled":
         return wish.recompute == "on", []
-    room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else memory.available()
+    room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
     wanted = memory.need(spec, recipe, precision).total
     if room is None or wanted <= ROOM * room:
         return False, []
@@ -234,7 +239,7 @@ def environment() -> dict[str, Any]:
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cores": host.cores(),
         "bf16_units": cpu_has_bf16(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

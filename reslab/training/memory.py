@@ -7,11 +7,8 @@ let go already.
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
 
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
@@ -57,6 +54,11 @@ def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) ->
     return Need(kept + images * (FLOAT + size), weights, PASSING * largest + SCRATCH)
 
 
+def evaluation(spec: Spec, images: int) -> int:
+    """Bytes of maps alive at once while so many images are scored: input, output and shortcut of the largest layer."""
+    return images * 3 * max(_elements(row) for row in plan(spec)) * FLOAT
+
+
 def segment(spec: Spec) -> int:
     """Blocks between two kept outputs where the rest is computed again on the way back: half a square root of all."""
     blocks = len({row.block for row in plan(spec) if row.block})
@@ -88,42 +90,6 @@ def _kept(row: Row, reader: Row | None, size: int) -> int:
 
 def _elements(row: Row) -> int:
     return row.c_out * row.size_out**2
-
-
-def resident() -> tuple[int, int]:
-    """Bytes of this process now and at its peak; (0, 0) where the system does not say."""
-    try:
-        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-        return tuple(int(told[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
-    except (OSError, KeyError, ValueError):
-        pass
-    try:
-        import resource
-    except ImportError:
-        return 0, 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return 0, peak * (1 if sys.platform == "darwin" else 1024)
-
-
-def available() -> int | None:
-    """Bytes that can still be had on this machine, the control group's limit included; None where nobody says."""
-    found = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    except (OSError, ValueError):
-        pass
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # "max": no limit
-            continue
-    if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return max(0, min(found)) if found else None
 
 
 def shown(size: float) -> str:

@@ -18,7 +18,9 @@ from reslab.errors import RunError, UserError
 from reslab.measure.evaluate import Scores, evaluate
 from reslab.measure.findings import Probe, Subject
 from reslab.measure.probe import batch_size, probe
+from reslab.nets.spec import Spec
 from reslab.store import jsonl
+from reslab.training import memory
 from reslab.training.inputs import iterations_per_epoch
 from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums
@@ -27,7 +29,8 @@ from reslab.training.runlog import METRICS, Tell
 from reslab.training.schedule import is_moment
 from reslab.training.step import Step
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 500  # images, or as many as EVALUATION_ROOM lets be
+EVALUATION_ROOM = 1_000_000_000  # bytes of maps alive at once in an evaluation
 PROBED = 128  # samples of a probe: the paper's batch
 PARTS = ("responses", "gradients", "residuals")
 
@@ -36,6 +39,11 @@ def is_due(recipe: Recipe, iteration: int) -> bool:
     """Whether anything is measured after `iteration` updates."""
     every = (recipe.eval_every, recipe.clean_every)
     return any(is_moment(iteration, e, recipe.iterations) for e in every) or _is_probed(recipe, iteration)
+
+
+def evaluation_batch(spec: Spec) -> int:
+    """Images that an evaluation scores at once."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_ROOM // memory.evaluation(spec, 1)))
 
 
 def sizes_due(recipe: Recipe, data: Data, start: int = 0) -> int:
@@ -83,7 +91,7 @@ def _scores(
     made: list[dict[str, Any]] = []
     for name in due:
         split = data.split(name)
-        batches = evaluation_batches(split, stats, EVALUATION_BATCH, job.workers)
+        batches = evaluation_batches(split, stats, evaluation_batch(job.spec), job.workers)
         scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
         made.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
     return made

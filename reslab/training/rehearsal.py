@@ -16,12 +16,12 @@ from reslab.data.loader import evaluation_batches, statistics
 from reslab.data.splits import Data
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
-from reslab.training import memory
+from reslab.training import host, memory
 from reslab.training.inputs import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
 from reslab.training.machine import Settings, prepare, settle
-from reslab.training.moments import EVALUATION_BATCH, sizes_due
+from reslab.training.moments import evaluation_batch, sizes_due
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import RUN
 from reslab.training.step import Step
@@ -80,16 +80,17 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     full = timed >= recipe.small_until
     updates = full_size_updates(job.spec, recipe, start) if full else float(recipe.iterations - start)
     for part in data.there().values():  # the first images of each split can be read
-        next(iter(evaluation_batches(part, stats, min(EVALUATION_BATCH, len(part)))))
-    memory_before = memory.resident()[0]
+        next(iter(evaluation_batches(part, stats, min(evaluation_batch(job.spec), len(part)))))
+    memory_before = host.resident()[0]
     update, image = pace(job.spec, recipe, settings, batch.images, batch.labels)
     wanted = memory.need(job.spec, recipe, settings.precision, settings.recompute)
+    scored = memory.evaluation(job.spec, evaluation_batch(job.spec))
     return Rehearsal(
         name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
         updates=updates, epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
         sizes={name: len(part) for name, part in data.there().items()},
         update=update, batch=batch_seconds, image=image, evaluated=sizes_due(recipe, data, start),
-        memory=memory_before + wanted.total, free=memory.available(),
+        memory=memory_before + max(wanted.total, scored), free=host.available(),
     )  # fmt: skip
 
 

@@ -16,6 +16,24 @@ from reslab.training.recipe import Recipe
 
 Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
 
+
+def steady(tell: Tell) -> Tell:
+    """`tell`, gone silent once its stream is broken (a closed pipe, a full disk): no reason for a run to end."""
+    broken = False
+
+    def told(event: dict[str, Any]) -> None:
+        nonlocal broken
+        if not broken:
+            try:
+                tell(event)
+            except (OSError, ValueError) as error:  # ValueError: "I/O operation on closed file"
+                if isinstance(error, ValueError) and "closed file" not in str(error):
+                    raise
+                broken = True
+
+    return told
+
+
 FORMAT = 1
 RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
 

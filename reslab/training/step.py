@@ -43,7 +43,8 @@ class Step:
             if why_not:
                 self.fallback = f"engine fused: {why_not}, so the run goes on eagerly: slower, not broken"
         if settings.recompute:
-            self._forward = partial(fused.forward, self.net, segment=memory.segment(net.spec))
+            kept = memory.segment(net.spec)
+            self._forward = partial(fused.forward, self.net, segment=kept, kernels=settings.engine == "fused")
         elif settings.engine == "fused" and not self.fallback:
             self._forward = partial(fused.forward, self.net)
         elif settings.engine == "compiled":
@@ -65,9 +66,12 @@ class Step:
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         part = self.recipe.bn_batch or len(images)
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
-        for start in range(0, len(images), part):  # one part, but for ghost batches
-            share = min(part, len(images) - start) / len(images)
-            part_loss, part_wrong = self._try_compiled(images[start : start + part], labels[start : start + part])
+        ends = [*range(part, len(images), part), len(images)]  # one part, but for ghost batches
+        if len(ends) > 1 and ends[-1] - ends[-2] == 1:  # one image has no batch statistics: it goes with its neighbours
+            del ends[-2]
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            share = (end - start) / len(images)
+            part_loss, part_wrong = self._try_compiled(images[start:end], labels[start:end])
             (part_loss * share if share < 1 else part_loss).backward()
             loss, wrong = loss + part_loss.detach() * share, wrong + part_wrong
         self.descent.step(lr)

@@ -20,7 +20,7 @@ import pytest
 from reslab.errors import Interrupted, ReslabError, RunError
 from reslab.nets.names import spec_of
 from reslab.store.lock import held
-from reslab.training.campaign import Plan, is_done, iterations_done, run_all, side_by_side
+from reslab.training.campaign import Plan, _progress, is_done, iterations_done, run_all, side_by_side
 from reslab.training.recipe import Recipe, changed
 from reslab.training.recipes import recipe
 from reslab.training.runlog import Record
@@ -141,15 +141,15 @@ def test_alone_a_run_ends_as_in_company(whole, tmp_path, monkeypatch):
 )
 def test_how_many_side_by_side(monkeypatch, count, cores, free, processes, expected):
     """Large nets: cifar_resnet56, batch 128."""
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr("reslab.training.memory.available", lambda: int(free))
+    monkeypatch.setattr("reslab.training.host.cores", lambda: cores)
+    monkeypatch.setattr("reslab.training.host.available", lambda: int(free))
     found = [Plan(spec_of("cifar_resnet56"), "cifar10:x", Recipe(), seed, Path("x"), device="cpu")
              for seed in range(count)]  # fmt: skip
     assert side_by_side(found, processes) == expected
 
 
 def test_small_nets_keep_to_one_thread(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("reslab.training.host.cores", lambda: 8)
     assert side_by_side(plans(tmp_path)[:1]) == (8, 1)  # of which one is at work
     assert side_by_side(plans(tmp_path), processes=3) == (3, 1)
     assert side_by_side([]) == (1, 0)
@@ -253,6 +253,37 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
         run_all(found, Events(), processes=2)
     assert str(found[0].out) in str(told.value)
     assert files(found[1].out) == before
+
+
+def test_many_failures_with_long_words_end_all_the_same(tmp_path):
+    """More than a pipe holds: the processes must be able to end while nobody has read their words yet."""
+    (one,) = plans(tmp_path)[:1]
+    found = [replace(one, seed=seed, out=tmp_path / f"{'long' * 50}-{seed}") for seed in range(300)]
+    for plan in found:
+        plan.out.mkdir()
+        (plan.out / "holiday.txt").write_text("not a run")
+    with pytest.raises(RunError, match="300 of 300 runs failed"):
+        run_all(found, Events(), processes=2)
+
+
+def test_a_run_of_other_data_is_not_taken_for_its_own(whole):
+    """The same net, recipe and seed, trained on data of the same name that have changed since."""
+    found, records, _ = whole
+    print_ = records[0].run["data"]["fingerprint"]
+    assert is_done(replace(found[0], fingerprint=print_))
+    with pytest.raises(ReslabError, match="fingerprint is another"):
+        is_done(replace(found[0], fingerprint="0" * len(print_)))
+
+
+def test_time_left_is_of_this_sittings_pace(tmp_path):
+    """Half done before, then a hundredth in a minute: 49 minutes are left, whatever was done earlier."""
+    (one,) = plans(tmp_path, changed(RECIPE, {"iterations": 1000}))[:1]
+    one.out.mkdir()
+    (one.out / "metrics.jsonl").write_text('{"kind": "train", "iteration": 510}\n')
+    told = _progress([one], before=500 * one.spec.depth, seconds=60.0)
+    assert told["left"] == pytest.approx(49 * 60)
+    assert told["done"] == pytest.approx(0.51)
+    assert _progress([one], before=510 * one.spec.depth, seconds=60.0)["left"] is None
 
 
 def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):

@@ -564,6 +564,44 @@ def test_precise_statistics_are_plain_averages_over_batches(whole, tmp_path, dat
     assert figures(wanted.out)[:-4] == figures(out)[:-4]  # but for the last test, clean pass and end: the same run
 
 
+def test_precise_statistics_are_of_full_images(tmp_path, data):
+    """Where training began on small ones: the scores that they serve are of full images."""
+    wanted = job(tmp_path / "run", bn_statistics="precise", small_size=4, small_until=10)
+    train(wanted, data, quiet)
+    final = checkpoints.newest(wanted.out).weights
+    net = build(TINY)
+    net.load_state_dict(final)
+    seen: list[torch.Tensor] = []
+    net.stem.bn1.register_forward_pre_hook(lambda _, x: seen.append(x[0].double()))
+    r = wanted.recipe
+    loader = TrainLoader(
+        data.train, statistics(data.train, r.centre, r.scale), seed=wanted.seed, batch=r.batch, augment=r.augment,
+        pad=r.pad, last_batch=r.last_batch,
+    )  # fmt: skip
+    with torch.no_grad():
+        for k in range(10, 10 + 1297 // 16):
+            net.train()(loader.at(k).images)
+    mean = torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0)
+    assert torch.allclose(final["stem.bn1.running_mean"].double(), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_a_broken_pipe_does_not_end_a_run(whole, tmp_path, data):
+    """Whoever read the progress is gone: the run goes on without words, to the same end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = []
+
+    def tell(event: dict) -> None:
+        told.append(event)
+        os.write(writing, b"x")
+
+    wanted = job(tmp_path / "run")
+    assert train(wanted, data, tell).finished
+    os.close(writing)
+    assert len(told) == 1
+    assert hashes(wanted.out, 24) == hashes(whole[0], 24)
+
+
 @pytest.mark.parametrize("when", [is_line("train", 24), is_line("eval", 24)])
 def test_stopped_at_the_end_precise_statistics_are_the_same(tmp_path, data, when):
     whole, parted = (job(tmp_path / n, bn_statistics="precise") for n in ("whole", "parted"))

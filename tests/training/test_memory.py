@@ -1,6 +1,9 @@
 """Memory told beforehand against what autograd really keeps; activation checkpointing against keeping everything."""
 
 import copy
+import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -8,9 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from reslab.nets.model import build
-from reslab.training import fused, memory
+from reslab.nets.names import spec_of
+from reslab.training import fused, host, memory
 from reslab.training.kernels import usable
 from reslab.training.machine import Settings
+from reslab.training.moments import evaluation_batch
 from reslab.training.recipe import Recipe, changed
 from reslab.training.step import Step
 
@@ -95,6 +100,39 @@ def test_recompute_changes_no_bit(name, precision):
         assert torch.equal(value, ends[1][key]), key
 
 
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+def test_recompute_draws_the_same_dropout(engine):
+    """VGG's fully connected layers: computed again on the way back, they must drop what they dropped before."""
+    ends = []
+    for recompute in (False, True):
+        net = build("vgg19", widths=(8,) * 5, image_size=32, classes=10, seed=1).train()
+        assert any(isinstance(m, torch.nn.Dropout) for m in net.modules())
+        step = Step(net, RECIPE, Settings("cpu", "fp32", "channels_last", "eager", 1, "", recompute))
+        if engine == "fused":
+            step._forward = lambda x, net=net, k=2 * recompute: fused.forward(net, x, k)
+        torch.manual_seed(3)
+        images = torch.randn(8, 3, 32, 32).to(memory_format=torch.channels_last)
+        step(images, torch.arange(8), 1e-2)
+        ends.append(net.state_dict())
+    for key, value in ends[0].items():
+        assert torch.equal(value, ends[1][key]), key
+
+
+def test_eager_recompute_leaves_the_kernels_alone(monkeypatch):
+    """A run that says "eager" is of torch's operators, recomputed or not."""
+    from reslab.training import kernels
+
+    called = []
+    monkeypatch.setattr(kernels, "_call", lambda *a: called.append(a))
+    net = build("cifar_resnet8", seed=1).train()
+    step = Step(net, RECIPE, Settings("cpu", "fp32", "channels_last", "eager", 1, "", True))
+    step(torch.randn(4, 3, 32, 32).to(memory_format=torch.channels_last), torch.arange(4), 1e-3)
+    assert not called
+    if usable():
+        fused.forward(net, torch.randn(4, 3, 32, 32).to(memory_format=torch.channels_last))
+        assert called
+
+
 def test_plain_checkpointing_would_move_the_statistics_twice():
     """The comparison above bites: without `_statistics_once` the running mean is another."""
     from torch.utils.checkpoint import checkpoint
@@ -107,6 +145,22 @@ def test_plain_checkpointing_would_move_the_statistics_twice():
     assert not torch.equal(net.stem.bn1.running_mean, twin.stem.bn1.running_mean)
 
 
+def test_cores_are_those_that_a_process_may_use():
+    """Held to one of its cores by the system, it counts one."""
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from reslab.training import host; "
+    found = subprocess.run([sys.executable, "-c", code + "print(host.cores())"], capture_output=True, text=True)
+    assert found.stdout.strip() == "1", found.stderr
+    assert 1 <= host.cores() <= (os.cpu_count() or 1)
+
+
+def test_evaluations_are_of_as_many_images_as_fit():
+    small, large = spec_of("cifar_resnet110"), spec_of("resnet18")
+    assert evaluation_batch(small) == 500
+    assert 1 < evaluation_batch(large) < 500
+    widest = 64 * 112 * 112 * 4  # conv1's output
+    assert evaluation_batch(large) * 3 * widest <= 1_000_000_000
+
+
 def test_recompute_keeps_a_fraction():
     net = build("cifar_resnet56")
     every, some = update(copy.deepcopy(net)), update(copy.deepcopy(net), recompute=True)
@@ -115,9 +169,9 @@ def test_recompute_keeps_a_fraction():
 
 
 def test_free_memory_and_memory_in_use_are_sane():
-    now, peak = memory.resident()
+    now, peak = host.resident()
     assert 50e6 < now <= peak
-    free = memory.available()
+    free = host.available()
     assert free is None or 0 < free < 1e15
 
 

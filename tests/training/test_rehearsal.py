@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reslab import api
-from reslab.training import memory
+from reslab.training import host
 from reslab.training.moments import sizes_due
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
@@ -33,7 +33,7 @@ def test_figures_against_the_run(tmp_path):
     assert told.settings.to_dict() == record.run["settings"]
     assert told.evaluated == evaluated(out)
     assert told.seconds == 40 * (told.update + told.batch) + told.evaluated * told.image
-    assert told.memory > memory.resident()[0] / 4
+    assert told.memory > host.resident()[0] / 4
 
 
 def test_of_a_run_that_has_begun(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.names import spec_of
-from reslab.training.inputs import full_size_updates, on_small_images
+from reslab.training.inputs import check_optimizer, full_size_updates, on_small_images
 from reslab.training.recipe import OPEN_CHOICES, Recipe, changed, parsed, scaled
 from reslab.training.recipes import RECIPES, recipe
 from reslab.training.schedule import is_moment, rate, warms_up
@@ -140,3 +140,11 @@ def test_set(key, text, value):
 def test_refused(values, words):
     with pytest.raises(UserError, match=words):
         changed(Recipe(), values)
+
+
+def test_muon_wants_convolutions():
+    muon = changed(Recipe(), {"optimizer": "muon"})
+    check_optimizer(spec_of("cifar_resnet20"), muon)
+    check_optimizer(spec_of("mlp_resnet8"), Recipe())
+    with pytest.raises(UserError, match="turns convolutions, and mlp_resnet8 has none"):
+        check_optimizer(spec_of("mlp_resnet8"), muon)

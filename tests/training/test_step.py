@@ -76,6 +76,20 @@ def test_update_against_the_formula(choice):
         assert torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5), key
 
 
+def test_a_lone_image_goes_with_its_neighbours():
+    """17 images in ghost batches of 8: one alone has no batch statistics (torch refuses), so there are 8 and 9."""
+    net = build("mlp_resnet8", batch_norm=True, in_channels=1, image_size=8, seed=1).train()
+    twin = copy.deepcopy(net)
+    images, labels = next(batches(1, size=17))
+    step = Step(net, changed(Recipe(), {"batch": 17 * 8, "bn_batch": 8, "weight_decay": 0.0}), SETTINGS)
+    loss, _ = step(images, labels, 0.1)
+    parts = [F.cross_entropy(twin(images[a:b]), labels[a:b]) * (b - a) / 17 for a, b in ((0, 8), (8, 17))]
+    sum(parts).backward()
+    assert loss.item() == pytest.approx(sum(parts).item(), rel=1e-5)
+    for mine, other in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(mine, other - 0.1 * other.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_the_two_momentum_forms_differ():
     """The comparison above bites: after a drop of the rate the two forms part."""
     ends = []

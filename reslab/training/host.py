@@ -1,0 +1,66 @@
+"""What this process may use of its machine: cores and memory, as its limits have it, and what it uses itself."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+
+def cores() -> int:
+    """Cores that this process may compute on: its affinity (taskset, Slurm) and its control group's share of time."""
+    asked = getattr(os, "sched_getaffinity", None)
+    found = [len(asked(0)) if asked else os.cpu_count() or 1]
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        found.append(math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
+        pass
+    return max(1, min(found))
+
+
+def resident() -> tuple[int, int]:
+    """Bytes of this process now and at its peak; (0, 0) where the system does not say."""
+    try:
+        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        return tuple(int(told[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0, 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 0, peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def available() -> int | None:
+    """Bytes that can still be had on this machine, the control group's limit included; None where nobody says."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    except (OSError, ValueError):
+        pass
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            held = int(Path(used).read_text()) - _cache_of_files(Path(used).with_name("memory.stat"))
+            found.append(int(Path(limit).read_text()) - held)
+        except (OSError, ValueError):  # "max": no limit
+            continue
+    if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(found)) if found else None
+
+
+def _cache_of_files(stat: Path) -> int:
+    """Bytes of a control group that hold files read earlier: counted as used, and given back when they are wanted."""
+    try:
+        told = dict(line.split() for line in stat.read_text().splitlines())
+        return int(told.get("total_inactive_file", told.get("inactive_file", "0")))
+    except (OSError, ValueError):
+        return 0
