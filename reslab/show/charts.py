@@ -9,47 +9,83 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from reslab.claims.cells import Cell
 from reslab.errors import UserError
 from reslab.show import words
-from reslab.show.series import kind_of
+from reslab.show.series import SPLITS, Runs
 
 # Plain is orange, residual is blue: told apart in the common forms of colour blindness. A depth is a shade of its
-# kind's hue, from shallow (light) to deep (dark); both ends stand out against white, on paper and on a screen.
-SHADES = {"plain": ("#e8963c", "#7a2e00"), "residual": ("#5aa5d8", "#0a2f66")}
+# kind's hue, from shallow (light) to deep (dark); both ends stand out against white (3:1), on paper and on a screen.
+SHADES = {"plain": ("#cf7a1c", "#7a2e00"), "residual": ("#4a96cc", "#0a2f66")}
 HUE = {"plain": "#d55e00", "residual": "#0072b2"}
-DASHES = {"train": [4, 3], "test": [1, 0]}  # Fig. 6: training error dashed, test error bold
+# Where a depth stands between light (0) and dark (1): fixed, so that a net looks alike in every figure of a page. The
+# depths of the study and of the paper stand well apart; between them by the logarithm of the depth.
+ANCHORS = ((8, 0.0), (20, 1 / 3), (56, 3 / 4), (110, 0.9), (1202, 1.0))
+LINES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # depth, MACs: lines of several data sets, recipes or precisions
+SOLID, DASHED, DOTTED = [1.0, 0.0], [4.0, 3.0], [1.5, 2.5]
 
 HEIGHT, WIDTH = 300, 420  # pixels of a panel; in a page its width is the container's
 
 
-def shades(kind: str, depths: Sequence[Any]) -> list[str]:
-    """One colour for each depth, shallow to deep; a single depth has the dark one."""
+def dashes_of(splits: Sequence[str]) -> dict[str, list[float]]:
+    """Fig. 6: training error dashed, test error solid; so is validation error where no net has a test split.
+
+    A measure that is drawn alone is solid.
+    """
+    held_out = {"val": DOTTED if "test" in splits else SOLID, "test": SOLID}
+    return {s: SOLID if len(splits) == 1 else held_out.get(s, DASHED) for s in splits}
+
+
+def shades(kind: str, depths: Sequence[int]) -> list[str]:
+    """One colour for each net of a kind, by its depth; where two nets are equally deep, by their order."""
     first, last = ([int(end[i : i + 2], 16) for i in (1, 3, 5)] for end in SHADES[kind])
-    steps = [i / (len(depths) - 1) for i in range(len(depths))] if len(depths) > 1 else [1.0] * len(depths)
+    steps = [_darkness(depth) for depth in depths]
+    if len(set(depths)) < len(depths):
+        steps = [i / (len(depths) - 1) for i in range(len(depths))]
     return ["#" + "".join(f"{round(a + (b - a) * s):02x}" for a, b in zip(first, last, strict=True)) for s in steps]
 
 
-def depth_panels(cells: Sequence[Cell], language: str = "en") -> dict[str, Any]:
-    """Final errors against depth, mean ± std: a chart for "train" and one for "test", plain and residual in each."""
-    rows = {split: found for split in DASHES if (found := depth_rows(cells, split))}
+def _darkness(depth: int) -> float:
+    if depth <= ANCHORS[0][0]:
+        return ANCHORS[0][1]
+    for (shallow, light), (deep, dark) in pairwise(ANCHORS):
+        if depth <= deep:
+            return light + (dark - light) * math.log(depth / shallow) / math.log(deep / shallow)
+    return ANCHORS[-1][1]
+
+
+def colours_of(runs: Sequence[Runs]) -> dict[str, str]:
+    """A colour for each net, by its label: its kind's hue, shallow light and deep dark."""
+    found: dict[str, str] = {}
+    for kind in SHADES:
+        of = [one for one in runs if one.kind == kind]
+        found |= dict(zip([one.label for one in of], shades(kind, [one.depth for one in of]), strict=True))
+    return found
+
+
+def depth_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
+    """Final errors against depth, mean ± std: a chart for each split that was measured, plain and residual in each."""
+    rows = {split: found for split in SPLITS if (found := depth_rows(runs, split))}
     top = max((r["high"] for found in rows.values() for r in found), default=0.0)
     return {split: _depth_panel(found, split, 1.05 * top or 1.0, language) for split, found in rows.items()}
 
 
-def depth_rows(cells: Sequence[Cell], split: str) -> list[dict[str, Any]]:
-    """One row for each cell with a final error of `split`: kind, net, depth, error, low, high (± std; percent), n."""
+def depth_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
+    """One row for each net with a final error of `split`: kind, net, line, depth, error, low, high (± std; percent), n.
+
+    Rows of one kind are joined where `line` is equal: where data, recipe and precision are.
+    """
     rows: list[dict[str, Any]] = []
-    for c in cells:
-        error, std = (c.train_mean, c.train_std) if split == "train" else (c.test_mean, c.test_std)
-        if math.isfinite(error):
+    for one in runs:
+        error, std, n = one.final(split)
+        if n:
             spread = std if math.isfinite(std) else 0.0
             ends = {"low": max(0.0, error - spread), "high": error + spread}
-            net = f"{c.model} {c.switches}".strip().replace('"', "")
-            rows.append({"kind": kind_of(c.residual), "net": net, "depth": c.depth, "error": error, **ends, "n": c.n})
+            told = {"kind": one.kind, "net": one.label, "line": one.line, "depth": one.depth}
+            rows.append({**told, "error": error, **ends, "n": n})
     return rows
 
 
@@ -90,7 +126,12 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
     title = words.ERROR(language)
     y = alt.Y("error:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6))
     bars = base.mark_rule(strokeWidth=2, aria=False).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
-    line = base.mark_line(strokeWidth=2, aria=False).encode(y=y)
+    line = base.mark_line(strokeWidth=2, aria=False).encode(y=y, detail="line:N")
+    lines = list(dict.fromkeys(r["line"] for r in rows))
+    if len(lines) > 1:  # other data, another recipe: another dash, said in the legend
+        styles = alt.Scale(domain=lines, range=[LINES[i % len(LINES)] for i in range(len(lines))])
+        legend = alt.Legend(title=None, symbolType="stroke", labelLimit=320, columns=1)
+        line = line.encode(strokeDash=alt.StrokeDash("line:N", scale=styles, legend=legend))
     marks = base.mark_point(size=90, filled=True, opacity=1, aria=False).encode(
         y=y,
         shape=alt.Shape(
@@ -121,9 +162,9 @@ def styled(spec: dict[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in spec.items() if k not in ("$schema", "config")}, "config": config}
 
 
-def error_against_depth(cells: Sequence[Cell]) -> Any:
+def error_against_depth(runs: Sequence[Runs]) -> Any:
     """Final training error left, final test error right. Raises UserError where no run has ended."""
-    return joined(depth_panels(cells), "no run has ended yet")
+    return joined(depth_panels(runs), "no run has ended yet")
 
 
 def joined(panels: dict[str, Any], empty: str) -> Any:

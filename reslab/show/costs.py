@@ -15,9 +15,9 @@ from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.show import words
-from reslab.show.charts import DASHES, HEIGHT, HUE, WIDTH, depth_rows, error_panel
+from reslab.show.charts import HEIGHT, HUE, WIDTH, depth_rows, error_panel
 from reslab.show.drawing import FIG_3
-from reslab.show.series import Runs
+from reslab.show.series import SPLITS, Runs
 
 GREY = "#6b7280"  # VGG: neither plain twin nor residual net
 SIZE = Text("map size", "map 크기")
@@ -80,18 +80,15 @@ def macs_of(one: Runs) -> int:
 
 def macs_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
     """`depth_rows` with each net's MACs: what stands in the chart of error against MACs."""
-    rows = []
-    for one in runs:
-        cell = one.cell
-        rows += [{**row, "net": one.label, "macs": macs_of(one)} for row in depth_rows([cell] if cell else [], split)]
+    rows = [{**row, "macs": macs_of(one)} for one in runs for row in depth_rows([one], split)]
     return sorted(rows, key=lambda r: (r["kind"], r["macs"]))
 
 
 def macs_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Final error against MACs, mean ± std: a chart for "train" and one for "test"."""
+    """Final error against MACs, mean ± std: a chart for each split that was measured."""
     import altair as alt
 
-    found = {split: rows for split in DASHES if (rows := macs_rows(runs, split))}
+    found = {split: rows for split in SPLITS if (rows := macs_rows(runs, split))}
     top = 1.05 * max((r["high"] for rows in found.values() for r in rows), default=0.0) or 1.0
     scale = alt.Scale(type="log", padding=24, nice=False)
     at = sorted({r["macs"] for rows in found.values() for r in rows})

@@ -17,12 +17,11 @@ from reslab.claims.text import Text
 from reslab.nets.cost import shown
 from reslab.show import copying, costs, findings, intervals, words
 from reslab.show.charts import depth_panels
-from reslab.show.curves import ceiling, curve_panels
+from reslab.show.curves import ceiling, curve_panels, lines_words
 from reslab.show.drawing import FIG_3
 from reslab.show.embed import Panel, Shelf
-from reslab.show.notes import beside
 from reslab.show.rates import progress_panels
-from reslab.show.series import Runs, Sound, by_net, sound
+from reslab.show.series import Runs, Sound, by_net, sound, splits_of
 from reslab.show.tables import spread
 from reslab.training.runlog import Record
 
@@ -70,10 +69,7 @@ TITLES = {
     "copying": Text("Copying the input", "입력을 그대로 내보내기"),
     "progress": Text("Training loss and learning rate", "training loss와 learning rate"),
 }
-CURVES = Text(
-    "Dashed: training error (clean pass); solid: test error. Bold: mean over seeds; faint: each seed.",
-    "점선: training error(전체를 다시 평가), 실선: test error. 굵은 선: seed 평균, 흐린 선: 각 seed.",
-)
+CURVES = Text("{lines} Bold: mean over seeds; faint: each seed.", "{lines} 굵은 선: seed 평균, 흐린 선: 각 seed.")
 CUT = Text(" Errors above {top:g} % are cut off.", " {top:g} %를 넘는 부분은 잘라냈다.")
 LEFT_OUT = Text(
     " {n} measured moments have no finite error and are left out.", " 유한한 error가 없는 측정 {n}개는 뺐다."
@@ -120,7 +116,7 @@ def figures_of(judgement: Judgement, language: str = "en") -> list[Drawn]:
 def records_figures(records: Sequence[Record], language: str = "en") -> list[Drawn]:
     """The figures of a run, or of several compared: those that have something to show."""
     names = ("curves", "progress", "depth", "macs", "responses", "gradients", "activations", "residuals")
-    depths = {(one.kind, one.depth) for one in by_net(sound(records).records) if one.cell}
+    depths = {(one.kind, one.depth) for one in by_net(sound(records).records) if one.ended}
     several = len({d for _, d in depths}) > 1
     made = [draw(n, records, None, language) for n in names if several or n not in ("depth", "macs")]
     return [one for one in made if one]
@@ -160,8 +156,7 @@ def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None,
     if name == "curves":
         panels, caption, table = curve_panels(records, language), _caption(clean), _finals(runs, language)
     elif name == "depth":
-        panels = depth_panels([c for one in runs if (c := one.cell)], language)
-        caption, table = MEANS, _finals(runs, language)
+        panels, caption, table = depth_panels(runs, language), MEANS, _finals(runs, language)
     elif name == "macs":
         panels, caption, table = costs.macs_panels(runs, language), MEANS, _finals(runs, language, macs=True)
     elif name == "progress":
@@ -186,23 +181,34 @@ def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None,
 
 def _caption(clean: Sound) -> Text:
     """What the curves show, where their axis ends, and what had to be left out."""
+    splits = splits_of(clean.records)
+    lines = Text(CURVES.en.format(lines=lines_words(splits)), CURVES.ko.format(lines=lines_words(splits, "ko")))
+    return together([lines, left_out(clean)])
+
+
+def left_out(clean: Sound) -> Text:
+    """Where the error axis ends, and what could not be drawn; each with a space before it."""
     top = ceiling(clean.records)
-    parts = [CURVES, *([CUT.filled(top=top)] if top < 100 else [])]
-    parts += [text.filled(n=n) for text, n in ((LEFT_OUT, clean.left_out), (BROKEN, clean.broken)) if n]
-    parts.append(Text(beside(clean.records), beside(clean.records, "ko")))
+    parts = [CUT.filled(top=top)] if top < 100 else []
+    return together(
+        [*parts, *(text.filled(n=n) for text, n in ((LEFT_OUT, clean.left_out), (BROKEN, clean.broken)) if n)]
+    )
+
+
+def together(parts: Sequence[Text]) -> Text:
     return Text("".join(p.en for p in parts), "".join(p.ko for p in parts))
 
 
 def _finals(runs: Sequence[Runs], language: str, macs: bool = False) -> Table:
-    """Net, (MACs,) final training and test error in percent, mean ± std over n seeds."""
-    head = [words.NET(language), *(f"{m(language)} (%)" for m in words.MEASURES.values())]
+    """Net, (MACs,) final errors of the splits in percent, mean ± std over n seeds."""
+    ended = [one for one in runs if one.ended]
+    splits = splits_of(r for one in ended for r in one.records)
+    head = [words.NET(language), *(f"{words.MEASURES[split](language)} (%)" for split in splits)]
     rows = []
-    for one in runs:
-        if cell := one.cell:
-            figures = (cell.train_mean, cell.train_std), (cell.test_mean, cell.test_std)
-            rows.append([one.label, *(spread(*f, cell.n) for f in figures)])
-            if macs:
-                rows[-1].insert(1, shown(costs.macs_of(one)))
+    for one in ended:
+        rows.append([one.label, *(spread(*one.final(split)) for split in splits)])
+        if macs:
+            rows[-1].insert(1, shown(costs.macs_of(one)))
     if macs:
         head.insert(1, "MACs")
     return head, rows

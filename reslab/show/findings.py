@@ -16,7 +16,7 @@ from typing import Any
 from reslab.claims.evidence import Evidence
 from reslab.claims.text import Text
 from reslab.show import words
-from reslab.show.charts import HEIGHT, SHADES, WIDTH, shades
+from reslab.show.charts import HEIGHT, SHADES, WIDTH, colours_of, shades
 from reslab.show.series import Runs, finite, thinned
 from reslab.training.runlog import Record
 
@@ -38,15 +38,6 @@ COLUMNS = Text("first", "첫째"), Text("last", "마지막"), Text("median", "�
 SATURATING = Text("initial weights, other activations", "초기값, 다른 activation")
 
 Profile = dict[str, list[tuple[float, float]]]  # "seed 0" → points
-
-
-def colours_of(runs: Sequence[Runs]) -> dict[str, str]:
-    """A colour for each net, by its label: its kind's hue, shallow light and deep dark."""
-    found: dict[str, str] = {}
-    for kind in SHADES:
-        of = [one.label for one in runs if one.kind == kind]
-        found |= dict(zip(of, shades(kind, of), strict=True))
-    return found
 
 
 def probe_of(record: Record, key: str, first: bool = False) -> dict[str, Any]:
@@ -72,9 +63,11 @@ def block_panels(runs: Sequence[Runs], evidence: Evidence | None, key: str, lang
 
 
 def _profiles(one: Runs, key: str, first: bool) -> Profile:
+    """By seed the first probe, or the last one of a finished run: where an unfinished one stopped is no end."""
     return {
         f"seed {r.seed}": [(float(i), v) for i, v in enumerate(probe_of(r, key, first).values(), 1) if finite(v)]
         for r in one.records
+        if first or r.finished
     }
 
 
@@ -97,11 +90,15 @@ def _initial_panels(evidence: Evidence | None, key: str, language: str) -> dict[
     groups = _initial(evidence, key)
     made = {}
     for part, title in (("initial", START), ("saturating", SATURATING)):
-        labels = sorted(groups[part], key=lambda n: (n.split()[0], int(n.split()[1].strip(",")), _is_bold(n)))
+        labels = sorted(groups[part], key=lambda n: (n.split()[0], _depth(n), _is_bold(n)))
         colours: dict[str, str] = {}
         for kind in SHADES:
             of = [n for n in labels if n.startswith(kind)]
-            colours |= dict(zip(of, shades(kind, of), strict=True))
+            depths = [_depth(n) for n in of]
+            alike = len({(d, _is_bold(n)) for d, n in zip(depths, of, strict=True)}) < len(of)
+            # a dash tells two nets of one depth apart; where it does not, their shades must
+            one_by_one = shades(kind, depths) if alike else [shades(kind, [d])[0] for d in depths]
+            colours |= dict(zip(of, one_by_one, strict=True))
         colours |= {n: MLP for n in labels if n.startswith("MLP")}
         dashes = {n: [1, 0] if _is_bold(n) else [5, 3] for n in labels}
         chart = profile_panel(
@@ -123,8 +120,12 @@ def _label(name: str, key: str) -> str:
     return ""
 
 
+def _depth(label: str) -> int:
+    return int(label.split()[1].strip(","))
+
+
 def _is_bold(label: str) -> bool:
-    """Dark and solid with BN, or tanh; light and dashed without BN, or sigmoid."""
+    """Solid with BN, or tanh; dashed without BN, or sigmoid; where the dash is not enough, darker too."""
     return not label.endswith(("no BN", "sigmoid"))
 
 
@@ -151,7 +152,7 @@ def response_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any
     for name, title, ranked in (("order", ORDER, False), ("sorted", SORTED, True)):
         profiles: dict[str, Profile] = {}
         for one in runs:
-            for r in one.records:
+            for r in (r for r in one.records if r.finished):
                 values = [v for v in probe_of(r, "responses").values() if finite(v)]
                 ordered = sorted(values, reverse=True) if ranked else values
                 profiles.setdefault(one.label, {})[f"seed {r.seed}"] = [(float(i), v) for i, v in enumerate(ordered, 1)]
@@ -198,13 +199,15 @@ def profile_panel(
     else:
         scale = alt.Scale(zero=zero)
     axis = alt.Axis(format="~e", tickCount=6) if log and most / least > 1e4 else alt.Axis(tickCount=6)
+    # a circle in the legend would hide the dash by which two nets of one colour are told apart
+    stroke: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2.2} if dashes else {}
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, tickCount=6)),
         y=alt.Y("y:Q", title=y_title, scale=scale, axis=axis),
         color=alt.Color(
             "net:N",
             scale=alt.Scale(domain=nets, range=[colours[n] for n in nets]),
-            legend=alt.Legend(title=None, columns=2 if max(map(len, nets)) < 18 else 1, labelLimit=320),
+            legend=alt.Legend(title=None, columns=2 if max(map(len, nets)) < 18 else 1, labelLimit=320, **stroke),
         ),
     )
     if dashes:

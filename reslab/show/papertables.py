@@ -168,18 +168,21 @@ def table4(language: str = "en") -> PaperTable:
 
 def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
     """Table 6: CIFAR-10 by depth, the paper's figures and those of our records; below, the plain twins of Fig. 6."""
-    runs = [one for one in by_net(sound(records).records) if _is_cifar10(one)]
+    runs = by_net(r for r in sound(records).records if r.run["data"].get("name") == "cifar10")
     rows = []
     names = [f"cifar_resnet{depth}" for depth in paper.TABLE_6] + [f"cifar_plain{depth}" for depth in CIFAR_PLAIN]
     for name in names:
         spec = spec_of(name)
         printed = paper.published(spec)
         told = [printed[key][0] if key in printed else "–" for key in ("parameters", "cifar10_test_error")]
-        ours = sorted((one for one in runs if _net_of(one) == name), key=lambda one: -_length(one))
-        figures = [(one.cell, one) for one in ours]
-        error = "\n".join(spread(c.test_mean, c.test_std, c.n) for c, _ in figures if c) or NOT_RUN_WORD(language)
+        ours = sorted((one for one in runs if one.ended and _net_of(one) == name), key=lambda one: -_length(one))
+        error = "\n".join(spread(*one.final("test")) for one in ours) or NOT_RUN_WORD(language)
         length = paper_cifar().iterations
-        schedule = [OF.filled(it=_length(one), all=length)(language) for c, one in figures if c]
+        schedule = [
+            ", ".join([OF.filled(it=_length(one), all=length)(language),
+                       *(said for what, said in one.apart.items() if what != "length")])
+            for one in ours
+        ]  # fmt: skip
         rows.append([name, f"{cost(spec).parameters:,}", told[0], told[1].replace(" (", "\n("), error,
                      "\n".join(schedule) or "–"])  # fmt: skip
     records_here = [r for one in runs for r in one.records]
@@ -192,10 +195,6 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
     head = [NET(language), PARAMETERS_OURS(language), PARAMETERS_PAPER(language),
             ERROR_PAPER(language), ERROR_OURS(language), SCHEDULE(language)]  # fmt: skip
     return PaperTable("table6", Text("Table 6: CIFAR-10 by depth", "Table 6: 깊이별 CIFAR-10"), caption, head, rows)
-
-
-def _is_cifar10(one: Runs) -> bool:
-    return one.records[0].run["data"].get("name") == "cifar10"
 
 
 def _net_of(one: Runs) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reslab.claims.text import Text
 from reslab.show import words
-from reslab.show.charts import HEIGHT, WIDTH, shades
+from reslab.show.charts import HEIGHT, WIDTH, colours_of
 from reslab.show.series import Runs, finite, room, thinned
 
 PARTS: dict[str, Text] = {"loss": words.LOSS, "lr": words.RATE}
@@ -39,11 +39,8 @@ def progress_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any
 def _panel(rows: list[dict[str, Any]], runs: Sequence[Runs], title: str, language: str, step: bool) -> Any:
     import altair as alt
 
-    colours: dict[str, str] = {}
-    for kind in ("plain", "residual"):
-        of = [one.label for one in runs if one.kind == kind and any(r["net"] == one.label for r in rows)]
-        colours |= dict(zip(of, shades(kind, of), strict=True))
-    nets = list(colours)
+    colours = colours_of(runs)
+    nets = [net for net in colours if any(r["net"] == net for r in rows)]
     least, most = min(r["value"] for r in rows), max(r["value"] for r in rows)
     scale = alt.Scale(type="log", domain=[least / 1.1, most * 1.1], nice=False) if least > 0 else alt.Scale()
     mark: dict[str, Any] = {"interpolate": "step-before"} if step else {}

@@ -44,6 +44,7 @@ class Part:
     sentence: str
     statements: Table
     figures: list[Figure]
+    runs_head: list[str]
     runs: Table
     command: str
     notes: list[str]
@@ -162,6 +163,7 @@ def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict
         sentence=judgement.sentence(language),
         statements=tables.statement_table(judgement.findings, language),
         figures=[figure(one, id, shelf, seen, claim.id, language) for one in drawn],
+        runs_head=tables.run_head(records, language),
         runs=tables.run_table(records, language),
         command=command_of(judgement),
         notes=data_notes(records or (_all(evidence) if several else ()), language),

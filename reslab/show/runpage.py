@@ -47,6 +47,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         several=len(found) != 1,
         heads={name: tables.head(name, language) for name in words.HEADS},
         scores=tables.score_table(found, names),
+        runs_head=tables.run_head(found, language),
         runs=tables.run_table(found, language),
         figures=[figure(one, "runs", shelf, {}, language=language) for one in drawn],
         differences=tables.difference_table(found, names, language) if len(found) > 1 else [],

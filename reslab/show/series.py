@@ -1,7 +1,7 @@
 """Records as series that can be drawn: sound lines alone, runs gathered by net, thinned without hiding a spike.
 
 A record may be torn, half-finished or hold numbers that are not finite. What cannot be drawn is left out and counted,
-so that a caption can tell it.
+so that a caption can tell it. Seeds are averaged; data, recipes and precisions never are, and a copy counts once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import mean, stdev
 from typing import Any
 
-from reslab.claims.cells import Cell, cells
 from reslab.claims.evidence import key_of
+from reslab.show.plain import clean
+from reslab.training.recipe import Recipe
 from reslab.training.runlog import Record
+
+SPLITS = ("train", "val", "test")
 
 MOST = 180  # points of one line: a run has two, and stays below 400 rows
 FEWEST = 20
@@ -37,18 +41,35 @@ class Sound:
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one net under one recipe; `short` is what a legend says: the depth where that tells them apart."""
+    """The runs of one net on one data set under one recipe and precision, one for each seed.
+
+    short   what a legend says: the depth where that tells the nets of a kind apart, else the label
+    apart   in what other runs of the net differ: "data", "length", "recipe", "precision", "size" → its words, which
+            stand in the label, too
+    line    the same among the runs of all nets: what is not equal in it is not joined by a line
+    """
 
     label: str
     short: str
     kind: str
     depth: int
     records: tuple[Record, ...]
+    apart: dict[str, str] = field(default_factory=dict)
+    line: str = ""
 
     @property
-    def cell(self) -> Cell | None:
-        """Final errors over the seeds, or None where no run has ended."""
-        return next(iter(cells(self.records)), None)
+    def ended(self) -> bool:
+        return any(r.finished for r in self.records)
+
+    def final(self, split: str) -> tuple[float, float, int]:
+        """The last error of finished runs, percent: mean, sample standard deviation, number of seeds; else nan, nan, 0.
+
+        The standard deviation of one seed is nan.
+        """
+        values = [last[-1]["top1_error"] for r in self.records if r.finished and (last := measured(r, split))]
+        if not values:
+            return math.nan, math.nan, 0
+        return mean(values), stdev(values) if len(values) > 1 else math.nan, len(values)
 
 
 def finite(value: Any) -> bool:
@@ -58,6 +79,17 @@ def finite(value: Any) -> bool:
 
 def kind_of(residual: bool) -> str:
     return "residual" if residual else "plain"
+
+
+def measured(record: Record, split: str) -> list[dict[str, Any]]:
+    """A split's measurements as figures show them: those of "val" only where there is no test split."""
+    return [] if split == "val" and record.evaluations("test") else record.evaluations(split)
+
+
+def splits_of(records: Iterable[Record]) -> list[str]:
+    """The splits that figures of these records show, in the order of SPLITS."""
+    there = list(records)
+    return [split for split in SPLITS if any(measured(r, split) for r in there)]
 
 
 def sound(records: Iterable[Record]) -> Sound:
@@ -89,36 +121,71 @@ def sound(records: Iterable[Record]) -> Sound:
 
 
 def by_net(records: Iterable[Record]) -> list[Runs]:
-    """Sound records gathered by net and recipe; plain before residual, shallow before deep."""
-    groups: dict[tuple[str, str], list[Record]] = {}
+    """Sound records gathered by net, data, recipe and precision; plain before residual, shallow before deep."""
+    groups: dict[tuple[str, ...], dict[int, Record]] = {}
     for r in sorted(records, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
-        groups.setdefault((key_of(r), json.dumps(r.run.get("recipe"), sort_keys=True)), []).append(r)
-    nets: dict[str, list[list[Record]]] = {}
-    for (net, _), group in groups.items():
-        nets.setdefault(net, []).append(group)
-    runs = [
-        Runs(_label(group[0], number, several), "", kind_of(group[0].residual), group[0].depth, tuple(group))
-        for several in nets.values()
-        for number, group in enumerate(several)
-    ]
-    return [replace(one, short=str(one.depth) if _is_alone(one, runs) else one.label) for one in runs]
+        seeds = groups.setdefault(_identity(r), {})
+        if r.seed not in seeds or _counts(r) > _counts(seeds[r.seed]):  # of copies of one run, one
+            seeds[r.seed] = r
+    firsts = {key: next(iter(seeds.values())) for key, seeds in groups.items()}
+    runs = []
+    for key, seeds in groups.items():
+        first = firsts[key]
+        switches = key_of(first).partition(" ")[2].strip("{}").replace('"', "")
+        apart, line = _apart(key, firsts, key[:3]), ", ".join(_apart(key, firsts, key[1:3]).values())
+        label = ", ".join([f"{first.model} {switches}".strip(), *apart.values()])
+        runs.append(Runs(label, label, kind_of(first.residual), first.depth, tuple(seeds.values()), apart, line))
+    return [replace(one, short=str(one.depth)) if _is_alone(one, runs) else one for one in runs]
 
 
-def _label(record: Record, number: int, several: Sequence[Sequence[Record]]) -> str:
-    """The net in words; where it was trained under several recipes, also how long, or which of them."""
-    switches = key_of(record).partition(" ")[2].strip("{}").replace('"', "")
-    label = f"{record.model} {switches}".strip()
-    if len(several) == 1:
-        return label
-    lengths = [group[0].run["recipe"].get("iterations") for group in several]
-    if lengths.count(lengths[number]) == 1 and finite(lengths[number]):
-        return f"{label}, {lengths[number]:,} it."
-    return f"{label}, recipe {number + 1}"
+def _identity(record: Record) -> tuple[str, str, str, str, str, str]:
+    """What runs must share to be seeds of one thing: net, data and their fingerprint, recipe, precision, image size."""
+    data, settings = (part if isinstance(part := record.run.get(k), dict) else {} for k in ("data", "settings"))
+    recipe = record.run.get("recipe")
+    full = Recipe().to_dict() | recipe if isinstance(recipe, dict) else recipe  # older records lack newer fields
+    return (
+        key_of(record), clean(data.get("name", "?")), clean(data.get("fingerprint", "")),
+        json.dumps(full, sort_keys=True, default=str), clean(settings.get("precision", "?")),
+        clean(record.run["spec"].get("image_size", "?")),
+    )  # fmt: skip
+
+
+def _counts(record: Record) -> tuple[bool, float]:
+    """Of two records of one run the greater one stands for it: finished before unfinished, long before short."""
+    return record.finished, max((m["iteration"] for m in record.metrics if finite(m.get("iteration"))), default=0)
+
+
+def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: tuple[str, ...]) -> dict[str, str]:
+    """In what runs differ from others of the figure: the data from any, the rest from those of `among`.
+
+    among   (net, data, fingerprint), or (data, fingerprint) for every net on these data
+    """
+    _, name, print_, recipe, precision, size = key
+    found: dict[str, str] = {}
+    sets = dict.fromkeys(k[1:3] for k in firsts)
+    if len(sets) > 1:
+        alone = [one[0] for one in sets].count(name) == 1
+        found["data"] = name if alone else f"{name} {print_[:6]}".strip()
+    here = {k: r for k, r in firsts.items() if k[1:3] == (name, print_)}
+    peers = {k: r for k, r in here.items() if k[:3] == among or among == k[1:3]}
+    recipes = {k[3]: r.run.get("recipe") for k, r in peers.items()}
+    if len(recipes) > 1:
+        lengths = {k: r.get("iterations") if isinstance(r, dict) else None for k, r in recipes.items()}
+        if finite(lengths[recipe]) and list(lengths.values()).count(lengths[recipe]) == 1:
+            found["length"] = f"{lengths[recipe]:,} it."
+        else:
+            found["recipe"] = f"recipe {list(dict.fromkeys(k[3] for k in here)).index(recipe) + 1}"
+    if len({k[4] for k in peers}) > 1:
+        found["precision"] = precision
+    if len({k[5] for k in peers}) > 1:
+        found["size"] = f"{size} px"
+    return found
 
 
 def _is_alone(one: Runs, runs: Sequence[Runs]) -> bool:
+    """Whether a depth says which net of its kind it is; not where there are several data sets."""
     depths = [other.depth for other in runs if other.kind == one.kind]
-    return len(set(depths)) == len(depths)
+    return len(set(depths)) == len(depths) and "data" not in one.apart
 
 
 def room(lines: int) -> int:

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reslab.claims.cells import Cell
 from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
 from reslab.claims.evidence import key_of
 from reslab.claims.rules import Always, Rule
 from reslab.measure.interval import wilson as counted
 from reslab.show import words
 from reslab.show.plain import clean, duration, number
+from reslab.show.series import finite, splits_of
 from reslab.show.words import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
 from reslab.training.naming import FROM_DATA
 from reslab.training.recipe import OPEN_CHOICES, Recipe
@@ -39,15 +39,6 @@ def spread(mean: float, std: float, n: int) -> str:
         return "–"
     told = f"{mean:.2f}{NB}±{NB}{std:.2f}" if math.isfinite(std) else f"{mean:.2f}"
     return f"{told} (n{NB}={NB}{n})"
-
-
-def cell_table(cells: Iterable[Cell]) -> Table:
-    """Net, switches, final training and test error: percent, mean ± std, n."""
-    return [
-        [c.model, c.switches.replace('"', ""), spread(c.train_mean, c.train_std, c.n),
-         spread(c.test_mean, c.test_std, c.n)]
-        for c in cells
-    ]  # fmt: skip
 
 
 def statement_table(findings: Iterable[Finding], language: str = "en") -> Table:
@@ -84,20 +75,33 @@ def seconds(record: Record) -> float:
             total, stretch = total + stretch, 0.0
         elif isinstance(line.get("clock"), dict):
             told = line["clock"].get("seconds")
-            stretch = max(stretch, told) if _finite(told) else stretch
+            stretch = max(stretch, told) if finite(told) else stretch
     return total + stretch
 
 
 def run_table(records: Iterable[Record], language: str = "en") -> Table:
-    """Model, switches, seed, final training and test error (percent), iterations, time: one row for each run."""
-    rows = []
-    for r in sorted(records, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
-        finals = [r.final(split) for split in ("train", "test")]
+    """Model, switches, seed, final errors (percent; `run_head`), iterations, time: one row for each run."""
+    rows, there = [], list(records)
+    for r in sorted(there, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
+        finals = [r.final(split) for split in _errors(there)]
         errors = [number(f["top1_error"] if f else None, ".2f") for f in finals]
-        last = max((int(m["iteration"]) for m in r.metrics if _finite(m.get("iteration"))), default=0)
+        last = max((int(m["iteration"]) for m in r.metrics if finite(m.get("iteration"))), default=0)
         reached = f"{last:,}" if r.finished else UNFINISHED.filled(n=f"{last:,}")(language)
         rows.append([clean(r.model), switches(r), str(r.seed), *errors, reached, duration(seconds(r))])
     return rows
+
+
+def run_head(records: Iterable[Record], language: str = "en") -> list[str]:
+    """The heads of `run_table`: training and test error, or validation error where there is no test split."""
+    first, last = words.HEADS["runs"][:3], words.HEADS["runs"][-2:]
+    errors = [words.ERRORS[split] for split in _errors(records)]
+    return [text(language) for text in (*first, *errors, *last)]
+
+
+def _errors(records: Iterable[Record]) -> list[str]:
+    """The splits whose final errors are tabulated."""
+    there = splits_of(records)
+    return ["train", *(s for s in there if s != "train")] if len(there) > 1 or "val" in there else ["train", "test"]
 
 
 def switches(record: Record) -> str:
@@ -114,7 +118,7 @@ def score_table(records: Sequence[Record], names: Sequence[str]) -> Table:
             if (f := r.final(split)) is not None:
                 n, error = f.get("n"), f["top1_error"]
                 between = "–"
-                if isinstance(n, int) and n > 0 and _finite(error):
+                if isinstance(n, int) and n > 0 and finite(error):
                     low, high = wilson(error, n)
                     between = f"{low:.2f}{NB}…{NB}{high:.2f}"
                 rows.append([name, split, number(error, ".2f"), between, number(f.get("top5_error"), ".2f"),
@@ -211,8 +215,4 @@ def departures(records: Sequence[Record], language: str = "en") -> list[str]:
 
 def _never_warms(record: Record) -> bool:
     first = record.run["recipe"].get("warmup_from_depth")
-    return not _finite(first) or record.depth < first
-
-
-def _finite(thing: Any) -> bool:
-    return isinstance(thing, int | float) and not isinstance(thing, bool) and math.isfinite(thing)
+    return not finite(first) or record.depth < first

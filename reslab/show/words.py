@@ -16,7 +16,8 @@ COLUMNS = 46  # characters of a line: what 330 pixels hold
 
 TRAIN_ERROR = Text("training error", "training error")
 TEST_ERROR = Text("test error", "test error")
-MEASURES = {"train": TRAIN_ERROR, "test": TEST_ERROR}
+VAL_ERROR = Text("validation error", "validation error")
+MEASURES = {"train": TRAIN_ERROR, "val": VAL_ERROR, "test": TEST_ERROR}
 
 ERROR = Text("error (%)", "error (%)")
 ITERATIONS = Text("iterations", "반복 횟수")
@@ -156,15 +157,18 @@ PAGE: dict[str, Text] = {
     "incomplete": Text("What is missing", "빠진 것"),
 }
 
+ERRORS = {
+    "train": Text("training error", "training error (%)"), "val": Text("validation error", "validation error (%)"),
+    "test": Text("test error", "test error (%)"),
+}  # fmt: skip
 HEADS: dict[str, tuple[Text, ...]] = {
     "statements": (
         Text("what is measured", "측정한 것"), Text("mean ± std", "평균 ± 표준편차"),
         INTERVAL, Text("n", "n (개)"), BAR, JUDGED,
     ),
     "runs": (
-        Text("model", "모델"), Text("switches", "옵션"), Text("seed", "seed 번호"),
-        Text("training error", "training error (%)"),
-        Text("test error", "test error (%)"), ITERATIONS, Text("time", "시간"),
+        Text("model", "모델"), Text("switches", "옵션"), Text("seed", "seed 번호"), *ERRORS.values(),
+        ITERATIONS, Text("time", "시간"),
     ),
     "scores": (
         Text("run", "실행"), Text("split", "데이터 split"), Text("top-1 error", "top-1 error (%)"),

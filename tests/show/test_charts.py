@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from reslab.claims.cells import cells
 from reslab.errors import UserError
-from reslab.show.charts import HUE, SHADES, depth_panels, error_against_depth, save, shades
+from reslab.show.charts import HUE, SHADES, colours_of, depth_panels, depth_rows, error_against_depth, save, shades
 from reslab.show.curves import ceiling, curve_panels, curve_rows, curves, split_panels
-from reslab.show.series import sound, thinned
+from reslab.show.rates import progress_panels
+from reslab.show.series import by_net, sound, thinned
 
 
 def test_every_seed_and_the_mean_are_drawn(study):
@@ -81,6 +81,68 @@ def test_nets_of_other_switches_and_recipes_are_not_averaged(study):
     assert max(r.get("n", 0) for r in curve_rows([a, b])) == 2
 
 
+def told(record, **parts):
+    """The record with some parts of `run.json` changed: data={…}, settings={…}, recipe={…}."""
+    return replace(record, run=record.run | {part: record.run[part] | values for part, values in parts.items()})
+
+
+def labels(records):
+    return [(one.label, one.short, [r.seed for r in one.records]) for one in by_net(records)]
+
+
+def test_seeds_are_averaged_and_nothing_else(study):
+    a, b = study(depths=(20,), seeds=(0, 1))[1::2]
+    other = told(b, data={"name": "cifar10", "fingerprint": "beef"})
+    assert labels([a, other]) == [
+        ("cifar_resnet20, digits",) * 2 + ([0],), ("cifar_resnet20, cifar10",) * 2 + ([1],),
+    ]  # fmt: skip
+    assert max(r.get("n", 0) for r in curve_rows([a, other])) == 1
+    assert [r["n"] for r in depth_rows(by_net([a, other]), "test")] == [1, 1]
+    copy = told(b, data={"fingerprint": "beef77aa"})
+    assert [one[0] for one in labels([a, copy])] == ["cifar_resnet20, digits f00d", "cifar_resnet20, digits beef77"]
+    quick = told(b, settings={"precision": "bf16"})
+    assert [one[0] for one in labels([a, quick])] == ["cifar_resnet20, fp32", "cifar_resnet20, bf16"]
+    small = replace(b, run=b.run | {"spec": b.run["spec"] | {"image_size": 16}})
+    assert [one[0] for one in labels([a, small])] == ["cifar_resnet20, 8 px", "cifar_resnet20, 16 px"]
+    slow = told(b, recipe={"lr": 0.01})
+    assert [one[0] for one in labels([a, slow])] == ["cifar_resnet20, recipe 1", "cifar_resnet20, recipe 2"]
+    assert labels([a, b]) == [("cifar_resnet20", "20", [0, 1])]
+    old = replace(b, run=b.run | {"recipe": {k: v for k, v in b.run["recipe"].items() if k != "schedule"}})
+    assert labels([a, old]) == [("cifar_resnet20", "20", [0, 1])]  # the field stood there as it stands by default
+
+
+def test_where_there_are_several_data_sets_every_label_names_its_own(study):
+    records = study(depths=(8, 20), seeds=(0,))
+    mixed = [*records[:2], *(told(r, data={"name": "cifar10", "fingerprint": "beef"}) for r in records[2:])]
+    assert [one[:2] for one in labels(mixed)] == [
+        (f"cifar_{kind}{depth}, {data}",) * 2
+        for kind in ("plain", "resnet") for depth, data in ((8, "digits"), (20, "cifar10"))
+    ]  # fmt: skip
+    panel = depth_panels(by_net(mixed))["test"].to_dict()
+    assert [one["encoding"]["detail"]["field"] for one in panel["layer"] if "detail" in one["encoding"]] == ["line"]
+    lines = {(r["line"], r["net"]) for r in values_of(depth_panels(by_net(mixed))["test"]) if r["kind"] == "plain"}
+    assert lines == {("digits", "cifar_plain8, digits"), ("cifar10", "cifar_plain20, cifar10")}
+    assert {r["line"] for r in values_of(depth_panels(by_net(records))["test"])} == {""}
+
+
+def test_copies_of_a_run_count_once_the_finished_then_the_longest(study):
+    (whole,) = study(depths=(8,), seeds=(0,))[:1]
+    cut = replace(whole, metrics=whole.metrics[:-1])
+    short = replace(whole, metrics=whole.metrics[:6])
+    copy = replace(whole, folder=whole.folder / "copy")
+    for several, wanted in (
+        ([whole, copy], whole), ([copy, whole], copy), ([cut, copy], copy), ([short, cut], cut), ([cut, short], cut),
+    ):  # fmt: skip
+        (one,) = by_net(several)
+        assert one.records == (wanted,)
+    assert by_net([whole, copy])[0].final("test") == (
+        whole.final("test")["top1_error"],
+        pytest.approx(math.nan, nan_ok=True),
+        1,
+    )
+    assert max(r.get("n", 0) for r in curve_rows([whole, copy])) == 1
+
+
 def test_what_cannot_be_drawn_is_left_out_and_counted(study):
     whole = study(depths=(8,), seeds=(0,))[0]
     line = whole.evaluations("test")[0]
@@ -106,10 +168,15 @@ def test_a_last_error_that_is_lost_is_not_replaced_by_an_earlier_one(study):
     assert not sound([cut]).records[0].finished
 
 
-def test_one_point_alone_is_seen(study):
-    record = longer(study(depths=(8,), seeds=(0,))[0], [12.5])
-    panel = curve_panels([record])["plain"].to_dict()
-    assert panel["layer"][-1]["mark"]["opacity"] == 1
+def test_one_point_alone_is_seen_and_makes_no_other_line_s_points_fat(study):
+    short, whole = study(depths=(8, 20), seeds=(0,))[:3:2]
+    record = longer(short, [12.5])
+    panel = curve_panels([record, whole])["plain"].to_dict()
+    assert panel["layer"][-1]["encoding"]["opacity"] == {
+        "condition": {"test": "datum.alone", "value": 1}, "value": 0,
+    }  # fmt: skip
+    rows = curve_rows([record, whole])
+    assert {(r["net"], r["measure"]) for r in rows if r.get("alone")} == {("cifar_plain8", "test error")}
     assert [r["error"] for r in curve_rows([record])] == [12.5, 12.5]
 
 
@@ -146,8 +213,8 @@ def test_a_study_of_one_kind_or_of_nothing(study):
 
 
 def test_one_seed_has_no_error_bar_and_draws(study):
-    found = cells(study(depths=(8, 20), seeds=(0,)))
-    assert all(math.isnan(c.train_std) for c in found)
+    found = by_net(study(depths=(8, 20), seeds=(0,)))
+    assert all(math.isnan(one.final("train")[1]) for one in found)
     assert list(depth_panels(found)) == ["train", "test"]
 
 
@@ -157,19 +224,43 @@ def luminance(colour: str) -> float:
     return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+def contrast(colour: str) -> float:
+    """With white, as WCAG has it; 3 is asked of what must be told apart."""
+    return 1.05 / (luminance(colour) + 0.05)
+
+
 @pytest.mark.parametrize("kind", SHADES)
 def test_shades_go_from_light_to_dark_and_stand_out_against_white(kind):
-    found = [luminance(c) for c in shades(kind, (8, 20, 32, 44, 56))]
-    assert found == sorted(found, reverse=True)
-    assert all(1.05 / (value + 0.05) >= 2.3 for value in found)
-    assert 1.05 / (luminance(HUE[kind]) + 0.05) >= 3
-    assert shades(kind, (20,)) == [SHADES[kind][1]]
+    for depths in ((2, 8, 14, 20, 32, 44, 56, 110, 1202, 9998), (20, 20, 20)):
+        found = [luminance(c) for c in shades(kind, depths)]
+        assert found == sorted(found, reverse=True)
+        assert all(contrast(c) >= 3 for c in shades(kind, depths))
+    assert len(set(shades(kind, (8, 14, 20, 32, 44, 56, 110, 1202)))) == 8
+    assert len(set(shades(kind, (20, 20, 20)))) == 3  # told apart by their order where not by their depth
+    assert contrast(HUE[kind]) >= 3
+    assert (shades(kind, (8,)), shades(kind, (1202,))) == ([SHADES[kind][0]], [SHADES[kind][1]])
+
+
+def test_a_net_looks_alike_in_every_figure(study):
+    whole = study(depths=(8, 20, 56), seeds=(0,))
+    part = [r for r in whole if r.depth != 8]
+
+    def colour(chart, net):
+        encoding = chart.to_dict()
+        scale = (encoding.get("encoding") or encoding["layer"][0]["encoding"])["color"]["scale"]
+        return dict(zip(scale["domain"], scale["range"], strict=True))[net]
+
+    (wanted,) = shades("plain", (20,))
+    assert colour(curve_panels(whole)["plain"], "20") == colour(curve_panels(part)["plain"], "20") == wanted
+    for records in (whole, part):
+        assert colour(progress_panels(by_net(records))["loss"], "cifar_plain20") == wanted
+        assert colours_of(by_net(records))["cifar_plain20"] == wanted
 
 
 def test_files(study, tmp_path):
     records = study(depths=(8, 20), seeds=(0, 1))
     save(curves(records), tmp_path / "figures" / "curves.svg")
-    save(error_against_depth(cells(records)), tmp_path / "depth.png")
+    save(error_against_depth(by_net(records)), tmp_path / "depth.png")
     assert (tmp_path / "figures" / "curves.svg").read_text(encoding="utf-8").startswith("<svg")
     assert (tmp_path / "depth.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match=r"\.svg or \.png"):

@@ -20,9 +20,11 @@ from reslab.show.copying import copying_rows
 from reslab.show.costs import layer_costs, macs_rows, size_table
 from reslab.show.figures import figures_of, records_figures
 from reslab.show.findings import block_panels, response_panels
+from reslab.show.findings import table as findings_table
 from reslab.show.intervals import holding, interval_panel, interval_panels, table
 from reslab.show.series import by_net, sound
-from reslab.show.words import COLUMNS, VERDICT, wide, wrapped
+from reslab.show.tables import run_head, run_table
+from reslab.show.words import COLUMNS, ERRORS, VERDICT, wide, wrapped
 from reslab.training.recipe import Recipe
 
 RULES = [Above(0.0), Below(1.0), Within(0.5), Always(high=2.0), Always(0.0, 0.0)]
@@ -50,8 +52,8 @@ def judged(every, *statements, charts=(), measured=None):
     by: dict = {}
     for r in every:
         by.setdefault(key_of(r), {})[r.seed] = r
-    claim = Claim("C1", "made", "", "", Text("", ""), tuple(statements), dict.fromkeys(
-        ("holds", "holds with a condition", "does not hold", "undecided"), Text("", "")), charts=charts)  # fmt: skip
+    answers = dict.fromkeys(VERDICT, Text("", ""))
+    claim = Claim("C1", "made", "", "", Text("", ""), tuple(statements), answers, charts=charts)
     return judge(claim, Evidence(every[0].folder.parent, setting, by, measured or {}))
 
 
@@ -190,6 +192,48 @@ def test_records_with_nothing_in_them_have_no_figures(study, metrics):
     assert records_figures([]) == []
 
 
+def validated(record):
+    """The record of a run whose data have no test split: what was measured is the validation error."""
+    lines = [{**m, "split": "val"} if m.get("split") == "test" else m for m in record.metrics]
+    return replace(record, metrics=tuple(lines))
+
+
+def test_validation_error_has_its_own_name_where_there_is_no_test_split(study):
+    records = study(depths=(8, 20), seeds=(0, 1))
+    ends = [r.final("test")["top1_error"] for r in records if r.model == "cifar_plain8"]
+    held = [validated(r) for r in records]
+    for language, name in (("en", "validation error"), ("ko", "validation error")):
+        found = {f.id: f for f in records_figures(held, language)}
+        assert {r["measure"] for r in values_of(found["curves"].panels["plain"])} == {"training error", name}
+        for words in (found["curves"].caption(language), found["curves"].panels["plain"].to_dict()["description"]):
+            assert name in words
+            assert "test error" not in words
+        for figure in ("depth", "macs"):
+            assert list(found[figure].panels) == ["train", "val"]
+            assert name in found[figure].panels["val"].to_dict()["description"]
+            assert found[figure].head[-1] == f"{name} (%)"
+            assert f"{sum(ends) / 2:.2f}" in found[figure].rows[0][-1]
+        assert run_head(held, language)[3:5] == [t(language) for t in (ERRORS["train"], ERRORS["val"])]
+    assert run_table(held)[0][4] == f"{ends[0]:.2f}"
+    mixed = [*held[:4], *records[4:]]
+    assert run_head(mixed)[3:6] == ["training error", "validation error", "test error"]
+    assert [len(row) for row in run_table(mixed)] == [len(run_head(mixed))] * len(mixed)
+    caption = records_figures(mixed)[0].caption.en
+    assert "dotted: validation error" in caption
+    assert "solid: test error" in caption
+    assert run_head(records)[3:5] == ["training error", "test error"]
+
+
+def test_a_caption_says_what_is_drawn_and_no_more(study):
+    trained = [
+        replace(r, metrics=tuple(m for m in r.metrics if m.get("split") != "test")) for r in study(depths=(8, 20))
+    ]
+    figure = records_figures(trained)[0]
+    assert figure.caption.en.startswith("Solid: training error (clean pass). Bold")
+    assert figure.caption.ko.startswith("실선: training error")
+    assert "test" not in figure.panels["plain"].to_dict()["description"]
+
+
 # -- probes
 
 
@@ -211,6 +255,20 @@ def test_blocks_are_drawn_as_probed_with_the_geometric_mean(study):
     apart = {r["x"]: r["y"] for r in values_of(panels["through"]) if r["run"] == "seed 0"}
     assert apart == {0: pytest.approx(-1), 9: pytest.approx(-2)}
     assert block_panels(by_net(records), None, "residuals") == {}
+
+
+def test_where_an_unfinished_run_stopped_is_no_end_of_training(study):
+    values = {"conv2_1": 1.0, "conv3_1": 2.0}
+    parts = dict.fromkeys(("gradients", "responses"), values)
+    done, stopped = (probe(r, 100, **parts) for r in study(depths=(8,), seeds=(0,)))
+    stopped = replace(stopped, metrics=tuple(m for m in stopped.metrics if m["kind"] != "end"))
+    runs = by_net(sound([done, stopped]).records)
+    panels = block_panels(runs, None, "gradients")
+    assert {r["net"] for r in values_of(panels["start"])} == {"cifar_plain8", "cifar_resnet8"}
+    assert {r["net"] for r in values_of(panels["end"])} == {done.model}
+    assert {r["net"] for r in values_of(response_panels(runs)["order"])} == {done.model}
+    assert [row[0] for row in findings_table(runs, "gradients", "en")[1]] == [f"{done.model}: end of training"]
+    assert response_panels(by_net([stopped])) == {}
 
 
 def test_responses_stand_in_order_and_sorted(study):
@@ -240,6 +298,10 @@ def test_initial_weights_are_drawn_from_the_measurements(twins):
     rows = [r for r in values_of(figure.panels["initial"]) if r["run"] == "mean"]
     assert {r["net"] for r in rows} == {"plain 20, BN", "plain 20, no BN"}
     assert [r["y"] for r in rows if r["net"] == "plain 20, no BN"] == [1e-30, 1e-20, 1.0]
+    encoding = figure.panels["initial"].to_dict()["layer"][0]["encoding"]
+    assert encoding["color"]["legend"]["symbolType"] == "stroke"  # a dash tells the two apart, in the legend too
+    dashes = dict(zip(*(encoding["strokeDash"]["scale"][k] for k in ("domain", "range")), strict=True))
+    assert dashes["plain 20, BN"] != dashes["plain 20, no BN"]
     assert [row[2:4] for row in figure.rows if row[0].startswith("plain 20, BN")] == [["4", "1"]]
 
 

@@ -133,6 +133,18 @@ def test_table_6_takes_the_records_of_the_papers_nets_alone(tmp_path, study):
     assert "103 images are inexact" in table.caption.ko
 
 
+def test_table_6_averages_no_precisions_and_counts_a_copy_once(tmp_path):
+    one, two = (cifar10(tmp_path, "cifar_resnet20", 0, error) for error in (8.5, 9.0))
+    quick = replace(two, run=two.run | {"settings": {"precision": "bf16"}})
+    exact = replace(one, run=one.run | {"settings": {"precision": "fp32"}})
+    nb = "\u00a0"
+    row = next(row for row in table6([exact, quick, exact]).rows if row[0] == "cifar_resnet20")
+    assert row[4:] == [
+        f"8.50 (n{nb}={nb}1)\n9.00 (n{nb}={nb}1)",
+        "64,000 of 64,000 it., fp32\n64,000 of 64,000 it., bf16",
+    ]
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 @pytest.mark.parametrize("made", [table1, table2, table3, table4, lambda language: table6((), language)])
 def test_as_pictures_every_cell_is_text_inside_the_frame_and_none_overlap(language, made):

@@ -253,6 +253,17 @@ def test_a_run_alone_and_several_of_two_recipes(tmp_path):
     assert Outline(runs_page([], "ko")).tags
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_run_without_a_test_split_shows_its_validation_error(tmp_path, language):
+    record = read(write_run(tmp_path / "a", "cifar_resnet20", 0))
+    lines = tuple({**m, "split": "val"} if m.get("split") == "test" else m for m in record.metrics)
+    page = Outline(runs_page([replace(record, metrics=lines)], language))
+    assert words.ERRORS["val"](language) in page.headings
+    assert words.ERRORS["test"](language) not in page.headings
+    sets = page.json[-1].values()
+    assert words.VAL_ERROR(language) in {r.get("measure") for told in sets for r in unpacked(told)}
+
+
 def test_the_interval_is_wilsons():
     pytest.importorskip("torch")
     from reslab.measure.evaluate import wilson as counted
