@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import pickle
 import tarfile
 import warnings
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import numpy as np
 from reslab.data.images import BadImage, read_rgb
 from reslab.data.splits import Data, Memory, fingerprint
 from reslab.errors import UserError
+from reslab.store.files import expanded
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
@@ -39,7 +42,7 @@ def cifar10(path: str | Path, splits: Iterable[str] = ("train", "test"), *, reco
     `records` is the number of images in each file of the binary version. Raises UserError where the path holds none
     of the layouts, a file is missing or damaged, or the Python version differs from its publisher's checksum.
     """
-    root, wanted = Path(path).expanduser(), tuple(splits)
+    root, wanted = expanded(path, "cifar10:"), tuple(splits)
     if not root.exists():
         raise UserError(f"cifar10:{path}: no such file or folder; {_ADVICE}")
     try:
@@ -192,8 +195,11 @@ def _archive(file: Path, wanted: tuple[str, ...], records: int) -> Data:
                     _check_size(f"{file}: {name}", member.size, records)  # before reading: it may claim anything
                     stream = tar.extractfile(member)
                     files[name] = stream.read() if stream else b""
-    except (tarfile.TarError, EOFError, OSError, ValueError, ArithmeticError) as error:
-        raise UserError(f"{file}: not a readable .tar.gz ({' '.join(str(error).split())[:120]}); {_ADVICE}") from None
+            while tar.fileobj and tar.fileobj.read(1 << 20):  # to the very end, where the checksum of all stands
+                pass
+    except (tarfile.TarError, EOFError, OSError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError) as error:
+        told = " ".join(str(error).split())[:120]
+        raise UserError(f"{file}: not a readable .tar.gz, or damaged ({told}); {_ADVICE}") from None
     if missing := sorted(names - files.keys()):
         raise UserError(f"{file}: {missing[0]} is missing; {_ADVICE}")
     return _binary(files, wanted, records, file)

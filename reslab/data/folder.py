@@ -19,10 +19,12 @@ from reslab.data.images import FORMATS, MAX_PIXELS, BadImage, probe
 from reslab.data.listing import Index, Part, Paths, Signature, below, keep, kept, signed, visible
 from reslab.data.splits import Data, Files, fingerprint
 from reslab.errors import UserError, suggest
-from reslab.store.files import cache
+from reslab.store.files import cache, expanded
 
-_FORM = 1  # of the kept index: another form is never read
+_FORM = 2  # of the kept index: another form is never read
 _ROOMS = ("train", "val", "test")
+_ALIKE = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+          "testing": "test"}  # what people call them  # fmt: skip
 _Listing = dict[str, Paths]  # class name -> its image files, sorted
 
 
@@ -32,16 +34,11 @@ def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_i
     `val_share` in (0, 1) cuts a val split from train by a hash of the relative path, class by class; it is needed
     where PATH has no val or test, and refused where it has. `bad_images`: "error" refuses files that are no images,
     "skip" leaves them out and says how many. A training class that val or test lack is noted, one that train lacks is
-    refused; hidden folders are skipped; files may lie deeper than the class folder. The index of a large folder is kept
-    for the next time; `listing` says what then counts as a change. Raises UserError.
+    refused; hidden folders are skipped; files may lie deeper than the class folder; a folder that cannot be read is as
+    bad as a file that is no image. The index of a large folder is kept for the next time; `listing` says what then
+    counts as a change. Raises UserError.
     """
-    root = Path(path).expanduser()
-    if bad_images not in ("error", "skip"):
-        raise UserError(f"bad_images: {bad_images!r} is unknown; choose error or skip")
-    if size < 1:
-        raise UserError(f"size: {size} is no side of an image")
-    if not root.is_dir():
-        raise UserError(f"data: {path} is {'not a folder' if root.exists() else 'not there'}")
+    root = _checked(path, size, bad_images)
     try:
         index = _opened(root, val_share, bad_images == "skip")
     except OSError as error:
@@ -58,7 +55,63 @@ def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_i
         test=parts.get("test"),
         fingerprint=index.fingerprint,
         notes=index.notes,
+        kind="folder",
+        val_share=val_share,
+        bad_images=bad_images,
     )
+
+
+def labelled(path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error") -> Data:
+    """Class folders to score, labelled by `classes` and not by their own map: some of these, and no other.
+
+    PATH/CLASS makes one test split; of PATH/val/CLASS and PATH/test/CLASS each is the split that it is called. A train
+    folder, if there is one, is not read. Raises UserError.
+    """
+    root = _checked(path, size, bad_images)
+    lead, notes, unread = str(root / "x")[:-1], list[str](), list[str]()
+    try:
+        rooms = {room: room for room in rooms_of(root) if room != "train"} or {"test": ""}
+        listings = {split: _listing(root, lead, room, {}, unread) for split, room in rooms.items()}
+        _refuse_unread(unread, bad_images == "skip", notes)
+        for split, room in rooms.items():
+            for name in listings[split]:
+                if name not in classes:
+                    raise UserError(
+                        f"{root / room / name}: the network knows no class {name!r}{suggest(name, classes)}"
+                    )
+        listings = _without_bad(listings, bad_images == "skip", notes, {})
+        parts = {split: _part(lead, listing, classes) for split, listing in listings.items()}
+    except OSError as error:
+        raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
+    for split, part in parts.items():
+        if not len(part.paths):
+            raise UserError(f"{root / rooms[split]}: no images in any of its class folders")
+    numbers = np.arange(len(classes))
+    files = {split: Files(p.paths, np.repeat(numbers, p.counts), size) for split, p in parts.items()}
+    return Data(
+        name=root.resolve().name,
+        classes=tuple(classes),
+        channels=3,
+        size=size,
+        train=None,
+        val=files.get("val"),
+        test=files.get("test"),
+        fingerprint=fingerprint(_content(parts)),
+        notes=tuple(notes),
+        kind="folder",
+        bad_images=bad_images,
+    )
+
+
+def _checked(path: str | Path, size: int, bad_images: str) -> Path:
+    root = expanded(path, "data: ")
+    if bad_images not in ("error", "skip"):
+        raise UserError(f"--bad-images: {bad_images!r} is unknown; choose error or skip")
+    if size < 1:
+        raise UserError(f"size: {size} is no side of an image")
+    if not root.is_dir():
+        raise UserError(f"data: {path} is {'not a folder' if root.exists() else 'not there'}")
+    return root
 
 
 def _opened(root: Path, val_share: float | None, skip: bool) -> Index:
@@ -76,14 +129,16 @@ def _opened(root: Path, val_share: float | None, skip: bool) -> Index:
 def _index(root: Path, lead: str, val_share: float | None, skip: bool) -> Index:
     watched = {".": signed(str(root))}
     notes: list[str] = []
-    listings, rooms = listed(root, lead, watched)
+    unread: list[str] = []
+    listings, rooms = listed(root, lead, watched, unread)
+    _refuse_unread(unread, skip, notes)
     _check_classes(root, listings, rooms, notes)
     listings = _without_bad(listings, skip, notes, watched)
     for name, files in listings["train"].items():
         if not files:
             raise UserError(f"{root / 'train' / name if rooms else root / name}: no images in this class folder")
     if len(rooms) > 1 and val_share is not None:
-        raise UserError(f"{root}: has a {rooms[1]} folder; leave the val share out, or remove the folder")
+        raise UserError(f"{root}: has a {rooms[1]} folder; leave the val share out (--val-share), or remove the folder")
     if len(rooms) < 2:
         listings = _cut(root, listings["train"], val_share, notes)
     classes = sorted(listings["train"])
@@ -100,30 +155,51 @@ def _index(root: Path, lead: str, val_share: float | None, skip: bool) -> Index:
     return Index(tuple(classes), parts, fingerprint(_content(parts)), tuple(notes), watched)
 
 
-def listed(root: Path, lead: str, watched: dict[str, Signature]) -> tuple[dict[str, _Listing], list[str]]:
+def listed(
+    root: Path, lead: str, watched: dict[str, Signature], unread: list[str]
+) -> tuple[dict[str, _Listing], list[str]]:
     """The files of each split's class folders, and the split folders that there are (none: classes lie in `root`).
 
-    Adds every folder met to `watched`. Raises UserError where images lie beside class folders, or there are none.
+    Adds every folder met to `watched`, and a line to `unread` for each that cannot be read. Raises UserError where
+    images lie beside class folders, there are none, or the split folders have other names.
     """
-    rooms = [room for room in _ROOMS if (root / room).is_dir()]
+    rooms = rooms_of(root)
     if rooms and "train" not in rooms:
         raise UserError(f"{root}: has {rooms[0]} but no train folder, whose class folders are the map of classes")
-    return {room: _listing(root, lead, room, watched) for room in rooms} or {
-        "train": _listing(root, lead, "", watched)
+    return {room: _listing(root, lead, room, watched, unread) for room in rooms} or {
+        "train": _listing(root, lead, "", watched, unread)
     }, rooms
 
 
-def _listing(root: Path, lead: str, room: str, watched: dict[str, Signature]) -> _Listing:
+def rooms_of(root: Path) -> list[str]:
+    """Which of the folders train, val and test there are. Raises UserError where one is there by another name."""
+    rooms = [room for room in _ROOMS if (root / room).is_dir()]
+    others = sorted(name for name in os.listdir(root) if visible(name) and (root / name).is_dir() and name not in rooms)
+    if len(rooms) < 2 and (rooms or all(name.casefold() in _ALIKE for name in others)):  # else a class may be called so
+        for name in others:
+            meant = _ALIKE.get(name.casefold())
+            if meant and meant not in rooms:
+                raise UserError(f"{root / name}: split folders are called train, val and test; rename it to {meant}")
+    return rooms
+
+
+def _listing(root: Path, lead: str, room: str, watched: dict[str, Signature], unread: list[str]) -> _Listing:
     here = root / room
     if room:
         watched[room] = signed(str(here))
     entries = sorted(filter(visible, os.listdir(here)))
     folders = [name for name in entries if os.path.isdir(here / name)]
-    listing = {name: below(lead, os.path.join(room, name), watched) for name in folders}
+    for name in sorted(set(entries) - set(folders)):
+        if os.path.islink(here / name) and not os.path.exists(here / name):  # a class on a disk that is not there
+            watched[os.path.join(room, name)] = None
+            unread.append(f"{here / name}: cannot be read (a link that leads nowhere)")
+    listing = {name: below(lead, os.path.join(room, name), watched, unread) for name in folders}
     if not any(listing.values()):
         what = "its files lie outside class folders" if len(folders) < len(entries) else "it is empty"
         if listing:
             what = "its class folders are empty"
+        if unread:
+            what = unread[0]
         raise UserError(f"{here}: no images: {what}; put the images of each class into a folder named after it")
     return listing
 
@@ -142,6 +218,16 @@ def _check_classes(root: Path, listings: dict[str, _Listing], rooms: Sequence[st
         for name in listings[room]:
             if name not in classes:
                 raise UserError(f"{root / room / name}: train has no class {name!r}{suggest(name, classes)}")
+
+
+def _refuse_unread(unread: list[str], skip: bool, notes: list[str]) -> None:
+    """Raise UserError naming the first folder that cannot be read, or with `skip` take a note of them."""
+    if unread and not skip:
+        raise UserError(
+            f"{unread[0]} (such folders: {len(unread)}); make it readable, or leave them out with --bad-images skip"
+        )
+    if unread:
+        notes.append(f"{len(unread)} folders that cannot be read were left out, the first is {unread[0]}")
 
 
 def _without_bad(
@@ -163,7 +249,7 @@ def _without_bad(
                     watched[file[len(files.lead) :]] = signed(file)
             good[room][name] = files if len(opens) == len(files) else files.subset(np.array(opens, np.int64))
     if bad and not skip:
-        raise UserError(f"{bad[0]} (bad files: {len(bad)}); remove them, or leave them out with bad_images = 'skip'")
+        raise UserError(f"{bad[0]} (bad files: {len(bad)}); remove them, or leave them out with --bad-images skip")
     if bad:
         notes.append(f"{len(bad)} files that are no images were left out, the first is {bad[0].name}")
     return good
@@ -171,9 +257,11 @@ def _without_bad(
 
 def _cut(root: Path, listing: _Listing, share: float | None, notes: list[str]) -> dict[str, _Listing]:
     if share is None:
-        raise UserError(f"{root}: has no val folder; add one, or state the share of images to hold out (0.1, say)")
+        raise UserError(
+            f"{root}: has no val folder; add one, or hold a share of the images out with --val-share 0.1, say"
+        )
     if not 0 < share < 1:
-        raise UserError(f"val share: {share} is not between 0 and 1")
+        raise UserError(f"--val-share: {share} is not between 0 and 1")
     train: _Listing = {}
     val: _Listing = {}
     for name, files in listing.items():

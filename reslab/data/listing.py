@@ -102,13 +102,18 @@ def visible(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in LITTER
 
 
-def below(lead: str, name: str, watched: dict[str, Signature]) -> Paths:
-    """All visible files below the folder lead + name, at any depth, sorted; adds the folders met to `watched`."""
-    return Paths(lead, os.fsencode(_below(lead, name, watched, set())))
+def below(lead: str, name: str, watched: dict[str, Signature], unread: list[str]) -> Paths:
+    """All visible files below the folder lead + name, at any depth, sorted; adds the folders met to `watched`.
+
+    Of a folder that cannot be read `unread` gets a line: its path, and why.
+    """
+    return Paths(lead, os.fsencode(_below(lead, name, watched, unread, set())))
 
 
-def _below(lead: str, name: str, watched: dict[str, Signature], seen: set[tuple[int, int]]) -> str:
-    """The sorted paths, each ended by a zero, as one text; a folder that may not be read counts as empty."""
+def _below(
+    lead: str, name: str, watched: dict[str, Signature], unread: list[str], seen: set[tuple[int, int]]
+) -> str:  # fmt: skip
+    """The sorted paths, each ended by a zero, as one text."""
     watched[name] = None
     try:
         here = os.stat(lead + name)
@@ -117,7 +122,8 @@ def _below(lead: str, name: str, watched: dict[str, Signature], seen: set[tuple[
             return ""
         seen.add((here.st_dev, here.st_ino))
         files, folders = _divided(lead + name)
-    except OSError:
+    except OSError as error:
+        unread.append(f"{lead}{name}: cannot be read ({error.strerror or error})")
         return ""
     files.sort()
     for initial in INITIALS:  # so that hardly any name has to be looked at
@@ -128,7 +134,7 @@ def _below(lead: str, name: str, watched: dict[str, Signature], seen: set[tuple[
     text = start + f"\0{start}".join(files) + "\0" if files else ""
     if not folders:
         return text
-    text += "".join(_below(lead, start + folder, watched, seen) for folder in sorted(filter(visible, folders)))
+    text += "".join(_below(lead, start + folder, watched, unread, seen) for folder in sorted(filter(visible, folders)))
     return "".join(f"{path}\0" for path in sorted(text.split("\0")[:-1]))
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from reslab.data.cifar import cifar10
 from reslab.data.cifar import download as fetch_cifar10
 from reslab.data.digits import digits
-from reslab.data.folder import folder
+from reslab.data.folder import folder, labelled, rooms_of
 from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
-from reslab.store.files import cache
+from reslab.store.files import cache, expanded
 
 WORDS = ("digits", "cifar10")
 GRAMMAR = "digits, cifar10:PATH, cifar10 (with --download), or a folder with train/CLASS and val/CLASS"
@@ -48,11 +49,50 @@ def load(
     if word == "cifar10" and colon:
         if not rest:
             raise UserError("cifar10: nothing stands after the colon; write cifar10:PATH")
-        return _own_size(cifar10(rest, wanted), size, val_share)
+        return _placed(_own_size(cifar10(rest, wanted), size, val_share), source)
     if source == "cifar10":
-        return _own_size(cifar10(_cifar10_path(download), wanted), size, val_share)
+        path = _cifar10_path(download)
+        return _placed(_own_size(cifar10(path, wanted), size, val_share), f"cifar10:{path}")
     _check_folder(source)
-    return folder(source, size or FOLDER_SIZE, val_share, bad_images=bad_images)
+    return _placed(folder(source, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
+
+
+def place_of(source: str) -> str:
+    """`source` as it can be said in any folder: its path absolute, or "" where it is a word."""
+    word, colon, rest = source.partition(":")
+    if source in WORDS:
+        return ""
+    if word == "cifar10" and colon:
+        return f"cifar10:{os.path.abspath(expanded(rest, 'cifar10:'))}"
+    return os.path.abspath(expanded(source, "data: "))
+
+
+def is_there(source: str) -> bool:
+    """Whether something stands where `source` leads; of a word nobody knows before it is loaded."""
+    try:
+        return source in WORDS or Path(place_of(source).removeprefix("cifar10:")).exists()
+    except (OSError, ValueError, UserError):
+        return False
+
+
+def to_score(source: str, classes: Sequence[str], size: int, *, bad_images: str = "error") -> Data | None:
+    """The labelled images of a folder without a train split, to be scored by a network that tells `classes` apart.
+
+    None where `source` is no such folder. Raises UserError as `folder.labelled`.
+    """
+    if source in WORDS or source.startswith("cifar10:"):
+        return None
+    _check_folder(source)
+    try:
+        if "train" in rooms_of(expanded(source, "data: ")):
+            return None
+    except OSError as error:
+        raise UserError(f"data: {error.filename or source}: {error.strerror or error}") from None
+    return _placed(labelled(source, size, classes, bad_images=bad_images), source)
+
+
+def _placed(data: Data, source: str) -> Data:
+    return dataclasses.replace(data, place=place_of(source))
 
 
 def _cifar10_path(download: bool) -> str | Path:
@@ -67,13 +107,13 @@ def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:
     if size not in (None, data.size):
         raise UserError(f"size: {data.name} images are {data.size}x{data.size}; {size} is possible only with folders")
     if val_share is not None:
-        raise UserError(f"val share: only folders are cut by a share, not {data.name}; hold a number of samples out")
+        raise UserError(f"--val-share: only folders are cut by a share, not {data.name}; --set holdout=N holds N out")
     return data
 
 
 def _check_folder(source: str) -> None:
     """Raise UserError unless `source` is a folder, telling a misspelt word from a path that leads nowhere."""
-    path = Path(source).expanduser()
+    path = expanded(source, "data: ")
     try:
         if path.is_dir():
             return

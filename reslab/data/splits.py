@@ -92,6 +92,14 @@ class Data:
     """SHA-256 (hex) of the content, the same whichever splits were read"""
     notes: tuple[str, ...] = ()
     """what a reader should be told about this data, one line each"""
+    place: str = ""
+    """the text that names it from any folder, "" where the text it was named by does"""
+    kind: str = "set"
+    """"set": one of those known by name; "folder": class folders of images, whatever they are called"""
+    val_share: float | None = None
+    """of a folder, the share that was cut from train as val"""
+    bad_images: str = "error"
+    """of a folder, what becomes of files that are no images: "error", or "skip" (they are left out)"""
 
     def __post_init__(self) -> None:
         for name, part in self.there().items():
@@ -106,6 +114,11 @@ class Data:
         """The splits that were read, by name."""
         parts = {"train": self.train, "val": self.val, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
+
+    def origin(self) -> dict[str, str | float | None]:
+        """What names the very same images again beside the text of `--data`, in plain types."""
+        cut = {"val_share": self.val_share, "bad_images": self.bad_images} if self.kind == "folder" else {}
+        return {"name": self.name, "kind": self.kind, "fingerprint": self.fingerprint, **cut}
 
     def split(self, name: str) -> Split:
         """The split called `name`. Raises UserError naming the splits there are."""

@@ -139,6 +139,33 @@ def test_not_an_archive_and_not_a_data_set(tmp_path):
         cifar10(tmp_path / "nowhere")
 
 
+def test_fault_09_every_flipped_bit_of_an_archive_is_refused_or_harmless(tmp_path):
+    """600 single bits, a third in head and trailer: what loads has the very images, all else is refused in one line."""
+    path = write_tar(tmp_path / "x.tar.gz", binary_files(), "b")
+    good, whole = path.read_bytes(), cifar10(path, records=RECORDS)
+    draw = np.random.default_rng(9)
+    ends = [*range(10), *range(len(good) - 15, len(good))]
+    flips = [(at, bit) for at in ends for bit in range(8)]
+    flips += [(int(draw.integers(10, len(good) - 15)), int(draw.integers(8))) for _ in range(400)]
+    refused = []
+    for at, bit in flips:
+        bad = bytearray(good)
+        bad[at] ^= 1 << bit
+        path.write_bytes(bad)
+        try:
+            data = cifar10(path, records=RECORDS)
+        except UserError as error:
+            refused.append(str(error))
+            assert "\n" not in refused[-1]
+            assert str(path) in refused[-1]
+            continue
+        assert data.fingerprint == whole.fingerprint, (at, bit)
+        assert np.array_equal(data.train.images, whole.train.images)
+        assert np.array_equal(data.test.images, whole.test.images)
+    assert any("CRC check failed" in text and "damaged" in text for text in refused)
+    assert len(refused) > 500
+
+
 # the Python version: pickles
 
 

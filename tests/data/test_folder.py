@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data.folder import folder
+from reslab.data.folder import folder, labelled
 from reslab.errors import UserError
 
 
@@ -84,7 +88,7 @@ def test_fault_16_case_twins_are_told(tmp_path):
 
 def test_a_stated_share(tmp_path):
     root = tree(tmp_path, cats="x*30", dogs="x*10")  # class folders directly below, images one deeper
-    assert "state the share" in told(root)
+    assert "--val-share 0.1" in told(root)
     for share in (0, 1, -0.5, 7):
         assert "not between 0 and 1" in told(root, val_share=share)
     data = folder(root, 32, 0.2)
@@ -122,6 +126,118 @@ def test_fault_19_one_class_empty_and_loose(tmp_path):
     for file in (tmp_path / "train" / "cat").iterdir():
         file.unlink()
     assert "its class folders are empty" in told(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong", "right"),
+    [
+        ("Train Test", "Test", "test"), ("training validation", "training", "train"), ("train valid", "valid", "val"),
+        ("train Test", "Test", "test"), ("Training val", "Training", "train"), ("TRAIN", "TRAIN", "train"),
+    ],
+)  # fmt: skip
+def test_splits_by_another_name_are_no_classes(tmp_path, names, wrong, right):
+    """A net that tells "Test" from "Train" helps nobody."""
+    tree(tmp_path, **dict.fromkeys(names.split(), "cat dog"))
+    line = f"{tmp_path / wrong}: split folders are called train, val and test; rename it to {right}"
+    assert told(tmp_path) == told(tmp_path, val_share=0.5) == line
+
+
+def test_classes_may_be_called_like_splits_beside_others(tmp_path):
+    write(tmp_path, [f"{name}/{i}.png" for name in ("Train", "Bus") for i in range(2)])
+    assert folder(tmp_path, 32, 0.5).classes == ("Bus", "Train")
+
+
+UNREADABLE = """
+import os, sys
+from reslab.data.folder import folder
+from reslab.errors import UserError
+root, good = sys.argv[1:]
+folder(good, 32)  # all that is imported late
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may read everything
+for bad_images in ("error", "skip"):
+    try:
+        data = folder(root, 32, bad_images=bad_images)
+        print(len(data.train), *data.notes)
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_fault_13_a_folder_that_may_not_be_read(tmp_path):
+    """Its mode is 000, and it is another user's."""
+    with tempfile.TemporaryDirectory() as place:  # others may not enter pytest's own
+        os.chmod(place, 0o755)
+        root = tree(Path(place) / "pets", train="cat*2 dog*2", val="cat dog")
+        closed = root / "train" / "cat" / "deep"
+        write(closed, ["2.png"])
+        closed.chmod(0)
+        good = tree(Path(place) / "good", train="cat dog", val="cat dog")
+        words = [sys.executable, "-c", UNREADABLE, str(root), str(good)]
+        done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": place})
+        closed.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    line = f"{closed}: cannot be read (Permission denied)"
+    assert done.stdout.splitlines() == [
+        f"{line} (such folders: 1); make it readable, or leave them out with --bad-images skip",
+        f"4 1 folders that cannot be read were left out, the first is {line}",
+    ]
+
+
+def test_fault_13_a_class_on_a_disk_that_is_not_there(tmp_path):
+    tree(tmp_path, train="cat dog", val="cat dog")
+    (tmp_path / "train" / "eel").symlink_to(tmp_path / "unmounted" / "eel")
+    (tmp_path / "train" / "owl").symlink_to("owl")  # leads to itself
+    line = told(tmp_path)
+    assert f"{tmp_path / 'train' / 'eel'}: cannot be read (a link that leads nowhere) (such folders: 2)" in line
+    data = folder(tmp_path, 32, bad_images="skip")
+    assert data.classes == ("cat", "dog")
+    assert "2 folders that cannot be read were left out" in data.notes[0]
+    shutil.rmtree(tmp_path / "train" / "cat")
+    shutil.rmtree(tmp_path / "train" / "dog")
+    assert "a link that leads nowhere" in told(tmp_path, bad_images="skip")
+
+
+def test_how_a_folder_was_cut_is_known(tmp_path):
+    write(tmp_path, [f"{name}/{i}.png" for name in ("cat", "dog") for i in range(4)])
+    data = folder(tmp_path, 32, 0.25, bad_images="skip")
+    assert data.origin() == {
+        "name": tmp_path.name, "kind": "folder", "fingerprint": data.fingerprint, "val_share": 0.25,
+        "bad_images": "skip",
+    }  # fmt: skip
+
+
+CLASSES = ("cat", "dog", "eel", "owl")
+
+
+@pytest.mark.parametrize(("rooms", "splits"), [("", {"test": 3}), ("test/", {"test": 3}), ("val/", {"val": 3})])
+def test_labelled_by_a_networks_classes(tmp_path, rooms, splits):
+    write(tmp_path, [f"{rooms}owl/0.png", f"{rooms}dog/0.png", f"{rooms}dog/1.png"])
+    data = labelled(tmp_path, 32, CLASSES)
+    assert {name: len(part) for name, part in data.there().items()} == splits
+    (part,) = data.there().values()
+    assert data.classes == CLASSES
+    assert [(Path(p).parent.name, int(y)) for p, y in zip(part.paths, part.labels, strict=True)] == [
+        ("dog", 1), ("dog", 1), ("owl", 3),
+    ]  # fmt: skip
+    write(tmp_path, [f"{rooms}elk/0.png"])
+    with pytest.raises(UserError, match=f"{rooms}elk: the network knows no class 'elk'; did you mean eel"):
+        labelled(tmp_path, 32, CLASSES)
+
+
+def test_what_is_labelled_is_looked_at_like_all_else(tmp_path):
+    for words in ("it is empty", "outside class folders"):
+        with pytest.raises(UserError, match=words):
+            labelled(tmp_path, 32, CLASSES)
+        (tmp_path / "loose.png").write_bytes(b"")
+    write(tmp_path, ["cat/0.png"])
+    (tmp_path / "cat" / "1.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="bad files: 1"):
+        labelled(tmp_path, 32, CLASSES)
+    assert len(labelled(tmp_path, 32, CLASSES, bad_images="skip").test) == 1
+    (tmp_path / "cat").rename(tmp_path / "Test")
+    with pytest.raises(UserError, match="rename it to test"):
+        labelled(tmp_path, 32, CLASSES)
 
 
 def test_no_train_folder(tmp_path):

@@ -61,11 +61,14 @@ def test_below_equals_a_walk(tmp_path):
     for link, to in (("up", ".."), ("loop", "loop"), ("gone", "nowhere"), ("far", "../other"), ("twin", "d")):
         (tmp_path / "c" / link).symlink_to(to)
     watched: dict = {}
-    found = below(f"{tmp_path}/", "c", watched)
+    unread: list[str] = []
+    found = below(f"{tmp_path}/", "c", watched, unread)
     assert list(found) == slow_below(tmp_path / "c")
+    assert unread == []
     assert {"c", "c/d", "c/d/e", "c/far", "c/empty"} <= watched.keys()
     assert None not in watched.values()
-    assert list(below(f"{tmp_path}/", "nowhere", watched)) == []
+    assert list(below(f"{tmp_path}/", "nowhere", watched, unread)) == []
+    assert unread == [f"{tmp_path}/nowhere: cannot be read (No such file or directory)"]
 
 
 # -- the kept index

@@ -32,7 +32,9 @@ def test_digits():
         ("cifar10:", {}, "nothing stands after the colon"),
         ("cifar10:/nowhere", {}, "no such file or folder"),
         ("digits", {"size": 32}, "8x8; 32 is possible only with folders"),
-        ("digits", {"val_share": 0.1}, "only folders"),
+        ("digits", {"val_share": 0.1}, "--val-share: only folders"),
+        ("~nosuchuser/x", {}, "data: ~nosuchuser/x: no such user here"),
+        ("cifar10:~nosuchuser/x", {}, "cifar10:~nosuchuser/x: no such user here"),
         ("digits", {"download": True}, "only the word cifar10"),
         ("digits", {"splits": ("train", "tests")}, "did you mean test"),
     ],
@@ -67,6 +69,17 @@ def test_download_is_asked_for_once_and_goes_to_the_cache(monkeypatch, tmp_path)
     assert asked == [tmp_path / "reslab"]
 
 
+def test_where_a_source_stands_whoever_asks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sources.place_of("digits") == sources.place_of("cifar10") == ""
+    assert sources.place_of("cifar10:a/../b") == f"cifar10:{tmp_path}/b"
+    assert sources.place_of("photos/") == f"{tmp_path}/photos"
+    there = {"digits": True, "cifar10:b": False, "photos": True, "~nosuchuser": False, "photos/x": False}
+    (tmp_path / "photos").mkdir()
+    assert {source: sources.is_there(source) for source in there} == there
+    assert load("digits").place == ""
+
+
 def test_a_folder(tmp_path):
     for room in ("train", "val"):
         for name in ("cat", "dog"):
@@ -74,4 +87,5 @@ def test_a_folder(tmp_path):
             Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / room / name / "0.png")
     data = load(str(tmp_path))
     assert (data.size, data.classes, data.channels) == (224, ("cat", "dog"), 3)
+    assert (data.place, data.kind, load("digits").kind) == (str(tmp_path), "folder", "set")
     assert load(str(tmp_path), size=32).train.size == 32
