@@ -10,6 +10,7 @@ from typing import Any
 from reslab.claims.claim import Finding, Judgement, shown
 from reslab.claims.overview import Told
 from reslab.claims.rules import NOT_RUN, Figure
+from reslab.show.notes import OUR_DATA, data_notes
 from reslab.show.words import VERDICT
 from reslab.training.naming import recipe_words
 
@@ -25,18 +26,31 @@ def command(judgement: Judgement) -> str:
     return " ".join([*words, *recipe_words(setting.recipe, setting.data)])
 
 
+def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
+    """What must be said of the data of a claim's runs, or of the whole study's where the claim trains no net."""
+    evidence, nets = judgement.evidence, judgement.claim.nets
+    of = [r for n in nets for r in evidence.records.get(n.key, {}).values()] if nets else evidence.every_record()
+    return data_notes(of, language)
+
+
 def claims_text(every: Sequence[Told]) -> str:
-    """A line for each claim and study: id, verdict, data, seeds, the sentence with its figures."""
+    """For each claim its id and verdict, and of each study data, seeds, the sentence with its figures, the command."""
     lines = []
     for told in every:
         lines.append(f"{told.claim.id:4} {told.verdict:24} {told.claim.text.en}")
         for one in told.judgements:
-            if one.verdict != NOT_RUN:
-                where = f"{one.evidence.setting.data}, {_seeds(one)}"
-                lines += _wrapped(f"{where}: {one.sentence.en}", "       ")
-            elif told.verdict == NOT_RUN:
-                lines += _wrapped(one.sentence.en, "       ")
+            if one.verdict == NOT_RUN and told.verdict != NOT_RUN:
+                continue
+            where = "" if one.verdict == NOT_RUN else f"{one.evidence.setting.data}, {_seeds(one)}: "
+            lines += _wrapped(f"{where}{one.sentence.en}", "       ")
+            for note in notes_of(one):
+                lines += _wrapped(_data(note), "       ")
+            lines.append(f"       {command(one)}")  # unwrapped, to be copied
     return "\n".join(lines)
+
+
+def _data(note: str) -> str:
+    return OUR_DATA.filled(note=note).en
 
 
 def _seeds(judgement: Judgement) -> str:
@@ -59,6 +73,8 @@ def claim_text(told: Told) -> str:
         lines += _wrapped(one.sentence.en, "  ")
         for finding in one.findings:
             lines += _wrapped(f"- {_statement(finding)}", "  ")
+        for note in notes_of(one):
+            lines += _wrapped(_data(note), "  ")
         lines += [f"  records: {one.evidence.folder}", f"  command: {command(one)}"]
         lines += [f"  problem: {problem}" for problem in one.evidence.problems]
     return "\n".join(lines)
@@ -94,7 +110,7 @@ def _where(judgement: Judgement, language: str, several: bool) -> str:
 
 
 def claims_json(every: Sequence[Told]) -> list[dict[str, Any]]:
-    """Plain types: id, claim, verdict, and for each study its data, recipe, seeds, figures, verdicts and command."""
+    """Plain types: id, claim, verdict, and for each study its data and what must be said of them, recipe, seeds …"""
     return [
         {
             "id": told.claim.id,
@@ -114,6 +130,7 @@ def _judgement_json(one: Judgement) -> dict[str, Any]:
     setting = one.evidence.setting
     return {
         "data": setting.data,
+        "data_notes": notes_of(one),
         "recipe": setting.recipe.to_dict(),
         "records": str(one.evidence.folder),
         "seeds": list(one.seeds),
