@@ -35,4 +35,22 @@ def said(note: str, language: str) -> str:
 def beside(records: Iterable[Record], language: str = "en") -> str:
     """The notes as a sentence for a caption, with a space before it; "" where there are none."""
     found = data_notes(records, language)
-    return f" {OUR_DATA.filled(note='; '.join(found))(language).capitalize()}." if found else ""
+    return f" {_sentence('; '.join(found), language)}" if found else ""
+
+
+def data_words(records: Iterable[Record], language: str = "en", others: Iterable[str] = ()) -> str:
+    """Which data records are of, and what must be said of them, as a sentence with a space before it; "" for none.
+
+    others   names of data that are drawn without a record
+    """
+    of: dict[str, list[Record]] = {clean(name): [] for name in others}
+    for record in records:
+        of.setdefault(clean(record.run["data"].get("name", "?")), []).append(record)
+    notes = {name: data_notes(there, language) for name, there in of.items()}
+    told = [f"{name} ({'; '.join(found)})" if found else name for name, found in notes.items()]
+    return f" {_sentence(', '.join(told), language)}" if told else ""
+
+
+def _sentence(note: str, language: str) -> str:
+    said = OUR_DATA.filled(note=note)(language)
+    return f"{said[:1].upper()}{said[1:]}."

@@ -13,17 +13,19 @@ from reslab.claims.evidence import Evidence, net
 from reslab.claims.text import LANGUAGES, Text
 from reslab.errors import UserError, suggest
 from reslab.nets.names import spec_of
-from reslab.show import figures, papertables
+from reslab.show import figures, papertables, words
 from reslab.show.blocks import draw_blocks
 from reslab.show.charts import WIDTH, save
 from reslab.show.curves import split_panels
 from reslab.show.drawing import FIG_3, Picture, draw_nets
 from reslab.show.embed import Shelf
 from reslab.show.figures import Drawn
+from reslab.show.findings import INITIAL
 from reslab.show.grid import draw_table
+from reslab.show.notes import data_words
 from reslab.show.page import page
 from reslab.show.papertables import PaperTable
-from reslab.show.series import by_net, sound
+from reslab.show.series import by_net, sound, splits_of
 from reslab.show.svg import check_target, write
 from reslab.show.words import wrapped
 from reslab.training.runlog import Record
@@ -40,7 +42,7 @@ NAMES = ("fig1", "fig3", "fig5", "fig6", "fig7", *(n for n in CHARTS if not n.st
 DEFINED = (*DRAWINGS, *(t for t in TABLES if t != "table6"), "macs-by-layer")
 
 NEEDS = {
-    "responses": "runs with probes: `reslab reproduce responses`, or train with --set probe_every=N",
+    "responses": "finished runs with probes: `reslab reproduce responses`, or train with --set probe_every=N",
     "gradients": "runs with probes: `reslab reproduce gradients`, or train with --set probe_every=N",
     "activations": "runs with probes: `reslab reproduce gradients`, or train with --set probe_every=N",
     "residuals": "runs with probes: `reslab reproduce residuals`, or train with --set probe_every=N",
@@ -49,9 +51,8 @@ NEEDS = {
     "macs": "finished runs: `reslab reproduce degradation`",
 }
 ANY_RUN = "runs with measured errors: `reslab reproduce degradation`, or `reslab train MODEL`"
-FIG_1 = Text(
-    "Fig. 1: plain nets, training error and test error", "Fig. 1: plain 네트워크의 training error와 test error"
-)
+FIG_1 = Text("Fig. 1: plain nets, {measures}", "Fig. 1: plain 네트워크의 {measures}")
+AND = Text(" and ", "와 ")
 FIG_6 = Text("Fig. 6: plain and residual, error against iterations", "Fig. 6: plain과 residual, 반복 횟수에 따른 error")
 FIG_1_CAPTION = Text(
     "Plain nets; bold: mean over seeds, faint: each seed.", "plain 네트워크. 굵은 선: seed 평균, 흐린 선: 각 seed."
@@ -143,9 +144,19 @@ def drawn_of(name: str, records: Sequence[Record], evidence: Sequence[Evidence],
     found = figures.draw(what, chosen, next(iter(evidence), None), language)
     if found is None:
         raise UserError(f"{name}: nothing is recorded for it; it needs {NEEDS.get(what, ANY_RUN)}")
+    clean = sound(chosen)
+    title, caption, panels = found.title, found.caption, found.panels
     if name == "fig1":
-        return Drawn(name, FIG_1, FIG_1_CAPTION, split_panels(chosen, language), found.head, found.rows)
-    return Drawn(name, FIG_6, found.caption, found.panels, found.head, found.rows) if name == "fig6" else found
+        measures = [words.MEASURES[split] for split in splits_of(clean.records)]
+        title = FIG_1.filled(measures=AND(language).join(m(language) for m in measures))
+        caption, panels = figures.together([FIG_1_CAPTION, figures.left_out(clean)]), split_panels(chosen, language)
+    elif name == "fig6":
+        title = FIG_6
+    if name not in (*DEFINED, "copying"):  # a file stands alone: on a page its data are told beside it
+        drawn_without = {one.setting.data for one in evidence[:1] if what in INITIAL}
+        data = Text(*(data_words(clean.records, lang, drawn_without) for lang in LANGUAGES))
+        caption = figures.together([caption, data])
+    return Drawn(name if name in ("fig1", "fig6") else found.id, title, caption, panels, found.head, found.rows)
 
 
 def _ends(records: Sequence[Record]) -> list[Record]:

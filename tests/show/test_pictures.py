@@ -13,8 +13,9 @@ from written_runs import write_run
 from reslab.calls.pictures import picture
 from reslab.errors import UserError
 from reslab.show.embed import unpacked
+from reslab.show.figures import records_figures
 from reslab.show.page import is_ours
-from reslab.show.pictures import CHARTS, DEFINED, NAMES, write_picture
+from reslab.show.pictures import CHARTS, DEFINED, NAMES, drawn_of, write_picture
 from reslab.training.recipes import recipe
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -126,6 +127,46 @@ def test_folders_are_read(study, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no study"):
         picture("fig6", [tmp_path / "empty"], tmp_path / "d.svg")
+
+
+NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
+
+
+@pytest.mark.parametrize("name", [n for n in CHARTS if n not in (*DEFINED, "copying")])
+def test_a_file_says_of_which_data_it_is(name, probed, tmp_path):
+    records = [
+        replace(r, run=r.run | {"data": r.run["data"] | {"name": "cifar10", "notes": [NOTE]}}) if r.seed else r
+        for r in probed
+    ]
+    for some, said in (
+        (records[:4], ["digits"]),
+        (records[4:], [f"cifar10 ({NOTE})"]),
+        (records, ["digits", f"cifar10 ({NOTE})"]),
+    ):
+        caption = drawn_of(name, some, [], "en").caption
+        assert caption.en.endswith(f" Data: {', '.join(said)}.")
+        assert caption.en.count("ata: ") == 1
+        assert "데이터: " in caption.ko
+    write_picture(name, records[4:], tmp_path / "a.svg")
+    words = " ".join(re.findall(r">([^<>]+)</(?:text|tspan)>", (tmp_path / "a.svg").read_text(encoding="utf-8")))
+    assert NOTE in words
+    for one in records_figures(records):  # a page says it once, above its figures
+        assert NOTE not in one.caption.en
+
+
+def test_a_validation_error_is_not_called_a_test_error(study, tmp_path):
+    held = [
+        replace(r, metrics=tuple({**m, "split": "val"} if m.get("split") == "test" else m for m in r.metrics))
+        for r in study(depths=(8, 20), seeds=(0,))
+    ]
+    for name in ("fig1", "fig6", "depth", "macs"):
+        write_picture(name, held, tmp_path / f"{name}.svg")
+        text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert "validation error" in text
+        assert "test error" not in text
+    for panel in drawn_of("fig1", held, [], "en").panels.values():  # one measure in each: so its words
+        words = panel.to_dict()["description"]
+        assert ("training error" in words) != ("validation error" in words)
 
 
 def study_of(folder, depths, **how):
