@@ -94,8 +94,8 @@ BY_LAYER = Text(
 COPYING = Text(
     "The training images of the digits, copied. Mean squared error relative to the variance of the input (1: the best "
     "constant answer). Small: each seed; large: their geometric mean.",
-    "digits의 학습 이미지를 그대로 내보낸다. 입력 분산에 대한 평균제곱오차(1: 상수로 답할 때의 최선). 작은 점: 각 seed, "
-    "큰 점: 기하평균.",
+    "digits의 학습 이미지를 그대로 내보낸다. 입력 분산에 대한 평균제곱오차(1: 상수로 답할 때의 최선). 작은 점: 각 "
+    "seed, 큰 점: 기하평균.",
 )
 PROGRESS = Text("Running training loss as told while training; each line is one run.",
                 "학습 중 기록된 training loss. 선 하나가 실행 하나이다.")  # fmt: skip
