@@ -117,12 +117,12 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     """A run's record with the data's path left out; of CIFAR-10 runs the exact scores, and the weights where asked."""
     shown = "digits" if data == "digits" else PUBLIC
     command = write_record(run, target, shown)
-    if data == "digits" or (target / "summary.json").is_file():
+    if data == "digits" or (target / runlog.EXACT).is_file():
         return
     found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in ("test", "train")}
     for scores in found.values():
         scores.pop("checkpoint")
-    write_json(target / "summary.json", {"command": command, **found})
+    write_json(target / runlog.EXACT, {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         checkpoints.copied(run, target, shown, to_resume=False)
 

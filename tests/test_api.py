@@ -1,6 +1,7 @@
 """The package as a notebook uses it: from Python alone, without the command line's libraries."""
 
 import html
+import json
 import re
 import shlex
 import subprocess
@@ -284,3 +285,23 @@ def test_an_argument_that_is_none_is_pythons_own_error(record):
     ):
         with pytest.raises(TypeError, match="unexpected keyword"):
             call()
+
+
+def test_a_budget_counts_measurements_too(tmp_path):
+    """C23 trains no net of the study, but its measurements take minutes: ten seconds are not enough for it."""
+    told = []
+    found = reslab.reproduce(["C10", "C23"], seeds=1, budget=10, out=tmp_path / "s", tell=told.append)
+    assert found.left_out == ("C23",)
+    assert [one.claim.id for one in found.judgements] == ["C10"]
+    assert [p.stem for p in (tmp_path / "s" / "measured").iterdir()] == ["architecture-depths"]
+    assert any("1 of 2 claims fit" in event.get("text", "") for event in told)
+
+
+def test_a_scaled_study_keeps_its_own_recipe(tmp_path):
+    """`--scale` alone shortens the study's recipe; it does not put another in its place."""
+    reslab.reproduce("C10", scale=0.5, out=tmp_path / "s", tell=lambda event: None)
+    kept = json.loads((tmp_path / "s" / "study.json").read_text())["recipe"]
+    whole = recipe("digits-study")
+    assert (kept["lr"], kept["probe_every"], kept["iterations"]) == (whole.lr, whole.probe_every, whole.iterations / 2)
+    with pytest.raises(UserError, match="--scale"):
+        reslab.reproduce("C10", scale=0.0, out=tmp_path / "t")

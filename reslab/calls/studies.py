@@ -31,6 +31,16 @@ class Study:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Due:
+    """A measurement to be made: of which seed (None: once), in which file, from which runs."""
+
+    what: Measurement
+    seed: int | None
+    path: Path
+    runs: list[str]
+
+
 def reproduce(
     what: str | Sequence[str],
     data: str = "digits",
@@ -94,7 +104,7 @@ def reproduce(
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
     left_out: tuple[str, ...] = ()
     if budget is not None:
-        claims, left_out = _within(budget, claims, plans, whole, processes, tell)
+        claims, left_out = _within(budget, claims, plans, folder, setting, whole, processes, tell)
         wanted = {n for claim in claims for n in claim.nets}
         plans = {key: plan for key, plan in plans.items() if key[0] in wanted}
     if plans:
@@ -146,20 +156,26 @@ def _enter(folder: Path, setting: Setting) -> None:
 
 
 def _within(
-    budget: float, claims: Sequence[Claim], plans: Mapping[tuple[Net, int], Any], whole: Callable[[], Any],
-    processes: int | None, tell: Tell,
+    budget: float, claims: Sequence[Claim], plans: Mapping[tuple[Net, int], Any], folder: Path, setting: Setting,
+    whole: Callable[[], Any], processes: int | None, tell: Tell,
 ) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
-    """The claims that fit into `budget` seconds, and the ids of those that do not."""
+    """The claims whose runs and measurements fit into `budget` seconds, and the ids of those that do not."""
     from reslab.training.budget import fitting, seconds_each
     from reslab.training.campaign import is_done, side_by_side
 
-    if not plans:
-        return tuple(claims), ()
     side, threads = side_by_side(list(plans.values()), processes)
     missing = [p for p in plans.values() if not is_done(p)]
-    tell({"kind": "note", "text": "timing a few updates of each net, to see what fits into the budget"})
-    seconds = {p.out: 0.0 for p in plans.values()} | seconds_each(missing, whole(), threads)
-    needs = {c.id: [p.out for (n, _), p in plans.items() if n in c.nets] for c in claims}
+    seconds = {p.out: 0.0 for p in plans.values()}
+    if missing:
+        tell({"kind": "note", "text": "timing a few updates of each net, to see what fits into the budget"})
+        seconds |= seconds_each(missing, whole(), threads)
+    folders = {key: plan.out for key, plan in plans.items()}
+    due = {c.id: _due(folder, [c], setting, folders) for c in claims}
+    # measurements are made one after another, so that each takes the time of `side` runs
+    seconds |= {one.path: side * one.what.seconds for some in due.values() for one in some}
+    needs = {
+        c.id: [*(p.out for (n, _), p in plans.items() if n in c.nets), *(one.path for one in due[c.id])] for c in claims
+    }
     fit = fitting(needs, seconds, budget, side)
     left = tuple(c.id for c in claims if c.id not in fit)
     used = sum(seconds[p] for p in {p for name in fit for p in needs[name]}) / side
@@ -173,9 +189,21 @@ def _measure(
     whole: Callable[[], Any], tell: Tell,
 ) -> None:  # fmt: skip
     """Make every measurement of `claims` that is not there; one file each, so that nothing is computed twice."""
-    due: list[Callable[[], None]] = []
-    names = []
+    from reslab.training.stop import Stop
+
+    due = _due(folder, claims, setting, folders)
     bench = benches.StudyBench(data, folders, whole)
+    with Stop() as stop:
+        for number, one in enumerate(due, 1):
+            tell({"kind": "note", "text": f"measures {one.path.stem} ({number} of {len(due)})"})
+            benches.make(one.path, one.what, one.seed, bench, one.runs)
+            if stop():
+                raise Interrupted("stopped; what is measured is kept, the same command goes on from there")
+
+
+def _due(folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mapping[tuple[Net, int], Path]) -> list[Due]:
+    """The measurements of `claims` that are not there yet."""
+    due = []
     for one in {m.name: m for claim in claims for m in claim.measurements}.values():  # two claims may share one
         moments: tuple[int | None, ...] = setting.seeds if one.each_seed else (None,)
         for seed in moments:
@@ -183,22 +211,8 @@ def _measure(
             runs = sorted(folders[n, s].name for n in one.nets for s in of)
             path = benches.path_of(folder, one, seed)
             if not benches.is_made(path, one, runs):
-                due.append(_job(path, one, seed, bench, runs))
-                names.append(path.stem)
-    from reslab.training.stop import Stop
-
-    with Stop() as stop:
-        for number, (name, job) in enumerate(zip(names, due, strict=True), 1):
-            tell({"kind": "note", "text": f"measures {name} ({number} of {len(due)})"})
-            job()
-            if stop():
-                raise Interrupted("stopped; what is measured is kept, the same command goes on from there")
-
-
-def _job(
-    path: Path, one: Measurement, seed: int | None, bench: benches.StudyBench, runs: list[str]
-) -> Callable[[], None]:
-    return lambda: benches.make(path, one, seed, bench, runs)
+                due.append(Due(one, seed, path, runs))
+    return due
 
 
 def reproduce_command(names: Sequence[str], data: str, setting: Setting) -> str:

@@ -65,6 +65,7 @@ class Measurement:
     make     (bench, seed) → figures: numbers, or lists of them; imports torch when called. `seed` is None for "once"
     nets     whose finished runs it reads, all seeds of them
     version  to be raised whenever what `make` computes changes: older files are then made again
+    seconds  about what one takes on a core of 2026, on digits: for `--budget`
     """
 
     name: str
@@ -72,6 +73,7 @@ class Measurement:
     nets: tuple[Net, ...] = ()
     each_seed: bool = False
     version: int = 1
+    seconds: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int
 
 def at_initialisation(setting: Setting) -> Measurement:
     """The measurement, of the variants of a setting."""
-    return Measurement(INITIAL, partial(initial, setting, variants(setting)), each_seed=True)
+    return Measurement(INITIAL, partial(initial, setting, variants(setting)), each_seed=True, seconds=20)
 
 
 # -- what is read
@@ -104,7 +104,7 @@ def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Qua
     def read(evidence: Evidence) -> Series:
         found: Series = {}
         for seed, record in evidence.runs(of).items():
-            probes = [_apart(p["gradients"]) for p in probe_lines(record) if p["iteration"] > 0]
+            probes = [_apart(p.get("gradients", {})) for p in probe_lines(record) if p["iteration"] > 0]
             values = [abs(v) for v in probes if v is not None]
             if values:
                 found[seed] = reduce(values)

@@ -125,7 +125,7 @@ def _initialised(setting: Setting) -> Measurement:
                     found[kind].append(difference(one(images.to(dtype)), deeper_copy(one, deep)(images.to(dtype))))
         return found
 
-    return Measurement("deeper-copy", make)
+    return Measurement("deeper-copy", make, seconds=11)
 
 
 def _trained(of: Net, deep: int) -> Measurement:
@@ -141,7 +141,7 @@ def _trained(of: Net, deep: int) -> Measurement:
         errors = [kept(100 * (x.argmax(1) != labels).double().mean().item()) for x in (a, b)]
         return {"fp32": difference(a, b), "error": errors[0], "error_copy": errors[1]}
 
-    return Measurement("deeper-trained", make, nets=(of,), each_seed=True)
+    return Measurement("deeper-trained", make, nets=(of,), each_seed=True, seconds=2)
 
 
 def _solution(setting: Setting) -> Claim:

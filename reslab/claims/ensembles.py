@@ -80,7 +80,7 @@ def _together(setting: Setting) -> Measurement:
             found[f"{kind}_members"] = [len(members) for members in ensembles]
         return found
 
-    return Measurement("ensembles-together", make, nets=members_of(setting))
+    return Measurement("ensembles-together", make, nets=members_of(setting), seconds=30)
 
 
 def _ensemble(setting: Setting) -> Claim:

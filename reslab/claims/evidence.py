@@ -7,8 +7,10 @@ one JSON file for each measurement. The committed folders in results/ have the s
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from reslab.training.runlog import Record
 
 FORMAT = 1
 STUDY, MEASURED = "study.json", "measured"
+PROBED = ("gradients", "activations", "weight_gradients", "residuals", "responses")  # tables of a probe's line
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,9 @@ def read(folder: Path) -> Evidence:
     problems: list[str] = []
     for path in _folders(folder):
         try:
-            record = runlog.read(path)
+            record, torn = _whole(runlog.read(path))
+            if torn:
+                problems.append(f"{path}: {torn} damaged lines of {runlog.METRICS} are left out")
             if Recipe.from_dict(record.run["recipe"]) != setting.recipe:
                 problems.append(f"{path}: another recipe than {STUDY} says; it is left out")
             elif record.seed in setting.seeds:
@@ -153,6 +158,7 @@ def read(folder: Path) -> Evidence:
             problems.append(str(error))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problems.append(f"{path}: damaged ({type(error).__name__}: {error}); it is left out")
+    problems += _of_other_data(records)
     measured: dict[str, dict[int | None, dict[str, Any]]] = {}
     for path in sorted((folder / MEASURED).glob("*.json")):
         try:
@@ -165,6 +171,40 @@ def read(folder: Path) -> Evidence:
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}: damaged ({type(error).__name__}: {error}); it is left out")
     return Evidence(folder, setting, records, measured, tuple(problems))
+
+
+def _whole(record: Record) -> tuple[Record, int]:
+    """The record without lines that lack what their kind must have, and how many those were."""
+    lines = tuple(line for line in record.metrics if _is_whole(line))
+    return replace(record, metrics=lines), len(record.metrics) - len(lines)
+
+
+def _is_whole(line: dict[str, Any]) -> bool:
+    kind, at = line.get("kind"), line.get("iteration")
+    if kind not in ("eval", "probe", "train"):
+        return isinstance(kind, str)
+    if not isinstance(at, int | float) or isinstance(at, bool) or not math.isfinite(at):
+        return False
+    if kind == "eval":
+        return isinstance(line.get("split"), str) and isinstance(line.get("top1_error", ""), int | float | None)
+    parts = (line[key] for key in PROBED if key in line)
+    return all(isinstance(part, dict) for part in parts)
+
+
+def _of_other_data(records: dict[str, dict[int, Record]]) -> list[str]:
+    """Take out the runs of other data than most were trained on: a folder whose files changed keeps its name."""
+
+    def print_of(record: Record) -> str:
+        return str(record.run["data"].get("fingerprint"))
+
+    every = Counter(print_of(r) for runs in records.values() for r in runs.values())
+    if len(every) < 2:
+        return []
+    most = every.most_common(1)[0][0]
+    others = [(runs, s, r) for runs in records.values() for s, r in runs.items() if print_of(r) != most]
+    for runs, seed, _ in others:
+        del runs[seed]
+    return [f"{r.folder}: trained on other data than most runs of this study; it is left out" for *_, r in others]
 
 
 def _folders(folder: Path) -> Iterator[Path]:

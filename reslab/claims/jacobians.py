@@ -137,6 +137,6 @@ def _never_zero(setting: Setting) -> Claim:
         ),
         measurements=(
             Measurement(COUNTER, counter),
-            Measurement(TRAINED, partial(trained, of), nets=(of,), each_seed=True),
+            Measurement(TRAINED, partial(trained, of), nets=(of,), each_seed=True, seconds=20),
         ),
     )  # fmt: skip

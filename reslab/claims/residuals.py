@@ -129,7 +129,7 @@ def ratio_of(of: Net, first: bool = False) -> Quantity:
         found: Series = {}
         for seed, record in evidence.runs(of).items():
             lines = probe_lines(record)
-            values = _finite(lines[0 if first else -1]["residuals"], solid) if lines else []
+            values = _finite(lines[0 if first else -1].get("residuals", {}), solid) if lines else []
             if values:
                 found[seed] = fmean(values)
         return found

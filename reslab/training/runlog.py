@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def steady(tell: Tell) -> Tell:
 
 
 FORMAT = 1
-RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
+RUN, METRICS, CHECKPOINTS, EXACT = "run.json", "metrics.jsonl", "checkpoints", "summary.json"
 
 # What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
 IDENTITY = ("spec", "recipe", "seed")
@@ -51,11 +51,14 @@ class Record:
              top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
              activations, residuals by block; weight_gradients, responses by layer), "warmup_end", "warning",
              "resume", "end"
+    exact    `summary.json`, where there is one: by split the final weights' scores in fp32 (`reslab evaluate`), which
+             count before what the run measured in its own precision
     """
 
     folder: Path
     run: dict[str, Any]
     metrics: tuple[dict[str, Any], ...]
+    exact: dict[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -87,9 +90,12 @@ class Record:
         return [m for m in self.metrics if m.get("kind") == "eval" and m.get("split") == split]
 
     def final(self, split: str) -> dict[str, Any] | None:
-        """The last measurement of a split of a finished run, or None."""
+        """The scores of a split at the end of a finished run, exact ones where they were made, or None."""
         found = self.evaluations(split)
-        return found[-1] if self.finished and found else None
+        if not self.finished or not found:
+            return None
+        exact = self.exact.get(split)
+        return exact if isinstance(exact, dict) and "top1_error" in exact else found[-1]
 
 
 def read(folder: Path) -> Record:
@@ -105,7 +111,10 @@ def read(folder: Path) -> Record:
             raise UserError(f"{folder / RUN}: damaged ({key} is missing); give another folder")
         if key not in ("model", "seed") and not isinstance(run[key], dict):
             raise UserError(f"{folder / RUN}: damaged ({key} is no table); give another folder")
-    return Record(folder, run, tuple(jsonl.read(folder / METRICS)))
+    exact = read_json(folder / EXACT) if (folder / EXACT).is_file() else {}
+    if not isinstance(exact, dict):
+        raise UserError(f"{folder / EXACT}: damaged (it is no table); remove it or give another folder")
+    return Record(folder, run, tuple(jsonl.read(folder / METRICS)), exact)
 
 
 def difference(mine: dict[str, Any], there: Record) -> str | None:

@@ -5,8 +5,11 @@ import json
 import pytest
 from shelf import DIGITS, Shelf
 
+from reslab.claims.catalogue import catalogue
+from reslab.claims.claim import judge
 from reslab.claims.evidence import net, read
 from reslab.errors import UserError
+from reslab.training.runlog import read as read_run
 
 RESNET, C = net("cifar_resnet20"), net("cifar_resnet20", shortcut="C")
 
@@ -59,6 +62,57 @@ def test_a_run_that_cannot_be_read_is_a_problem_in_one_line(shelf, text):
     (told,) = found.problems
     assert str(out) in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"kind": "eval", "split": "train"}, {"kind": "eval", "split": "train", "iteration": "x", "top1_error": 3.0},
+        {"kind": "eval", "split": "train", "iteration": 400}, {"kind": "probe", "iteration": 400, "residuals": 7},
+        {"kind": "probe", "gradients": {}}, {"kind": "train", "loss": 1.0}, {"no": "kind"},
+    ],
+)  # fmt: skip
+def test_a_damaged_line_is_left_out_and_told(shelf, line):
+    """Whatever it lacks, every claim is judged on the lines that are whole."""
+    out = shelf.run(RESNET, 0, 1.0)
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    found = shelf.evidence()
+    assert found.problems == (f"{out}: 1 damaged lines of metrics.jsonl are left out",)
+    assert found.runs(RESNET)[0].final("train")["top1_error"] == 1.0
+    for claim in catalogue(found.setting):
+        judge(claim, found)
+
+
+def test_a_probe_without_a_part_says_nothing_of_it(shelf):
+    shelf.run(RESNET, 0, 1.0, probes=[{"gradients": {"a": 1.0}}, {}])
+    found = shelf.evidence()
+    assert found.problems == ()
+    for claim in catalogue(found.setting):
+        judge(claim, found)
+
+
+def test_runs_of_other_data_are_left_out_and_told(shelf):
+    for seed in (0, 1):
+        shelf.run(RESNET, seed, 1.0)
+    other = {"name": "digits", "source": "digits", "fingerprint": "beef", "notes": []}
+    out = shelf.run(RESNET, 2, 9.0, data=other)
+    found = shelf.evidence()
+    assert list(found.runs(RESNET)) == [0, 1]
+    assert found.problems == (f"{out}: trained on other data than most runs of this study; it is left out",)
+
+
+def test_exact_scores_count_before_those_on_the_way(shelf):
+    """`summary.json`: the final weights in fp32, which the run itself may have scored in bf16."""
+    out = shelf.run(RESNET, 0, 1.0, test=5.0)
+    (out / "summary.json").write_text(json.dumps({"command": "…", "test": {"top1_error": 5.5, "n": 10}}))
+    record = shelf.evidence().runs(RESNET)[0]
+    assert (record.final("test")["top1_error"], record.final("train")["top1_error"]) == (5.5, 1.0)
+    (out / "summary.json").write_text("[]")
+    assert "summary.json" in shelf.evidence().problems[0]
+    shelf.run(RESNET, 1, 1.0, finished=False)
+    (out.parent / "run2" / "summary.json").write_text(json.dumps({"test": {"top1_error": 5.5}}))
+    assert read_run(out.parent / "run2").final("test") is None, "an unfinished run has no end"
 
 
 def test_torn_metrics_lose_their_last_line_alone(shelf):
