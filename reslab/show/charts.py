@@ -130,7 +130,7 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
     lines = list(dict.fromkeys(r["line"] for r in rows))
     if len(lines) > 1:  # other data, another recipe: another dash, said in the legend
         styles = alt.Scale(domain=lines, range=[LINES[i % len(LINES)] for i in range(len(lines))])
-        legend = alt.Legend(title=None, symbolType="stroke", labelLimit=320, columns=1)
+        legend = alt.Legend(title=None, symbolType="stroke", symbolSize=400, labelLimit=320, columns=1)
         line = line.encode(strokeDash=alt.StrokeDash("line:N", scale=styles, legend=legend))
     marks = base.mark_point(size=90, filled=True, opacity=1, aria=False).encode(
         y=y,

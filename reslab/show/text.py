@@ -7,22 +7,30 @@ from typing import Any
 from reslab.show.plain import clean, number
 from reslab.training.recipe import OPEN_CHOICES, Recipe
 
+NOT_FINITE = "scores are not finite (the loss is no number); an image with such scores counts as wrong"
+
 
 def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
-    """One evaluation (`Evaluation.to_dict`): errors in percent, the interval, loss, n, and a row for each class."""
-    low, high = result["top1_interval"]
+    """One evaluation (`Evaluation.to_dict`): errors in percent, the interval, loss, n, and a row for each class.
+
+    Top-5 is left out where there are no more than five classes: of those it is never wrong.
+    """
+    rows = result["per_class"]
+    low, high = (number(end, ".2f") for end in result["top1_interval"])
+    notes = [NOT_FINITE] if number(result["loss"], "") == "–" else []
+    notes += [str(result["note"])] if result.get("note") else []
     lines = [
         f"{result['model']} at iteration {result['iteration']:,}, {clean(result['data'])} {result['split']} split, "
         f"{result['precision']}",
         f"  n            {result['n']:,}",
-        f"  top-1 error  {result['top1_error']:.2f} %   95 % interval {low:.2f} to {high:.2f}",
-        f"  top-5 error  {result['top5_error']:.2f} %",
-        f"  loss         {result['loss']:.4f}",
+        f"  top-1 error  {number(result['top1_error'], '.2f', ' %')}   95 % interval {low} to {high}",
+        *([f"  top-5 error  {number(result['top5_error'], '.2f', ' %')}"] if len(rows) > 5 else []),
+        f"  loss         {number(result['loss'], '.4f')}",
         f"  checkpoint   {clean(result['checkpoint'])}",
-        *([f"  note         {result['note']}"] if result.get("note") else []),
+        *(f"  data         {clean(note)}" for note in result.get("data_notes") or ()),
+        *(f"  note         {note}" for note in notes),
         "",
     ]
-    rows = result["per_class"]
     width = max(len("class"), *(len(clean(r["class"])) for r in rows[:most_classes]))
     lines.append(f"  {'class':{width}}      n   wrong    error")
     for row in rows[:most_classes]:
