@@ -21,6 +21,7 @@ from reslab.show.series import SPLITS, Runs
 
 GREY = "#6b7280"  # VGG: neither plain twin nor residual net
 SIZE = Text("map size", "map 크기")
+SUM = Text("sum", "합계")
 
 
 def layer_costs(name: str) -> list[dict[str, Any]]:
@@ -31,7 +32,7 @@ def layer_costs(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def size_table(names: Sequence[str] = FIG_3) -> list[list[str]]:
+def size_table(names: Sequence[str] = FIG_3, language: str = "en") -> list[list[str]]:
     """MACs by map size, largest map first: size, then each net's sum (shortcuts too), last the whole."""
     found = {name: plan(spec_of(name)) for name in names}
     sides = sorted({r.size_out for rows in found.values() for r in rows if r.macs}, reverse=True)
@@ -41,7 +42,7 @@ def size_table(names: Sequence[str] = FIG_3) -> list[list[str]]:
         return shown(macs) if macs else "–"
 
     rows = [[f"{side}×{side}", *(total(n, side) for n in names)] for side in sides]
-    return [*rows, ["", *(total(n, None) for n in names)]]
+    return [*rows, [SUM(language), *(total(n, None) for n in names)]]
 
 
 def layer_panels(language: str = "en", names: Sequence[str] = FIG_3) -> dict[str, Any]:

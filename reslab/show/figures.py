@@ -20,7 +20,7 @@ from reslab.show.charts import depth_panels
 from reslab.show.curves import ceiling, curve_panels, lines_words
 from reslab.show.drawing import FIG_3
 from reslab.show.embed import Panel, Shelf
-from reslab.show.rates import progress_panels
+from reslab.show.rates import progress_panels, progress_table
 from reslab.show.series import Runs, Sound, by_net, sound, splits_of
 from reslab.show.tables import spread
 from reslab.training.runlog import Record
@@ -161,7 +161,7 @@ def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None,
     elif name == "macs":
         panels, caption, table = costs.macs_panels(runs, language), MEANS, _finals(runs, language, macs=True)
     elif name == "progress":
-        panels, caption = progress_panels(runs, language), PROGRESS
+        panels, caption, table = progress_panels(runs, language), PROGRESS, progress_table(runs, language)
     elif name in ("gradients", "activations", "residuals"):
         panels, caption = findings.block_panels(runs, evidence, name, language), BY_BLOCK
         table = findings.table(runs, name, language, evidence)
@@ -170,7 +170,7 @@ def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None,
         table = findings.table(runs, name, language)
     elif name == "macs-by-layer":
         panels, caption = costs.layer_panels(language), BY_LAYER
-        table = [costs.SIZE(language), *FIG_3], costs.size_table()
+        table = [costs.SIZE(language), *FIG_3], costs.size_table(language=language)
     elif name == "copying" and evidence:
         panels, caption = copying.copying_panels(evidence, language), COPYING
         table = copying.table(evidence, language)

@@ -43,6 +43,7 @@ class PaperTable:
     rows: list[list[str]]
 
 
+PART = Text("layer name", "층 이름")
 PARAMETERS_OURS, PARAMETERS_PAPER = Text("parameters,\nours", "parameter,\n우리"), Text("paper", "논문")
 MACS_OURS, MACS_PAPER = Text("MACs,\nours", "MACs,\n우리"), Text("FLOPs,\npaper", "FLOPs,\n논문")
 TOP1, TOP5 = Text("top-1 error,\npaper", "top-1 error,\n논문"), Text("top-5 error,\npaper", "top-5 error,\n논문")
@@ -66,10 +67,16 @@ def table1(language: str = "en") -> PaperTable:
             cells = [f"{_window(pool)} max pool,\nstride {pool.stride}\n{cell}" for cell in cells]
         rows.append([part, f"{size}×{size}", *cells])
     last = plan(specs[18])[-1]
-    rows.append(["", f"{last.size_out}×{last.size_out}", *[f"average pool,\n{last.c_out}-d fc,\nsoftmax"] * len(specs)])
+    rows.append(
+        [last.part, f"{last.size_out}×{last.size_out}", *[f"average pool,\n{last.c_out}-d fc,\nsoftmax"] * len(specs)]
+    )
     rows.append([MACS_OURS(language), "", *(shown(cost(spec).macs) for spec in specs.values())])
     rows.append([MACS_PAPER(language), "", *(_macs(spec) for spec in specs.values())])
-    head = ["", OUTPUT_SIZE(language), *(f"{depth}-layer" if language == "en" else f"{depth}층" for depth in specs)]
+    head = [
+        PART(language),
+        OUTPUT_SIZE(language),
+        *(f"{depth}-layer" if language == "en" else f"{depth}층" for depth in specs),
+    ]
     caption = Text(
         "Drawn from the nets' own definitions. The paper's FLOPs are multiply-adds, partly truncated.",
         "네트워크 정의에서 그렸다. 논문의 FLOPs는 곱셈-덧셈 수이며 일부는 버림한 값이다.",

@@ -10,6 +10,7 @@ from reslab.show import words
 from reslab.show.charts import HEIGHT, WIDTH, colours_of
 from reslab.show.series import Runs, finite, room, thinned
 
+SEED, LAST_LOSS = Text("seed", "seed 번호"), Text("last training loss", "마지막 training loss")
 PARTS: dict[str, Text] = {"loss": words.LOSS, "lr": words.RATE}
 
 
@@ -24,6 +25,17 @@ def progress_rows(runs: Sequence[Runs], key: str) -> list[dict[str, Any]]:
             told = {"net": one.label, "run": f"seed {r.seed}"}
             rows += [{**told, "iteration": x, "value": float(f"{y:.4g}")} for x, y in points]
     return rows
+
+
+def progress_table(runs: Sequence[Runs], language: str = "en") -> tuple[list[str], list[list[str]]]:
+    """Head and rows: net, seed, the last told iteration of each run, and its running loss."""
+    rows = []
+    for one in runs:
+        for r in one.records:
+            lines = [m for m in r.metrics if m["kind"] == "train" and finite(m.get("loss"))]
+            if lines:
+                rows.append([one.label, str(r.seed), f"{lines[-1]['iteration']:,}", f"{lines[-1]['loss']:.4f}"])
+    return [words.NET(language), SEED(language), words.ITERATIONS(language), LAST_LOSS(language)], rows
 
 
 def progress_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:

@@ -170,6 +170,14 @@ def test_final_errors_are_the_records(study):
     loss = values_of(found["progress"].panels["loss"])
     assert {r["value"] for r in loss} == {1.0}
     assert f"{sum(ends) / 2:.2f}" in found["depth"].rows[0][2]
+    assert found["progress"].rows[0] == ["cifar_plain8", "0", "600", "1.0000"]
+    assert len(found["progress"].rows) == len(records)
+    for figure in (
+        *found.values(),
+        *records_figures(records, "ko"),
+    ):  # every page says that its figures stand in a table
+        assert figure.rows
+        assert len(figure.head) == len(figure.rows[0])
 
 
 def test_one_run_has_curves_but_no_depth(study):
@@ -313,7 +321,7 @@ def test_layers_cost_what_the_net_costs(net, layers):
     rows = layer_costs(net)
     assert len(rows) == layers
     assert sum(r["macs"] for r in rows) == cost(spec_of(net, **({"shortcut": "A"} if net == "resnet34" else {}))).macs
-    assert size_table([net])[-1] == ["", shown(cost(spec_of(net)).macs)]
+    assert size_table([net])[-1] == ["sum", shown(cost(spec_of(net)).macs)]
 
 
 def test_copying_shows_each_seed_and_the_geometric_mean(twins):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from reslab.show.costs import size_table
 from reslab.show.grid import draw_table
 from reslab.show.papertables import table1, table2, table3, table4, table6
 from reslab.training.runlog import read
@@ -36,7 +37,7 @@ def test_table_1_is_the_papers():
             lines = basic if depth < 50 else [f"1×1, {width}", f"3×3, {width}", f"1×1, {4 * width}"]
             pool = ["3×3 max pool,", "stride 2"] if stage == 0 else []
             assert cell.split("\n") == [*pool, *lines, f"× {blocks[stage]}"]
-    assert rows[""] == ["1×1", *["average pool,\n1000-d fc,\nsoftmax"] * 5]
+    assert rows["head"] == ["1×1", *["average pool,\n1000-d fc,\nsoftmax"] * 5]
     assert rows["FLOPs,\npaper"][1:] == ["1.8×10⁹", "3.6×10⁹", "3.8×10⁹", "7.6×10⁹", "11.3×10⁹"]
     assert rows["MACs,\nours"][1:] == ["1.814G", "3.664G", "3.858G", "7.570G", "11.282G"]
 
@@ -143,6 +144,14 @@ def test_table_6_averages_no_precisions_and_counts_a_copy_once(tmp_path):
         f"8.50 (n{nb}={nb}1)\n9.00 (n{nb}={nb}1)",
         "64,000 of 64,000 it., fp32\n64,000 of 64,000 it., bf16",
     ]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_row_and_every_column_has_a_name(language):
+    for table in (table1(language), table2(language), table3(language), table4(language), table6((), language)):
+        assert all(table.head)
+        assert all(row[0] for row in table.rows)
+    assert all(row[0] for row in size_table(language=language))
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from written_runs import COMMAND, INEXACT, ITERATIONS, judged, write_run, write_study
@@ -95,6 +96,20 @@ def test_the_answer_stands_first_and_all_is_there(pages):
     assert links <= set(page.ids)
     assert COMMAND in page.words
     assert set(OPEN_CHOICES) <= set(page.words.split())
+
+
+def levels(page):
+    return [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4", "h5")]
+
+
+def test_no_heading_skips_a_level(pages, tmp_path):
+    runs = [read(write_run(tmp_path / name, name, 0)) for name in ("cifar_resnet20", "cifar_plain8")]
+    made = [page for _, page in pages[1].values()]
+    for page in (*made, Outline(runs_page(runs)), Outline(runs_page(runs[:1], "ko"))):
+        found = levels(page)
+        assert found[0] == 1
+        assert found.count(1) == 1
+        assert all(b <= a + 1 for a, b in pairwise(found))
 
 
 def test_inexact_data_are_told_wherever_a_cifar_figure_stands(pages):
