@@ -138,6 +138,10 @@ def _job(
     wish = Wish(device, precision, engine, threads, recompute)
     job = Job(
         fitted, data, resolved, seed, folder, wish, workers_for(loaded, workers),
-        command or command_of(fitted, data, resolved, seed),
+        command or command_of(
+            fitted, data, resolved, seed,
+            val_share=val_share, bad_images=bad_images, precision=precision, download=download,
+        ),
+        asked=True,
     )  # fmt: skip
     return job, loaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,17 @@ from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
 from reslab.store.files import write_json
 from reslab.training import runlog
-from reslab.training.machine import UNDECIDED, Settings, Wish, environment, settle
+from reslab.training.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import RUN, Tell
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run, complete: what, on what, how, from which seed, where to, asked for by which command."""
+    """One run, complete: what, on what, how, from which seed, where to, asked for by which command.
+
+    asked   the threads of `wish` are a user's word, which a resumed run follows, and no campaign's share of the cores
+    """
 
     spec: Spec
     source: str
@@ -29,6 +32,7 @@ class Job:
     wish: Wish = UNDECIDED
     workers: int = 0
     command: str = ""
+    asked: bool = False
 
 
 def enter(job: Job, data: Data, tell: Tell) -> Settings:
@@ -42,8 +46,7 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
         "seed": job.seed,
         "data": {
             "source": job.source,
-            "name": data.name,
-            "fingerprint": data.fingerprint,
+            **data.origin(),
             "classes": list(data.classes),
             "sizes": {name: len(part) for name, part in data.there().items()},
             "notes": list(data.notes),
@@ -68,15 +71,59 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
         settings = Settings.from_dict(there["settings"])
     except TypeError:
         raise UserError(f"{job.out / RUN}: damaged (its settings are incomplete); give another folder") from None
-    for key in ("device", "precision"):
+    if not record.finished:
+        try:
+            resolve_device(str(settings.device))
+        except UserError:
+            raise UserError(
+                f"--out {job.out}: the run began on {settings.device}, which torch does not see here; resume it where "
+                "there is one, or give another folder to begin anew"
+            ) from None
+    for key in ("device", "precision", "engine"):
         if getattr(job.wish, key) not in ("auto", getattr(settings, key)):
             raise UserError(
                 f"--{key} {getattr(job.wish, key)}: the run began with {getattr(settings, key)}; give another --out"
             )
-    for key in ("torch", "numpy", "cpu", "cores"):
+    if not record.finished:
+        settings = _followed(job, settings, tell)
+    on_gpu = settings.device.startswith("cuda")
+    for key in ("torch", "numpy", "cpu", "cores", *(["gpu"] if on_gpu else [])):
         now, then = mine["environment"][key], there["environment"].get(key)
         if now != then:
-            tell(
-                {"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"}
-            )
+            _warn(tell, key, now, then)
     return settings
+
+
+def _followed(job: Job, settings: Settings, tell: Tell) -> Settings:
+    """The settings of a run that is resumed, with what the user now asks for that is no other run."""
+    new = settings
+    if job.wish.recompute not in ("auto", "on", "off"):
+        raise UserError(f"--recompute: {job.wish.recompute!r} is none of auto, on, off")
+    if job.wish.recompute != "auto":
+        new = replace(new, recompute=job.wish.recompute == "on")
+    if new.recompute and new.engine == "compiled":
+        raise UserError("--recompute on: not with the compiled engine, with which the run began; give another --out")
+    if job.asked and job.wish.threads:
+        new = replace(new, threads=job.wish.threads)
+    if new.threads != settings.threads:
+        _warn(tell, "threads", new.threads, settings.threads)
+    return new if new == settings else replace(new, why=_line(new))
+
+
+def _warn(tell: Tell, key: str, now: Any, then: Any) -> None:
+    tell({"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"})
+
+
+def _line(settings: Settings) -> str:
+    """The settings in one line."""
+    s = settings
+    return (
+        f"{s.device}, {s.precision}, {s.layout}, {s.engine}, {'recompute, ' if s.recompute else ''}{s.threads} threads"
+    )
+
+
+def keep_settings(job: Job, settings: Settings) -> None:
+    """Write the settings with which a resumed run goes on into its `run.json`, where that has others."""
+    run = runlog.read(job.out).run
+    if Settings.from_dict(run["settings"]) != settings:
+        write_json(job.out / RUN, {**run, "settings": settings.to_dict()})

@@ -23,7 +23,7 @@ from reslab.store.files import sweep, sync, writable_folder
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
 from reslab.training import moments, runlog
-from reslab.training.job import Job, enter
+from reslab.training.job import Job, enter, keep_settings
 from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
 from reslab.training.runlog import METRICS, Record, Tell, steady
@@ -142,6 +142,7 @@ def _state(
     found = checkpoints.newest(job.out, damaged)
     for text in damaged:
         tell({"kind": "warning", "text": f"passed over: {text}"})
+    keep_settings(job, settings)
     if found is None:
         jsonl.keep(job.out / METRICS, lambda r: False)
         stats = statistics(data.split("train"), job.recipe.centre, job.recipe.scale)
@@ -175,7 +176,7 @@ def _save(
         "iteration": iteration,
         "spec": job.spec.to_dict(),
         "classes": list(data.classes),
-        "data": {"name": data.name, "source": job.source, "fingerprint": data.fingerprint},
+        "data": {"source": job.source, **data.origin(), **({"place": data.place} if data.place else {})},
         "recipe": job.recipe.to_dict(),
         "seed": job.seed,
         "rate": step.descent.rate,

@@ -64,9 +64,26 @@ def _unlike_defaults(model: Spec, recipe: Recipe) -> str:
     return json.dumps([switches_of(model), built, trained], sort_keys=True)
 
 
-def command_of(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
-    """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set."""
+def command_of(
+    model: Spec,
+    data: str,
+    recipe: Recipe,
+    seed: int,
+    *,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    precision: str = "auto",
+    download: bool = False,
+) -> str:
+    """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set.
+
+    val_share, bad_images, precision, download    as they were asked for; what decides nothing is not said
+    """
     words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed), *recipe_words(recipe, data)]
+    words += ["--val-share", str(val_share)] if val_share is not None else []
+    words += ["--bad-images", bad_images] if bad_images != "error" else []
+    words += ["--precision", precision] if precision != "auto" else []
+    words += ["--download"] if download else []
     for key, value in _said(model, data).items():
         flag = f"--{key.replace('_', '-')}"
         words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]

@@ -10,7 +10,7 @@ import pytest
 
 from reslab.nets.names import spec_of
 from reslab.training import naming
-from reslab.training.naming import resolve_recipe, run_name
+from reslab.training.naming import command_of, resolve_recipe, run_name
 from reslab.training.recipe import Recipe
 from reslab.training.recipes import recipe
 
@@ -77,6 +77,18 @@ def test_a_field_added_later_renames_no_folder(monkeypatch, of):
         assert naming._unlike_defaults(replace(spec, a_later_field=1), changed) != text
     assert naming._unlike_defaults(spec, changed) == text
     assert run_name(spec, "digits", changed, 0) == before
+
+
+def test_a_command_says_how_the_data_was_cut_and_what_was_asked_for():
+    """`tests/calls/test_scores.py` runs such a command again."""
+    plain = command_of(NET, "photos", recipe("digits"), 0)
+    asked = {"val_share": 0.2, "bad_images": "skip", "precision": "bf16", "download": True}
+    words = {"val_share": "--val-share 0.2", "bad_images": "--bad-images skip", "precision": "--precision bf16",
+             "download": "--download"}  # fmt: skip
+    for key, value in asked.items():
+        assert words[key] not in plain
+        assert words[key] in command_of(NET, "photos", recipe("digits"), 0, **{key: value})
+    assert plain == command_of(NET, "photos", recipe("digits"), 0, val_share=None, bad_images="error", precision="auto")
 
 
 def test_the_hash_is_of_what_differs_from_the_defaults():
