@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.calls.networks import spec
+from reslab.calls.scores import notes_on, read, sought
 from reslab.errors import UserError, suggest
 from reslab.nets.spec import Spec
 from reslab.training.naming import FROM_DATA, resolve_recipe
@@ -37,7 +38,7 @@ def probe(
 
     source     a run or checkpoint folder; a model's name or `Spec` (the net at initialisation, with `switches` as in
                `build`); or a `Network`. A path that exists goes before a name
-    data       as in `train`; default: what the run was trained on, else digits
+    data, val_share, bad_images    as in `evaluate`; default: what the run was trained on, else digits
     samples    the first so many of the split in index order, at least 2, not augmented
     seed       of the initial weights, where a name or a `Spec` is given
     what       "responses", "gradients" (with activations), "residuals", "jacobians"
@@ -72,10 +73,13 @@ def probe(
         assert not isinstance(found, Path)
         model = found if isinstance(found, Spec) else found.spec
         recipe = resolve_recipe(data or "digits")
-    there = load_data(
-        data or (checkpoint.facts["data"]["source"] if checkpoint else "digits"), model, recipe,
-        download=download, val_share=val_share, bad_images=bad_images,
-    )  # fmt: skip
+    if checkpoint is not None:
+        what_data = sought(checkpoint, data, val_share, bad_images, download)
+        there = read(checkpoint, what_data, known, download)
+    else:
+        there = load_data(
+            data or "digits", model, recipe, download=download, val_share=val_share, bad_images=bad_images
+        )
     part = there.split(split)
     n = min(samples, len(part))
     if n < 2:
@@ -83,6 +87,7 @@ def probe(
     prepare(settings)
     if checkpoint is not None:
         member.check_fits(checkpoint, there)
+        notes_on(checkpoint, what_data, there, data is not None)
         net = checkpoints.network(checkpoint)
         stats = Statistics(checkpoint.state["mean"].numpy(), checkpoint.state["scale"].numpy())
     else:

@@ -13,7 +13,8 @@ from reslab.measure.evaluate import Scores
 class Evaluation:
     """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class.
 
-    note    why the slower way to the same scores was taken, or ""
+    note        why the slower way to the same scores was taken, or ""
+    data_notes  what a reader should be told about the data, one line each
     """
 
     checkpoint: Path
@@ -25,6 +26,7 @@ class Evaluation:
     classes: tuple[str, ...]
     scores: Scores
     note: str = ""
+    data_notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
@@ -40,6 +42,7 @@ class Evaluation:
             "split": self.split,
             "precision": self.precision,
             "note": self.note or None,
+            "data_notes": list(self.data_notes),
             **self.scores.to_dict(),
             "per_class": per_class,
         }

@@ -115,11 +115,12 @@ def _unsaved(target: Path, size: int, error: OSError) -> str:
 def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
     """The newest checkpoint of `run` in `target`: to go on from, or without momentum: enough to score, half the size.
 
-    source  stands in it as where the data came from, in place of a path of this machine
+    source  stands in it as where the data came from, in place of the paths of this machine
     """
     found = find(run)
     state = {k: v for k, v in found.state.items() if to_resume or not k.startswith("momentum.")}
-    facts = {**found.facts, "data": {**found.facts["data"], "source": source}}
+    data = {k: v for k, v in found.facts["data"].items() if k != "place"}
+    facts = {**found.facts, "data": {**data, "source": source}}
     return _publish(target, found.weights, state, facts)
 
 

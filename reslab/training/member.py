@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from reslab.data.loader import Batch, Statistics, evaluation_batches
 from reslab.data.splits import Data, Split
@@ -37,11 +38,13 @@ def recipe_of(found: Checkpoint) -> Recipe:
 def check_fits(found: Checkpoint, data: Data) -> None:
     """Refuse data of other classes, channels or size than the checkpoint was trained on."""
     classes = found.facts["classes"]
-    if list(data.classes) != list(classes):
-        raise UserError(
-            f"{data.name}: its {len(data.classes)} classes are not the {len(classes)} that "
-            f"{found.folder} was trained on ({', '.join(classes[:5])} …)"
-        )
+    for number, (here, there) in enumerate(zip_longest(data.classes, classes)):
+        if here != there:
+            one, other = ("missing" if name is None else repr(name) for name in (here, there))
+            raise UserError(
+                f"{data.name}: its {len(data.classes)} classes are not the {len(classes)} that {found.folder} was "
+                f"trained on ({', '.join(classes[:5])} …): class {number} is {one} here and {other} there"
+            )
     fit(found.spec, data, dict.fromkeys(FROM_DATA, 1))
 
 
