@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -64,6 +65,16 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"{option}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
+
+
+MOST = 1e9  # epochs, or a schedule lengthened so many times: far beyond any run, and every count of it still a number
+
+
+def countable(option: str, value: float | None) -> float | None:
+    """A length as it was given. Raises UserError where a run of that length could not be counted."""
+    if value is not None and MOST < abs(value) < math.inf:  # what is not finite is refused by its own words
+        raise UserError(f"{option}: {value:g} is longer than any run; at most {MOST:g} is taken")
+    return value
 
 
 def pairs(texts: list[str]) -> dict[str, str]:

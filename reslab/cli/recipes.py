@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from reslab.cli.app import app
-from reslab.cli.options import pairs
+from reslab.cli.options import countable, pairs
 
 recipe_app = App(name="recipe", help="The named recipes.")
 app.command(recipe_app)
@@ -49,5 +49,5 @@ def recipe_show(
     from reslab.training.naming import resolve_recipe
     from reslab.training.recipes import RECIPES
 
-    found = resolve_recipe("", name, scale=scale, set=pairs(set_ or []))
+    found = resolve_recipe("", name, scale=countable("--scale", scale), set=pairs(set_ or []))
     print(json.dumps(found.to_dict(), indent=2) if json_ else recipe_text(found, RECIPES[name].__doc__ or ""))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from reslab.cli.app import app
-from reslab.cli.options import DATA, MACHINE, NO_SWITCHES, TRAINING, Switches, pairs, whole
+from reslab.cli.options import DATA, MACHINE, NO_SWITCHES, TRAINING, Switches, countable, pairs, whole
 from reslab.errors import UserError
 
 
@@ -109,6 +109,8 @@ def train(
     if iterations is not None or epochs is not None:  # either flag wins over either key of the file
         merged = {k: v for k, v in merged.items() if k not in ("iterations", "epochs")}
     merged |= {k: v for k, v in flags.items() if v is not None}
+    for length in ("epochs", "scale"):  # as a flag or in the file
+        countable(f"--{length}", merged.get(length))
     choices: dict[str, Any] = {
         **merged, "set": {**fields, **pairs(set_ or [])}, "download": download, "val_share": val_share,
         "bad_images": bad_images, **net, **switches.given(),

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from reslab.cli.app import app
-from reslab.cli.options import DATA, MACHINE, TRAINING, numbers, pairs, whole
+from reslab.cli.options import DATA, MACHINE, TRAINING, countable, numbers, pairs, whole
 
 
 @app.command
@@ -73,9 +73,9 @@ def reproduce(
         study = run(
             what,
             data,
-            depths=numbers("--depths", depths) if depths else None,
+            depths=None if depths is None else numbers("--depths", depths),
             seeds=seeds,
-            scale=scale,
+            scale=countable("--scale", scale),
             recipe=recipe,
             set=pairs(set_ or []),
             out=out,

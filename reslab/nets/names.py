@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +70,11 @@ def spec_of(name: str, **switches: Any) -> Spec:
         raise UserError(f"unknown model {name!r}{suggest(name, listed())}; `reslab list` shows them all")
     prefix, kind, depth = found["prefix"] or "", found["kind"], int(found["depth"])
     block = given.pop("block", None)
+    if block is not None and not isinstance(block, str):
+        raise UserError(f"block: {block!r} is no text; basic, or a comma list such as basic,bottleneck, is wanted")
     if "widths" in given:
+        if not isinstance(given["widths"], Sequence) or isinstance(given["widths"], str):
+            raise UserError(f"widths: {given['widths']!r} is no list; a width for each stage is wanted: (16, 32, 64)")
         given["widths"] = tuple(given["widths"])
     residual = kind != "plain"
     if kind == "vgg":

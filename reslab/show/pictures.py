@@ -26,7 +26,7 @@ from reslab.show.notes import data_words
 from reslab.show.page import page
 from reslab.show.papertables import PaperTable
 from reslab.show.series import by_net, sound, splits_of
-from reslab.show.svg import check_target, write
+from reslab.show.svg import check_target, write, writing
 from reslab.show.words import wrapped
 from reslab.training.runlog import Record
 
@@ -177,13 +177,13 @@ def _write_table(table: PaperTable, path: Path, language: str, overwrite: bool, 
 
 def _write_chart(drawn: Drawn, path: Path, language: str, overwrite: bool, scale: float) -> None:
     title, caption = drawn.title(language), drawn.caption(language)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".html":
-        shelf = Shelf()
-        figure = figures.figure(drawn, "picture", shelf, {}, language=language)
-        path.write_text(page("picture.html.j2", language, shelf, title=title, figure=figure), encoding="utf-8")
-    else:
-        save(joined(drawn, title, caption), path, scale)
+    with writing(path):
+        if path.suffix.lower() == ".html":
+            shelf = Shelf()
+            figure = figures.figure(drawn, "picture", shelf, {}, language=language)
+            path.write_text(page("picture.html.j2", language, shelf, title=title, figure=figure), encoding="utf-8")
+        else:
+            save(joined(drawn, title, caption), path, scale)
 
 
 def joined(drawn: Drawn, title: str, caption: str) -> Any:

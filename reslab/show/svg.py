@@ -6,6 +6,8 @@ Lengths are in the picture's own units, CSS pixels at its natural size. Nothing 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,8 @@ def _value(value: float | str) -> str:
 
 def check_target(path: Path, overwrite: bool) -> None:
     """Refuse, before anything is drawn, a file of another kind and one that is there already."""
+    if "\0" in str(path):
+        raise UserError(f"--out {path}: a name holds no zero byte; choose another name")
     if path.is_dir():
         raise UserError(f"--out {path}: a folder stands there; name a file")
     if path.suffix.lower() not in ENDINGS:
@@ -106,12 +110,22 @@ def write(
         figure = {"id": "drawing", "svg": svg, "width": round(width)}
         html = page("picture.html.j2", language, title=clean(title), figure=figure) if ending == ".html" else svg
         content = html.encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        try:
+            with path.open("wb" if overwrite else "xb") as file:
+                file.write(content)
+        except FileExistsError:
+            raise _there(path) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around the writing of a file: its folder is made, and a place that takes none is told in one line."""
     try:
-        with path.open("wb" if overwrite else "xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise _there(path) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror or error}); choose another place") from None
 
 
 def _there(path: Path) -> UserError:

@@ -50,6 +50,10 @@ REFUSED = {
     "--epochs 0": ((*TRAIN, "--epochs", "0"), ["--epochs: 0", "positive"]),
     "--epochs inf": ((*TRAIN, "--epochs", "inf"), ["--epochs: inf", "positive"]),
     "--epochs nan": ((*TRAIN, "--epochs", "nan"), ["--epochs: nan", "positive"]),
+    "--epochs beyond counting": ((*TRAIN, "--epochs", "1e308"), ["--epochs: 1e+308", "at most 1e+09"]),
+    "--scale beyond counting": ((*TRAIN, "--scale", "1e308"), ["--scale: 1e+308", "at most 1e+09"]),
+    "a recipe beyond counting": (("recipe", "show", "digits", "--scale", "1e308"), ["--scale: 1e+308"]),
+    "a study beyond counting": (("reproduce", "C1", "--scale", "1e308"), ["--scale: 1e+308"]),
     "--scale 0": ((*TRAIN, "--scale", "0"), ["--scale: 0", "positive"]),
     "--scale -1": ((*TRAIN, "--scale", "-1"), ["--scale: -1", "positive"]),
     "--scale nan": ((*TRAIN, "--scale", "nan"), ["--scale: nan", "positive"]),
@@ -75,6 +79,7 @@ REFUSED = {
     "last γ without BN": (("describe", "resnet18", "--zero-init", "--no-batch-norm"), ["zero_init", "batch_norm"]),
     # experiments
     "--depths": (("reproduce", "degradation", "--depths", "8,x"), ["--depths: '8,x'", "whole numbers"]),
+    "--depths of nothing": (("reproduce", "degradation", "--depths", ""), ["--depths: ''", "whole numbers"]),
     "--depths one": (("reproduce", "degradation", "--depths", "8"), ["--depths: 8", "at least two"]),
     "--depths impossible": (("reproduce", "degradation", "--depths", "8,9"), ["9 is not 6n+2", "8 and 14"]),
     "--seeds 0": (("reproduce", "degradation", "--seeds", "0"), ["--seeds: 0", "at least 1"]),
@@ -155,6 +160,7 @@ def test_values_of_a_file_are_refused_like_words(cold, tmp_path):
         'model = "cifar_resnet8"\niterations = 0': ["iterations = 0"],
         'model = "cifar_resnet8"\nepochs = nan': ["--epochs: nan"],
         'model = "cifar_resnet8"\nscale = inf': ["--scale: inf"],
+        'model = "cifar_resnet8"\nepochs = 1e300': ["--epochs: 1e+300"],
         'model = "cifar_resnet8"\n[net]\nshortcut = "D"': ["shortcut: 'D'", "A, B, C"],
         'model = "cifar_resnet8"\n[net]\nbatch_norm = 1': ["batch_norm: 1", "neither true nor false"],
         'model = "cifar_resnet8"\nout = "a\\u0000b"': ["--out", "zero byte"],
@@ -194,6 +200,12 @@ def test_the_output_is_a_file(cold, tmp_path, below):
 
 def test_the_output_cannot_be_made(cold):
     cold(*TRAIN, "--out", "/proc/reslab").refused("--out /proc/reslab", "not writable", "choose another folder")
+
+
+@pytest.mark.parametrize("verb", [("draw", "resnet18"), ("draw", "--blocks"), ("figure", "table1"), ("figure", "fig6")])
+@pytest.mark.parametrize("name", ["/proc/x.svg", "/proc/x.html", "/proc/deeper/x.png"])
+def test_a_picture_that_cannot_be_written(warm, verb, name):
+    warm(*verb, "--out", name).refused(f"--out {name}", "cannot be written", "choose another place")
 
 
 def test_the_output_has_too_long_a_name(cold, tmp_path):

@@ -92,6 +92,7 @@ def test_refusals_are_one_line(study, tmp_path):
         ("fig66", "b.svg", "did you mean fig6"),
         ("fig3", "a.svg", "exists"),
         ("fig3", "b.gif", "end the name"),
+        ("fig3", "b\0.svg", "no zero byte"),
         ("fig7", "b.svg", "probe_every"),
         ("copying", "b.svg", "reslab reproduce copying"),
         ("gradients", "b.svg", "reslab reproduce gradients"),
