@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -159,9 +160,18 @@ def _tensors(file: Path) -> dict[str, Tensor]:
 
 
 def folders(run: Path) -> list[Path]:
-    """The step-… folders of a run, oldest first; a copy under another name that something else made is none."""
-    found = [f for f in (run / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d{8,}", f.name) and f.is_dir()]
-    return sorted(found, key=_number)
+    """The step-… folders of a run, oldest first; a copy under another name that something else made is none.
+
+    Raises UserError where they stand in a place that cannot be read.
+    """
+    place = run / CHECKPOINTS
+    try:
+        names = os.listdir(place)
+    except OSError as error:
+        if not os.path.lexists(place):
+            return []
+        raise UserError(f"{place}: cannot be read ({error.strerror}); nothing was changed: make it readable") from None
+    return sorted((place / name for name in names if re.fullmatch(r"step-\d{8,}", name)), key=_number)
 
 
 def _number(folder: Path) -> int:
@@ -179,7 +189,7 @@ def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None
         try:
             found = _read(folder)
         except RunError as error:
-            if not folder.exists():  # the run goes on meanwhile and has put a newer one in its place
+            if not os.path.lexists(folder):  # the run goes on meanwhile and has put a newer one in its place
                 return newest(run, passed_over)
             wrong.append(str(error))
             continue
@@ -187,10 +197,10 @@ def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None
             passed_over.extend(wrong)
         return found
     if wrong:
-        more = f", nor can the {len(wrong) - 1} before it" if len(wrong) > 1 else ""
+        more = f", nor can the {len(wrong) - 1} before it be read" if len(wrong) > 1 else ""
         raise UserError(
-            f"{wrong[0]}; this newest checkpoint of {run} cannot be read{more}, and nothing was changed: put a whole "
-            f"copy back, or remove {run / CHECKPOINTS} to train from the start"
+            f"{wrong[0]}{more}; nothing was changed: put a whole copy of the checkpoint back, or remove "
+            f"{run / CHECKPOINTS} to train from the start"
         )
     return None
 

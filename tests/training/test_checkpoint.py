@@ -187,7 +187,10 @@ def test_newest_passes_over_what_is_damaged_and_says_so(tmp_path):
     assert len(told) == 1
     assert "step-00000002" in told[0]
     damage(checkpoints.folder_of(tmp_path, 1))
-    with pytest.raises(UserError, match=r"step-00000002.*SHA-256.*nor can the 1 before it.*to train from the start"):
+    with pytest.raises(
+        UserError,
+        match=r"step-00000002.*SHA-256.*nor can the 1 before it be read; nothing was changed: .*to train",
+    ):
         checkpoints.newest(tmp_path)
 
 
@@ -316,6 +319,28 @@ def test_a_run_whose_checkpoints_cannot_be_read_is_not_begun_anew(tmp_path, harm
         assert content(out) == before
     shutil.rmtree(out / "checkpoints")  # as the line says
     assert train(job, digits(), lambda event: None).finished
+
+
+def test_checkpoints_on_a_disk_that_is_not_there(tmp_path):
+    """Moved to another disk with a link in their place: gone on from there, and not begun anew while it is away."""
+    out = tmp_path / "run"
+    job = interrupted(out)
+    (out / "checkpoints").rename(tmp_path / "disk")
+    (out / "checkpoints").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk").rename(tmp_path / "away")
+    before = content(out)
+    with pytest.raises(UserError, match=r"checkpoints: cannot be read \(No such file or directory\)"):
+        train(job, digits(), lambda event: None)
+    (out / "checkpoints").unlink()
+    (out / "checkpoints").write_text("not a folder")
+    with pytest.raises(UserError, match=r"checkpoints: cannot be read \(Not a directory\)"):
+        train(job, digits(), lambda event: None)
+    (out / "checkpoints").unlink()
+    assert content(out) == before
+    (out / "checkpoints").symlink_to(tmp_path / "away")
+    told: list[dict] = []
+    assert train(job, digits(), told.append).finished
+    assert [e["from"] for e in told if e["kind"] == "start"] == [2]
 
 
 def test_a_run_goes_on_with_a_note_in_its_checkpoint(tmp_path):

@@ -162,8 +162,11 @@ def test_fault_24_a_run_of_a_gpu_that_is_not_here(half):
 
 def test_a_finished_run_of_a_gpu_needs_none(half):
     train(job(half), digits(), lambda event: None)
-    moved(half, "cuda:99")
-    assert resumed_again(half, device="auto") == []
+    moved(half, "cuda:99", gpu="NVIDIA Something")
+    here = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    assert resumed_again(half, device="auto") == [
+        f"gpu is {here}, the run began with NVIDIA Something: resumed, but not bit for bit"
+    ]
 
 
 def test_another_gpu_matters_to_a_run_on_a_gpu_alone(half):
