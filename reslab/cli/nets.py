@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import NO_SWITCHES, Switches
 from reslab.errors import UserError
+
+if TYPE_CHECKING:
+    from reslab.nets.spec import Spec
 
 
 @app.command(name="list")
@@ -69,7 +73,7 @@ def draw(
     Parameters
     ----------
     models
-        names (see `reslab list`); default: vgg19 plain34 resnet34
+        names (see `reslab list`); default: those of vgg19 plain34 resnet34 that have the switches given
     out
         a file: .svg, .png or .html; default: SVG to a pipe, or MODEL-MODEL.svg here
     blocks
@@ -84,14 +88,36 @@ def draw(
 
     if blocks and models:
         raise UserError(f"draw: --blocks draws Fig. 5, not {models[0]}; give models or --blocks")
+    given = switches.given()
+    nets = {} if blocks else {m: spec(m, **given) for m in models} if models else _those_that_take(given, FIG_3)
     if out is None and sys.stdout.isatty():
-        out = Path(FILE) if blocks else file_name(models or FIG_3)
+        out = Path(FILE) if blocks else file_name(models or tuple(nets))
     if out is not None:
         check_target(out, overwrite)
-    given = switches.given()
-    picture = draw_blocks(given) if blocks else draw_nets([spec(model, **given) for model in models or FIG_3])
+    picture = draw_blocks(given) if blocks else draw_nets([nets[m] for m in models] if models else list(nets.values()))
     if out is None:
         print(picture.svg, end="")
         return
     write(picture.svg, picture.title, picture.width, out, overwrite)
     print(out.resolve())
+
+
+def _those_that_take(switches: dict[str, Any], names: Sequence[str]) -> dict[str, Spec]:
+    """The nets that have these switches; the others are left out aloud, for nobody asked for them by name.
+
+    Raises UserError where there is none.
+    """
+    from reslab.api import spec
+
+    found: dict[str, Spec] = {}
+    refused: dict[str, UserError] = {}
+    for name in names:
+        try:
+            found[name] = spec(name, **switches)
+        except UserError as error:
+            refused[name] = error
+    if not found:
+        raise refused[names[-1]]
+    for name, why in refused.items():
+        print(f"reslab: {name} is left out; {why}", file=sys.stderr)
+    return found

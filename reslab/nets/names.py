@@ -32,6 +32,8 @@ SWITCHES = (
     "classes", "in_channels", "image_size", "widths", "block",
 )  # fmt: skip
 
+OF_SHORTCUTS = ("shortcut", "pad_at")
+
 _NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<depth>\d{1,6})$")
 
 
@@ -81,11 +83,19 @@ def spec_of(name: str, **switches: Any) -> Spec:
         if prefix or depth not in VGG:
             raise UserError(f"unknown model {name!r}{suggest(name, listed())}; VGG is built with 19 layers: vgg19")
         return _vgg(depth, block, given)
+    asked = {k: given[k] for k in OF_SHORTCUTS if k in given}
     if prefix == "cifar_":
-        return _cifar(depth, residual, block or "basic", given)
-    if prefix == "mlp_":
-        return _mlp(depth, residual, block or "basic", given)
-    return _imagenet(name, depth, residual, block, given)
+        made = _cifar(depth, residual, block or "basic", given)
+    elif prefix == "mlp_":
+        made = _mlp(depth, residual, block or "basic", given)
+    else:
+        made = _imagenet(name, depth, residual, block, given)
+    if asked and not residual:
+        plain, twin = spec_of(name, block=block), name_of(replace(made, residual=True))
+        for key, value in asked.items():
+            if value != getattr(plain, key):  # it would change nothing, and stand in titles as if it did
+                raise UserError(f"{key}: {name} is a plain net and has no shortcuts; {twin} has")
+    return made
 
 
 def _pattern(block: str) -> tuple[str, ...]:

@@ -98,6 +98,10 @@ class Spec:
             raise UserError(
                 "zero_init: a pre-activation branch ends in a convolution, there is no last γ; use order post"
             )
+        if self.zero_init and not self.residual:
+            raise UserError(
+                "zero_init: a plain net has no shortcut beside its branches: all of them at 0 would be a dead net"
+            )
         if self.stem == "none" and self.family in ("cifar", "imagenet"):
             raise UserError("stem: 'none' is VGG's and the MLP's; a convolutional residual net takes 3x3 or 7x7")
         if not 0.0 <= self.dropout < 1.0:

@@ -192,6 +192,12 @@ def test_smallest_image(name, switches):
         ("cifar_resnet32", {"block": "basic,bottleneck", "shortcut": "A"}, "cannot shrink"),
         ("cifar_resnet20", {"zero_init": True, "batch_norm": False}, "zero_init"),
         ("cifar_resnet20", {"zero_init": True, "order": "pre"}, "zero_init"),
+        ("cifar_plain20", {"zero_init": True}, "zero_init: a plain net .* dead"),
+        ("mlp_plain10", {"zero_init": True, "batch_norm": True}, "zero_init: a plain net .* dead"),
+        ("cifar_plain20", {"shortcut": "B"}, "cifar_plain20 is a plain net .* cifar_resnet20 has"),
+        ("plain34", {"shortcut": "C"}, "plain34 is a plain net .* resnet34 has"),
+        ("cifar_plain20", {"pad_at": "both"}, "pad_at: cifar_plain20 is a plain net"),
+        ("cifar_plain20", {"shortcut": "D"}, "none of A, B, C"),
         ("cifar_resnet20", {"widths": (16, 32)}, "3 stages"),
         ("cifar_resnet20", {"widths": 64}, "widths: 64 is no list"),
         ("cifar_resnet20", {"widths": "16,32,64"}, "widths: '16,32,64' is no list"),
@@ -206,3 +212,12 @@ def test_smallest_image(name, switches):
 def test_refusals(name, switches, words):
     with pytest.raises(UserError, match=words):
         plan(spec_of(name, **switches))
+
+
+@pytest.mark.parametrize(("name", "switches"), [
+    ("cifar_plain20", {"shortcut": "A", "pad_at": "end", "zero_init": False}), ("plain34", {"shortcut": "B"}),
+    ("cifar_plain32", {"block": "basic,bottleneck", "shortcut": "B"}), ("mlp_plain10", {"shortcut": "B"}),
+])  # fmt: skip
+def test_a_plain_net_takes_the_values_that_it_has_anyway(name, switches):
+    """As its twin's command says them, and as records write them down."""
+    assert spec_of(name, **switches) == spec_of(name, block=switches.get("block"))

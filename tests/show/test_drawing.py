@@ -7,6 +7,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -339,6 +340,8 @@ def test_a_terminal_gets_a_file(tmp_path, monkeypatch, capsys):
         (["resnet34", "--out", "."], "a folder stands there"),
         (["resnet34", "--blocks"], "give models or --blocks"),
         (["vgg19", "--shortcut", "A"], "vgg19 has no blocks"),
+        (["plain34", "resnet34", "--shortcut", "C"], "plain34 is a plain net"),
+        (["--image-size", "4"], "4 is too small"),
     ],
 )
 def test_what_is_refused(words, told, capsys, tmp_path, monkeypatch):
@@ -348,6 +351,22 @@ def test_what_is_refused(words, told, capsys, tmp_path, monkeypatch):
     assert told in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_by_default_the_nets_that_lack_a_switch_are_left_out_aloud(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for words, kept in (
+        (["--shortcut", "C"], ["resnet34"]),
+        (["--order", "pre"], ["plain34", "resnet34"]),
+        (["--activation", "tanh"], ["vgg19", "plain34", "resnet34"]),
+    ):
+        assert main(["draw", *words, "--overwrite"]) == 0
+        told = capsys.readouterr()
+        assert Path(told.out.strip()).name == f"{'-'.join(kept)}.svg"
+        gone = [name for name in FIG_3 if name not in kept]
+        assert [line.split()[1] for line in told.err.splitlines()] == gone
+        assert all("is left out; " in line for line in told.err.splitlines())
 
 
 def test_no_torch(tmp_path):
