@@ -22,7 +22,8 @@ def picture(
              progress, table1, table2, table3, table4, table6
     sources  folders: a study, a run, or a folder of runs; of a study the twins are drawn. Default: the first study of
              runs/ and results/ with twins of two depths that has something to show in it (table6: all studies)
-    out      a file; its ending says the kind: .svg, .png, or .html that answers to the mouse (default: NAME.svg)
+    out      a file; its ending says the kind: .svg, .png, or .html, in which charts answer to the mouse, and drawings
+             (fig3, fig5) and tables stand still (default: NAME.svg)
     Raises UserError for unknown names and paths, for a file that exists, and where nothing was recorded to draw.
     """
     from reslab.show.pictures import known, write_picture

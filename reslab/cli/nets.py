@@ -49,7 +49,8 @@ def describe(
     Parameters
     ----------
     model
-        a name (see `reslab list`), or any cifar_resnetN with N = 6n+2
+        a name (see `reslab list`), or any cifar_resnetN, cifar_plainN with N = 6n+2 (9n+2 with --block bottleneck), or
+        mlp_resnetN, mlp_plainN with N = 2n+2
     json_
         print JSON: name, depth, parameters, macs, rows …
     """

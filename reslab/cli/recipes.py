@@ -25,7 +25,7 @@ def recipe_list() -> None:
 
 @recipe_app.command(name="show")
 def recipe_show(
-    name: str,
+    name: str = "paper-cifar",
     /,
     *,
     scale: float | None = None,
@@ -37,7 +37,7 @@ def recipe_show(
     Parameters
     ----------
     name
-        see `reslab recipe list`
+        see `reslab recipe list`; default: paper-cifar
     scale
         as in `reslab train`
     set_

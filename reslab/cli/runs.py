@@ -158,6 +158,18 @@ def evaluate(
         fp32, or bf16: quicker on a CPU with bf16 units (batch norm folded; close calls are computed again in fp32)
     json_
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
+    device
+        as in `reslab train`
+    threads
+        CPU threads (0: all)
+    workers
+        processes that decode image files; default: one a core
+    download
+        allow `--data cifar10` to fetch the archive
+    val_share
+        as in `reslab train`
+    bad_images
+        error: refuse; skip: leave damaged files out, counted
     """
     from reslab.api import evaluate as score
     from reslab.show.text import evaluation_text
@@ -210,6 +222,18 @@ def probe(
         of the initial weights, where a model's name is given
     json_
         print JSON: responses, responses_sorted, activations, gradients, weight_gradients, residuals, jacobians …
+    device
+        as in `reslab train`
+    threads
+        CPU threads (0: all)
+    workers
+        processes that decode image files; default: one a core
+    download
+        allow `--data cifar10` to fetch the archive
+    val_share
+        as in `reslab train`
+    bad_images
+        error: refuse; skip: leave damaged files out, counted
     """
     from reslab.api import probe as look
     from reslab.show.text import probe_text

@@ -60,6 +60,8 @@ def reproduce(
         runs side by side; default: on a CPU as many as cores and memory allow
     device
         auto, cpu, cuda
+    download
+        allow `--data cifar10` to fetch the archive
     """
     from reslab.api import reproduce as run
     from reslab.show.console import teller
@@ -164,9 +166,10 @@ def figure(
         fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying, progress,
         table1, table2, table3, table4, table6
     sources
-        folders of studies or runs; default: runs/* and results/*
+        folders of studies or runs; default: the first study of runs/* and results/* that shows it (table6: all)
     out
-        a file: .svg, .png or .html (answers to the mouse); default: NAME.svg
+        a file: .svg, .png or .html (charts answer to the mouse there; fig3, fig5 and tables stand still); default:
+        NAME.svg
     lang
         of its words
     overwrite

@@ -1,4 +1,4 @@
-"""The paper's figures and tables by name, each as one file: SVG, PNG, or HTML that answers to the mouse.
+"""The paper's figures and tables by name, each as one file: SVG, PNG, or HTML (charts answer to the mouse there).
 
 Drawn from the nets' own definitions (fig3, fig5, table1 to table4, macs-by-layer) or from records (the others).
 """

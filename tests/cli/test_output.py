@@ -81,6 +81,44 @@ def test_recipe_show(cold):
     assert (told["iterations"], told["drops"], told["lr"]) == (16_000, [8_000, 12_000], 0.05)
 
 
+def test_recipe_show_without_a_name_is_the_papers(cold):
+    """As the hints say that name a wrong field: "`reslab recipe show` lists them"."""
+    assert cold("recipe", "show").good().out == cold("recipe", "show", "paper-cifar").good().out
+    assert json.loads(cold("recipe", "show", "--scale", "0.5", "--json").good().out)["iterations"] == 32_000
+
+
+def commands(of, path=()):
+    """Every command with its words: ("recipe", "show"), its object."""
+    for name in of:
+        if not name.startswith("-"):
+            if of[name].default_command is None:
+                yield from commands(of[name], (*path, name))
+            else:
+                yield (*path, name), of[name]
+
+
+def test_every_option_of_every_verb_says_what_it_is():
+    found = list(commands(app))
+    assert ("recipe", "show") in [path for path, _ in found]
+    silent = [
+        (*path, argument.names[0])
+        for path, verb in found
+        for argument in verb.assemble_argument_collection(parse_docstring=True)
+        if argument.parse and argument.show and not (argument.parameter.help or "").strip()
+    ]
+    assert silent == []
+
+
+def test_the_help_tells_of_the_traceback(cold):
+    assert "--debug" in cold("--help").good().out
+
+
+def test_describe_says_which_names_there_are(cold):
+    text = cold("describe", "--help").good().out
+    assert "9n+2" in text
+    assert "mlp_resnetN" in text
+
+
 def test_recipe_list(cold):
     out = cold("recipe", "list").good().out
     assert [line.split()[0] for line in out.splitlines()][:2] == ["paper-cifar", "digits"]
@@ -96,13 +134,13 @@ def test_help(cold, words):
 def test_the_list_of_verbs_has_no_markdown(monkeypatch):
     """It is printed as plain text, for speed: as Markdown it would read the same."""
 
-    def page() -> str:
+    def page() -> list[str]:
         console = Console(file=io.StringIO(), width=100)
         app.help_print([], console=console)
-        return console.file.getvalue()
+        return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
     plain = page()
-    assert "describe" in plain
+    assert any("describe" in line for line in plain)
     monkeypatch.setattr(app, "help_format", "markdown")
     assert page() == plain
 
