@@ -220,16 +220,17 @@ def evaluate(
             )
         return results
     members = [member.ready(checkpoint, settings) for checkpoint, *_ in jobs]
-    _, there, name, notes = jobs[0]
+    _, there, name, _ = jobs[0]
     part = there.split(name)
     ways = [way_of(m) for m in members]
     pairs = [(way, m.batches(part, batch, workers_for(there, workers))) for way, m in zip(ways, members, strict=True)]
     alone, whole = evaluate_together(pairs, len(part), len(there.classes), ensemble)
     told = [
         result(m.checkpoint.folder, m.step.net.name, m.checkpoint.iteration, there, name, scores, way, notes)
-        for m, scores, way in zip(members, alone, ways, strict=True)
+        for m, scores, way, (*_, notes) in zip(members, alone, ways, jobs, strict=True)
     ]
     parent = members[0].checkpoint.folder.parent
+    notes = tuple(dict.fromkeys(note for *_, told_of_one in jobs for note in told_of_one))
     title = f"ensemble of {len(members)} ({ensemble} averaged)"
     return [
         *told,

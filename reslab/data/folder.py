@@ -172,7 +172,13 @@ def listed(
 
 
 def rooms_of(root: Path) -> list[str]:
-    """Which of the folders train, val and test there are. Raises UserError where one is there by another name."""
+    """Which of the folders train, val and test there are.
+
+    Raises UserError where one is there by another name, or as a link that leads nowhere.
+    """
+    for room in _ROOMS:
+        if _leads_nowhere(root / room):
+            raise UserError(f"{root / room}: a link that leads nowhere; mend it, or remove it")
     rooms = [room for room in _ROOMS if (root / room).is_dir()]
     others = sorted(name for name in os.listdir(root) if visible(name) and (root / name).is_dir() and name not in rooms)
     if len(rooms) < 2 and (rooms or all(name.casefold() in _ALIKE for name in others)):  # else a class may be called so
@@ -183,6 +189,10 @@ def rooms_of(root: Path) -> list[str]:
     return rooms
 
 
+def _leads_nowhere(path: Path) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
+
+
 def _listing(root: Path, lead: str, room: str, watched: dict[str, Signature], unread: list[str]) -> _Listing:
     here = root / room
     if room:
@@ -190,7 +200,7 @@ def _listing(root: Path, lead: str, room: str, watched: dict[str, Signature], un
     entries = sorted(filter(visible, os.listdir(here)))
     folders = [name for name in entries if os.path.isdir(here / name)]
     for name in sorted(set(entries) - set(folders)):
-        if os.path.islink(here / name) and not os.path.exists(here / name):  # a class on a disk that is not there
+        if _leads_nowhere(here / name):  # a class on a disk that is not there
             watched[os.path.join(room, name)] = None
             unread.append(f"{here / name}: cannot be read (a link that leads nowhere)")
     listing = {name: below(lead, os.path.join(room, name), watched, unread) for name in folders}

@@ -10,7 +10,7 @@ from reslab.data.splits import Data
 from reslab.errors import UserError
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
-from reslab.store.files import write_json
+from reslab.store.files import read_json, write_json
 from reslab.training import runlog
 from reslab.training.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
 from reslab.training.recipe import Recipe
@@ -124,6 +124,6 @@ def _line(settings: Settings) -> str:
 
 def keep_settings(job: Job, settings: Settings) -> None:
     """Write the settings with which a resumed run goes on into its `run.json`, where that has others."""
-    run = runlog.read(job.out).run
+    run = read_json(job.out / RUN)
     if Settings.from_dict(run["settings"]) != settings:
         write_json(job.out / RUN, {**run, "settings": settings.to_dict()})

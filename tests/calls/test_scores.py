@@ -150,6 +150,18 @@ def test_changed_files_are_scored_only_when_they_are_named(flat):
     assert found.to_dict()["data_notes"] == list(found.data_notes)
 
 
+def test_what_is_told_of_one_member_is_told_of_the_ensemble(tmp_path):
+    data = photos(tmp_path / "flat")
+    runs = [trained(tmp_path / f"run{seed}", data, val_share=share, seed=seed) for seed, share in ((0, 0.2), (1, 0.3))]
+    new = photos(tmp_path / "new", 4, seed=6)
+    told = reslab.evaluate(runs, str(new), ensemble="softmax", threads=1, workers=0)
+    assert [r.data_notes for r in told] == [
+        ("every image is scored; files that it was trained on may be among them",)
+    ] * 3
+    with pytest.raises(UserError, match="trained on different data or splits"):
+        reslab.evaluate(runs, ensemble="softmax", threads=1, workers=0)
+
+
 def test_what_the_data_set_has_to_tell_stands_on_the_result(tmp_path):
     for room in ("train", "val"):
         photos(tmp_path / "set" / room, 3)

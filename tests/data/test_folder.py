@@ -198,6 +198,13 @@ def test_fault_13_a_class_on_a_disk_that_is_not_there(tmp_path):
     assert "a link that leads nowhere" in told(tmp_path, bad_images="skip")
 
 
+def test_fault_13_a_split_on_a_disk_that_is_not_there(tmp_path):
+    tree(tmp_path, train="cat*2 dog*2")
+    (tmp_path / "val").symlink_to(tmp_path / "unmounted")
+    for options in ({}, {"val_share": 0.5}, {"val_share": 0.5, "bad_images": "skip"}):
+        assert f"{tmp_path / 'val'}: a link that leads nowhere" in told(tmp_path, **options)
+
+
 def test_how_a_folder_was_cut_is_known(tmp_path):
     write(tmp_path, [f"{name}/{i}.png" for name in ("cat", "dog") for i in range(4)])
     data = folder(tmp_path, 32, 0.25, bad_images="skip")
