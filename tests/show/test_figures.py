@@ -16,6 +16,7 @@ from reslab.claims.rules import Above, Always, Below, Within
 from reslab.claims.text import Text
 from reslab.nets.cost import cost, shown
 from reslab.nets.names import spec_of
+from reslab.show.charts import shades
 from reslab.show.copying import copying_rows
 from reslab.show.costs import layer_costs, macs_rows, size_table
 from reslab.show.figures import figures_of, records_figures
@@ -310,6 +311,7 @@ def test_initial_weights_are_drawn_from_the_measurements(twins):
     assert encoding["color"]["legend"]["symbolType"] == "stroke"  # a dash tells the two apart, in the legend too
     dashes = dict(zip(*(encoding["strokeDash"]["scale"][k] for k in ("domain", "range")), strict=True))
     assert dashes["plain 20, BN"] != dashes["plain 20, no BN"]
+    assert encoding["color"]["scale"]["range"] == shades("plain", (20,)) * 2  # as that net looks in any other figure
     assert [row[2:4] for row in figure.rows if row[0].startswith("plain 20, BN")] == [["4", "1"]]
 
 
