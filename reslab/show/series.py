@@ -62,11 +62,12 @@ class Runs:
         return any(r.finished for r in self.records)
 
     def final(self, split: str) -> tuple[float, float, int]:
-        """The last error of finished runs, percent: mean, sample standard deviation, number of seeds; else nan, nan, 0.
+        """The error at the end of finished runs, percent (`Record.final`): mean, sample std, seeds; else nan, nan, 0.
 
         The standard deviation of one seed is nan.
         """
-        values = [last[-1]["top1_error"] for r in self.records if r.finished and (last := measured(r, split))]
+        ends = [end["top1_error"] for r in self.records if measured(r, split) and (end := r.final(split))]
+        values = [end for end in ends if finite(end)]
         if not values:
             return math.nan, math.nan, 0
         return mean(values), stdev(values) if len(values) > 1 else math.nan, len(values)
@@ -150,9 +151,10 @@ def _identity(record: Record) -> tuple[str, str, str, str, str, str]:
     )  # fmt: skip
 
 
-def _counts(record: Record) -> tuple[bool, float]:
-    """Of two records of one run the greater one stands for it: finished before unfinished, long before short."""
-    return record.finished, max((m["iteration"] for m in record.metrics if finite(m.get("iteration"))), default=0)
+def _counts(record: Record) -> tuple[bool, float, bool]:
+    """Of two records of one run the greater one stands for it: finished, then longer, then with exact scores."""
+    reached = max((m["iteration"] for m in record.metrics if finite(m.get("iteration"))), default=0)
+    return record.finished, reached, bool(record.exact)
 
 
 def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: tuple[str, ...]) -> dict[str, str]:
