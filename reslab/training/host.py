@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+# glibc's mallopt: blocks below this many bytes come from the heap, and the heap's free end is given back beyond that.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1  # the most that glibc takes
 
 
 def cores() -> int:
@@ -18,6 +25,21 @@ def cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         pass
     return max(1, min(found))
+
+
+def keep_memory() -> bool:
+    """Keep freed memory for the next update instead of giving it back to the system; whether that could be asked for.
+
+    Every update frees its maps and asks for as many again. glibc gives the end of its heap back each time, and the
+    system hands it out anew page by page, cleared: for cifar_resnet20, batch 128, that was 11,000 to 20,000 page faults
+    an update and a tenth of the processor's time. The peak stays the same. Who sets MALLOC_… knows better.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, KEPT_END))
+    return False
 
 
 def resident() -> tuple[int, int]:

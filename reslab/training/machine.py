@@ -209,8 +209,10 @@ def _refuse_engine(engine: str, spec: Spec, gpu: bool) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Set torch up for a run with `settings`: thread count, deterministic algorithms."""
+    """Set torch up for a run with `settings`: thread count, memory, deterministic algorithms."""
     torch.set_num_threads(settings.threads)
+    if settings.device == "cpu" and not settings.recompute:  # who computes again to save memory wants it given back
+        host.keep_memory()
     if settings.device.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

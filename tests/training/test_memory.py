@@ -2,6 +2,7 @@
 
 import copy
 import os
+import platform
 import subprocess
 import sys
 from itertools import pairwise
@@ -151,6 +152,40 @@ def test_cores_are_those_that_a_process_may_use():
     found = subprocess.run([sys.executable, "-c", code + "print(host.cores())"], capture_output=True, text=True)
     assert found.stdout.strip() == "1", found.stderr
     assert 1 <= host.cores() <= (os.cpu_count() or 1)
+
+
+FAULTS = """
+import resource, sys, torch
+from reslab.nets.model import build
+from reslab.training.machine import Settings, prepare
+from reslab.training.recipe import Recipe
+from reslab.training.step import Step
+settings = Settings("cpu", "fp32", "channels_last", "eager", 1, "", sys.argv[1] == "recompute")
+prepare(settings)
+step = Step(build("cifar_resnet8"), Recipe(), settings)
+images = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+for n in range(18):
+    if n == 12:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    step(images, torch.zeros(128, dtype=torch.int64), 1e-3)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 6)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what frees and asks again is glibc's allocator")
+def test_an_update_finds_its_memory_there():
+    """Pages that the system hands out in an update: thousands, unless freed memory is kept."""
+
+    def faults(*words: str, **environment: str) -> float:
+        here = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        found = subprocess.run(
+            [sys.executable, "-c", FAULTS, *words], env=here | environment, capture_output=True, text=True, check=True
+        )
+        return float(found.stdout)
+
+    kept = faults("keep")
+    assert kept < 500
+    assert faults("keep", MALLOC_TRIM_THRESHOLD_="131072") > 5 * (kept + 100), "who says otherwise is heard"
 
 
 def test_evaluations_are_of_as_many_images_as_fit():
