@@ -121,7 +121,7 @@ def test_figure_refused(warm, tmp_path):
 
 def test_a_budget_leaves_out_what_does_not_fit(warm, tmp_path):
     out = tmp_path / "study"
-    told = warm("reproduce", "C1", "C6", "C10", *SMALL, "--set", "iterations=100000", "--budget", "1s", "--out", out)
+    told = warm("reproduce", "C1", "C6", "C10", *SMALL, "--set", "iterations=100000", "--budget", "9s", "--out", out)
     told.good()
     assert "2 of 3 claims fit" in told.err
     assert "not run: C1" in told.err
