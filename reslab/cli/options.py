@@ -40,7 +40,7 @@ class Switches:
     stem: Annotated[Literal["3x3", "7x7"] | None, Parameter(help="7x7 with max-pooling, or 3x3")] = None
     downsample: Annotated[Literal["stride", "pool"] | None, Parameter(help="stride, or max-pooling")] = None
     batch_norm: Annotated[bool | None, Parameter(help="batch normalisation on or off")] = None
-    zero_init: Annotated[bool | None, Parameter(help="last γ of each branch starts at 0")] = None
+    zero_init: Annotated[bool | None, Parameter(help="last γ of each residual branch starts at 0")] = None
     fan: Annotated[Literal["in", "out"] | None, Parameter(help="of the He initialisation")] = None
     pad_at: Annotated[Literal["end", "both"] | None, Parameter(help="where option A's zeros stand")] = None
     widths: Annotated[str | None, Parameter(help="base width of each stage: 16,32,64")] = None

@@ -39,7 +39,7 @@ class Spec:
     order         "post": conv-BN-ReLU and a ReLU after the addition (the paper); "pre": BN-ReLU-conv (He et al. 2016)
     stem          "7x7": convolution of stride 2 and max-pooling (Table 1); "3x3": one convolution (§4.2); "none": VGG
     downsample    "stride" (the paper) or "pool": 2x2 max-pooling where the stride was, in branch and shortcut
-    zero_init     the last γ of every branch starts at 0 (not in the paper)
+    zero_init     the last γ of every branch starts at 0 (not in the paper; of residual nets alone)
     fan           He initialisation, variance 2/fan, by fan "in" or "out" (the paper leaves it open)
     pad_at        where option A puts its zero channels: at the "end", or on "both" sides
     dropout       probability in VGG's classifier; 0 elsewhere (the paper uses none)
