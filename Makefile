@@ -30,8 +30,9 @@ types: env
 reliability: env  ## the slow checks: many kills, many flips
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow" tests/store tests/training tests/cli
 
-bench: env
-	$(BIN)/python -m benchmarks
+bench: env  ## every benchmark, or PARTS="train_cpu jpeg"; ARGS="--quick" or "--record" for all of them
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	$(BIN)/python -m benchmarks $(PARTS) $(ARGS)
 
 evidence: env  ## CIFAR-10 runs behind results/; resumable; DATA=cifar10:PATH
 	$(BIN)/python -m benchmarks.evidence $(if $(DATA),--data $(DATA))

@@ -1,7 +1,8 @@
 """Cost against depth: time and memory of 20 to 110 layers against a straight line; 1,202 layers told beforehand.
 
 `python -m benchmarks.depth [--quick] [--pairs N] [--threads N] [--record]`. Every figure is of a process of its own,
-which makes four updates of a net on random images (the first is not timed) and tells its peak (VmHWM). Linux.
+which makes four updates of a net on random images (the median of the last three counts) and tells its peak (VmHWM).
+Linux.
 
 Line   through 20 and 110 layers, by multiply-adds: a layer must not cost more in a deeper net.
 Told   `training.memory.need` beside what the process has before the net is built.
@@ -45,7 +46,8 @@ for _ in range(4):
     step(images, labels, 0.01)
     seconds.append(time.perf_counter() - begin)
 peak = host.resident()[1]
-print(json.dumps({"told": told, "peak": peak, "before": before, "seconds": min(seconds[1:]), "why": settings.why}))
+middle = sorted(seconds[1:])[1]
+print(json.dumps({"told": told, "peak": peak, "before": before, "seconds": middle, "why": settings.why}))
 """
 
 
@@ -76,8 +78,10 @@ def rows(asked: Asked) -> Iterator[Row]:
             line = tuple(scale * on_the_line(of, depth, key) for of in found)
             yield Row(f"{depth} layers, {unit}", unit, ours, line, LINE, ("peer: the line through 20 and 110 layers",))
     batch = 8 if asked.quick else BATCH
-    kept = [measured(DEEP, batch, asked.threads) for _ in range(rounds)]
-    again = [measured(DEEP, batch, asked.threads, "on") for _ in range(rounds)]
+    kept, again = list[dict[str, float]](), list[dict[str, float]]()
+    for _ in range(rounds):
+        kept.append(measured(DEEP, batch, asked.threads))
+        again.append(measured(DEEP, batch, asked.threads, "on"))
     name, told = f"{DEEP} layers, batch {batch}", ("peer: measured peak of the process",)
     for words, some in (("told beforehand", kept), ("recompute, told beforehand", again)):
         predicted, peak = (tuple(one[key] / 1e6 for one in some) for key in ("told", "peak"))

@@ -154,8 +154,12 @@ def rows(asked: Asked) -> Iterator[Row]:
         yield agreement(net, next(iter(peers.items())), ours, images, labels)
         for batch, bar in BATCHES.items():
             turns, count = itertools.cycle(images.split(batch)), (4 if asked.quick else 25) if batch == 1 else 1
-            tried = {name: [rate(one, turns, count) for _ in range(3)][1:] for name, one in peers.items()}
+            tried = {
+                name: [rate(one, turns, count) for _ in range(3 if asked.quick else 6)][1:]
+                for name, one in peers.items()
+            }
             medians = {name: statistics.median(rates) for name, rates in tried.items()}
+            rate(ours, turns, count)
             best = max(medians, key=lambda name: medians[name])
             told = ", ".join(f"{name}: {found:.1f}" for name, found in medians.items())
             note = f"peer: {best}, fp32, the best of images/s {told}"

@@ -1,13 +1,14 @@
 """Two sides measured in turn, and the table of what came out: every benchmark of this folder is a list of `Row`s.
 
 A side is a function that makes one timed piece of work and gives a figure (images a second, seconds, bytes). Pieces of
-both sides alternate, so that a machine which grows slower does so for both; the ratio is taken pair by pair, ours by
-peer's, and its median is held against the bar.
+both sides alternate, and so does who is first (ours, peer, peer, ours …), so that a machine which grows slower does so
+for both; the ratio is taken pair by pair, ours by peer's, and its median is held against the bar.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import statistics
@@ -21,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAIRS, QUICK = 7, 2
+QUIET, PATIENCE = 0.5, 300  # load average below which a machine counts as quiet; seconds that a record waits for it
+SUMMARY = ("", "unit", "peer", "ours", "ratio", "bar", "verdict")
 
 Side = Callable[[], float]
 
@@ -82,11 +85,11 @@ class Asked:
 
 
 def in_turn(what: str, unit: str, ours: Side, peer: Side, asked: Asked, bar: Bar, notes: Iterable[str] = ()) -> Row:
-    """Measure ours, peer, ours, peer …; both have been warmed up by whoever made them."""
-    mine, theirs = [], []
+    """Measure ours, peer, peer, ours …; both have been warmed up by whoever made them."""
+    mine, theirs = list[float](), list[float]()
     for number in range(1, asked.pairs + 1):
-        mine.append(ours())
-        theirs.append(peer())
+        for side, found in ((ours, mine), (peer, theirs)) if number % 2 else ((peer, theirs), (ours, mine)):
+            found.append(side())
         ratio = mine[-1] / theirs[-1]
         told = f"ours {figure(mine[-1])}, peer {figure(theirs[-1])} {unit}"
         say(f"{what}: pair {number} of {asked.pairs}: {told}, ratio {ratio:.3g}")
@@ -139,6 +142,25 @@ def page(title: str, rows: Sequence[Row], asked: Asked, command: str, load: floa
     return "\n".join([*lines, *machine(load), f"- command: `{command}`"]) + "\n"
 
 
+def summary(rows: Sequence[Row]) -> list[list[str]]:
+    """What each row comes to: its cells of `SUMMARY`."""
+    return [
+        [row.what, row.unit, *(figure(statistics.median(side)) for side in (row.peer, row.ours)),
+         f"{statistics.median(row.ratios):.3g}", str(row.bar), row.verdict]
+        for row in rows
+    ]  # fmt: skip
+
+
+def quiet(seconds: float) -> bool:
+    """Wait until nothing else runs, at most so long; whether that came about."""
+    end = time.monotonic() + seconds
+    while os.getloadavg()[0] > QUIET:
+        if time.monotonic() > end:
+            return False
+        time.sleep(5)
+    return True
+
+
 def machine(load: float) -> list[str]:
     """Hardware and versions, without which no figure means anything."""
     import torch
@@ -150,7 +172,7 @@ def machine(load: float) -> list[str]:
     versions = ", ".join(f"{k} {facts[k]}" for k in ("torch", "torchvision", "numpy", "reslab"))
     return [
         f"- hardware: {facts['cpu']}, {facts['cores']} cores, bf16 units: {', '.join(units) or 'none'}; "
-        f"load average before: {load:.2f}",
+        f"load average before: {load:.2f}, after: {os.getloadavg()[0]:.2f}",
         f"- {versions}, Python {facts['python']}, {facts['system']}",
     ]
 
@@ -170,20 +192,27 @@ def main(name: str, title: str, rows: Callable[[Asked], Iterable[Row]], argument
     parser.add_argument("--pairs", type=int, help=f"pairs a row (default {PAIRS})")
     parser.add_argument("--threads", type=int, default=0, help="of both sides (default: torch's own choice)")
     parser.add_argument("--record", action="store_true", help=f"write benchmarks/results/{name}-DATE-CPU.md")
+    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)  # where `python -m benchmarks` reads them
     given = parser.parse_args(arguments)
     pairs = given.pairs if given.pairs is not None else QUICK if given.quick else PAIRS
     if pairs < 1 or given.threads < 0:
         parser.error("--pairs must be at least 1, --threads at least 0")
     if given.record and (given.quick or pairs < 5):
         parser.error("--record wants a full measurement: at least 5 pairs, and no --quick")
+    if given.record and not quiet(PATIENCE):
+        say(f"load average {os.getloadavg()[0]:.1f}: something else runs here, and a record wants a quiet machine")
+        return 2
     load = os.getloadavg()[0]
-    if load > 0.5:
+    if load > QUIET:
         say(f"load average {load:.1f}: this machine is not quiet, and the numbers will show it")
     options = [f"--{k} {v}" for k, v in (("pairs", given.pairs), ("threads", given.threads)) if v]
     command = " ".join([f"python -m benchmarks.{name}", *(["--quick"] if given.quick else []), *options])
     asked = Asked(pairs, given.quick, given.threads)
-    text = page(title, list(rows(asked)), asked, command, load)
+    found = list(rows(asked))
+    text = page(title, found, asked, command, load)
     print(text, end="")
+    if given.rows:
+        given.rows.write_text(json.dumps(summary(found)), encoding="utf-8")
     if given.record:
         RESULTS.mkdir(parents=True, exist_ok=True)
         file = RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%d}-{processor()}.md"
