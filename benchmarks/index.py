@@ -72,7 +72,7 @@ def shorter_scan(top: str) -> int:
 def index(top: Path) -> np.ndarray:
     """Names in one block, and the labels, without a look at any file."""
     lead = str(top / "x")[:-1]
-    listing = listed(top, lead, {})[0]["train"]
+    listing = listed(top, lead, {}, [])[0]["train"]
     Paths.joined(lead, listing.values())
     return np.repeat(np.arange(len(listing)), [len(files) for files in listing.values()])
 

@@ -100,23 +100,23 @@ def _cause(setting: Setting) -> Claim:
             holds=Text(
                 "beyond three decades wherever plain was measured, and not in the residual twin. This is what "
                 "a cause would look like; it proves none.",
-                "plain에서는 어디서 재도 3 decades를 넘고 residual에서는 넘지 않는다. 원인이라면 이렇게 보이겠지만, "
+                "plain에서는 어디서 재도 3 decade를 넘고 residual에서는 넘지 않는다. 원인이라면 이렇게 보이겠지만, "
                 "원인임을 증명하지는 않는다.",
             ),
             condition=Text(
                 "beyond three decades in some of these cases, but not in every plain one, or in the "
                 "residual twin as well. It depends on BN and on the moment, and is not the whole cause.",
-                "3 decades를 넘는 경우가 있지만, plain의 모든 경우가 그런 것은 아니거나 residual도 그렇다. BN과 "
+                "3 decade를 넘는 경우가 있지만, plain의 모든 경우가 그런 것은 아니거나 residual도 그렇다. BN과 "
                 "시점에 달려 있으며, 이것만으로 원인이라 할 수 없다.",
             ),
             fails=Text(
                 "in no case are they shown to lie beyond three decades. They neither vanish nor explode, so "
                 "that is not the cause.",
-                "3 decades를 넘는다고 밝혀진 경우가 없다. vanishing도 exploding도 아니므로 그것이 원인은 아니다.",
+                "3 decade를 넘는다고 밝혀진 경우가 없다. vanishing도 exploding도 아니므로 그것이 원인은 아니다.",
             ),
             undecided=Text(
                 "these runs do not decide whether that is beyond three decades.",
-                "3 decades를 넘는지 이 실행들로는 결정할 수 없다.",
+                "3 decade를 넘는지 이 실행들로는 결정할 수 없다.",
             ),
         ),
         measurements=(at_initialisation(setting),),
@@ -183,20 +183,20 @@ def _growth(setting: Setting) -> Claim:
             f"{far[1]}{{end}}",
             holds=Text(
                 "plain nets explode by more than three decades in every case.",
-                "plain은 모든 경우에 3 decades 넘게 exploding한다.",
+                "plain은 모든 경우에 3 decade 넘게 exploding한다.",
             ),
             condition=Text(
                 "more than three decades in some cases and not in others; it depends on BN and on which "
                 "of the two is meant.",
-                "3 decades를 넘는 경우도 있고 아닌 경우도 있다. BN의 유무와 둘 중 무엇을 말하는지에 달려 있다.",
+                "3 decade를 넘는 경우도 있고 아닌 경우도 있다. BN의 유무와 둘 중 무엇을 말하는지에 달려 있다.",
             ),
             fails=Text(
                 f"through {deep} layers plain explodes by more than three decades in no case.",
-                f"{deep}층에서는 plain이 3 decades 넘게 exploding하는 경우가 없다.",
+                f"{deep}층에서는 plain이 3 decade 넘게 exploding하는 경우가 없다.",
             ),
             undecided=Text(
                 "this does not decide whether plain nets explode by more than three decades.",
-                "plain이 3 decades 넘게 exploding하는지 결정할 수 없다.",
+                "plain이 3 decade 넘게 exploding하는지 결정할 수 없다.",
             ),
         ),
         measurements=(at_initialisation(setting),),

@@ -31,7 +31,7 @@ def train(
     config: Annotated[Path | None, Parameter(group=TRAINING)] = None,
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     val_share: Annotated[float | None, Parameter(group=DATA)] = None,
-    bad_images: Annotated[Literal["error", "skip"], Parameter(group=DATA)] = "error",
+    bad_images: Annotated[Literal["error", "skip"] | None, Parameter(group=DATA)] = None,
     workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
     device: Annotated[str | None, Parameter(group=MACHINE)] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, Parameter(group=MACHINE)] = None,
@@ -70,7 +70,7 @@ def train(
     val_share
         share of a folder without val/ that is held out for it
     bad_images
-        error: refuse; skip: leave damaged files out, counted
+        error (default): refuse; skip: leave damaged files out, counted
     workers
         processes that decode image files; default: one a core
     device
@@ -92,7 +92,8 @@ def train(
     flags: dict[str, Any] = {
         "data": data, "recipe": recipe, "out": out, "seed": seed, "iterations": iterations, "epochs": epochs,
         "scale": scale, "device": device, "precision": precision, "engine": engine, "threads": threads,
-        "workers": workers, "recompute": recompute,
+        "workers": workers, "recompute": recompute, "val_share": val_share, "bad_images": bad_images,
+        "download": download or None,
     }  # fmt: skip
     merged: dict[str, Any] = {}
     net: dict[str, Any] = {}
@@ -112,8 +113,7 @@ def train(
     for length in ("epochs", "scale"):  # as a flag or in the file
         countable(f"--{length}", merged.get(length))
     choices: dict[str, Any] = {
-        **merged, "set": {**fields, **pairs(set_ or [])}, "download": download, "val_share": val_share,
-        "bad_images": bad_images, **net, **switches.given(),
+        **merged, "set": {**fields, **pairs(set_ or [])}, **net, **switches.given(),
     }  # fmt: skip
     if dry_run:
         from reslab.api import rehearse

@@ -112,15 +112,15 @@ def _residual(d: _Draft) -> None:
     else:
         large = spec.stem == "7x7"
         d.lay("conv1", "conv", spec.widths[0], *((7, 2) if large else (3, 1)), bias=not spec.batch_norm)
-    if not pre:
-        d.bn_act(1)
+    d.bn_act(1)  # in pre-activation the first block's own, before its two paths part (He et al. 2016, appendix)
     if spec.stem == "7x7":
         d.lay("pool1", "maxpool", kernel=3, stride=2)
     for stage, (kinds, width) in enumerate(zip(spec.blocks, spec.widths, strict=True), start=2):
         d.part = f"{'fc' if mlp else 'conv'}{stage}_x"
         for number, kind in enumerate(kinds, start=1):
             d.block = f"{d.part[:-2]}_{number}"
-            _block(d, kind, width, stride=2 if stage > 2 and number == 1 and not mlp else 1)
+            first = stage == 2 and number == 1
+            _block(d, kind, width, stride=2 if stage > 2 and number == 1 and not mlp else 1, first=first)
     d.part, d.block, d.path = "head", "", ""
     if pre:
         d.bn_act("_last")
@@ -141,13 +141,13 @@ def _layers(kind: str, width: int, stride: int, spec: Spec) -> list[tuple[int, i
     ]
 
 
-def _block(d: _Draft, kind: str, width: int, stride: int) -> None:
+def _block(d: _Draft, kind: str, width: int, stride: int, first: bool) -> None:
     """H(x) = F(x) + x, Eq. (1); + W_s x, Eq. (2); or F(x) alone in a plain net."""
     spec = d.spec
     c_in, size_in, pre = d.channels, d.size, spec.order == "pre"
     layers = _layers(kind, width, stride, spec)
     local = "fc" if spec.family == "mlp" else "conv"
-    if pre:
+    if pre and not first:
         d.path = "before"
         d.bn_act(1)
     d.path = "branch"

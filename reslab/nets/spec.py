@@ -36,7 +36,8 @@ class Spec:
     residual      False builds the plain twin: the same layers with no shortcut (§3.3)
     shortcut      A: zero padding; B: projection where the size changes; C: every shortcut a projection (§4.1)
     stride_in     a bottleneck's stride in its first 1x1 (the paper) or in its 3x3 ("v1.5")
-    order         "post": conv-BN-ReLU and a ReLU after the addition (the paper); "pre": BN-ReLU-conv (He et al. 2016)
+    order         "post": conv-BN-ReLU and a ReLU after the addition (the paper); "pre": BN-ReLU-conv, the first
+                block's first of them in the stem (He et al. 2016)
     stem          "7x7": convolution of stride 2 and max-pooling (Table 1); "3x3": one convolution (§4.2); "none": VGG
     downsample    "stride" (the paper) or "pool": 2x2 max-pooling where the stride was, in branch and shortcut
     zero_init     the last γ of every branch starts at 0 (not in the paper; of residual nets alone)

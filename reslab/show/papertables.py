@@ -175,7 +175,7 @@ def table4(language: str = "en") -> PaperTable:
 
 def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
     """Table 6: CIFAR-10 by depth, the paper's figures and those of our records; below, the plain twins of Fig. 6."""
-    runs = by_net(r for r in sound(records).records if r.run["data"].get("name") == "cifar10")
+    runs = by_net(r for r in sound(records).records if _is_cifar10(r))
     rows = []
     names = [f"cifar_resnet{depth}" for depth in paper.TABLE_6] + [f"cifar_plain{depth}" for depth in CIFAR_PLAIN]
     for name in names:
@@ -202,6 +202,13 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
     head = [NET(language), PARAMETERS_OURS(language), PARAMETERS_PAPER(language),
             ERROR_PAPER(language), ERROR_OURS(language), SCHEDULE(language)]  # fmt: skip
     return PaperTable("table6", Text("Table 6: CIFAR-10 by depth", "Table 6: 깊이별 CIFAR-10"), caption, head, rows)
+
+
+def _is_cifar10(record: Record) -> bool:
+    """The set itself, not a folder of that name: older records do not say the kind, but their source begins so."""
+    data = record.run["data"]
+    known = data.get("kind", "set" if str(data.get("source")).partition(":")[0] == "cifar10" else "folder")
+    return bool(data.get("name") == "cifar10" and known == "set")
 
 
 def _net_of(one: Runs) -> str:

@@ -36,6 +36,9 @@ KEYS: dict[str, tuple[type, ...]] = {
     "recompute": (str,),
     "threads": (int,),
     "workers": (int,),
+    "val_share": (int, float),
+    "bad_images": (str,),
+    "download": (bool,),
     "net": (dict,),
     "set": (dict,),
 }
@@ -59,8 +62,10 @@ def read(path: Path) -> dict[str, Any]:
         if key not in KEYS:
             known = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
             raise UserError(f"--config {path}: unknown key {key!r}{suggest(key, known) or _inside(key)}")
-        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
-            wanted = " or ".join({"dict": "table", "str": "text"}.get(t.__name__, t.__name__) for t in KEYS[key])
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
+            wanted = " or ".join(
+                {"dict": "table", "str": "text", "bool": "true or false"}.get(t.__name__, t.__name__) for t in KEYS[key]
+            )
             raise UserError(f"--config {path}: {key} = {value!r} is not of type {wanted}")
     fields = dict(values.get("set", {}))
     part = fields.get("bn_batch")

@@ -196,15 +196,17 @@ def test_damaged_checkpoints(warm, run, file):
         else:
             damaged.write_bytes(raw)
         warm("evaluate", newest).refused(str(newest))
-    (told,) = json.loads(warm("evaluate", run, "--json").good().out)  # a run has the one before it
-    assert told["checkpoint"] == str(steps(run)[-2])
+    older = str(steps(run)[-2])
+    warm("evaluate", run).refused(str(newest), "to use the checkpoint before it instead", older)
+    (told,) = json.loads(warm("evaluate", older, "--json").good().out)  # named, it is scored
+    assert told["checkpoint"] == older
 
 
 def test_nothing_but_damaged_checkpoints(warm, run):
     for step in steps(run):
         (step / "weights.safetensors").write_bytes(b"")
     newest = steps(run)[-1] / "weights.safetensors"
-    warm("evaluate", run).refused(str(newest), "damaged", "use another checkpoint")
+    warm("evaluate", run).refused(str(newest), "damaged", "put a whole copy")
 
 
 def test_another_format(warm, run):
@@ -240,8 +242,10 @@ def test_fault_11_a_pickle_is_never_opened(warm, run, tmp_path):
         publish(step, "weights.safetensors", raw)
     metrics = run / "metrics.jsonl"
     metrics.write_text("".join(x for x in metrics.read_text().splitlines(True) if '"end"' not in x))  # as if killed
-    told = warm(*SMOKE, "--iterations", "2", "--set", "save_every=1", "--out", run).good()
-    assert told.err.count("passed over") == 2
+    again = (*SMOKE, "--iterations", "2", "--set", "save_every=1", "--out", run)
+    warm(*again).refused("damaged", "nothing was changed")
+    shutil.rmtree(run / "checkpoints")
+    warm(*again).good()
     assert not mark.exists()
 
 

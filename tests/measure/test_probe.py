@@ -261,7 +261,7 @@ def test_the_rows_of_figure_7():
     assert len(rows_of("plain34")) == 32
     assert list(rows_of("cifar_resnet8", batch_norm=False).values())[:3] == ["conv1", "conv2_1.conv1", "conv2_1.conv2"]
     pre = rows_of("cifar_resnet8", order="pre")
-    assert (pre["conv1"], pre["conv2_1.conv1"], pre["conv2_1.conv2"]) == ("conv1", "conv2_1.bn2", "conv2_1.conv2")
+    assert (pre["conv1"], pre["conv2_1.conv1"], pre["conv2_1.conv2"]) == ("bn1", "conv2_1.bn2", "conv2_1.conv2")
     assert rows_of("mlp_resnet6", widths=(8, 9)) == {
         n: n for n in ("fc1", "fc2_1.fc1", "fc2_1.fc2", "fc3_1.fc1", "fc3_1.fc2")
     }

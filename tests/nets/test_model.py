@@ -30,6 +30,37 @@ def test_block_is_the_papers_equation():
     assert torch.allclose(block(x, Note()), y, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+def test_pre_activation_is_he_2016s(shortcut):
+    """x + F(relu(BN(x))), the first activation right after conv1 and before the paths part; a last one at the end."""
+    import torch.nn.functional as F
+
+    net = build("cifar_resnet8", order="pre", shortcut=shortcut, seed=3).double().train()
+    w = dict(net.named_parameters())
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+
+    def relu_norm(name, z):
+        mean, var = z.mean((0, 2, 3), keepdim=True), z.var((0, 2, 3), keepdim=True, unbiased=False)
+        scale, shift = (w[f"{name}.{k}"][:, None, None] for k in ("weight", "bias"))
+        return ((z - mean) / torch.sqrt(var + 1e-5) * scale + shift).relu()
+
+    x = relu_norm("stem.bn1", F.conv2d(images, w["stem.conv1.weight"], padding=1))
+    for block in ("conv2_1", "conv3_1", "conv4_1"):
+        a = x if block == "conv2_1" else relu_norm(f"{block}.before.bn1", x)
+        stride = 1 if block == "conv2_1" else 2
+        y = F.conv2d(a, w[f"{block}.branch.conv1.weight"], stride=stride, padding=1)
+        y = F.conv2d(relu_norm(f"{block}.branch.bn2", y), w[f"{block}.branch.conv2.weight"], padding=1)
+        if stride == 2 and shortcut == "A":
+            more = y.shape[1] - x.shape[1]
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, more))
+        elif stride == 2:
+            x = F.conv2d(a, w[f"{block}.shortcut.shortcut.weight"], stride=2)
+        x = x + y
+    x = relu_norm("conv4_x_end.bn_last", x) if "conv4_x_end.bn_last.weight" in w else relu_norm("head.bn_last", x)
+    logits = F.linear(x.mean((2, 3)), w["head.fc.weight"], w["head.fc.bias"])
+    assert torch.allclose(net(images), logits, rtol=0, atol=1e-10)
+
+
 def test_mlp_is_note_001():
     """a[l+2] = g(z[l+2] + a[l]), and + W_s a[l] where the widths differ."""
     net = build("mlp_resnet6", widths=(24, 40), activation="tanh", in_channels=1, image_size=8).double()
