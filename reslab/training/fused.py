@@ -6,15 +6,18 @@ tests; only neighbours are taken together: a BN, the addition that follows it, t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from reslab.nets.model import ADD, Block, Chain, Network
+from reslab.nets.model import ADD, Block, Chain, Network, PadShortcut
 from reslab.nets.spec import Spec
 from reslab.training.kernels import LANES, normalise
 
@@ -110,6 +113,31 @@ def _run(
             x, again = normalise(
                 module, x, shortcut if adds else None, relu=relu, twice=twice and not rest, kernels=kernels
             )
+        elif kernels and isinstance(module, PadShortcut) and x.dim() == 4:
+            x = again = _OptionA.apply(x, module)
         else:
             x = again = module(x)
     return x, again
+
+
+class _OptionA(torch.autograd.Function):
+    """`PadShortcut` of maps in channels_last, both ways: torch's own way back makes a map of the other layout."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, module: PadShortcut) -> Tensor:
+        ctx.stride, ctx.shape, ctx.at = module.stride, x.shape, slice(module.pad[0], module.pad[0] + x.shape[1])
+        kept = x[:, :, :: module.stride, :: module.stride]
+        y = _zeros((len(x), x.shape[1] + sum(module.pad), *kept.shape[2:]), x)
+        y[:, ctx.at] = kept
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        dx = _zeros(ctx.shape, gradient)
+        dx[:, :, :: ctx.stride, :: ctx.stride] = gradient[:, ctx.at]
+        return dx, None
+
+
+def _zeros(shape: Sequence[int], like: Tensor) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last).zero_()

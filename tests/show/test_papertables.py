@@ -89,7 +89,7 @@ def cifar10(folder, model, seed, error, iterations=64_000, **switches):
     run = {
         "format": 1, "model": model, "switches": switches_of(spec), "spec": spec.to_dict(), "seed": seed,
         "recipe": recipe("paper-cifar").to_dict() | {"iterations": iterations}, "settings": {}, "environment": {},
-        "data": {"name": "cifar10", "notes": ["103 images are inexact"]},
+        "data": {"name": "cifar10", "source": "cifar10:PATH", "notes": ["103 images are inexact"]},
     }  # fmt: skip
     lines = [{"kind": "eval", "iteration": iterations, "split": "test", "n": 10_000, "top1_error": error},
              {"kind": "end", "iteration": iterations}]  # fmt: skip
@@ -132,6 +132,15 @@ def test_table_6_takes_the_records_of_the_papers_nets_alone(tmp_path, study):
     assert {name for name, row in rows.items() if row != ["not run", "–"]} == {"cifar_resnet20", "cifar_plain20"}
     assert "103 images are inexact" in table.caption.en
     assert "103 images are inexact" in table.caption.ko
+
+
+def test_table_6_takes_no_folder_for_the_set(tmp_path):
+    """A folder that is called cifar10 holds whatever its owner put there."""
+    one = cifar10(tmp_path, "cifar_resnet20", 0, 1.0)
+    for data in ({"kind": "folder", "source": "cifar10:PATH"}, {"source": "./cifar10"}):
+        of_folder = replace(one, run=one.run | {"data": one.run["data"] | data})
+        row = next(row for row in table6([of_folder]).rows if row[0] == "cifar_resnet20")
+        assert row[4:] == ["not run", "–"]
 
 
 def test_table_6_averages_no_precisions_and_counts_a_copy_once(tmp_path):
