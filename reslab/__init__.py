@@ -1,6 +1,7 @@
 """reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
 
 `reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.evaluate(...)`,
+`reslab.predict(...)`,
 `reslab.probe(...)`, `reslab.reproduce(...)`, `reslab.verdicts(...)`, `reslab.report(...)`, `reslab.picture(...)`.
 Importing this package imports no torch; the functions do when they are called.
 """
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from reslab.version import VERSION
 
 __version__ = VERSION
-__all__ = ["build", "evaluate", "picture", "probe", "report", "reproduce", "spec", "train", "verdicts"]
+__all__ = ["build", "evaluate", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts"]
 
 if TYPE_CHECKING:
-    from reslab.api import build, evaluate, picture, probe, report, reproduce, spec, train, verdicts
+    from reslab.api import build, evaluate, picture, predict, probe, report, reproduce, spec, train, verdicts
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reslab.calls.networks import build, spec
     from reslab.calls.pictures import picture
+    from reslab.calls.predictions import predict
     from reslab.calls.probes import probe
     from reslab.calls.reports import report
     from reslab.calls.runs import RUNS, rehearse, train
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from reslab.calls.verdicts import verdicts
 
 __all__ = [
-    "RUNS", "Study", "build", "evaluate", "picture", "probe", "rehearse", "report", "reproduce", "spec", "train",
-    "verdicts",
+    "RUNS", "Study", "build", "evaluate", "picture", "predict", "probe", "rehearse", "report", "reproduce", "spec",
+    "train", "verdicts",
 ]  # fmt: skip
 
 _FILES = {
     "RUNS": "runs", "Study": "studies", "build": "networks", "evaluate": "scores", "picture": "pictures",
-    "probe": "probes", "rehearse": "runs", "report": "reports", "reproduce": "studies", "spec": "networks",
-    "train": "runs", "verdicts": "verdicts",
+    "predict": "predictions", "probe": "probes", "rehearse": "runs", "report": "reports", "reproduce": "studies",
+    "spec": "networks", "train": "runs", "verdicts": "verdicts",
 }  # fmt: skip
 
 

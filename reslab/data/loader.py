@@ -7,7 +7,7 @@ another number of workers, sees the same batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -214,10 +214,19 @@ def _batch(item: Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
     if isinstance(item, BadImage):
         raise item
     pixels, rows = item
+    return Batch(_centred(pixels, statistics), labels[rows], rows.numpy())
+
+
+def centred(images: Sequence[np.ndarray], statistics: Statistics) -> torch.Tensor:
+    """Views (uint8 [H, W, C]) as a network reads them: float32 [B, C, H, W] in channels_last, centred and scaled."""
+    return _centred(torch.from_numpy(np.stack(images)), statistics)
+
+
+def _centred(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
     # Both at full size: an operator whose last dimension is three channels long is several times slower.
     mean, scale = (np.broadcast_to(s, pixels.shape[1:]).copy() for s in (statistics.mean, statistics.scale))
     # numpy asks the system for large pages: torch's own memory costs a fault every 4 kB, five times the arithmetic.
     inputs = torch.from_numpy(np.empty(pixels.shape, np.float32))
     torch.sub(pixels, torch.from_numpy(mean), out=inputs)
     inputs /= torch.from_numpy(scale)
-    return Batch(inputs.permute(0, 3, 1, 2), labels[rows], rows.numpy())
+    return inputs.permute(0, 3, 1, 2)

@@ -18,7 +18,18 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 def evaluation_view(image: Image.Image, size: int) -> np.ndarray:
     """Shorter side to round(size * 256 / 224), centre crop."""
     box = _box(image, size, round(size * 256 / 224), 0.5, 0.5)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box)).reshape(size, size, -1)
+
+
+def whole_view(image: Image.Image, size: int) -> np.ndarray:
+    """Shorter side to `size`, centre crop: all of a square image, as nets see it that were trained on whole images.
+
+    uint8 [size, size, 3], or [size, size, 1] of a grey image.
+    """
+    if image.size != (size, size):
+        box = _box(image, size, size, 0.5, 0.5)
+        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image).reshape(size, size, -1)
 
 
 def training_view(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""What an evaluation gives back: one checkpoint, one split, exact scores."""
+"""What an evaluation gives back: one checkpoint, one split, exact scores; and what a file is taken for."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,19 @@ class Evaluation:
             f"Evaluation({self.model}, {self.split}: top-1 error {self.scores.top1_error:.2f} % "
             f"[{low:.2f}, {high:.2f}], n = {self.scores.n:,})"
         )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A file and its most probable classes, each with its probability (softmax of the logits), highest first."""
+
+    file: str
+    classes: tuple[tuple[str, float], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for `--json`."""
+        return {
+            "file": self.file,
+            "classes": [name for name, _ in self.classes],
+            "probabilities": [share if math.isfinite(share) else None for _, share in self.classes],
+        }

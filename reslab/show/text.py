@@ -41,6 +41,15 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
     return "\n".join(lines)
 
 
+def prediction_text(found: dict[str, Any]) -> str:
+    """One prediction (`Prediction.to_dict`) in a line: file, then classes with their probabilities in percent."""
+    shares = zip(found["classes"], found["probabilities"], strict=True)
+    told = "  ".join(
+        f"{clean(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares
+    )
+    return f"{clean(found['file'])}: {told}"
+
+
 BN_TOLD = {
     "running": "BN by its moving averages",
     "samples": "BN by averages over these samples",

@@ -1,0 +1,139 @@
+"""`predict`: what a trained network sees in image files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reslab.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from reslab.data.images import BadImage
+    from reslab.measure.result import Prediction
+    from reslab.training.checkpoint import Checkpoint
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def predict(
+    path: str | Path,
+    images: str | Path | Iterable[str | Path],
+    *,
+    top: int = 5,
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int = 32,
+    threads: int = 0,
+    bad_images: str = "error",
+    tell_bad: Callable[[BadImage], None] | None = None,
+) -> Iterator[Prediction]:
+    """Classify image files with a run (its newest checkpoint) or a checkpoint; one `Prediction` a file, in order.
+
+    images      files, or folders: all visible files below them, sorted
+    top         how many classes of each, most probable first
+    precision   "auto": bf16 where the CPU has units for it (close calls again in fp32, so that the first class is
+                that of fp32), else fp32
+    bad_images  "error": the first file that is no image ends it (BadImage); "skip": such files are left out, and
+                `tell_bad` is called with each
+    An image is seen as in `evaluate`: nets that were trained on folders see the centre crop of 224/256 of the shorter
+    side, those trained on whole images (CIFAR-10, digits) the whole of it as far as it is square. Statistics and class
+    names are the training's own. Raises UserError for a path that is no checkpoint, and where there is no file.
+    """
+    from reslab.data.images import BadImage
+    from reslab.data.loader import Statistics, centred
+    from reslab.measure.inference import Inference, why_not
+    from reslab.measure.result import Prediction
+    from reslab.training import checkpoint as checkpoints
+    from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+
+    for option, value, known in (
+        ("--precision", precision, PRECISIONS),
+        ("--bad-images", bad_images, ("error", "skip")),
+    ):
+        if value not in known:
+            raise UserError(f"{option}: {value!r} is none of {', '.join(known)}{suggest(str(value), known)}")
+    for option, number in (("--top", top), ("--batch", batch)):
+        if number < 1:
+            raise UserError(f"{option}: {number} must be at least 1")
+    found = checkpoints.find(Path(path))
+    files = files_of([images] if isinstance(images, str | Path) else images)
+    settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
+    view = _view_of(found)
+
+    def predictions() -> Iterator[Prediction]:
+        prepare(settings)
+        net = checkpoints.network(found).to(settings.device).eval()
+        wanted = ("fp32" if why_not(net, "bf16") else "bf16") if precision == "auto" else precision
+        logits_of = Inference(net, wanted)
+        stats = Statistics(found.state["mean"].numpy(), found.state["scale"].numpy())
+        names, rest = found.facts["classes"], iter(files)
+        with ThreadPoolExecutor(settings.threads) as pool:  # Pillow lets others compute while it decodes
+            while some := list(islice(rest, batch)):
+                good = []
+                for file, seen in zip(some, pool.map(partial(_seen, view), some), strict=True):
+                    if not isinstance(seen, BadImage):
+                        good.append((file, seen))
+                    elif bad_images == "error":
+                        raise seen
+                    elif tell_bad is not None:
+                        tell_bad(seen)
+                if good:
+                    shares = logits_of(centred([seen for _, seen in good], stats)).float().softmax(1).cpu()
+                    highest = shares.topk(min(top, len(names)))
+                    for (file, _), values, places in zip(good, *(t.tolist() for t in highest), strict=True):
+                        yield Prediction(file, tuple((names[k], v) for k, v in zip(places, values, strict=True)))
+
+    return predictions()
+
+
+def files_of(images: Iterable[str | Path]) -> list[str]:
+    """The files that are meant, folders opened. Raises UserError for what is not there, and where there is none."""
+    from reslab.data.listing import below
+
+    found: list[str] = []
+    for one in map(Path, images):
+        if one.is_dir():
+            unread: list[str] = []
+            inside = below(str(one), "", {}, unread)
+            if unread:
+                raise UserError(unread[0])
+            found += inside
+        elif one.exists():
+            found.append(str(one))
+        else:
+            beside = [p.name for p in one.parent.iterdir()] if one.parent.is_dir() else []
+            raise UserError(f"{one}: no such file or folder{suggest(one.name, beside)}")
+    if not found:
+        raise UserError("predict: no image files there; give files, or folders that hold some")
+    return found
+
+
+def _view_of(found: Checkpoint) -> Callable[[str], np.ndarray]:
+    """File to what the network sees of it, as its training's evaluation did."""
+    from reslab.data.images import read
+    from reslab.data.views import evaluation_view, whole_view
+
+    spec, data = found.spec, found.facts["data"]
+    is_set = data.get("kind", "set" if data["source"].partition(":")[0] in ("digits", "cifar10") else "folder") == "set"
+    see = whole_view if is_set else evaluation_view
+
+    def view(file: str) -> np.ndarray:
+        image = read(file)
+        return see(image if spec.in_channels == 3 else image.convert("L"), spec.image_size)
+
+    return view
+
+
+def _seen(view: Callable[[str], np.ndarray], file: str) -> np.ndarray | BadImage:
+    from reslab.data.images import BadImage
+
+    try:
+        return view(file)
+    except BadImage as error:
+        return error
