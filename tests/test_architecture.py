@@ -306,7 +306,9 @@ def test_a_file_without_a_place_is_reported(tmp_path, change):
 def test_no_third_party_beyond_its_file():
     """cyclopts is the command line's, rich the live line's, Altair the charts': nothing below needs them."""
     homes = {
-        "cyclopts": {f"cli.{name}" for name in ("app", "options", "nets", "runs", "recipes", "studies", "main")},
+        "cyclopts": {
+            f"cli.{name}" for name in ("app", "options", "nets", "runs", "predictions", "recipes", "studies", "main")
+        },
         "rich": {"show.console"},
         "altair": {
             f"show.{name}"
