@@ -44,7 +44,7 @@ def record(tmp_path_factory):
 
 def test_the_package_shows_the_verbs():
     assert set(reslab.__all__) == {
-        "build", "evaluate", "picture", "probe", "report", "reproduce", "spec", "train", "verdicts",
+        "build", "evaluate", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
     }  # fmt: skip
     for name in reslab.__all__:
         assert getattr(reslab, name) is getattr(api, name)
