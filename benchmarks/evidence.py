@@ -22,6 +22,7 @@ from typing import Any
 
 from reslab import api
 from reslab.claims import evidence as evidences
+from reslab.errors import ReslabError
 from reslab.show.plain import PlainTeller
 from reslab.store.files import write_json, write_text
 from reslab.training import checkpoint as checkpoints
@@ -185,4 +186,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ReslabError as error:  # stopped, or refused: one line, as the command line tells it
+        print(f"evidence: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
