@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ReslabError(Exception):
@@ -34,3 +36,11 @@ def suggest(wrong: str, known: Iterable[str], most: int = 3) -> str:
     """`", did you mean a, b?"` for the names nearest to `wrong`, or an empty string."""
     near = difflib.get_close_matches(wrong, list(known), n=most, cutoff=0.6)
     return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def suggest_beside(missing: Path) -> str:
+    """`suggest`, among what lies where `missing` should."""
+    try:
+        return suggest(missing.name, os.listdir(missing.parent))
+    except (OSError, ValueError):  # no such folder, or no path at all
+        return ""

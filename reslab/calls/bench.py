@@ -55,10 +55,7 @@ class StudyBench:
 
     def batch(self, of: Net, seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
         """The first `count` samples of a split, not augmented, with the run's own mean and scale."""
-        from reslab.data.loader import Statistics
-
-        state = self._checkpoint(of, seed).state
-        one = self._first(split, count, Statistics(state["mean"].numpy(), state["scale"].numpy()))
+        one = self._first(split, count, self._checkpoint(of, seed).statistics)
         return one.images, one.labels
 
     def first_images(self, recipe: Recipe, count: int) -> tuple[Data, Batch]:

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reslab.errors import UserError, suggest
+from reslab.errors import UserError, suggest, suggest_beside
+from reslab.training.naming import was_set
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def predict(
     names are the training's own. Raises UserError for a path that is no checkpoint, and where there is no file.
     """
     from reslab.data.images import BadImage
-    from reslab.data.loader import Statistics, centred
+    from reslab.data.loader import centred
     from reslab.measure.inference import Inference, why_not
     from reslab.measure.result import Prediction
     from reslab.training import checkpoint as checkpoints
@@ -71,7 +72,6 @@ def predict(
         net = checkpoints.network(found).to(settings.device).eval()
         wanted = ("fp32" if why_not(net, "bf16") else "bf16") if precision == "auto" else precision
         logits_of = Inference(net, wanted)
-        stats = Statistics(found.state["mean"].numpy(), found.state["scale"].numpy())
         names, rest = found.facts["classes"], iter(files)
         with ThreadPoolExecutor(settings.threads) as pool:  # Pillow lets others compute while it decodes
             while some := list(islice(rest, batch)):
@@ -84,7 +84,7 @@ def predict(
                     elif tell_bad is not None:
                         tell_bad(seen)
                 if good:
-                    shares = logits_of(centred([seen for _, seen in good], stats)).float().softmax(1).cpu()
+                    shares = logits_of(centred([seen for _, seen in good], found.statistics)).float().softmax(1).cpu()
                     highest = shares.topk(min(top, len(names)))
                     for (file, _), values, places in zip(good, *(t.tolist() for t in highest), strict=True):
                         yield Prediction(file, tuple((names[k], v) for k, v in zip(places, values, strict=True)))
@@ -107,8 +107,7 @@ def files_of(images: Iterable[str | Path]) -> list[str]:
         elif one.exists():
             found.append(str(one))
         else:
-            beside = [p.name for p in one.parent.iterdir()] if one.parent.is_dir() else []
-            raise UserError(f"{one}: no such file or folder{suggest(one.name, beside)}")
+            raise UserError(f"{one}: no such file or folder{suggest_beside(one)}")
     if not found:
         raise UserError("predict: no image files there; give files, or folders that hold some")
     return found
@@ -119,9 +118,8 @@ def _view_of(found: Checkpoint) -> Callable[[str], np.ndarray]:
     from reslab.data.images import read
     from reslab.data.views import evaluation_view, whole_view
 
-    spec, data = found.spec, found.facts["data"]
-    is_set = data.get("kind", "set" if data["source"].partition(":")[0] in ("digits", "cifar10") else "folder") == "set"
-    see = whole_view if is_set else evaluation_view
+    spec = found.spec
+    see = whole_view if was_set(found.facts["data"]) else evaluation_view
 
     def view(file: str) -> np.ndarray:
         image = read(file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.calls.networks import spec
 from reslab.calls.scores import notes_on, read, sought
-from reslab.errors import UserError, suggest
+from reslab.errors import UserError, suggest, suggest_beside
 from reslab.nets.spec import Spec
 from reslab.training.naming import FROM_DATA, resolve_recipe
 
@@ -54,7 +54,7 @@ def probe(
     found = _spec_or_path(source, switches or {})
     import numpy as np
 
-    from reslab.data.loader import Statistics, evaluation_batches, statistics
+    from reslab.data.loader import evaluation_batches, statistics
     from reslab.measure.findings import Subject
     from reslab.measure.probe import batch_size, parts_of
     from reslab.measure.probe import probe as look
@@ -89,7 +89,7 @@ def probe(
         member.check_fits(checkpoint, there)
         notes_on(checkpoint, what_data, there, data is not None)
         net = checkpoints.network(checkpoint)
-        stats = Statistics(checkpoint.state["mean"].numpy(), checkpoint.state["scale"].numpy())
+        stats = checkpoint.statistics
     else:
         said = (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
         fitted = fit(model, there, said)
@@ -117,8 +117,7 @@ def _spec_or_path(source: str | Path | Spec | Network, switches: Mapping[str, An
         if switches:
             raise UserError(f"{source}: {', '.join(switches)} given beside a run, which has its own network")
         if not _exists(path):
-            beside = [p.name for p in path.parent.iterdir()] if _exists(path.parent) and path.parent.is_dir() else []
-            raise UserError(f"{source}: no such checkpoint or run{suggest(path.name, beside)}")
+            raise UserError(f"{source}: no such checkpoint or run{suggest_beside(path)}")
         return path
     try:
         return spec(source, **switches)

@@ -8,7 +8,7 @@ from pathlib import Path
 from reslab.calls.runs import RUNS
 from reslab.claims.evidence import STUDY, Evidence, is_study, read
 from reslab.claims.overview import Told, overview
-from reslab.errors import UserError, suggest
+from reslab.errors import UserError, suggest_beside
 from reslab.training import runlog
 from reslab.training.runlog import Record
 
@@ -35,8 +35,7 @@ def verdicts(wanted: Iterable[str] = (), sources: Sequence[str | Path] | None = 
 def read_source(folder: Path) -> list[Evidence | Record]:
     """What a folder holds: a study, one run, or runs. Raises UserError where it is none of them."""
     if not folder.is_dir():
-        beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise UserError(f"{folder}: no such folder{suggest(folder.name, beside)}")
+        raise UserError(f"{folder}: no such folder{suggest_beside(folder)}")
     if is_study(folder):
         return [read(folder)]
     if (folder / runlog.RUN).is_file():

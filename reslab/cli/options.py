@@ -59,6 +59,33 @@ class Switches:
 NO_SWITCHES = Switches()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """How the verbs that read a trained network's data reach them, and on what they compute."""
+
+    workers: Annotated[
+        int | None,
+        Parameter(group=DATA, converter=whole, help="processes that decode image files; default: one a core"),
+    ] = None
+    download: Annotated[
+        bool, Parameter(group=DATA, negative="", help="allow `--data cifar10` to fetch the archive")
+    ] = False
+    val_share: Annotated[float | None, Parameter(group=DATA, help="as in `reslab train`")] = None
+    bad_images: Annotated[
+        Literal["error", "skip"],
+        Parameter(group=DATA, help="error: refuse; skip: leave damaged files out, counted"),
+    ] = "error"
+    device: Annotated[str, Parameter(group=MACHINE, help="as in `reslab train`")] = "auto"
+    threads: Annotated[int, Parameter(group=MACHINE, converter=whole, help="CPU threads (0: all)")] = 0
+
+    def given(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+AS_TRAINED = Reading()
+
+
 def numbers(option: str, text: str) -> tuple[int, ...]:
     """ "16,32,64" as (16, 32, 64)."""
     try:

@@ -11,7 +11,18 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from reslab.cli.app import app
-from reslab.cli.options import DATA, MACHINE, NO_SWITCHES, TRAINING, Switches, countable, pairs, whole
+from reslab.cli.options import (
+    AS_TRAINED,
+    DATA,
+    MACHINE,
+    NO_SWITCHES,
+    TRAINING,
+    Reading,
+    Switches,
+    countable,
+    pairs,
+    whole,
+)
 from reslab.errors import UserError
 
 
@@ -134,13 +145,8 @@ def evaluate(
     split: Annotated[str | None, Parameter(group=DATA)] = None,
     ensemble: Literal["softmax", "logits"] | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    device: Annotated[str, Parameter(group=MACHINE)] = "auto",
     precision: Annotated[Literal["fp32", "bf16"], Parameter(group=MACHINE)] = "fp32",
-    threads: Annotated[int, Parameter(group=MACHINE, converter=whole)] = 0,
-    workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
-    download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
-    val_share: Annotated[float | None, Parameter(group=DATA)] = None,
-    bad_images: Annotated[Literal["error", "skip"], Parameter(group=DATA)] = "error",
+    reading: Reading = AS_TRAINED,
 ) -> None:
     """Score checkpoints exactly: every sample of the split once, errors in percent, a 95 % binomial interval.
 
@@ -158,25 +164,12 @@ def evaluate(
         fp32, or bf16: quicker on a CPU with bf16 units (batch norm folded; close calls are computed again in fp32)
     json_
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
-    device
-        as in `reslab train`
-    threads
-        CPU threads (0: all)
-    workers
-        processes that decode image files; default: one a core
-    download
-        allow `--data cifar10` to fetch the archive
-    val_share
-        as in `reslab train`
-    bad_images
-        error: refuse; skip: leave damaged files out, counted
     """
     from reslab.api import evaluate as score
     from reslab.show.text import evaluation_text
 
     results = score(
-        paths, data, split=split, ensemble=ensemble, device=device, precision=precision, threads=threads,
-        workers=workers, download=download, val_share=val_share, bad_images=bad_images,
+        paths, data, split=split, ensemble=ensemble, precision=precision, **reading.given(),
     )  # fmt: skip
     told = [r.to_dict() for r in results]
     print(json.dumps(told, indent=2, ensure_ascii=False) if json_ else "\n\n".join(map(evaluation_text, told)))
@@ -194,12 +187,7 @@ def probe(
     split: Annotated[str, Parameter(group=DATA)] = "train",
     seed: Annotated[int, Parameter(converter=whole)] = 0,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    device: Annotated[str, Parameter(group=MACHINE)] = "auto",
-    threads: Annotated[int, Parameter(group=MACHINE, converter=whole)] = 0,
-    workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
-    download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
-    val_share: Annotated[float | None, Parameter(group=DATA)] = None,
-    bad_images: Annotated[Literal["error", "skip"], Parameter(group=DATA)] = "error",
+    reading: Reading = AS_TRAINED,
     switches: Switches = NO_SWITCHES,
 ) -> None:
     """Look inside a network: layer responses (Fig. 7), activations, gradients, residual ratios, block Jacobians.
@@ -222,26 +210,13 @@ def probe(
         of the initial weights, where a model's name is given
     json_
         print JSON: responses, responses_sorted, activations, gradients, weight_gradients, residuals, jacobians …
-    device
-        as in `reslab train`
-    threads
-        CPU threads (0: all)
-    workers
-        processes that decode image files; default: one a core
-    download
-        allow `--data cifar10` to fetch the archive
-    val_share
-        as in `reslab train`
-    bad_images
-        error: refuse; skip: leave damaged files out, counted
     """
     from reslab.api import probe as look
     from reslab.show.text import probe_text
 
-    parts = {} if only is None else {"what": tuple(w.strip() for w in only.split(","))}
+    parts: dict[str, Any] = {} if only is None else {"what": tuple(w.strip() for w in only.split(","))}
     told = look(
-        source, data, split=split, samples=samples, seed=seed, block=at, device=device, threads=threads,
-        workers=workers, download=download, val_share=val_share, bad_images=bad_images, switches=switches.given(),
+        source, data, split=split, samples=samples, seed=seed, block=at, switches=switches.given(), **reading.given(),
         **parts,
     ).to_dict()  # fmt: skip
     print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) if json_ else probe_text(told))

@@ -24,6 +24,7 @@ from reslab.show.notes import beside
 from reslab.show.series import Runs, by_net, sound
 from reslab.show.tables import spread
 from reslab.show.words import NET, NOT_RUN_WORD, OUTPUT_SIZE
+from reslab.training.naming import was_set
 from reslab.training.recipes import paper_cifar
 from reslab.training.runlog import Record
 
@@ -205,10 +206,9 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
 
 
 def _is_cifar10(record: Record) -> bool:
-    """The set itself, not a folder of that name: older records do not say the kind, but their source begins so."""
+    """The set itself, not a folder of that name."""
     data = record.run["data"]
-    known = data.get("kind", "set" if str(data.get("source")).partition(":")[0] == "cifar10" else "folder")
-    return bool(data.get("name") == "cifar10" and known == "set")
+    return data.get("name") == "cifar10" and was_set(data)
 
 
 def _net_of(one: Runs) -> str:

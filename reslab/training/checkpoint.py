@@ -24,6 +24,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
+from reslab.data.loader import Statistics
 from reslab.errors import RunError, UserError
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
@@ -54,6 +55,11 @@ class Checkpoint:
     @property
     def spec(self) -> Spec:
         return Spec.from_dict(self.facts["spec"])
+
+    @property
+    def statistics(self) -> Statistics:
+        """By which the training centred and scaled what its network saw."""
+        return Statistics(self.state["mean"].numpy(), self.state["scale"].numpy())
 
 
 def folder_of(run: Path, iteration: int) -> Path:

@@ -15,6 +15,7 @@ from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.training import host
+from reslab.training.naming import is_set
 from reslab.training.recipe import Recipe
 
 
@@ -29,8 +30,7 @@ def load_data(
     splits: Sequence[str] = ("train", "val", "test"),
 ) -> Data:
     """The data of `source`, cut as the recipe says; folders are read at the network's image size."""
-    is_set = source == "digits" or source.partition(":")[0] == "cifar10"
-    size = None if is_set else model.image_size
+    size = None if is_set(source) else model.image_size
     data = load(source, splits=splits, size=size, download=download, val_share=val_share, bad_images=bad_images)
     return hold_out(data, recipe.holdout) if recipe.holdout and data.train is not None else data
 

@@ -151,7 +151,7 @@ def _state(
     at, facts, state = found.iteration, found.facts, found.state
     checkpoints.fill(step.net, found.weights, str(found.folder))
     step.descent.restore({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
-    stats = Statistics(state["mean"].numpy(), state["scale"].numpy())
+    stats = found.statistics
     measured = bool(facts["measured"])
     jsonl.keep(
         job.out / METRICS,

@@ -52,4 +52,4 @@ def ready(found: Checkpoint, settings: Settings) -> Member:
     """The member of a checkpoint; the caller has called `machine.prepare`."""
     step = Step(checkpoints.network(found), recipe_of(found), settings)
     step.net.eval()
-    return Member(found, step, Statistics(found.state["mean"].numpy(), found.state["scale"].numpy()))
+    return Member(found, step, found.statistics)

@@ -15,13 +15,23 @@ from reslab.nets.spec import Spec
 from reslab.training import recipes
 from reslab.training.recipe import Recipe, changed, parsed, scaled
 
+SETS = ("digits", "cifar10")  # data known by a word; all else is a folder
 FROM_DATA = ("classes", "in_channels", "image_size")  # the switches that follow from the data
+
+
+def is_set(source: str) -> bool:
+    """Whether `--data SOURCE` means one of SETS, and not a folder."""
+    return source.partition(":")[0] in SETS
+
+
+def was_set(data: Mapping[str, Any]) -> bool:
+    """The same of data as a run recorded it; older records do not say their kind."""
+    return bool(data["kind"] == "set" if "kind" in data else is_set(str(data.get("source"))))
 
 
 def _said(model: Spec, data: str) -> dict[str, Any]:
     """The switches that a command must say: not what follows from the data (a folder's image size does not)."""
-    in_memory = data.partition(":")[0] in ("digits", "cifar10")
-    follows = FROM_DATA if in_memory else FROM_DATA[:2]
+    follows = FROM_DATA if is_set(data) else FROM_DATA[:2]
     return {k: v for k, v in switches_of(model).items() if k not in follows}
 
 
