@@ -26,6 +26,7 @@ from torchvision import transforms
 from benchmarks.side import Asked, Bar, Row, Side, in_turn, main, say, timed
 from reslab.data.folder import folder
 from reslab.data.loader import Statistics, TrainLoader
+from reslab.training.host import keep_memory
 
 SIZE = 224
 BAR = Bar(least=2.0, aim=4.0)
@@ -91,6 +92,7 @@ def ours_of(place: Path, count: int) -> Side:
 
 def rows(asked: Asked) -> Iterator[Row]:
     torch.set_num_threads(1)
+    keep_memory()  # as a training process does; the peer has it too
     for name, (height, width, count) in KINDS.items():
         with TemporaryDirectory() as place:
             say(f"{name}: {count} files are made")

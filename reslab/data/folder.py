@@ -15,17 +15,14 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from reslab.data.images import FORMATS, MAX_PIXELS, BadImage, probe
-from reslab.data.listing import Index, Part, Paths, Signature, below, keep, kept, signed, visible
+from reslab.data.classes import Listing, listed, listing_of, refuse_unread, rooms_of, without_bad
+from reslab.data.images import FORMATS, MAX_PIXELS
+from reslab.data.listing import Index, Part, Paths, keep, kept, signed
 from reslab.data.splits import Data, Files, fingerprint
 from reslab.errors import UserError, suggest
 from reslab.store.files import cache, expanded
 
 _FORM = 2  # of the kept index: another form is never read
-_ROOMS = ("train", "val", "test")
-_ALIKE = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-          "testing": "test"}  # what people call them  # fmt: skip
-_Listing = dict[str, Paths]  # class name -> its image files, sorted
 
 
 def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error") -> Data:
@@ -71,15 +68,15 @@ def labelled(path: str | Path, size: int, classes: Sequence[str], *, bad_images:
     lead, notes, unread = str(root / "x")[:-1], list[str](), list[str]()
     try:
         rooms = {room: room for room in rooms_of(root) if room != "train"} or {"test": ""}
-        listings = {split: _listing(root, lead, room, {}, unread) for split, room in rooms.items()}
-        _refuse_unread(unread, bad_images == "skip", notes)
+        listings = {split: listing_of(root, lead, room, {}, unread) for split, room in rooms.items()}
+        refuse_unread(unread, bad_images == "skip", notes)
         for split, room in rooms.items():
             for name in listings[split]:
                 if name not in classes:
                     raise UserError(
                         f"{root / room / name}: the network knows no class {name!r}{suggest(name, classes)}"
                     )
-        listings = _without_bad(listings, bad_images == "skip", notes, {})
+        listings = without_bad(listings, bad_images == "skip", notes, {})
         parts = {split: _part(lead, listing, classes) for split, listing in listings.items()}
     except OSError as error:
         raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
@@ -131,9 +128,9 @@ def _index(root: Path, lead: str, val_share: float | None, skip: bool) -> Index:
     notes: list[str] = []
     unread: list[str] = []
     listings, rooms = listed(root, lead, watched, unread)
-    _refuse_unread(unread, skip, notes)
+    refuse_unread(unread, skip, notes)
     _check_classes(root, listings, rooms, notes)
-    listings = _without_bad(listings, skip, notes, watched)
+    listings = without_bad(listings, skip, notes, watched)
     for name, files in listings["train"].items():
         if not files:
             raise UserError(f"{root / 'train' / name if rooms else root / name}: no images in this class folder")
@@ -155,66 +152,7 @@ def _index(root: Path, lead: str, val_share: float | None, skip: bool) -> Index:
     return Index(tuple(classes), parts, fingerprint(_content(parts)), tuple(notes), watched)
 
 
-def listed(
-    root: Path, lead: str, watched: dict[str, Signature], unread: list[str]
-) -> tuple[dict[str, _Listing], list[str]]:
-    """The files of each split's class folders, and the split folders that there are (none: classes lie in `root`).
-
-    Adds every folder met to `watched`, and a line to `unread` for each that cannot be read. Raises UserError where
-    images lie beside class folders, there are none, or the split folders have other names.
-    """
-    rooms = rooms_of(root)
-    if rooms and "train" not in rooms:
-        raise UserError(f"{root}: has {rooms[0]} but no train folder, whose class folders are the map of classes")
-    return {room: _listing(root, lead, room, watched, unread) for room in rooms} or {
-        "train": _listing(root, lead, "", watched, unread)
-    }, rooms
-
-
-def rooms_of(root: Path) -> list[str]:
-    """Which of the folders train, val and test there are.
-
-    Raises UserError where one is there by another name, or as a link that leads nowhere.
-    """
-    for room in _ROOMS:
-        if _leads_nowhere(root / room):
-            raise UserError(f"{root / room}: a link that leads nowhere; mend it, or remove it")
-    rooms = [room for room in _ROOMS if (root / room).is_dir()]
-    others = sorted(name for name in os.listdir(root) if visible(name) and (root / name).is_dir() and name not in rooms)
-    if len(rooms) < 2 and (rooms or all(name.casefold() in _ALIKE for name in others)):  # else a class may be called so
-        for name in others:
-            meant = _ALIKE.get(name.casefold())
-            if meant and meant not in rooms:
-                raise UserError(f"{root / name}: split folders are called train, val and test; rename it to {meant}")
-    return rooms
-
-
-def _leads_nowhere(path: Path) -> bool:
-    return os.path.islink(path) and not os.path.exists(path)
-
-
-def _listing(root: Path, lead: str, room: str, watched: dict[str, Signature], unread: list[str]) -> _Listing:
-    here = root / room
-    if room:
-        watched[room] = signed(str(here))
-    entries = sorted(filter(visible, os.listdir(here)))
-    folders = [name for name in entries if os.path.isdir(here / name)]
-    for name in sorted(set(entries) - set(folders)):
-        if _leads_nowhere(here / name):  # a class on a disk that is not there
-            watched[os.path.join(room, name)] = None
-            unread.append(f"{here / name}: cannot be read (a link that leads nowhere)")
-    listing = {name: below(lead, os.path.join(room, name), watched, unread) for name in folders}
-    if not any(listing.values()):
-        what = "its files lie outside class folders" if len(folders) < len(entries) else "it is empty"
-        if listing:
-            what = "its class folders are empty"
-        if unread:
-            what = unread[0]
-        raise UserError(f"{here}: no images: {what}; put the images of each class into a folder named after it")
-    return listing
-
-
-def _check_classes(root: Path, listings: dict[str, _Listing], rooms: Sequence[str], notes: list[str]) -> None:
+def _check_classes(root: Path, listings: dict[str, Listing], rooms: Sequence[str], notes: list[str]) -> None:
     classes = listings["train"]
     where = root / "train" if rooms else root
     if len(classes) < 2:
@@ -230,50 +168,15 @@ def _check_classes(root: Path, listings: dict[str, _Listing], rooms: Sequence[st
                 raise UserError(f"{root / room / name}: train has no class {name!r}{suggest(name, classes)}")
 
 
-def _refuse_unread(unread: list[str], skip: bool, notes: list[str]) -> None:
-    """Raise UserError naming the first folder that cannot be read, or with `skip` take a note of them."""
-    if unread and not skip:
-        raise UserError(
-            f"{unread[0]} (such folders: {len(unread)}); make it readable, or leave them out with --bad-images skip"
-        )
-    if unread:
-        notes.append(f"{len(unread)} folders that cannot be read were left out, the first is {unread[0]}")
-
-
-def _without_bad(
-    listings: dict[str, _Listing], skip: bool, notes: list[str], watched: dict[str, Signature]
-) -> dict[str, _Listing]:
-    """Keep the files whose header is an image's. Raises UserError naming the first bad one and their number."""
-    bad: list[BadImage] = []
-    good: dict[str, _Listing] = {}
-    for room, listing in listings.items():
-        good[room] = {}
-        for name, files in listing.items():
-            opens = []
-            for row, file in enumerate(files):
-                try:
-                    probe(file)
-                    opens.append(row)
-                except BadImage as error:
-                    bad.append(error)
-                    watched[file[len(files.lead) :]] = signed(file)
-            good[room][name] = files if len(opens) == len(files) else files.subset(np.array(opens, np.int64))
-    if bad and not skip:
-        raise UserError(f"{bad[0]} (bad files: {len(bad)}); remove them, or leave them out with --bad-images skip")
-    if bad:
-        notes.append(f"{len(bad)} files that are no images were left out, the first is {bad[0].name}")
-    return good
-
-
-def _cut(root: Path, listing: _Listing, share: float | None, notes: list[str]) -> dict[str, _Listing]:
+def _cut(root: Path, listing: Listing, share: float | None, notes: list[str]) -> dict[str, Listing]:
     if share is None:
         raise UserError(
             f"{root}: has no val folder; add one, or hold a share of the images out with --val-share 0.1, say"
         )
     if not 0 < share < 1:
         raise UserError(f"--val-share: {share} is not between 0 and 1")
-    train: _Listing = {}
-    val: _Listing = {}
+    train: Listing = {}
+    val: Listing = {}
     for name, files in listing.items():
         # The hash of its own path decides for a file, so adding others moves few of the old.
         digests = [hashlib.sha256(files.relative(row)).digest() for row in range(len(files))]
@@ -285,7 +188,7 @@ def _cut(root: Path, listing: _Listing, share: float | None, notes: list[str]) -
     return {"train": train, "val": val}
 
 
-def _part(lead: str, listing: _Listing, classes: Sequence[str]) -> Part:
+def _part(lead: str, listing: Listing, classes: Sequence[str]) -> Part:
     empty = Paths(lead, b"")
     paths = Paths.joined(lead, (listing.get(name, empty) for name in classes))
     sizes = np.fromiter((os.stat(path).st_size for path in paths), np.int64, len(paths))

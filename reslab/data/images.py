@@ -15,13 +15,15 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageChops
+from PIL.ImageFile import ImageFile
 
+from reslab.data.jpeg import PixelBox, part
 from reslab.errors import RunError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -63,13 +65,25 @@ def read(
     Raises BadImage, and nothing else, for whatever is no whole image of an allowed format.
     """
     with _open(source, name, max_pixels) as image:
-        if least and image.format == "JPEG":
-            factor = min(image.size) // least
-            if factor >= 2:
-                image.draft(None, (image.width // factor, image.height // factor))
-        with _silent_libtiff() if image.format == "TIFF" else nullcontext():
-            image.load()
-        return _upright(image, _to_rgb(image))
+        _shrink(image, least)
+        return _loaded(image)
+
+
+def read_part(
+    source: Source, place: Callable[[int, int], PixelBox], *, name: str | None = None, least: int | None = None
+) -> np.ndarray:
+    """`read`, cropped to `place(width, height)`: uint8 [h, w, 3]. Of a JPEG that part alone is decoded where it can be.
+
+    Raises BadImage as `read` does, but for damage that lies behind the part of a JPEG.
+    """
+    with _open(source, name, MAX_PIXELS) as image:
+        fraction = _shrink(image, least)
+        if image.format == "JPEG" and image.mode == "RGB" and _turn(image) is None:
+            pixels = part(_bytes(image), fraction, *image.size, place(*image.size))
+            if pixels is not None:
+                return pixels
+        rgb = _loaded(image)
+        return np.array(rgb.crop(place(*rgb.size)))
 
 
 def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -83,8 +97,36 @@ def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXE
         return image.size
 
 
+def _shrink(image: ImageFile, least: int | None) -> int:
+    """Have a JPEG decoded at 1, 1/2, 1/4 or 1/8 of its size, `least` pixels a side left: 1, 2, 4 or 8."""
+    factor = min(image.size) // least if least and image.format == "JPEG" else 1
+    if factor >= 2:
+        image.draft(None, (image.width // factor, image.height // factor))
+    return int(image.decoderconfig[0]) if image.decoderconfig else 1
+
+
+def _loaded(image: ImageFile) -> Image.Image:
+    with _silent_libtiff() if image.format == "TIFF" else nullcontext():
+        image.load()
+    turn = _turn(image)
+    rgb = _to_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _bytes(image: ImageFile) -> bytes:
+    """The file of a lazy image, whole; it stays where it was."""
+    file = image.fp
+    assert file is not None  # open until the image is loaded
+    here = file.tell()
+    file.seek(0)
+    try:
+        return file.read()
+    finally:
+        file.seek(here)
+
+
 @contextmanager
-def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.Image]:
+def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFile]:
     """Pillow's lazy image, with its header checked; any failure inside the block becomes a BadImage."""
     inside = isinstance(source, bytes)
     _silence_logger()
@@ -194,12 +236,12 @@ def _grey16(values: np.ndarray, transparent: int | None) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
-    # After load(): a PNG may carry EXIF behind its pixels, and TIFF is turned by Pillow, which then drops the tag.
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What turns the image upright; known for sure after load(), of a JPEG before."""
+    # A PNG may carry EXIF behind its pixels, and TIFF is turned by Pillow, which then drops the tag.
     if image.format in ("BMP", "GIF", "PPM"):
-        return rgb
+        return None
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken metadata around good pixels
-        turn = None
-    return rgb if turn is None else rgb.transpose(turn)
+        return None

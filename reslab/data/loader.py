@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from reslab.data.augment import crop_flip, scale_crop_flip, windows
-from reslab.data.images import BadImage, read
+from reslab.data.images import BadImage, read, read_part
 from reslab.data.order import batches_per_epoch, positions_of
 from reslab.data.splits import Files, Memory, Split
-from reslab.data.views import evaluation_view, training_view
+from reslab.data.views import evaluation_view, training_place, training_view
 from reslab.data.workers import Item, Views, decode
 from reslab.errors import UserError
 
@@ -184,8 +184,9 @@ class TrainLoader:
         views, mirror = [], self.augment == "crop-flip"
         drawn = scale_crop_flip(self.seed, epochs, rows, self.flip)
         for row, side, top, left, flip in zip(rows, *drawn, strict=True):
-            image = read(self.split.paths[row], least=round(self.split.size * side))
-            views.append(training_view(image, self.split.size, side, top, left, bool(flip) and mirror))
+            place = partial(training_place, self.split.size, side, top, left)
+            kept = read_part(self.split.paths[row], place, least=round(self.split.size * side))
+            views.append(training_view(kept, self.split.size, bool(flip) and mirror))
         return np.stack(views), rows
 
 

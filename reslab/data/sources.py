@@ -9,8 +9,9 @@ from pathlib import Path
 
 from reslab.data.cifar import cifar10
 from reslab.data.cifar import download as fetch_cifar10
+from reslab.data.classes import rooms_of
 from reslab.data.digits import digits
-from reslab.data.folder import folder, labelled, rooms_of
+from reslab.data.folder import folder, labelled
 from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
 from reslab.store.files import cache, expanded

@@ -7,14 +7,6 @@ user's cache) and called through ctypes. Where that is impossible `why_not()` sa
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from reslab.store.files import aside_of, cache
+from reslab.store import native
 
 SOURCE = Path(__file__).with_suffix(".cpp")
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-std=c++17", "-Wno-psabi")
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-Wno-psabi")
 LANES = 16  # channels come in multiples of it
 TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 _P, _N, _F, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
@@ -34,21 +26,9 @@ FORWARD = (_P, _P, _P, _N, _N, _P, _P, _P, _P, _P, _P, _F, _F, _I, _I)
 BACKWARD = (_P, _P, _P, _P, _P, _P, _N, _N, _P, _P, _P, _P, _P, _I)
 
 
-def compiler() -> str | None:
-    """The C++ compiler that torch.compile would call, or None."""
-    wanted = shlex.split(os.environ.get("CXX", "")) or ["g++"]  # CXX may carry arguments: "ccache g++"
-    return shutil.which(wanted[0]) or shutil.which("clang++")
-
-
 def why_not() -> str:
     """Why there are no kernels on this machine, or "" where there are; compiles them the first time."""
-    if compiler() is None:
-        return "there is no C++ compiler"
-    try:
-        _kernels()
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"the kernels cannot be built ({type(error).__name__})"
-    return ""
+    return native.why_not(SOURCE, *FLAGS)
 
 
 @lru_cache(maxsize=1)
@@ -141,44 +121,8 @@ def _call(what: str, like: Tensor, *arguments: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _kernels() -> ctypes.CDLL:
-    return _library(compiler() or "", cache())
-
-
-@lru_cache(maxsize=4)
-def _library(program: str, folder: Path) -> ctypes.CDLL:
-    """The kernels, compiled unless `folder` has them. Raises OSError or SubprocessError where that is impossible."""
-    command = [program, *shlex.split(os.environ.get("CXX", ""))[1:], *FLAGS]
-    version = subprocess.run([program, "--version"], check=True, capture_output=True, timeout=60).stdout
-    name = f"kernels-{_digest(SOURCE.read_bytes(), ' '.join(command).encode(), version, _processor())}.so"
-    kept = folder / name
-    if kept.exists():
-        with suppress(OSError):  # torn: it is made again
-            return _declared(kept)
-    with tempfile.TemporaryDirectory(prefix="reslab-") as work:
-        made = Path(work) / name
-        subprocess.run([*command, str(SOURCE), "-o", str(made)], check=True, capture_output=True, timeout=300)
-        with suppress(OSError):  # a folder that cannot be written: compiled again by the next process
-            folder.mkdir(parents=True, exist_ok=True)
-            aside = aside_of(kept)
-            shutil.copyfile(made, aside)
-            os.replace(aside, kept)
-        return _declared(made)
-
-
-def _declared(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
+    library = native.library(SOURCE, *FLAGS)
     for dtype in TYPES.values():
         getattr(library, f"forward_{dtype}").argtypes = FORWARD
         getattr(library, f"backward_{dtype}").argtypes = BACKWARD
     return library
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-
-
-def _processor() -> bytes:
-    """What -march=native depends on: a home folder may be shared by machines."""
-    with suppress(OSError), open("/proc/cpuinfo", "rb") as file:
-        return next((line for line in file if line.startswith((b"flags", b"Features"))), b"")
-    return platform.processor().encode()

@@ -17,8 +17,8 @@ from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.store.native import compiler
 from reslab.training import fused, host, memory
-from reslab.training.kernels import compiler
 from reslab.training.kernels import why_not as no_kernels
 from reslab.training.recipe import Recipe
 from reslab.version import VERSION

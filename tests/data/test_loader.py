@@ -18,7 +18,7 @@ from reslab.data.images import BadImage, read
 from reslab.data.loader import Statistics, TrainLoader, evaluation_batches, statistics
 from reslab.data.order import positions_of
 from reslab.data.splits import Files, Memory
-from reslab.data.views import evaluation_view, training_view
+from reslab.data.views import evaluation_view, training_place, training_view
 from reslab.errors import RunError, UserError
 
 
@@ -265,7 +265,9 @@ def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
     for row, image in zip(batch.indices, batch.images, strict=True):
         draws = scale_crop_flip(3, 0, np.array([row]))
         side, top, left, flip = (d[0] for d in draws)
-        whole = training_view(read(data.train.paths[row]), 64, side, top, left, bool(flip)).astype(np.float32)
+        full = read(data.train.paths[row])
+        kept = np.array(full.crop(training_place(64, side, top, left, *full.size)))
+        whole = training_view(kept, 64, bool(flip)).astype(np.float32)
         difference = np.abs(image.permute(1, 2, 0).numpy() - whole)
         assert difference.max() > 0
         assert difference.mean() < 3

@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reslab.data.views import evaluation_view, training_view
+from reslab.data.views import evaluation_view, training_place, training_view
+
+
+def trained(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:
+    part = np.array(image.crop(training_place(size, side, top, left, *image.size)))
+    return training_view(part, size, flip)
 
 
 def resized(rgb: np.ndarray, shorter: int) -> np.ndarray:
@@ -37,7 +44,7 @@ def test_training_view_shows_the_crop_of_the_resized_image(side, top, left, flip
     whole = resized(rgb, round(32 * side))
     row, column = int(top * (whole.shape[0] - 31)), int(left * (whole.shape[1] - 31))
     expected = whole[row : row + 32, column : column + 32]
-    view = training_view(Image.fromarray(rgb), 32, side, top, left, flip)
+    view = trained(Image.fromarray(rgb), 32, side, top, left, flip)
     # at its border a crop that was cut out first has no neighbours to average with
     inside = np.abs(view.astype(int) - (expected[:, ::-1] if flip else expected))[2:-2, 2:-2]
     assert inside.max() <= 2
@@ -53,9 +60,17 @@ def test_training_view_resizes_as_pillow(side, top, left, flip):
     edges = (column * 70 / wide, row, (column + 32) * 70 / wide, row + 32)
     box = (edges[0], edges[1] * 50 / high, edges[2], edges[3] * 50 / high)
     twin = np.asarray(image.crop(tuple(round(e) for e in box)).resize((32, 32), Image.Resampling.BILINEAR))
-    view = training_view(image, 32, side, top, left, flip)
+    view = trained(image, 32, side, top, left, flip)
     assert view.flags.c_contiguous
     assert np.abs(view.astype(int) - (twin[:, ::-1] if flip else twin)).max() <= 1
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from([8, 31]), st.booleans())
+def test_training_view_is_torchs_interpolation(height, width, size, flip):
+    part = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+    planes = torch.from_numpy(part.transpose(2, 0, 1).copy())[None]
+    twin = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(training_view(part, size, flip), twin[:, ::-1] if flip else twin)
 
 
 @pytest.mark.parametrize("shape", [(1, 5000, 3), (5000, 1, 3), (1, 1, 3), (2, 3, 3)])
@@ -64,4 +79,4 @@ def test_extreme_shapes_cost_little(shape, place):
     image = Image.fromarray(np.full(shape, 7, np.uint8))
     sevens = np.full((32, 32, 3), 7)
     assert np.array_equal(evaluation_view(image, 32), sevens)
-    assert np.array_equal(training_view(image, 32, 2.0, place, place, True), sevens)
+    assert np.array_equal(trained(image, 32, 2.0, place, place, True), sevens)

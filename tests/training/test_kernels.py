@@ -1,9 +1,6 @@
 """The kernels against torch's own batch norm in float64; the fused forward against the model's."""
 
 import copy
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from reslab.nets.model import build
+from reslab.store.native import compiler
 from reslab.training import fused, kernels
-from reslab.training.kernels import _library, compiler, normalise, served, why_not
+from reslab.training.kernels import normalise, served, why_not
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler on this machine: no kernels")
 
@@ -200,30 +198,6 @@ def test_the_kernels_are_really_used():
     finally:
         kernels._call = real
     assert calls.count("forward") == calls.count("backward") == 19
-
-
-def test_a_torn_file_in_the_cache_is_made_again(tmp_path):
-    program = compiler()
-    _library(program, tmp_path)
-    kept = next(tmp_path.iterdir())
-    whole = kept.stat().st_size
-    kept.unlink()  # a new file: the one above is mapped into this process
-    kept.write_bytes(b"torn")
-    _library.cache_clear()
-    _library(program, tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [kept.name]
-    assert kept.stat().st_size == whole
-
-
-def test_without_a_cache_folder_the_kernels_are_built_aside(tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    code = "from reslab.training.kernels import why_not; print(repr(why_not()))"
-    found = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "XDG_CACHE_HOME": str(blocked)}, capture_output=True, text=True
-    )
-    assert found.stdout.strip() == "''", found.stderr
-    assert blocked.read_text() == "not a folder"
 
 
 def test_why_not_is_silent_here():

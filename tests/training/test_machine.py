@@ -5,8 +5,9 @@ import torch
 
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
+from reslab.store.native import compiler
 from reslab.training import kernels, machine
-from reslab.training.machine import Settings, Wish, compiler, cpu_has_bf16, prepare, resolve_device, settle
+from reslab.training.machine import Settings, Wish, cpu_has_bf16, prepare, resolve_device, settle
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
 
@@ -110,7 +111,7 @@ def test_cxx_names_the_compiler_and_one_that_builds_nothing_is_passed_over(no_co
     finally:
         kernels._kernels.cache_clear()
     assert found.engine == "compiled"
-    assert "not fused, as the kernels cannot be built" in found.why
+    assert "not fused, as kernels.cpp cannot be compiled" in found.why
 
 
 @needs_compiler
