@@ -16,11 +16,10 @@ import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from reslab.data.images import BadImage, read_rgb
+from reslab.data import parquet
 from reslab.data.splits import Data, Memory, fingerprint
 from reslab.errors import UserError
 from reslab.store.files import expanded
@@ -50,7 +49,7 @@ def cifar10(path: str | Path, splits: Iterable[str] = ("train", "test"), *, reco
             return _archive(root, wanted, records)
         for folder in (root, root / "data", root / "plain_text"):
             if any(folder.glob("train-*.parquet")) or any(folder.glob("test-*.parquet")):
-                return _parquet(folder, wanted)
+                return _data(*parquet.read(folder, wanted))
         for folder in (root, root / "cifar-10-batches-bin"):
             if (folder / "data_batch_1.bin").exists() or (folder / "test_batch.bin").exists():
                 return _binary({p.name: p.read_bytes() for p in _bin_files(folder, records)}, wanted, records, folder)
@@ -85,66 +84,6 @@ def _data(parts: Mapping[str, Memory], digest: str, notes: Iterable[str] = ()) -
         if part.images.shape[1:] != (32, 32, 3):
             raise UserError(f"cifar10: {name} images are {part.images.shape[1:]}, expected (32, 32, 3)")
     return Data("cifar10", CLASSES, 3, 32, parts.get("train"), None, parts.get("test"), digest, tuple(notes))
-
-
-# parquet
-
-
-def _parquet(folder: Path, wanted: tuple[str, ...]) -> Data:
-    try:
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UserError(f'cifar10:{folder}: parquet files need pyarrow; pip install "reslab[data]"') from None
-    hashes: list[bytes] = []
-    parts: dict[str, Memory] = {}
-    inexact: list[str] = []
-    for name in ("train", "test"):
-        tables = []
-        for file in sorted(folder.glob(f"{name}-*.parquet")):
-            hashes += [name.encode(), _file_digest(file)]
-            try:
-                there = set(pq.read_schema(file).names)
-                if missing := {"img", "label"} - there:
-                    raise UserError(f"{file}: no column {sorted(missing)[0]!r} (there are: {', '.join(sorted(there))})")
-                columns = (["img", "label"] if name in wanted else []) + (["exact"] if "exact" in there else [])
-                tables.append((file, pq.read_table(file, columns=columns, use_threads=False)))
-            except (OSError, ValueError) as error:  # pyarrow's errors derive from these
-                raise UserError(f"{file}: not a readable parquet file: {' '.join(str(error).split())[:160]}") from None
-        exact = [v for _, t in tables if "exact" in t.column_names for v in t.column("exact").to_pylist()]
-        if exact.count(False):
-            inexact.append(f"{exact.count(False)} of {len(exact):,} {name}")
-        if name in wanted and tables:
-            parts[name] = _decoded(tables)
-    notes = [f"{' and '.join(inexact)} images are not bit-exact"] if inexact else []
-    return _data(parts, fingerprint(hashes), notes)
-
-
-def _decoded(tables: list[tuple[Path, Any]]) -> Memory:
-    total = sum(t.num_rows for _, t in tables)
-    images, labels = np.empty((total, 32, 32, 3), np.uint8), np.empty(total, np.int64)
-    at = 0
-    for file, table in tables:
-        columns = (table.column(name).to_pylist() for name in ("img", "label"))
-        for row, (image, number) in enumerate(zip(*columns, strict=True)):
-            name, content = f"{file} row {row}", image["bytes"] if isinstance(image, dict) else None
-            if not isinstance(content, bytes):
-                raise UserError(f"{name}: the image has no bytes")
-            try:
-                pixels = read_rgb(content, name=name, max_pixels=32 * 32)
-            except BadImage as error:
-                raise UserError(str(error)) from None
-            if pixels.shape != (32, 32, 3):
-                raise UserError(f"{name}: the image is {pixels.shape[1]}x{pixels.shape[0]}, expected 32x32")
-            if not isinstance(number, int) or not 0 <= number <= 9:
-                raise UserError(f"{name}: label {number!r} is not one of 0..9")
-            images[at], labels[at] = pixels, number
-            at += 1
-    return Memory(images, labels)
-
-
-def _file_digest(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
 
 
 # binary version: records of one label byte and 3,072 pixel bytes, red, green, blue planes in row order
