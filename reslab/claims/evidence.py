@@ -25,7 +25,8 @@ from reslab.training.runlog import Record
 
 FORMAT = 1
 STUDY, MEASURED = "study.json", "measured"
-PROBED = ("gradients", "activations", "weight_gradients", "residuals", "responses")  # tables of a probe's line
+PROBED = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
+          "responses")  # tables of a probe's line  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def error_gap(of: Net, other: Net, split: str) -> Quantity:
 def probed(of: Net, key: str, reduce: Callable[[list[float]], float], first: bool = False) -> Quantity:
     """`reduce` of a probe's values in network order, at the end of training, or (`first`) of the initial weights.
 
-    key  "gradients", "activations", "residuals" (by block), "responses", "weight_gradients" (by layer)
+    key  "gradients", "activations", "residuals" (by block), "responses", "layer_gradients",
+         "layer_activations", "weight_gradients" (by layer)
     Needs a recipe with `probe_every`.
     """
 

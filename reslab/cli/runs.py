@@ -209,7 +209,7 @@ def probe(
     seed
         of the initial weights, where a model's name is given
     json_
-        print JSON: responses, responses_sorted, activations, gradients, weight_gradients, residuals, jacobians …
+        print JSON: responses, responses_sorted, activations, gradients, layers, weight_gradients, residuals …
     """
     from reslab.api import probe as look
     from reslab.show.text import probe_text

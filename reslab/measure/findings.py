@@ -41,6 +41,19 @@ class BlockRms:
 
 
 @dataclass(frozen=True)
+class LayerRms:
+    """A layer's output, after the BN and the activation that directly follow it (`at` is the row read).
+
+    Root mean square per element: of the output in evaluation mode, of the loss's derivative by it.
+    """
+
+    layer: str
+    at: str
+    activation: float
+    gradient: float
+
+
+@dataclass(frozen=True)
 class WeightGradient:
     """The derivative of the loss by a layer's weights (not its bias): Euclidean norm, and root mean square."""
 
@@ -68,6 +81,7 @@ class Probe:
                       over batches of the probed samples, where BN has never seen a batch), "none" (no BN)
     responses         evaluation mode, in network order
     activations       evaluation mode, blocks in network order
+    layers            the same of every layer with weights, activation and gradient
     gradients         of the mean cross entropy of the first `gradient_batch` samples (`loss`), BN by that batch's own
                       statistics as in training, no dropout
     residuals         evaluation mode; empty for a plain net
@@ -83,6 +97,7 @@ class Probe:
     gradient_batch: int | None
     loss: float | None
     gradients: tuple[BlockRms, ...] | None
+    layers: tuple[LayerRms, ...] | None
     weight_gradients: tuple[WeightGradient, ...] | None
     residuals: tuple[Residual, ...] | None
     jacobians: tuple[BlockJacobian, ...] | None

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from reslab.errors import UserError, suggest
 from reslab.measure.evaluate import LabelledBatch, precise_statistics
-from reslab.measure.findings import WHAT, BlockRms, Probe, Residual, Response, Subject, WeightGradient
+from reslab.measure.findings import WHAT, BlockRms, LayerRms, Probe, Residual, Response, Subject, WeightGradient
 from reslab.measure.jacobian import BlockRows, block_jacobian, blocks_of, chosen, too_large
 from reslab.nets.model import Network, path_of
 from reslab.nets.plan import plan
@@ -94,6 +94,24 @@ def response_rows(spec: Spec) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def layer_rows(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """(layer, row read) of each layer with weights, in network order: what it hands on, BN and activation included.
+
+    Only what directly follows it on its own path counts: a branch's last layer is read before the addition.
+    """
+    rows = plan(spec)
+    found = []
+    for i, row in enumerate(rows):
+        if row.kind in ("conv", "linear"):
+            at = row
+            for after in rows[i + 1 :]:
+                if after.kind not in ("bn", "act") or (after.block, after.path) != (row.block, row.path):
+                    break
+                at = after
+            found.append((row.name, at.name))
+    return tuple(found)
+
+
 def batch_size(spec: Spec, samples: int) -> int:
     """Samples of a forward pass: up to 250, so that the intermediates fit, and none is left alone in the last batch."""
     held = sum(row.c_out * row.size_out**2 for row in plan(spec))
@@ -136,21 +154,21 @@ def probe(
     layers = response_rows(net.spec) if "responses" in asked else ()
     wanted = {at for _, at in layers}
     if "gradients" in asked:
-        wanted |= {b.output for b in blocks}
+        wanted |= {b.output for b in blocks} | {at for _, at in layer_rows(net.spec)}
     if "residuals" in asked:
         wanted |= {name for b in blocks if b.branch for name in (b.branch, b.shortcut)}
     n, found = _moments(own, batches, wanted)
     first = next(iter(_moved(own, batches)))[0][0]
     jacobians = tuple(block_jacobian(own, b, first) for b in jacobian_of) if "jacobians" in asked else None
     # Last: with BN in training mode the copy's moving averages go on.
-    batch, loss, of_blocks, of_weights = (
-        _gradients(own, batches, blocks) if "gradients" in asked else (None, None, None, None)
+    batch, loss, of_blocks, of_layers, of_weights = (
+        _gradients(own, batches, blocks, found) if "gradients" in asked else (None,) * 5
     )
     return Probe(
         subject, n, kind,
         tuple(Response(layer, at, found[at].std) for layer, at in layers) if "responses" in asked else None,
         tuple(BlockRms(b.name, found[b.output].rms) for b in blocks) if "gradients" in asked else None,
-        batch, loss, of_blocks, of_weights,
+        batch, loss, of_blocks, of_layers, of_weights,
         tuple(_residual(b, found) for b in blocks if b.branch) if "residuals" in asked else None,
         jacobians,
         tuple(notes),
@@ -208,24 +226,31 @@ def _residual(block: BlockRows, found: dict[str, Moments]) -> Residual:
 
 
 def _gradients(
-    net: Network, batches: Callable[[], Iterable[LabelledBatch]], blocks: tuple[BlockRows, ...]
-) -> tuple[int, float, tuple[BlockRms, ...], tuple[WeightGradient, ...]]:
-    """Batch, mean cross entropy, its derivative by each block's output and by each layer's weights."""
+    net: Network,
+    batches: Callable[[], Iterable[LabelledBatch]],
+    blocks: tuple[BlockRows, ...],
+    found: dict[str, Moments],
+) -> tuple[int, float, tuple[BlockRms, ...], tuple[LayerRms, ...], tuple[WeightGradient, ...]]:
+    """Batch, mean cross entropy, its derivative by each block's and layer's output and by each layer's weights."""
     images, labels = (x[:GRADIENT_BATCH] for x in next(iter(_moved(net, batches))))
     layers: list[Row] = [row for row in net.rows if row.kind in ("conv", "linear")]
     weights = [net.get_parameter(f"{path_of(row)}.weight").requires_grad_() for row in layers]
     for norm in _norms(net):
         norm.train()
     with torch.enable_grad():
-        logits, seen = net(images, names=[b.output for b in blocks])
+        read = layer_rows(net.spec)
+        outputs = list(dict.fromkeys([*(b.output for b in blocks), *(at for _, at in read)]))
+        logits, seen = net(images, names=outputs)
         loss = F.cross_entropy(logits, labels)
-        slopes = torch.autograd.grad(loss, [*(seen[b.output] for b in blocks), *weights])
+        slopes = torch.autograd.grad(loss, [*(seen[name] for name in outputs), *weights])
     sums = []
     for slope in slopes:
         sums.append(Moments())
         sums[-1].add(slope)
-    of_blocks = tuple(BlockRms(b.name, m.rms) for b, m in zip(blocks, sums, strict=False))
+    by_output = dict(zip(outputs, sums, strict=False))
+    of_blocks = tuple(BlockRms(b.name, by_output[b.output].rms) for b in blocks)
+    of_layers = tuple(LayerRms(layer, at, found[at].rms, by_output[at].rms) for layer, at in read)
     of_weights = tuple(
-        WeightGradient(row.name, m.norm, m.rms) for row, m in zip(layers, sums[len(blocks) :], strict=True)
+        WeightGradient(row.name, m.norm, m.rms) for row, m in zip(layers, sums[len(outputs) :], strict=True)
     )
-    return len(images), float(loss.detach()), of_blocks, of_weights
+    return len(images), float(loss.detach()), of_blocks, of_layers, of_weights

@@ -77,8 +77,13 @@ def probe_text(found: dict[str, Any]) -> str:
         rows = [[a["block"], number(a["rms"], ".4g"), number(g["rms"], ".3e")] for a, g in pairs]
         told = f"loss {number(found['loss'], '.4f')} over {found['gradient_batch']} samples, BN as in training"
         lines += _table(f"Block outputs x ({told})", ["block", "rms of x", "rms of dL/dx"], rows)
-        rows = [[g["layer"], number(g["norm"], ".3e"), number(g["rms"], ".3e")] for g in found["weight_gradients"]]
-        lines += _table("Weight gradients", ["layer", "norm", "rms"], rows)
+        rows = [
+            [x["layer"], x["at"], number(x["activation"], ".4g"), *(number(v, ".3e") for v in slopes)]
+            for x, w in zip(found["layers"], found["weight_gradients"], strict=True)
+            for slopes in [(x["gradient"], w["norm"], w["rms"])]
+        ]
+        head = ["layer", "x read at", "rms of x", "rms of dL/dx", "‖dL/dW‖", "rms of dL/dW"]
+        lines += _table("Layers: their outputs x and weights W", head, rows)
     if found["residuals"]:
         rows = [[r["block"], r["line"], number(r["ratio"], ".4g")] for r in found["residuals"]]
         lines += _table("Residual ratios", ["block", "shortcut", "‖F(x)‖/‖x‖"], rows)

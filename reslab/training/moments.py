@@ -123,6 +123,8 @@ def _line(found: Probe, iteration: int) -> dict[str, Any]:
         "loss": _short(found.loss),
         "gradients": {g.block: _short(g.rms) for g in found.gradients or ()},
         "activations": {a.block: _short(a.rms) for a in found.activations or ()},
+        "layer_gradients": {r.layer: _short(r.gradient) for r in found.layers or ()},
+        "layer_activations": {r.layer: _short(r.activation) for r in found.layers or ()},
         "weight_gradients": {w.layer: _short(w.norm) for w in found.weight_gradients or ()},
         "residuals": {r.block: _short(r.ratio) for r in found.residuals or ()},
         "responses": {r.layer: _short(r.std) for r in found.responses or ()},

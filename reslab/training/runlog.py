@@ -49,8 +49,8 @@ class Record:
     run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command
     metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
              top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
-             activations, residuals by block; weight_gradients, responses by layer), "warmup_end", "warning",
-             "resume", "end"
+             activations, residuals by block; layer_gradients, layer_activations, weight_gradients, responses by
+             layer), "warmup_end", "warning", "resume", "end"
     exact    `summary.json`, where there is one: by split the final weights' scores in fp32 (`reslab evaluate`), which
              count before what the run measured in its own precision
     """

@@ -7,7 +7,8 @@ import pytest
 QUICK = ("--samples", "16", "--threads", "1", "--device", "cpu")
 KEYS = [
     "model", "checkpoint", "iteration", "data", "split", "seed", "n", "bn", "responses", "responses_sorted",
-    "activations", "gradient_batch", "loss", "gradients", "weight_gradients", "residuals", "jacobians", "notes",
+    "activations", "gradient_batch", "loss", "gradients", "layers", "weight_gradients", "residuals", "jacobians",
+    "notes",
 ]  # fmt: skip
 SPECTRUM = {"n", "min", "max", "median", "below"}
 
@@ -24,6 +25,7 @@ def test_json_of_a_run(warm, trained):
     for key in ("activations", "gradients"):
         assert [set(a) for a in told[key]] == [{"block", "rms"}] * 3
         assert [a["block"] for a in told[key]] == blocks
+    assert [set(x) for x in told["layers"]] == [{"layer", "at", "activation", "gradient"}] * 8
     assert [set(g) for g in told["weight_gradients"]] == [{"layer", "norm", "rms"}] * 8
     assert [r["block"] for r in told["residuals"]] == blocks
     assert all(r["ratio"] == pytest.approx(r["branch"] / r["shortcut"]) for r in told["residuals"])
@@ -36,7 +38,13 @@ def test_json_of_a_run(warm, trained):
 def test_text_of_a_run(warm, trained):
     out = warm("probe", trained, *QUICK).good().out
     assert out.startswith("cifar_resnet8 at iteration 2, the first 16 samples of digits train, BN by its moving")
-    for title in ("Layer responses (Fig. 7)", "Block outputs x", "Weight gradients", "Residual ratios", "Singular val"):
+    for title in (
+        "Layer responses (Fig. 7)",
+        "Block outputs x",
+        "Layers: their out",
+        "Residual ratios",
+        "Singular val",
+    ):
         assert title in out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 120

@@ -14,8 +14,10 @@ import reslab
 from reslab.errors import UserError
 from reslab.measure.findings import WHAT, Probe, Subject
 from reslab.measure.jacobian import MOST, blocks_of, jacobian, spectrum
-from reslab.measure.probe import Moments, batch_size, probe, response_rows
+from reslab.measure.probe import Moments, batch_size, layer_rows, probe, response_rows
 from reslab.nets.model import Network, build, path_of
+from reslab.nets.names import spec_of
+from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 
 HERE = Subject("a net", None, None, "noise", "train", 0)
@@ -168,6 +170,38 @@ def test_activations(case):
     for a in found.activations:
         last = [r.name for r in net.rows if r.block == a.block][-1]
         assert a.rms == pytest.approx(np.sqrt(np.mean(hand[last].numpy() ** 2)), rel=1e-10)
+
+
+def test_layers(case):
+    """What a layer hands on: its own output, or that of the BN and the activation that come next on its path."""
+    net, found, hand = case
+    batch = Pair(*(x[:5] for x in vars(samples(net)).values()))
+    trained = by_hand(net, batch.images, training=True)
+    loss = F.cross_entropy(trained[net.rows[-1].name], batch.labels)
+    assert [x.layer for x in found.layers] == [r.name for r in net.rows if r.kind in ("conv", "linear")]
+    kinds = {r.name: r.kind for r in net.rows}
+    for x in found.layers:
+        assert kinds[x.at] in ("conv", "linear", "bn", "act")
+        assert x.activation == pytest.approx(np.sqrt(np.mean(hand[x.at].numpy() ** 2)), rel=1e-10)
+        (slope,) = torch.autograd.grad(loss, trained[x.at], retain_graph=True)
+        assert x.gradient == pytest.approx(float(slope.square().mean().sqrt()), rel=1e-8, abs=1e-18)
+
+
+@pytest.mark.parametrize(
+    ("name", "switches", "read"),
+    [
+        ("cifar_resnet8", {}, {"conv1": "act", "conv2_1.conv1": "act", "conv2_1.conv2": "bn", "fc": "linear"}),
+        ("cifar_resnet8", {"batch_norm": False}, {"conv2_1.conv1": "act", "conv2_1.conv2": "conv"}),
+        ("cifar_resnet8", {"order": "pre"}, {"conv2_1.conv1": "act", "conv2_1.conv2": "conv"}),
+        ("cifar_plain8", {}, {"conv2_1.conv2": "bn"}),
+    ],
+)
+def test_where_layers_are_read(name, switches, read):
+    spec = spec_of(name, **switches)
+    kinds = {r.name: r.kind for r in plan(spec)}
+    found = dict(layer_rows(spec))
+    for layer, kind in read.items():
+        assert kinds[found[layer]] == kind, layer
 
 
 def test_residual_ratios(case):
@@ -419,7 +453,7 @@ def test_one_part_alone(word):
     found, whole = probed(net, what=word), probed(net)
     for part in WHAT:
         assert getattr(found, part) == (getattr(whole, part) if part == word else None)
-    assert (found.activations is None) == (word != "gradients")
+    assert (found.activations is None) == (found.layers is None) == (word != "gradients")
 
 
 def test_refusals():

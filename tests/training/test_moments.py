@@ -50,7 +50,8 @@ MLP = spec_of("mlp_resnet4", widths=(16,), **SMALL)
 WITH_DROPOUT = replace(
     spec_of("vgg19", batch_norm=True, **SMALL), blocks=(("single",),) * 3, widths=(4, 4, 8), classes=10
 )
-BY_BLOCK, BY_LAYER = ("gradients", "activations", "residuals"), ("weight_gradients", "responses")
+BY_BLOCK = ("gradients", "activations", "residuals")
+BY_LAYER = ("layer_gradients", "layer_activations", "weight_gradients", "responses")
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,8 @@ def test_its_keys_are_blocks_and_layers_in_network_order(tmp_path, data, spec, b
         assert line["n"] == line["gradient_batch"] == 128
         assert list(line["gradients"]) == list(line["activations"]) == order
         assert list(line["residuals"]) == (order if spec.residual else [])
-        assert list(line["weight_gradients"]) == [r.name for r in net.rows if r.kind in ("conv", "linear")]
+        for key in ("layer_gradients", "layer_activations", "weight_gradients"):
+            assert list(line[key]) == [r.name for r in net.rows if r.kind in ("conv", "linear")]
         assert (len(order), len(line["responses"]), len(line["weight_gradients"])) == (blocks, layers, weights)
         for value in (line["loss"], *(v for k in BY_BLOCK + BY_LAYER for v in line[k].values())):
             assert float(f"{value:.6g}") == value > 0
@@ -186,6 +188,8 @@ def test_it_says_what_the_probe_of_the_checkpoint_says(tmp_path, data, spec):
             "loss": found.loss,
             "gradients": {g.block: g.rms for g in found.gradients},
             "activations": {a.block: a.rms for a in found.activations},
+            "layer_gradients": {x.layer: x.gradient for x in found.layers},
+            "layer_activations": {x.layer: x.activation for x in found.layers},
             "weight_gradients": {w.layer: w.norm for w in found.weight_gradients},
             "residuals": {r.block: r.ratio for r in found.residuals},
             "responses": {r.layer: r.std for r in found.responses},
