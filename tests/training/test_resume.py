@@ -153,10 +153,11 @@ def test_the_same_command_again_trains_nothing(whole):
         ("--precision", "bf16", "--engine", "compiled"),
         # all that fast recipes add, killed while images are small and taken up again
         ("--precision", "bf16", "--engine", "fused", *BEYOND),
+        ("--precision", "bf16", "--engine", "fused", "--recompute", "on"),
     ],
 )
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):
-    from reslab.training.machine import compiler
+    from reslab.store.native import compiler
 
     if "--engine" in path and compiler() is None:
         pytest.skip("no C++ compiler: neither fused nor compiled can run here")
