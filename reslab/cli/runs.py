@@ -46,7 +46,9 @@ def train(
     workers: Annotated[int | None, Parameter(group=DATA, converter=whole)] = None,
     device: Annotated[str | None, Parameter(group=MACHINE)] = None,
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, Parameter(group=MACHINE)] = None,
-    engine: Annotated[Literal["auto", "fused", "compiled", "eager"] | None, Parameter(group=MACHINE)] = None,
+    engine: Annotated[
+        Literal["auto", "winograd", "fused", "compiled", "eager"] | None, Parameter(group=MACHINE)
+    ] = None,
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None,
     recompute: Annotated[Literal["auto", "on", "off"] | None, Parameter(group=MACHINE)] = None,
     dry_run: Annotated[bool, Parameter(group=MACHINE, negative="")] = False,
@@ -89,7 +91,8 @@ def train(
     precision
         auto, fp32, bf16
     engine
-        auto, fused (batch norm, addition and ReLU in one pass; CPU), compiled (torch.compile), eager
+        auto, winograd (fused, and our own 3x3 convolutions; CPU with AVX512-BF16), fused (batch norm, addition and
+        ReLU in one pass; CPU), compiled (torch.compile), eager
     threads
         CPU threads (0: all)
     recompute

@@ -1,7 +1,8 @@
 """A network's forward in training with batch norm, addition and ReLU in one pass each (`kernels.normalise`).
 
 The same modules in the same order as `nets.model`, whose `forward` stays the one to read and is the slow twin in the
-tests; only neighbours are taken together: a BN, the addition that follows it, the ReLU that follows that.
+tests; only neighbours are taken together: a BN, the addition that follows it, the ReLU that follows that. The engine
+`winograd` computes the 3x3 convolutions of stride 1 too (`winograd.convolve`), `fused` leaves all of them to torch.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from torch.utils.checkpoint import checkpoint
 from reslab.nets.model import ADD, Block, Chain, Network, PadShortcut
 from reslab.nets.spec import Spec
 from reslab.training.kernels import LANES, normalise
+from reslab.training.winograd import convolve
+
+ENGINES = ("winograd", "fused")
 
 
 def why_not(spec: Spec) -> str:
@@ -31,12 +35,12 @@ def why_not(spec: Spec) -> str:
     return ""
 
 
-def forward(net: Network, images: Tensor, segment: int = 0, kernels: bool = True) -> Tensor:
+def forward(net: Network, images: Tensor, segment: int = 0, engine: str = "fused") -> Tensor:
     """Logits of `net` in training mode: images [B, in_channels, S, S] to [B, classes].
 
     With a `segment` only the output of every so many blocks is kept; what lies between is computed again on the way
     back (activation checkpointing): the same gradients and running statistics, less memory, one more forward.
-    Without `kernels` torch's own operators compute everything.
+    With an `engine` that is none of `ENGINES` torch's own operators compute everything.
     """
     parts = [net.get_submodule(name) for name in net.parts]
     pairs = list(zip(parts, [*parts[1:], None], strict=True))
@@ -46,25 +50,25 @@ def forward(net: Network, images: Tensor, segment: int = 0, kernels: bool = True
         if segment:
             draws = any(isinstance(m, nn.Dropout) for part, _ in some for m in part.modules())
             x, again = checkpoint(
-                partial(_parts, some, kernels), x, again, use_reentrant=False, preserve_rng_state=draws,
+                partial(_parts, some, engine), x, again, use_reentrant=False, preserve_rng_state=draws,
                 context_fn=partial(_statistics_once, [part for part, _ in some]),
             )  # fmt: skip
         else:
-            x, again = _parts(some, kernels, x, again)
+            x, again = _parts(some, engine, x, again)
     return x
 
 
 def _parts(
-    pairs: list[tuple[nn.Module, nn.Module | None]], kernels: bool, x: Tensor, again: Tensor
+    pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, x: Tensor, again: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Some parts of a net one after another, each given with the one that follows."""
     for part, following in pairs:
         twice = isinstance(following, Block) and following.added is not None
         if isinstance(part, Block):
-            x, again = _block(part, x, again, twice, kernels)
+            x, again = _block(part, x, again, twice, engine)
         else:
             assert isinstance(part, Chain)
-            x, again = _run(part.children(), x, None, twice, kernels)
+            x, again = _run(part.children(), x, None, engine, twice)
     return x, again
 
 
@@ -86,20 +90,21 @@ def _unmoved(norms: list[_BatchNorm]) -> Iterator[None]:
             norm.num_batches_tracked.copy_(count)  # type: ignore[union-attr]
 
 
-def _block(block: Block, x: Tensor, again: Tensor, twice: bool, kernels: bool) -> tuple[Tensor, Tensor]:
+def _block(block: Block, x: Tensor, again: Tensor, twice: bool, engine: str) -> tuple[Tensor, Tensor]:
     """`Block.forward`, grouped."""
-    activated, _ = _run(block.before.children(), x, None, kernels=kernels)
+    activated, _ = _run(block.before.children(), x, None, engine)
     read = activated if block.projected and block.before.rows else again
-    shortcut, _ = _run(block.shortcut.children(), read, None, kernels=kernels)
-    return _run(block.sequence(), activated, shortcut if block.added else None, twice, kernels)
+    shortcut, _ = _run(block.shortcut.children(), read, None, engine)
+    return _run(block.sequence(), activated, shortcut if block.added else None, engine, twice)
 
 
 def _run(
-    modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, twice: bool = False, kernels: bool = True
+    modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, engine: str, twice: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The modules one after another, neighbours grouped; the result for its two readers."""
     rest = [*modules]
     again = x
+    kernels = engine in ENGINES
     while rest:
         module = rest.pop(0)
         if module is ADD:
@@ -113,6 +118,8 @@ def _run(
             x, again = normalise(
                 module, x, shortcut if adds else None, relu=relu, twice=twice and not rest, kernels=kernels
             )
+        elif engine == "winograd" and isinstance(module, nn.Conv2d):
+            x = again = convolve(module, x)
         elif kernels and isinstance(module, PadShortcut) and x.dim() == 4:
             x = again = _OptionA.apply(x, module)
         else:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.nets.model import Network
-from reslab.training import fused, kernels, memory
+from reslab.training import fused, kernels, memory, winograd
 from reslab.training.descent import Descent
 from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe
@@ -38,15 +38,14 @@ class Step:
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._eager = self._score
         self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._score
-        if settings.engine == "fused":
-            why_not = kernels.why_not()
+        if settings.engine in fused.ENGINES:
+            why_not = kernels.why_not() or (settings.engine == "winograd" and winograd.why_not(net.spec))
             if why_not:
-                self.fallback = f"engine fused: {why_not}, so the run goes on eagerly: slower, not broken"
-        if settings.recompute:
-            kept = memory.segment(net.spec)
-            self._forward = partial(fused.forward, self.net, segment=kept, kernels=settings.engine == "fused")
-        elif settings.engine == "fused" and not self.fallback:
-            self._forward = partial(fused.forward, self.net)
+                self.fallback = f"engine {settings.engine}: {why_not}, so the run goes on eagerly: slower, not broken"
+        if settings.recompute or (settings.engine in fused.ENGINES and not self.fallback):
+            kept = memory.segment(net.spec) if settings.recompute else 0
+            engine = "eager" if self.fallback else settings.engine
+            self._forward = partial(fused.forward, self.net, segment=kept, engine=engine)
         elif settings.engine == "compiled":
             # On a machine without CUDA torch tells so at every compilation; nothing here asks for it.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

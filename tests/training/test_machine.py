@@ -6,7 +6,7 @@ import torch
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.store.native import compiler
-from reslab.training import kernels, machine
+from reslab.training import fused, kernels, machine, winograd
 from reslab.training.machine import Settings, Wish, cpu_has_bf16, prepare, resolve_device, settle
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
@@ -43,9 +43,34 @@ def test_small_means_the_work_of_one_update():
 @needs_compiler
 def test_a_large_net_takes_what_the_machine_has():
     found = settle(LARGE, PAPER, on_cpu())
-    assert found.engine == "fused"
+    assert found.engine == ("fused" if winograd.why_not(LARGE) else "winograd")
     assert found.precision == ("bf16" if cpu_has_bf16() else "fp32")
-    assert found.why.startswith(f"cpu, {found.precision}, channels_last, fused, 1 threads")
+    assert found.why.startswith(f"cpu, {found.precision}, channels_last, {found.engine}, 1 threads")
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("units", "wish", "why"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": True}, {}, "this CPU has AMX"),
+        ({"amx_bf16": False}, {}, "this CPU has no AVX512-BF16"),
+        ({"avx512_bf16": True}, {"precision": "fp32"}, "it is for bf16"),
+    ],
+)
+def test_our_own_convolutions_only_where_they_are_faster(monkeypatch, units, wish, why):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+    found = settle(LARGE, PAPER, on_cpu(**{"precision": "bf16", **wish}))
+    assert found.engine == "fused"
+    assert f"not winograd, as {why}" in found.why
+    with pytest.raises(UserError, match=f"--engine winograd: {why}; use --engine auto"):
+        settle(LARGE, PAPER, on_cpu(**{"precision": "bf16", **wish, "engine": "winograd"}))
+
+
+@needs_compiler
+def test_a_net_without_such_convolutions():
+    """Of 24, 40 and 56 channels nothing is left to our own convolutions."""
+    why = winograd.why_not(spec_of("cifar_resnet20", widths=(24, 40, 56)))
+    assert why.startswith(("the net has no 3x3 convolution", "this CPU has"))
 
 
 @pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "fp32")])
@@ -60,8 +85,8 @@ def test_bf16_where_the_cpu_has_the_units(monkeypatch, units, precision):
 def test_no_net_is_too_deep_and_no_run_too_short_for_the_fused_engine():
     """What torch.compile needs (minutes for 1,202 layers, a thousand iterations to pay) it does not."""
     found = settle(spec_of("cifar_resnet1202"), changed(PAPER, {"iterations": 10}), on_cpu())
-    assert found.engine == "fused"
-    assert "not " not in found.why
+    assert found.engine in fused.ENGINES
+    assert "compiled" not in found.why
 
 
 @needs_compiler
@@ -137,7 +162,7 @@ def test_the_fused_engine_asked_for_outright_where_it_cannot_be():
         ({"device": "cuad"}, "did you mean cuda"),
         ({"device": "cuda:99"}, "cuda:99 asked for"),
         ({"precision": "fp16"}, "none of auto, fp32, bf16"),
-        ({"engine": "fusd"}, "none of auto, fused, compiled, eager; did you mean fused"),
+        ({"engine": "fusd"}, "none of auto, winograd, fused, compiled, eager; did you mean fused"),
         ({"threads": -1}, "threads"),
     ],
 )

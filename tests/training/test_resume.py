@@ -150,6 +150,7 @@ def test_the_same_command_again_trains_nothing(whole):
         ("--precision", "bf16"),
         ("--engine", "fused"),
         ("--precision", "bf16", "--engine", "fused"),
+        ("--precision", "bf16", "--engine", "winograd"),
         ("--precision", "bf16", "--engine", "compiled"),
         # all that fast recipes add, killed while images are small and taken up again
         ("--precision", "bf16", "--engine", "fused", *BEYOND),
