@@ -3,9 +3,10 @@
 `python -m benchmarks.evidence [--data cifar10:PATH] [PART …]`. A part is a study: results/PART holds study.json, for
 each run run.json (recipe, settings, environment, command) and metrics.jsonl, and measured/. CIFAR-10 runs also have
 summary.json (exact scores of the final weights, fp32, by `reslab evaluate`) and, for the nets named in `weights`, the
-final weights, which `reslab evaluate results/PART/RUN --data cifar10:PATH` scores again. Paths of the machine that ran
-them do not travel. `--set-aside` copies the runs of a part that is not finished, with their newest checkpoints, to
-results/unfinished/, from where the same command elsewhere goes on.
+final weights, which `reslab evaluate results/PART/RUN --data cifar10:PATH` scores again, and, where the net was not
+probed on the way, probe.json (`reslab probe` of them). Paths of the machine that ran them do not travel.
+`--set-aside` copies the runs of a part that is not finished, with their newest checkpoints, to results/unfinished/,
+from where the same command elsewhere goes on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from reslab.training.recipe import Recipe
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = ROOT / "runs", ROOT / "results"
 UNFINISHED = RESULTS / "unfinished"
+PROBE = "probe.json"
 PUBLIC = "cifar10:PATH"  # what stands in a committed record in place of a path
 
 
@@ -60,6 +62,8 @@ PARTS = {
     "digits": Part(("all",), data="digits", seeds=5),
     # 1: the paper's recipe, unshortened, beside 8.75 %
     "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
+    # how short a run to the paper's error can be
+    "fast-cifar": Part(nets=("cifar_resnet20",), recipe="fast-cifar", seeds=3, weights=("s0",)),
     # 3 and 4: options A, B, C, three seeds; the three as ensembles
     "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # the paper's recipe shortened, in both precisions; and where deep plain nets stand in them, on digits
@@ -126,6 +130,9 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     write_json(target / runlog.EXACT, {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         checkpoints.copied(run, target, shown, to_resume=False)
+        if not runlog.read(run).run["recipe"]["probe_every"]:
+            seen = api.probe(target, data, what=("responses", "gradients", "residuals"))
+            write_json(target / PROBE, seen.to_dict())
 
 
 def write_record(run: Path, target: Path, source: str) -> str:

@@ -7,8 +7,9 @@ Peer   torch `Dataset` of Pillow images as in `torchvision.datasets.CIFAR10`, `t
 Ours   what `reslab.training.loop` does in an iteration: `TrainLoader.stream`, `Step`, `Sums.add`.
 Both   the same images, network, initial weights, batch, learning rate and threads. Each piece begins with a few
        iterations that are not timed, so that neither caches nor the start of workers count.
-Floors the sum of the net's convolutions, each at the best of its own times (forward and both backward passes, bf16,
-       channels_last): an update that did nothing else would reach it; and the bare step on one batch in memory.
+Floors the sum of the net's convolutions, each at the best of its own times with torch (forward and both backward
+       passes, bf16, channels_last): an update that did nothing else would reach it, convolutions of our own may pass
+       it; and the bare step on one batch in memory.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -40,11 +42,13 @@ from reslab.data.loader import Batch, TrainLoader
 from reslab.data.loader import statistics as image_statistics
 from reslab.data.sources import load
 from reslab.data.splits import Memory
+from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row as PlanRow
-from reslab.training.machine import Settings, Wish, prepare, settle
+from reslab.nets.spec import Spec
+from reslab.training.machine import ENGINES, Settings, Wish, prepare, settle
 from reslab.training.progress import Sums
 from reslab.training.recipes import paper_cifar
 from reslab.training.schedule import rate
@@ -233,20 +237,29 @@ def rows(asked: Asked) -> Iterator[Row]:
         auto = settle(spec, recipe, Wish("cpu", threads=asked.threads))
         peer = Peer(model, split, auto.threads, iterations, asked.quick)
         told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
-        engines = [settle(spec, recipe, Wish("cpu", engine=name, threads=asked.threads)) for name in
-                   ("fused", "compiled", "eager")]  # fmt: skip
-        plainer = settle(spec, recipe, Wish("cpu", precision="fp32", threads=asked.threads))
         ours = Ours(model, loader, auto, iterations)
         yield in_turn(f"train {model}", "images/s", ours, peer, asked, END_TO_END, (f"ours: {auto.why}", *told))
         floor = Floor(model, recipe.batch, auto.threads)
-        of_floor = ("peer: the floor of its convolutions, bf16, channels_last",)
+        of_floor = ("peer: the floor of its convolutions with torch, bf16, channels_last",)
         yield in_turn(f"{model}, share of the convolutions' floor", "images/s", ours, floor, asked, OF_FLOOR, of_floor)
         of_step = ("peer: the bare step on one batch in memory",)
         yield in_turn(f"{model}, share of the bare step", "images/s", ours, ours.bare, asked, OF_STEP, of_step)
-        for settings in [s for s in [*engines, plainer] if s != auto and model == MODELS[0]]:
+        for settings in others(spec, auto, asked.threads) if model == MODELS[0] else ():
             other = Ours(model, loader, settings, iterations)
             name = f"{model}, against our own {settings.precision}, {settings.engine}"
             yield in_turn(name, "images/s", ours, other, asked, Bar(), (f"peer: {settings.why}",))
+
+
+def others(spec: Spec, auto: Settings, threads: int) -> Iterator[Settings]:
+    """What `auto` has not taken: every other engine that this machine has, and fp32."""
+    for wish in [
+        *(Wish("cpu", engine=name, threads=threads) for name in ENGINES),
+        Wish("cpu", "fp32", threads=threads),
+    ]:
+        with suppress(UserError):  # this machine has it not
+            found = settle(spec, paper_cifar(), wish)
+            if (found.engine, found.precision) != (auto.engine, auto.precision):
+                yield found
 
 
 if __name__ == "__main__":

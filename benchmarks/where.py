@@ -22,8 +22,8 @@ from reslab.training.recipes import paper_cifar
 from reslab.training.step import Step
 
 KINDS = {
-    "convolutions, forward": ("aten::mkldnn_convolution",),
-    "convolutions, both backwards": ("aten::convolution_backward",),
+    "convolutions, forward": ("aten::mkldnn_convolution", "_Convolution"),
+    "convolutions, both backwards": ("aten::convolution_backward", "_ConvolutionBackward"),
     "BN, addition, ReLU, forward": ("_Normalise", "aten::native_batch_norm", "aten::relu", "aten::threshold"),
     "BN, addition, ReLU, backward": ("_NormaliseBackward", "aten::native_batch_norm_backward",
                                      "aten::threshold_backward"),

@@ -21,6 +21,7 @@ from reslab.store import native
 from reslab.training.kernels import FLAGS, LANES
 
 SOURCE = Path(__file__).with_suffix(".cpp")
+WIDEST, FEWEST = 128, 512  # channels and tiles of 2x2 pixels between which it pays to transform the weights (measured)
 _P, _N, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 
 
@@ -35,15 +36,23 @@ def why_not(spec: Spec) -> str:
     if units.get("amx_bf16"):
         return "this CPU has AMX"
     if not any(
-        row.kind == "conv" and (row.kernel, row.stride) == (3, 1) and not row.c_in % LANES and not row.c_out % LANES
-        for row in plan(spec)
+        row.kind == "conv" and (row.kernel, row.stride) == (3, 1) and _fit(row.c_in, row.c_out) for row in plan(spec)
     ):
-        return f"the net has no 3x3 convolution of stride 1 with channels in multiples of {LANES}"
+        return f"the net has no 3x3 convolution of stride 1 with at most {WIDEST} channels, in multiples of {LANES}"
     return native.why_not(SOURCE, *FLAGS)
 
 
+def _fit(*channels: int) -> bool:
+    return all(count % LANES == 0 and count <= WIDEST for count in channels)
+
+
+def pays(x: Tensor) -> bool:
+    """Whether there is enough of x, [B,C,H,W], for the weights to be worth transforming."""
+    return len(x) * (-(-x.shape[2] // 2)) * (-(-x.shape[3] // 2)) >= FEWEST
+
+
 def served(conv: nn.Conv2d, x: Tensor) -> bool:
-    """bf16 maps on the CPU and fp32 weights of 3x3, stride 1, padding 1, no bias, channels in multiples of 16."""
+    """bf16 maps on the CPU; fp32 weights of 3x3, stride 1, padding 1, no bias; 16, 32 … 128 channels."""
     return bool(
         x.device.type == "cpu"
         and x.dtype == torch.bfloat16
@@ -52,15 +61,19 @@ def served(conv: nn.Conv2d, x: Tensor) -> bool:
         and (conv.stride, conv.padding, conv.dilation, conv.groups) == ((1, 1), (1, 1), (1, 1), 1)
         and conv.padding_mode == "zeros"
         and conv.bias is None
-        and not conv.in_channels % LANES
-        and not conv.out_channels % LANES
+        and _fit(conv.in_channels, conv.out_channels)
         and x.numel()
     )
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """`conv(x)`, [B,C,H,W] in bf16 and channels_last; what is not `served` is left to torch."""
-    return _Convolution.apply(x, conv.weight) if served(conv, x) else conv(x)
+    """`conv(x)`, [B,C,H,W] in bf16 and channels_last; what is not `served`, or does not pay, is left to torch."""
+    return own(conv, x) if served(conv, x) and pays(x) else conv(x)
+
+
+def own(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """`conv(x)` by our own kernels, where it is `served`."""
+    return _Convolution.apply(x, conv.weight)
 
 
 class _Convolution(torch.autograd.Function):

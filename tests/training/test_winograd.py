@@ -8,7 +8,7 @@ from torch import nn
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.training import fused, winograd
-from reslab.training.winograd import convolve, served
+from reslab.training.winograd import convolve, own, pays, served
 
 WHY_NOT = winograd.why_not(spec_of("cifar_resnet20"))
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=f"no convolutions of our own here: {WHY_NOT}")
@@ -57,7 +57,7 @@ def test_against_torch_in_float64(channels, size):
     """Off by little more than torch's own in bf16; where tiles or channels were mixed up all would be off."""
     conv, x, dy = made(channels, size)
     assert served(conv, x)
-    found, wanted, theirs = three(convolve, conv, x, dy), truth(conv, x, dy), three(in_bf16, conv, x, dy)
+    found, wanted, theirs = three(own, conv, x, dy), truth(conv, x, dy), three(in_bf16, conv, x, dy)
     for name, ours, true, torchs in zip(("y", "dx", "dw"), found, wanted, theirs, strict=True):
         error = (ours - true).norm()
         assert error < 0.01 * true.norm(), name
@@ -66,7 +66,7 @@ def test_against_torch_in_float64(channels, size):
 
 def test_the_gradient_of_the_weights_stays_in_fp32():
     conv, x, dy = made((16, 16), (2, 8, 8))
-    convolve(conv, x.requires_grad_()).backward(dy)
+    own(conv, x.requires_grad_()).backward(dy)
     assert conv.weight.grad.dtype == torch.float32
     assert conv.weight.grad.stride() == conv.weight.stride()
     assert (conv.weight.grad != conv.weight.grad.bfloat16().float()).any()
@@ -75,8 +75,8 @@ def test_the_gradient_of_the_weights_stays_in_fp32():
 def test_maps_and_weights_of_another_layout():
     plain, x, dy = made((32, 16), (3, 6, 6), layout=torch.contiguous_format)
     last, *_ = made((32, 16), (3, 6, 6))
-    ours = three(convolve, plain, x, dy)
-    same = three(convolve, last, *(t.contiguous(memory_format=torch.channels_last) for t in (x, dy)))
+    ours = three(own, plain, x, dy)
+    same = three(own, last, *(t.contiguous(memory_format=torch.channels_last) for t in (x, dy)))
     assert all(torch.equal(a, b) for a, b in zip(ours, same, strict=True))
 
 
@@ -86,7 +86,7 @@ def test_the_number_of_threads_changes_no_bit():
     try:
         for count in (1, 2, 3, 8):
             torch.set_num_threads(count)
-            ends.append(three(convolve, conv, x, dy))
+            ends.append(three(own, conv, x, dy))
     finally:
         torch.set_num_threads(before)
     for other in ends[1:]:
@@ -97,20 +97,21 @@ def test_the_number_of_threads_changes_no_bit():
 def test_what_is_not_finite_stays_visible_where_it_is(value):
     conv, x, _ = made((16, 16), (2, 8, 8))
     x[1, 3, 2, 2] = value
-    y = convolve(conv, x)
+    y = own(conv, x)
     assert not y[1, :, 1:4, 1:4].isfinite().any()
     assert y[0].isfinite().all()
     assert y[1, :, 5:].isfinite().all()
 
 
 @pytest.mark.parametrize(
-    "case", ["fp32", "double", "bias", "stride", "dilation", "groups", "no padding", "reflect", "1x1", "channels"]
+    "case",
+    ["fp32", "double", "bias", "stride", "dilation", "groups", "no padding", "reflect", "1x1", "channels", "wide"],
 )
 def test_what_is_not_served_is_left_to_torch(case):
     how = {
         "bias": {"bias": True}, "stride": {"stride": 2}, "dilation": {"dilation": 2}, "groups": {"groups": 2},
         "no padding": {"padding": 0}, "reflect": {"padding_mode": "reflect"}, "1x1": {"kernel_size": 1, "padding": 0},
-        "channels": {"in_channels": 10},
+        "channels": {"in_channels": 10}, "wide": {"out_channels": 256},
     }.get(case, {})  # fmt: skip
     words = {"in_channels": 32, "out_channels": 32, "kernel_size": 3, "padding": 1, "bias": False, **how}
     conv = nn.Conv2d(**words)
@@ -120,6 +121,19 @@ def test_what_is_not_served_is_left_to_torch(case):
     assert not served(conv, x if case in ("fp32", "double") else x.bfloat16())
     with torch.autocast("cpu", torch.bfloat16, enabled=case not in ("fp32", "double")):
         assert torch.equal(convolve(conv, x), conv(x))
+
+
+@pytest.mark.parametrize(("images", "size", "enough"), [(8, 16, True), (7, 16, False), (32, 7, True), (2, 33, True)])
+def test_few_tiles_are_left_to_torch(monkeypatch, images, size, enough):
+    """Transforming the weights takes as long whatever there is to multiply them with."""
+    conv, x, _ = made((16, 16), (images, size, size))
+    assert served(conv, x)
+    assert pays(x) is enough
+    called = []
+    monkeypatch.setattr(winograd, "own", lambda *a: called.append(a))
+    with torch.autocast("cpu", torch.bfloat16):
+        convolve(conv, x)
+    assert bool(called) is enough
 
 
 NETS = {
