@@ -131,8 +131,9 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         checkpoints.copied(run, target, shown, to_resume=False)
         if not runlog.read(run).run["recipe"]["probe_every"]:
-            seen = api.probe(target, data, what=("responses", "gradients", "residuals"))
-            write_json(target / PROBE, seen.to_dict())
+            seen = api.probe(target, data, what=("responses", "gradients", "residuals")).to_dict()
+            seen.pop("checkpoint")
+            write_json(target / PROBE, seen)
 
 
 def write_record(run: Path, target: Path, source: str) -> str:
