@@ -48,7 +48,8 @@ from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row as PlanRow
 from reslab.nets.spec import Spec
-from reslab.training.machine import ENGINES, Settings, Wish, prepare, settle
+from reslab.training.engines import ENGINES
+from reslab.training.machine import Settings, Wish, prepare, settle
 from reslab.training.progress import Sums
 from reslab.training.recipes import paper_cifar
 from reslab.training.schedule import rate

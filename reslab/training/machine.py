@@ -15,20 +15,14 @@ import torch
 
 from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost
-from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.store.native import compiler
-from reslab.training import fused, host, memory, winograd
-from reslab.training.kernels import why_not as no_kernels
+from reslab.training import engines, host, memory
 from reslab.training.recipe import Recipe
 from reslab.version import VERSION
 
 SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
-WORTH_COMPILING = 1_000  # iterations; compiling takes about as long as 200 of them
-DEEPEST_COMPILED = 400  # rows of the plan; compile time grows with depth, a 110-layer net has 385 and takes minutes
 ROOM = 0.8  # of the free memory that an update may take: evaluation, data workers and others want some too
 AUTO = "auto"
-ENGINES = ("winograd", "fused", "compiled", "eager")
 
 
 @dataclass(frozen=True)
@@ -49,9 +43,7 @@ UNDECIDED = Wish()
 class Settings:
     """How a run computes. `why` tells the choice in one line and decides nothing.
 
-    engine    "eager": torch's operators one by one; "compiled": torch.compile; "fused": torch's convolutions, and
-              batch norm, addition and ReLU in one pass each (CPU); "winograd": that, and our own 3x3 convolutions of
-              stride 1 (CPU with AVX512-BF16, bf16)
+    engine    one of `engines.ENGINES`
     recompute activations between a few blocks are computed again on the way back instead of kept
     """
 
@@ -145,9 +137,9 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     recompute, short = _recompute(spec, recipe, wish, device, precision)
     if wish.engine != AUTO:
         engine, why_not = wish.engine, list[str]()
-        _refuse_engine(engine, spec, precision, gpu)
+        engines.refuse(engine, spec, precision, gpu)
     else:
-        engine, why_not = _best_engine(spec, recipe, precision, gpu, small, recompute)
+        engine, why_not = engines.best(spec, recipe, precision, gpu, small, recompute)
     if recompute and engine == "compiled":
         raise UserError("--recompute on: not with --engine compiled; leave one of them at auto")
     why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
@@ -166,57 +158,6 @@ def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: s
     if room is None or wanted <= ROOM * room:
         return False, []
     return True, [f"recompute, as an update would take {memory.shown(wanted)} and {memory.shown(room)} are free"]
-
-
-def _unfused(spec: Spec) -> str:
-    """Why the fused engine cannot compute `spec` on this machine's CPU, or ""."""
-    return fused.why_not(spec) or no_kernels()
-
-
-def _no_winograd(spec: Spec, precision: str) -> str:
-    """Why the engine winograd cannot compute `spec` on this machine's CPU, or ""."""
-    return _unfused(spec) or ("it is for bf16" if precision != "bf16" else winograd.why_not(spec))
-
-
-def _best_engine(
-    spec: Spec, recipe: Recipe, precision: str, gpu: bool, small: bool, recompute: bool
-) -> tuple[str, list[str]]:
-    """The fastest engine that works here, and in words why not a faster one."""
-    if small and not recompute:
-        return "eager", ["eager, as the net is small"]
-    unfused = "" if gpu else _unfused(spec)
-    if not gpu and not unfused:
-        slower = _no_winograd(spec, precision)
-        return ("fused", [f"not winograd, as {slower}"]) if slower else ("winograd", [])
-    reasons = [f"not fused, as {unfused}"] if unfused else []
-    if recompute:  # which torch.compile has not
-        return "eager", reasons
-    rows = len(plan(spec))
-    uncompiled = (
-        f"{recipe.iterations} iterations are too few"
-        if recipe.iterations < WORTH_COMPILING
-        else f"{rows} layers compile too long"
-        if rows > DEEPEST_COMPILED
-        else "there is no C++ compiler"
-        if not gpu and compiler() is None
-        else ""
-    )
-    return ("eager", [*reasons, f"not compiled, as {uncompiled}"]) if uncompiled else ("compiled", reasons)
-
-
-def _refuse_engine(engine: str, spec: Spec, precision: str, gpu: bool) -> None:
-    """Raises UserError where `engine`, asked for outright, is unknown or cannot work here."""
-    if engine not in ENGINES:
-        raise UserError(f"--engine: {engine!r} is none of auto, {', '.join(ENGINES)}{suggest(engine, ENGINES)}")
-    if engine == "compiled" and not gpu and compiler() is None:
-        raise UserError(
-            "--engine compiled: no C++ compiler found (g++, clang++ or $CXX); install one or use --engine auto"
-        )
-    if engine in fused.ENGINES:
-        why_not = _no_winograd(spec, precision) if engine == "winograd" else _unfused(spec)
-        why_not = "it is for the CPU" if gpu else why_not
-        if why_not:
-            raise UserError(f"--engine {engine}: {why_not}; use --engine auto")
 
 
 def prepare(settings: Settings) -> None:
