@@ -121,7 +121,7 @@ def test_describe_says_which_names_there_are(cold):
 
 def test_recipe_list(cold):
     out = cold("recipe", "list").good().out
-    assert [line.split()[0] for line in out.splitlines()][:2] == ["paper-cifar", "digits"]
+    assert [line.split()[0] for line in out.splitlines()][:3] == ["paper-cifar", "fast-cifar", "digits"]
 
 
 @pytest.mark.parametrize("words", [["--help"], [], ["train", "--help"], ["--version"], ["recipe"]], ids=str)
