@@ -28,7 +28,7 @@ def _unfused(spec: Spec) -> str:
 
 def _no_winograd(spec: Spec, precision: str) -> str:
     """Why the engine winograd cannot compute `spec` on this machine's CPU, or ""."""
-    return _unfused(spec) or ("it is for bf16" if precision != "bf16" else winograd.why_not(spec))
+    return _unfused(spec) or ("it is for bf16" if precision != "bf16" else winograd.why_not())
 
 
 def best(spec: Spec, recipe: Recipe, precision: str, gpu: bool, small: bool, recompute: bool) -> tuple[str, list[str]]:
@@ -37,7 +37,7 @@ def best(spec: Spec, recipe: Recipe, precision: str, gpu: bool, small: bool, rec
         return "eager", ["eager, as the net is small"]
     unfused = "" if gpu else _unfused(spec)
     if not gpu and not unfused:
-        slower = _no_winograd(spec, precision)
+        slower = _no_winograd(spec, precision) or winograd.no_gain(spec)
         return ("fused", [f"not winograd, as {slower}"]) if slower else ("winograd", [])
     reasons = [f"not fused, as {unfused}"] if unfused else []
     if recompute:  # which torch.compile has not

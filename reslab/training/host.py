@@ -1,4 +1,4 @@
-"""What this process may use of its machine: cores and memory, as its limits have it, and what it uses itself."""
+"""What this process may use of its machine: cores, their units and memory, and what it uses itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+BF16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
 # glibc's mallopt: blocks below this many bytes come from the heap, and the heap's free end is given back beyond that.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1  # the most that glibc takes
@@ -25,6 +26,19 @@ def cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         pass
     return max(1, min(found))
+
+
+def bf16_units() -> frozenset[str]:
+    """The units of this CPU that multiply bf16, by the names torch gives them; empty where it has none."""
+    import torch  # here, as the rest of this file plans runs without it
+
+    asked = getattr(torch.cpu, "get_capabilities", None)
+    told = asked() if asked else {}
+    found = {unit for unit in BF16_UNITS if told.get(unit)}
+    with suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
+        found |= {"amx_bf16", "avx512_bf16"} & set(flags)
+    return frozenset(found)
 
 
 def keep_memory() -> bool:

@@ -67,20 +67,6 @@ class Settings:
         return Settings(**values)
 
 
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware (AMX or AVX512-BF16, or Arm's BF16)."""
-    asked = getattr(torch.cpu, "get_capabilities", None)
-    found = asked() if asked else {}
-    if any(found.get(k) for k in ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16")):
-        return True
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            flags = file.read().split()
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
 def _gpu_has_bf16() -> bool:
     """Whether the GPU multiplies bf16 in hardware: torch also counts those that emulate it, slowly."""
     return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -129,7 +115,7 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     elif small and not gpu:
         precision = "fp32"
         reasons.append("fp32, as the net is small")
-    elif _gpu_has_bf16() if gpu else cpu_has_bf16():
+    elif _gpu_has_bf16() if gpu else host.bf16_units():
         precision = "bf16"
     else:
         precision = "fp32"
@@ -194,6 +180,6 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu,
         "cores": host.cores(),
-        "bf16_units": cpu_has_bf16(),
+        "bf16_units": bool(host.bf16_units()),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

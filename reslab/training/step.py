@@ -39,7 +39,7 @@ class Step:
         self._eager = self._score
         self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._score
         if settings.engine in fused.ENGINES:
-            why_not = kernels.why_not() or (settings.engine == "winograd" and winograd.why_not(net.spec))
+            why_not = kernels.why_not() or (settings.engine == "winograd" and winograd.why_not())
             if why_not:
                 self.fallback = f"engine {settings.engine}: {why_not}, so the run goes on eagerly: slower, not broken"
         if settings.recompute or (settings.engine in fused.ENGINES and not self.fallback):

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.store import native
+from reslab.training import host
 from reslab.training.kernels import FLAGS, LANES
 
 SOURCE = Path(__file__).with_suffix(".cpp")
@@ -25,21 +26,25 @@ WIDEST, FEWEST = 128, 512  # channels and tiles of 2x2 pixels between which it p
 _P, _N, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 
 
-def why_not(spec: Spec) -> str:
-    """Why `spec` would gain nothing on this machine, or ""; compiles the kernels the first time.
-
-    A CPU with AMX multiplies many times as fast as its vectors do, and is left to torch.
-    """
-    units = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if not units.get("avx512_bf16"):
+def why_not() -> str:
+    """Why this machine cannot run the kernels, or ""; compiles them the first time."""
+    if "avx512_bf16" not in host.bf16_units():
         return "this CPU has no AVX512-BF16"
-    if units.get("amx_bf16"):
+    return native.why_not(SOURCE, *FLAGS)
+
+
+def no_gain(spec: Spec) -> str:
+    """Why `spec` would be no faster on this machine, or "".
+
+    A CPU with AMX multiplies many times as fast as its vectors do, so torch's convolutions are expected to win.
+    """
+    if "amx_bf16" in host.bf16_units():
         return "this CPU has AMX"
     if not any(
         row.kind == "conv" and (row.kernel, row.stride) == (3, 1) and _fit(row.c_in, row.c_out) for row in plan(spec)
     ):
         return f"the net has no 3x3 convolution of stride 1 with at most {WIDEST} channels, in multiples of {LANES}"
-    return native.why_not(SOURCE, *FLAGS)
+    return ""
 
 
 def _fit(*channels: int) -> bool:

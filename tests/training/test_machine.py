@@ -6,8 +6,8 @@ import torch
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.store.native import compiler
-from reslab.training import fused, kernels, machine, winograd
-from reslab.training.machine import Settings, Wish, cpu_has_bf16, prepare, resolve_device, settle
+from reslab.training import fused, host, kernels, machine, winograd
+from reslab.training.machine import Settings, Wish, prepare, resolve_device, settle
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
 
@@ -43,8 +43,8 @@ def test_small_means_the_work_of_one_update():
 @needs_compiler
 def test_a_large_net_takes_what_the_machine_has():
     found = settle(LARGE, PAPER, on_cpu())
-    assert found.engine == ("fused" if winograd.why_not(LARGE) else "winograd")
-    assert found.precision == ("bf16" if cpu_has_bf16() else "fp32")
+    assert found.engine == ("fused" if winograd.why_not() or winograd.no_gain(LARGE) else "winograd")
+    assert found.precision == ("bf16" if host.bf16_units() else "fp32")
     assert found.why.startswith(f"cpu, {found.precision}, channels_last, {found.engine}, 1 threads")
 
 
@@ -52,13 +52,12 @@ def test_a_large_net_takes_what_the_machine_has():
 @pytest.mark.parametrize(
     ("units", "wish", "why"),
     [
-        ({"avx512_bf16": True, "amx_bf16": True}, {}, "this CPU has AMX"),
-        ({"amx_bf16": False}, {}, "this CPU has no AVX512-BF16"),
-        ({"avx512_bf16": True}, {"precision": "fp32"}, "it is for bf16"),
+        ({"amx_bf16"}, {}, "this CPU has no AVX512-BF16"),
+        ({"avx512_bf16"}, {"precision": "fp32"}, "it is for bf16"),
     ],
 )
-def test_our_own_convolutions_only_where_they_are_faster(monkeypatch, units, wish, why):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+def test_our_own_convolutions_only_where_they_can_be(monkeypatch, units, wish, why):
+    monkeypatch.setattr(host, "bf16_units", lambda: units)
     found = settle(LARGE, PAPER, on_cpu(**{"precision": "bf16", **wish}))
     assert found.engine == "fused"
     assert f"not winograd, as {why}" in found.why
@@ -67,18 +66,30 @@ def test_our_own_convolutions_only_where_they_are_faster(monkeypatch, units, wis
 
 
 @needs_compiler
-def test_a_net_without_such_convolutions():
+@pytest.mark.skipif("avx512_bf16" not in host.bf16_units(), reason="this CPU has no AVX512-BF16")
+def test_beside_amx_our_own_convolutions_are_for_who_asks_for_them(monkeypatch):
+    """`auto` passes over them, and they can still be measured."""
+    monkeypatch.setattr(host, "bf16_units", lambda: {"avx512_bf16", "amx_bf16"})
+    found = settle(LARGE, PAPER, on_cpu())
+    assert found.engine == "fused"
+    assert "not winograd, as this CPU has AMX" in found.why
+    assert settle(LARGE, PAPER, on_cpu(engine="winograd")).engine == "winograd"
+
+
+def test_a_net_without_such_convolutions(monkeypatch):
     """Of 24, 40 and 56 channels nothing is left to our own convolutions."""
-    why = winograd.why_not(spec_of("cifar_resnet20", widths=(24, 40, 56)))
-    assert why.startswith(("the net has no 3x3 convolution", "this CPU has"))
+    monkeypatch.setattr(host, "bf16_units", lambda: {"avx512_bf16"})
+    assert winograd.no_gain(LARGE) == ""
+    why = winograd.no_gain(spec_of("cifar_resnet20", widths=(24, 40, 56)))
+    assert why == "the net has no 3x3 convolution of stride 1 with at most 128 channels, in multiples of 16"
 
 
-@pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "fp32")])
+@pytest.mark.parametrize(("units", "precision"), [({"arm_bf16"}, "bf16"), (set(), "fp32")])
 def test_bf16_where_the_cpu_has_the_units(monkeypatch, units, precision):
-    monkeypatch.setattr(machine, "cpu_has_bf16", lambda: units)
+    monkeypatch.setattr(host, "bf16_units", lambda: units)
     found = settle(LARGE, PAPER, on_cpu())
     assert found.precision == precision
-    assert ("no bf16 units" in found.why) is not units
+    assert ("no bf16 units" in found.why) is not bool(units)
 
 
 @needs_compiler

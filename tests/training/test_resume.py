@@ -158,14 +158,13 @@ def test_the_same_command_again_trains_nothing(whole):
     ],
 )
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):
-    from reslab.nets.names import spec_of
     from reslab.store.native import compiler
     from reslab.training import winograd
 
     if "--engine" in path and compiler() is None:
         pytest.skip("no C++ compiler: neither fused nor compiled can run here")
-    if "winograd" in path and winograd.why_not(spec_of("cifar_resnet20")):
-        pytest.skip(f"no convolutions of our own: {winograd.why_not(spec_of('cifar_resnet20'))}")
+    if "winograd" in path and winograd.why_not():
+        pytest.skip(f"no convolutions of our own: {winograd.why_not()}")
     whole, out = tmp_path / "whole", tmp_path / "run"
     finish(whole, *path)
     kill_when(start(out, *path), at_iteration(out, 24))

@@ -6,11 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from reslab.nets.model import build
-from reslab.nets.names import spec_of
 from reslab.training import fused, winograd
 from reslab.training.winograd import convolve, own, pays, served
 
-WHY_NOT = winograd.why_not(spec_of("cifar_resnet20"))
+WHY_NOT = winograd.why_not()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=f"no convolutions of our own here: {WHY_NOT}")
 
 # channels in and out: one vector, two, four, odd multiples of 16, and different ones
