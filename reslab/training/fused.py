@@ -8,7 +8,7 @@ tests; only neighbours are taken together: a BN, the addition that follows it, t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -44,15 +44,16 @@ def forward(net: Network, images: Tensor, segment: int = 0, engine: str = "fused
     """
     parts = [net.get_submodule(name) for name in net.parts]
     pairs = list(zip(parts, [*parts[1:], None], strict=True))
+    anchor = torch.zeros((), requires_grad=True)  # checkpoint computes gradients where an input wants one
     x = again = images  # `again`: the same values for a block's shortcut, so that the two gradients meet in the kernel
     for start in range(0, len(pairs), segment or len(pairs)):
         some = pairs[start : start + (segment or len(pairs))]
         if segment:
             draws = any(isinstance(m, nn.Dropout) for part, _ in some for m in part.modules())
-            x, again = checkpoint(
-                partial(_parts, some, engine), x, again, use_reentrant=False, preserve_rng_state=draws,
-                context_fn=partial(_statistics_once, [part for part, _ in some]),
-            )  # fmt: skip
+            # Reentrant: the first computation then makes no graph, whose small objects, kept until the way back, would
+            # lie among the maps let go and spoil their places (1,202 layers: twice the memory; docs/performance.md).
+            run = partial(_twice, some, engine)
+            x, again = checkpoint(run, anchor, x, again, use_reentrant=True, preserve_rng_state=draws)
         else:
             x, again = _parts(some, engine, x, again)
     return x
@@ -72,9 +73,13 @@ def _parts(
     return x, again
 
 
-def _statistics_once(parts: list[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """What surrounds the first computation of a segment, and the second: there running statistics stay as they are."""
-    return nullcontext(), _unmoved([m for part in parts for m in part.modules() if isinstance(m, _BatchNorm)])
+def _twice(
+    pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, _: Tensor, x: Tensor, again: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`_parts` of a segment, first without gradients; then with them, and running statistics stay as they are."""
+    norms = [m for part, _ in pairs for m in part.modules() if isinstance(m, _BatchNorm)]
+    with _unmoved(norms) if torch.is_grad_enabled() else nullcontext():
+        return _parts(pairs, engine, x, again)
 
 
 @contextmanager
