@@ -3,7 +3,7 @@
 "eager"     torch's operators one by one
 "compiled"  torch.compile
 "fused"     torch's convolutions, and batch norm, addition and ReLU in one pass each (CPU)
-"winograd"  that, and our own 3x3 convolutions of stride 1 (bf16, CPU with AVX512-BF16 and without AMX)
+"winograd"  that, and our own 3x3 convolutions of stride 1 (bf16, CPU with AVX512-BF16; `auto` leaves it out beside AMX)
 """
 
 from __future__ import annotations

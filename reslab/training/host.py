@@ -34,11 +34,12 @@ def bf16_units() -> frozenset[str]:
 
     asked = getattr(torch.cpu, "get_capabilities", None)
     told = asked() if asked else {}
-    found = {unit for unit in BF16_UNITS if told.get(unit)}
-    with suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
-        found |= {"amx_bf16", "avx512_bf16"} & set(flags)
-    return frozenset(found)
+    found = frozenset(unit for unit in BF16_UNITS if told.get(unit))
+    if not found:
+        with suppress(OSError):
+            flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
+            found = frozenset({"amx_bf16", "avx512_bf16"}.intersection(flags))
+    return found
 
 
 def keep_memory() -> bool:
