@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.side import SUMMARY, table
 
-PARTS = ("train_cpu", "fast", "start", "index", "inference", "jpeg", "depth")
+PARTS = ("train_cpu", "loop", "fast", "start", "index", "inference", "jpeg", "depth")
 ELSEWHERE = (("on an accelerator: training, inference", "the plain AMP loop; torchvision eager AMP", "≥ 10; ≥ 1.3"),)
 
 

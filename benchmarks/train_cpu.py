@@ -1,4 +1,4 @@
-"""Training on a CPU end to end, side by side with the plain fp32 loop that everybody writes, and with its own floors.
+"""Training on a CPU end to end, beside the plain fp32 loop that everybody writes and the floor of its convolutions.
 
 `python -m benchmarks.train_cpu [--quick] [--pairs N] [--threads N] [--record]`.
 
@@ -7,9 +7,9 @@ Peer   torch `Dataset` of Pillow images as in `torchvision.datasets.CIFAR10`, `t
 Ours   what `reslab.training.loop` does in an iteration: `TrainLoader.stream`, `Step`, `Sums.add`.
 Both   the same images, network, initial weights, batch, learning rate and threads. Each piece begins with a few
        iterations that are not timed, so that neither caches nor the start of workers count.
-Floors the sum of the net's convolutions, each at the best of its own times with torch (forward and both backward
+Floor  the sum of the net's convolutions, each at the best of its own times with torch (forward and both backward
        passes, bf16, channels_last): an update that did nothing else would reach it, convolutions of our own may pass
-       it; and the bare step on one batch in memory.
+       it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ WORKERS = (0, 1, 2)
 LEAD = 4  # iterations at the beginning of each piece that are not timed
 SEED = 0
 MEANS, DEVIATIONS = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-END_TO_END, OF_FLOOR, OF_STEP = Bar(least=3.0, aim=4.5), Bar(least=0.45, aim=0.65), Bar(least=0.97, aim=0.99)
+END_TO_END, OF_FLOOR = Bar(least=3.0, aim=4.5), Bar(least=0.45, aim=0.65)
 
 
 def images() -> tuple[Memory, str]:
@@ -76,6 +76,15 @@ def images() -> tuple[Memory, str]:
     pixels = draw.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     labels = draw.integers(0, len(CLASSES), IMAGES, dtype=np.int64)
     return Memory(pixels, labels), f"NOT CIFAR-10, which was not found: {IMAGES:,} random images of its shape"
+
+
+def loader_of(split: Memory) -> TrainLoader:
+    """The batches of the paper's recipe."""
+    recipe = paper_cifar()
+    return TrainLoader(
+        split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=recipe.batch,
+        augment=recipe.augment, pad=recipe.pad, last_batch=recipe.last_batch,
+    )  # fmt: skip
 
 
 def piece(batches: Iterator[Any], update: Callable[[Any], int], iterations: int) -> float:
@@ -147,7 +156,7 @@ class Peer:
             gc.collect()
 
 
-# -- ours, and its floors
+# -- ours, and its floor
 
 
 class Ours:
@@ -227,10 +236,7 @@ def passes(row: PlanRow, batch: int, to_images: bool) -> list[Callable[[], objec
 def rows(asked: Asked) -> Iterator[Row]:
     split, what = images()
     recipe = paper_cifar()
-    loader = TrainLoader(
-        split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=recipe.batch,
-        augment=recipe.augment, pad=recipe.pad, last_batch=recipe.last_batch,
-    )  # fmt: skip
+    loader = loader_of(split)
     say(f"data: {what}")
     for model in MODELS:
         iterations = 4 if asked.quick else 30 if model == MODELS[0] else 12
@@ -243,8 +249,6 @@ def rows(asked: Asked) -> Iterator[Row]:
         floor = Floor(model, recipe.batch, auto.threads)
         of_floor = ("peer: the floor of its convolutions with torch, bf16, channels_last",)
         yield in_turn(f"{model}, share of the convolutions' floor", "images/s", ours, floor, asked, OF_FLOOR, of_floor)
-        of_step = ("peer: the bare step on one batch in memory",)
-        yield in_turn(f"{model}, share of the bare step", "images/s", ours, ours.bare, asked, OF_STEP, of_step)
         for settings in others(spec, auto, asked.threads) if model == MODELS[0] else ():
             other = Ours(model, loader, settings, iterations)
             name = f"{model}, against our own {settings.precision}, {settings.engine}"

@@ -18,6 +18,7 @@ from reslab.training.recipe import Recipe
 
 PASSING = 8  # maps of the largest kind alive or not yet given back to the system beside what is kept (measured)
 SCRATCH = 25_000_000  # bytes of code and of the convolutions' own buffers (measured)
+HOLES = 0.5  # with `recompute`, of what is kept: free places between maps too small for the next (measured)
 FLOAT, INDEX = 4, 8  # bytes
 
 
@@ -51,7 +52,8 @@ def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) ->
     largest = batch * max(_elements(row) for row in rows) * size
     parameters = cost(spec).parameters
     weights = parameters * (3 * FLOAT + (size if size < FLOAT else 0))  # weights, gradients, momentum; casts to bf16
-    return Need(kept + images * (FLOAT + size), weights, PASSING * largest + SCRATCH)
+    holes = round(HOLES * kept) if recompute else 0
+    return Need(kept + images * (FLOAT + size), weights, PASSING * largest + holes + SCRATCH)
 
 
 def evaluation(spec: Spec, images: int) -> int:
