@@ -47,7 +47,7 @@ from reslab.training.step import Step
 BATCHES = {1: Bar(least=1.0, aim=1.5), 32: Bar(least=1.5, aim=3.0)}
 AGREEMENT = Bar(least=0.999)
 IMAGES, SEED = 1_000, 0
-LESSONS = ((64, 100, 32, 0.02), (224, 30, 16, 0.01))  # size, updates, batch, rate at first
+LESSONS = ((64, 150, 32, 0.02), (112, 40, 32, 0.02), (224, 40, 16, 0.01))  # size, updates, batch, rate at first
 BATCH_OF_STATISTICS = 32
 
 Classify = Callable[[Tensor], Tensor]
