@@ -170,7 +170,8 @@ class Ours:
         self()  # builds what has to be built
         assert self.step.fallback is None, self.step.fallback
 
-    def _update(self, batch: Batch) -> int:
+    def update(self, batch: Batch) -> int:
+        """What the loop does with a batch."""
         pixels = batch.images.to(self.settings.device, non_blocking=True)
         labels = batch.labels.to(self.settings.device, non_blocking=True)
         self.step.net.train()
@@ -182,19 +183,13 @@ class Ours:
     def __call__(self) -> float:
         prepare(self.settings)
         return piece(
-            self.loader.stream(self.iteration, self.iteration + LEAD + self.iterations), self._update, self.iterations
+            self.loader.stream(self.iteration, self.iteration + LEAD + self.iterations), self.update, self.iterations
         )
 
-    def bare(self) -> float:
-        """The step alone, on one batch in memory."""
-        prepare(self.settings)
-        batch = self.loader.at(0)
-
-        def update(_: object) -> int:
-            self.step(batch.images, batch.labels, 0.01)
-            return len(batch.labels)
-
-        return piece(iter(lambda: None, 0), update, self.iterations)
+    def bare(self, batch: Batch) -> int:
+        """The step alone."""
+        self.step(batch.images, batch.labels, 0.01)
+        return len(batch.labels)
 
 
 class Floor:
