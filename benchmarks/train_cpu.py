@@ -174,7 +174,8 @@ class Ours:
         """What the loop does with a batch."""
         pixels = batch.images.to(self.settings.device, non_blocking=True)
         labels = batch.labels.to(self.settings.device, non_blocking=True)
-        self.step.net.train()
+        if not self.step.net.training:
+            self.step.net.train()
         loss, wrong = self.step(pixels, labels, rate(paper_cifar(), self.iteration))
         self.logs.add(loss, wrong, len(labels))
         self.iteration += 1
