@@ -60,7 +60,7 @@ class Pair:
 
 
 class Crops:
-    """Digits of a split as photographs' sizes: `crops(rows, size)` are random crops [N, 3, size, size] in −1..1."""
+    """Digits of a split, enlarged: `crops(N, size)` are random crops of N of them, [N, 3, size, size] in −1..1."""
 
     def __init__(self, split: str) -> None:
         part = digits().split(split)
@@ -68,14 +68,12 @@ class Crops:
         self.grey = torch.from_numpy(part.images).permute(0, 3, 1, 2).float() / 127.5 - 1
         self.labels, self.draw = torch.from_numpy(part.labels), torch.Generator().manual_seed(SEED)
 
-    def __call__(self, rows: Tensor, size: int) -> Pair:
+    def __call__(self, count: int, size: int) -> Pair:
+        rows = torch.randint(0, len(self.labels), (count,), generator=self.draw)
         whole = F.interpolate(self.grey[rows], size=size * 8 // 7, mode="bicubic")
-        corners = torch.randint(0, size // 7 + 1, (len(rows), 2), generator=self.draw).tolist()
+        corners = torch.randint(0, size // 7 + 1, (count, 2), generator=self.draw).tolist()
         cut = [one[:, y : y + size, x : x + size] for one, (y, x) in zip(whole, corners, strict=True)]
         return Pair(torch.stack(cut).expand(-1, 3, -1, -1).contiguous(), self.labels[rows])
-
-    def some(self, count: int, size: int) -> Pair:
-        return self(torch.randint(0, len(self.labels), (count,), generator=self.draw), size)
 
 
 @torch.enable_grad()
@@ -94,13 +92,13 @@ def trained(threads: int, quick: bool) -> Network:
         step = Step(net, recipe, settings)
         net.train()
         for update in range(updates):
-            pair = crops.some(batch, size)
+            pair = crops(batch, size)
             images = pair.images.contiguous(memory_format=torch.channels_last)
             loss, wrong = step(images, pair.labels, lr * (1 - update / updates))
         say(f"trained on {updates} batches of {batch} images of {size}x{size}: last loss {loss:.2f}, {wrong} wrong")
     torch.use_deterministic_algorithms(False)  # as the peer runs
     with torch.no_grad():
-        precise_statistics(net, [crops.some(BATCH_OF_STATISTICS, 224) for _ in range(1 if quick else 4)])
+        precise_statistics(net, [crops(BATCH_OF_STATISTICS, 224) for _ in range(1 if quick else 4)])
     return net.eval()
 
 
@@ -158,7 +156,7 @@ def rate(classify: Classify, batches: Iterator[Tensor], count: int) -> float:
 def rows(asked: Asked) -> Iterator[Row]:
     threads = thread_count(asked.threads)
     torch.set_num_threads(threads)
-    net, held = trained(threads, asked.quick), Crops("test").some(64 if asked.quick else IMAGES, 224)
+    net, held = trained(threads, asked.quick), Crops("test")(64 if asked.quick else IMAGES, 224)
     images, labels = held.images, held.labels
     ours, model = Inference(net, "bf16"), torchvisions(net)
     ours_are = f"ours: Inference in bf16, close calls in fp32{f' ({ours.fallback})' if ours.fallback else ''}"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
-from benchmarks.side import Asked, Bar, Row, figure, main, say
+from benchmarks.side import Asked, Bar, Row, main, pair_by_pair, say
 from benchmarks.train_cpu import LEAD, MODELS, Ours, images, loader_of
 from reslab.nets.names import spec_of
 from reslab.training.machine import Wish, prepare, settle
@@ -44,15 +45,8 @@ def rows(asked: Asked) -> Iterator[Row]:
     for model in MODELS:
         settings = settle(spec_of(model, shortcut="A"), paper_cifar(), Wish("cpu", threads=asked.threads))
         ours = Ours(model, loader, settings, 4 if asked.quick else 60 if model == MODELS[0] else 24)
-        name, pairs = f"{model}, the loop by the bare step", list[tuple[float, float]]()
-        for number in range(1, asked.pairs + 1):
-            pairs.append(pair(ours))
-            loop, bare = pairs[-1]
-            told = f"ours {figure(loop)}, peer {figure(bare)} images/s, ratio {loop / bare:.3f}"
-            say(f"{name}: pair {number} of {asked.pairs}: {told}")
-        notes = (f"ours: {settings.why}", "peer: the bare step on one batch in memory", what)
-        mine, theirs = zip(*pairs, strict=True)
-        yield Row(name, "images/s", mine, theirs, OF_STEP, notes)
+        told = (f"ours: {settings.why}", "peer: the bare step on one batch in memory", what)
+        yield pair_by_pair(f"{model}, the loop by the bare step", "images/s", partial(pair, ours), asked, OF_STEP, told)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ for both; the ratio is taken pair by pair, ours by peer's, and its median is hel
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -86,14 +87,28 @@ class Asked:
 
 def in_turn(what: str, unit: str, ours: Side, peer: Side, asked: Asked, bar: Bar, notes: Iterable[str] = ()) -> Row:
     """Measure ours, peer, peer, ours …; both have been warmed up by whoever made them."""
-    mine, theirs = list[float](), list[float]()
+    first = itertools.cycle((True, False))
+
+    def pair() -> tuple[float, float]:
+        if next(first):
+            return ours(), peer()
+        theirs = peer()
+        return ours(), theirs
+
+    return pair_by_pair(what, unit, pair, asked, bar, notes)
+
+
+def pair_by_pair(
+    what: str, unit: str, pair: Callable[[], tuple[float, float]], asked: Asked, bar: Bar, notes: Iterable[str] = ()
+) -> Row:
+    """The row of as many pairs (ours, peer) as were asked for."""
+    found = list[tuple[float, float]]()
     for number in range(1, asked.pairs + 1):
-        for side, found in ((ours, mine), (peer, theirs)) if number % 2 else ((peer, theirs), (ours, mine)):
-            found.append(side())
-        ratio = mine[-1] / theirs[-1]
-        told = f"ours {figure(mine[-1])}, peer {figure(theirs[-1])} {unit}"
-        say(f"{what}: pair {number} of {asked.pairs}: {told}, ratio {ratio:.3g}")
-    return Row(what, unit, tuple(mine), tuple(theirs), bar, tuple(notes))
+        found.append(pair())
+        mine, theirs = found[-1]
+        told = f"ours {figure(mine)}, peer {figure(theirs)} {unit}"
+        say(f"{what}: pair {number} of {asked.pairs}: {told}, ratio {mine / theirs:.3g}")
+    return Row(what, unit, *zip(*found, strict=True), bar, tuple(notes))
 
 
 def timed(work: Callable[[], object], repeat: int = 1) -> float:
