@@ -24,11 +24,14 @@ from typing import Any
 from reslab import api
 from reslab.claims import evidence as evidences
 from reslab.errors import ReslabError
+from reslab.nets.names import spec_of
 from reslab.show.plain import PlainTeller
 from reslab.store.files import write_json, write_text
 from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
-from reslab.training.naming import command_of
+from reslab.training.campaign import Plan, run_all
+from reslab.training.inputs import fit, load_data
+from reslab.training.naming import command_of, resolve_recipe
 from reslab.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,12 +47,16 @@ class Part:
 
     what                        the claims; or, without claims, nets by themselves:
     nets, recipe, precisions    each net by this recipe and in each precision
+    variants                    and with each of these changes of the recipe, by name
+    first                       of the seeds, so that what a recipe is chosen by is not what it is judged on
     """
 
     what: tuple[str, ...] = ()
     nets: tuple[str, ...] = ()
     recipe: str = "paper-cifar"
     precisions: tuple[str, ...] = ("auto",)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
+    first: int = 0
     data: str = "cifar10"
     scale: float | None = None
     seeds: int = 1
@@ -64,6 +71,24 @@ PARTS = {
     "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # how short a run to the paper's error can be
     "fast-cifar": Part(nets=("cifar_resnet20",), recipe="fast-cifar", seeds=3, weights=("s0",)),
+    # what each of its parts brings, told by held-out images and another seed: one part undone at a time
+    "fast-parts": Part(
+        nets=("cifar_resnet20",),
+        recipe="fast-cifar",
+        first=1_000,
+        seeds=2,
+        set={"holdout": 5_000, "eval_every": 3_097},
+        variants={
+            "whole": {},
+            "sgd": {"optimizer": "sgd", "weight_decay": 5e-4},
+            "full-size": {"small_until": 0, "small_size": 0, "iterations": 5_329, "rise": 533},
+            "unsmoothed": {"label_smoothing": 0.0},
+            "random-flips": {"flip": "random"},
+            "border-4": {"pad": 4},
+            "angle-0.014": {"muon_lr": 0.014},
+            "sgd-0.3": {"optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.3},
+        },
+    ),
     # 3 and 4: options A, B, C, three seeds; the three as ensembles
     "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # the paper's recipe shortened, in both precisions; and where deep plain nets stand in them, on digits
@@ -99,12 +124,23 @@ def trained(part: Part, data: str, folder: Path) -> None:
             part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=folder, tell=tell
         )
         return
-    for seed, net, precision in product(range(part.seeds), part.nets, part.precisions):
-        name = "-".join([net, *([precision] if len(part.precisions) > 1 else []), f"s{seed}"])
-        api.train(
-            net, data, recipe=part.recipe, scale=part.scale, seed=seed, set=part.set, precision=precision,
-            out=folder / name, tell=tell,
-        )  # fmt: skip
+    run_all(plans(part, data, folder), tell)
+
+
+def plans(part: Part, data: str, folder: Path) -> list[Plan]:
+    """The runs of a part without claims, whole seeds first."""
+    found = []
+    seeds = range(part.first, part.first + part.seeds)
+    for seed, net, precision, (variant, changes) in product(seeds, part.nets, part.precisions, part.variants.items()):
+        recipe = resolve_recipe(data, part.recipe, scale=part.scale, set={**part.set, **changes})
+        loaded = load_data(data, spec_of(net), recipe, splits=("test",))
+        spec = fit(spec_of(net), loaded, {})
+        shown = precision if len(part.precisions) > 1 else ""
+        name = "-".join(word for word in (net, variant, shown, f"s{seed}") if word)
+        command = command_of(spec, data, recipe, seed, precision=precision)
+        told = {"precision": precision, "fingerprint": loaded.fingerprint}
+        found.append(Plan(spec, data, recipe, seed, folder / name, command, **told))
+    return found
 
 
 def keep(study: Path, target: Path, data: str, part: Part) -> None:
@@ -119,18 +155,23 @@ def keep(study: Path, target: Path, data: str, part: Part) -> None:
 
 
 def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
-    """A run's record with the data's path left out; of CIFAR-10 runs the exact scores, and the weights where asked."""
+    """A run's record with the data's path left out; of CIFAR-10 runs the exact scores, and the weights where asked.
+
+    Exact scores are of the test split, or of the held-out images alone where there are any: such runs are for choosing.
+    """
+    record = runlog.read(run)
     shown = "digits" if data == "digits" else PUBLIC
     command = write_record(run, target, shown)
     if data == "digits" or (target / runlog.EXACT).is_file():
         return
-    found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in ("test", "train")}
+    of = ("val" if record.run["recipe"]["holdout"] else "test", "train")
+    found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in of}
     for scores in found.values():
         scores.pop("checkpoint")
     write_json(target / runlog.EXACT, {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         checkpoints.copied(run, target, shown, to_resume=False)
-        if not runlog.read(run).run["recipe"]["probe_every"]:
+        if not record.run["recipe"]["probe_every"]:
             seen = api.probe(target, data, what=("responses", "gradients", "residuals")).to_dict()
             seen.pop("checkpoint")
             write_json(target / PROBE, seen)

@@ -1,6 +1,6 @@
 """From a split to batches on the way into the network: order, augmentation, statistics, one `Batch` type.
 
-Sets in memory are padded once and gathered as whole batches: no worker, no Pillow, no loop over images. Files go
+Sets in memory become whole batches at once (`crops`): no worker, no Pillow, no loop over images in Python. Files go
 through worker processes. Both are pure functions of (seed, iteration), so a run that starts in the middle, or with
 another number of workers, sees the same batches.
 """
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reslab.data.augment import crop_flip, scale_crop_flip, windows
+from reslab.data.augment import crop_flip, scale_crop_flip
+from reslab.data.crops import crops
 from reslab.data.images import BadImage, read, read_part
 from reslab.data.order import batches_per_epoch, positions_of
 from reslab.data.splits import Files, Memory, Split
@@ -115,13 +116,15 @@ class TrainLoader:
         workers: int = 0,
         flip: str = "random",
         small: tuple[int, int] = (0, 0),
+        device: str = "cpu",
     ) -> None:
         """`augment`: "crop-flip" (pad by `pad` pixels of zeros after centring, crop, mirror), "crop" or "none".
 
         For Files the crop is the paper's: shorter side drawn from [256, 480] / 224 of the target, random position;
         `pad` is not used. `last_batch`: see `order.batch_span`. `workers`: processes that decode Files; sets in
         memory need none. `flip`: "random" or "alternating", see `augment.flips`. `small`: (pixels a side, iteration),
-        the size that images are shrunk to before that iteration. Raises UserError for an unknown choice or a batch that
+        the size that images are shrunk to before that iteration. `device`: where batches of sets in memory are made
+        and the set stays; decoded Files come from the CPU. Raises UserError for an unknown choice or a batch that
         gives no step.
         """
         _known("augment", augment, AUGMENTS)
@@ -133,15 +136,10 @@ class TrainLoader:
         self.seed, self.batch, self.augment, self.last_batch = seed, batch, augment, last_batch
         self.flip, self.small = flip, small
         self.pad, self.workers = pad if augment != "none" else 0, workers
-        self._labels, self._scale = torch.tensor(split.labels), torch.tensor(statistics.scale)
+        self._labels = torch.tensor(split.labels)
         if isinstance(split, Memory):
-            _, height, width, channels = split.images.shape
-            border = ((self.pad, self.pad), (self.pad, self.pad), (0, 0))
-            mean = np.broadcast_to(statistics.mean, (height, width, channels))
-            # Image and mean are padded alike: the border is exactly 0 once the mean is subtracted.
-            self._images = windows(np.pad(split.images, ((0, 0), *border)), height, width)
-            self._means = windows(np.pad(mean, border)[None], height, width)[0]
-            self._shape = (height, width, channels)
+            self._labels = self._labels.to(device)
+            self._crops = crops(split.images, statistics.mean, statistics.scale, self.pad, device)
 
     def at(self, iteration: int) -> Batch:
         """The batch of iteration `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
@@ -150,13 +148,9 @@ class TrainLoader:
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
         # without padding there is one place: (0, 0)
         dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad, self.flip)
-        pixels = torch.from_numpy(self._images[rows, dy, dx].reshape(-1, *self._shape)).float()
-        pixels -= torch.from_numpy(self._means[dy, dx]).view_as(pixels)
-        pixels /= self._scale
-        if self.augment == "crop-flip":  # after centring: the paper's mean is mirrored with its image
-            mirrored = torch.from_numpy(np.flatnonzero(flip))
-            pixels[mirrored] = pixels[mirrored].flip(2)
-        batch = Batch(pixels.permute(0, 3, 1, 2), self._labels[torch.from_numpy(rows)], rows)
+        mirrored = flip & (self.augment == "crop-flip")
+        labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]
+        batch = Batch(self._crops(rows, dy, dx, mirrored), labels, rows)
         return self._shrunk(batch, iteration)
 
     def _shrunk(self, batch: Batch, iteration: int) -> Batch:

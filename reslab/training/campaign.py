@@ -29,6 +29,7 @@ class Plan:
     """One run of a campaign, torch-free: what, on what, how, from which seed, where to.
 
     fingerprint  of the data, where it is known: a run of other data is no run of this plan
+    precision    as asked for: "auto" takes what the machine does best
     """
 
     spec: Spec
@@ -40,6 +41,7 @@ class Plan:
     device: str = "auto"
     download: bool = False
     fingerprint: str = ""
+    precision: str = "auto"
 
 
 def is_done(plan: Plan) -> bool:
@@ -192,7 +194,7 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) 
             key = (plan.source, plan.recipe.holdout, plan.spec.image_size)
             if key not in kept:
                 kept[key] = load_data(plan.source, plan.spec, plan.recipe, download=plan.download)
-            wish = Wish(device=plan.device, threads=threads)
+            wish = Wish(device=plan.device, precision=plan.precision, threads=threads)
             workers = min(workers_for(kept[key], None), decoders)
             job = Job(plan.spec, plan.source, plan.recipe, plan.seed, plan.out, wish, workers, plan.command)
             train(job, kept[key], lambda event: None, stop)

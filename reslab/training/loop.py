@@ -60,7 +60,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     net = build(job.spec, seed=job.seed)
     step = Step(net, recipe, settings)
     stats, start, warming, measured, logs, window = _state(job, data, step, settings, tell)
-    loader = loader_of(data, stats, job)
+    loader = loader_of(data, stats, job, settings.device)
     stream = loader.stream(start, recipe.iterations)
     has_dropout = any(row.kind == "dropout" for row in net.rows)
     clock = Clock(start)
@@ -126,12 +126,13 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     return runlog.read(out)
 
 
-def loader_of(data: Data, stats: Statistics, job: Job) -> TrainLoader:
-    """The batches of a run, in its recipe's order and augmentation."""
+def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoader:
+    """The batches of a run, in its recipe's order and augmentation; a set in memory stays on `device`."""
     r = job.recipe
     return TrainLoader(
         data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,
         last_batch=r.last_batch, workers=job.workers, flip=r.flip, small=(r.small_size, r.small_until),
+        device=device,
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     start = found.iteration if found else 0
     train, recipe = data.split("train"), job.recipe
     stats = statistics(train, recipe.centre, recipe.scale)
-    loader = loader_of(data, stats, job)
+    loader = loader_of(data, stats, job, settings.device)
     timed = min(max(start, recipe.small_until), recipe.iterations - 1)  # on full images, unless all are small
     batch_seconds, batch = _timed(lambda: loader.at(timed), settings)
     full = timed >= recipe.small_until

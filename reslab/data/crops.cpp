@@ -1,0 +1,49 @@
+// A batch of images cropped, centred, scaled and mirrored in one pass over their bytes (see crops.py).
+//
+// Subtraction and division are those of numpy, in its order, so that the bits are the same. Nothing is padded: what
+// lies outside the image is 0, as the mean image is padded with itself.
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+// One row of a crop: `pixels` pixels of `channels` values; from right to left where it is mirrored.
+void row(const uint8_t* from, const float* mean, const float* scale, float* into, float* work, long pixels,
+         long channels, bool mirrored) {
+    float* straight = mirrored ? work : into;
+    for (long i = 0; i < pixels * channels; ++i) straight[i] = (static_cast<float>(from[i]) - mean[i]) / scale[i];
+    if (!mirrored) return;
+    for (long x = 0; x < pixels; ++x)
+        for (long c = 0; c < channels; ++c) into[x * channels + c] = work[(pixels - 1 - x) * channels + c];
+}
+
+}  // namespace
+
+// images uint8 [N, height, width, channels]; mean float [height, width, channels]; scale float [width * channels];
+// rows, down, across int64 [count]: which images, and the crop's place in units of pixels, -pad .. pad;
+// mirrored uint8 [count]; out float [count, height, width, channels]; work float [width * channels].
+extern "C" void crop(const uint8_t* images, const float* mean, const float* scale, const int64_t* rows,
+                     const int64_t* down, const int64_t* across, const uint8_t* mirrored, long count, long height,
+                     long width, long channels, float* out, float* work) {
+    const long line = width * channels;
+    for (long b = 0; b < count; ++b) {
+        const uint8_t* image = images + rows[b] * height * line;
+        const long left = across[b] > 0 ? across[b] : 0;                          // first column that is in the image
+        const long right = across[b] < 0 ? width + across[b] : width;             // and the one behind the last
+        const long pixels = right > left ? right - left : 0;
+        const long before = mirrored[b] ? (across[b] > 0 ? across[b] : 0) : (across[b] < 0 ? -across[b] : 0);
+        for (long y = 0; y < height; ++y) {
+            float* into = out + (b * height + y) * line;
+            const long at = y + down[b];
+            if (at < 0 || at >= height || !pixels) {
+                std::memset(into, 0, sizeof(float) * line);
+                continue;
+            }
+            std::memset(into, 0, sizeof(float) * before * channels);
+            row(image + at * line + left * channels, mean + at * line + left * channels, scale, into + before * channels,
+                work, pixels, channels, mirrored[b]);
+            const long behind = before + pixels;
+            std::memset(into + behind * channels, 0, sizeof(float) * (width - behind) * channels);
+        }
+    }
+}
