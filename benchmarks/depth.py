@@ -2,7 +2,8 @@
 
 `python -m benchmarks.depth [--quick] [--pairs N] [--threads N] [--record]`. Every figure is of a process of its own,
 which makes four updates of a net on random images (the median of the last three counts) and tells its peak (VmHWM).
-Linux.
+Processes that are compared live side by side and update in turn, one waiting while the other works: a machine whose
+neighbours come and go for minutes changes what two processes one after the other take by half. Linux.
 
 Line   through 20 and 110 layers, by multiply-adds: a layer must not cost more in a deeper net.
 Told   `training.memory.need` beside what the process has before the net is built.
@@ -11,15 +12,20 @@ Told   `training.memory.need` beside what the process has before the net is buil
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.side import ROOT, Asked, Bar, Row, main, say
 
 DEPTHS = (20, 32, 44, 56, 110)
 DEEP = 1202
 BATCH = 128
+UPDATES = 4  # of a process; the first one does not count
 LINE, TOLD, THIRD, TIME = Bar(within=0.1), Bar(within=0.1), Bar(most=1 / 3), Bar(most=1.4)
 ONE = """
 import json, sys, time, torch
@@ -40,48 +46,76 @@ before = host.resident()[0]
 told = before + memory.need(spec, recipe, settings.precision, settings.recompute).total
 step = Step(build(spec), recipe, settings)
 step.net.train()
-seconds = []
-for _ in range(4):
+facts = {"told": told, "before": before, "why": settings.why}
+for line in sys.stdin:
     begin = time.perf_counter()
     step(images, labels, 0.01)
-    seconds.append(time.perf_counter() - begin)
-peak = host.resident()[1]
-middle = sorted(seconds[1:])[1]
-print(json.dumps({"told": told, "peak": peak, "before": before, "seconds": middle, "why": settings.why}))
+    print(json.dumps({**facts, "seconds": time.perf_counter() - begin, "peak": host.resident()[1]}), flush=True)
 """
 
 
-def measured(depth: int, batch: int, threads: int, recompute: str = "off") -> dict[str, float]:
-    words = [sys.executable, "-c", ONE, str(depth), str(batch), str(threads), recompute]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    say(f"{depth} layers, batch {batch}, recompute {recompute}: {found}")
-    return found
+@dataclass(frozen=True)
+class Net:
+    """What is measured: so many layers, a batch, and whether activations are computed again ("on", "off")."""
+
+    depth: int
+    batch: int
+    recompute: str = "off"
+
+
+def in_turns(nets: Sequence[Net], threads: int) -> dict[Net, dict[str, Any]]:
+    """What each net's process says at last, "seconds" being the median of its updates but for the first."""
+    found: dict[Net, list[dict[str, Any]]] = {net: [] for net in nets}
+    with ExitStack() as stack:
+        running = {}
+        for net in nets:
+            words = [sys.executable, "-c", ONE, str(net.depth), str(net.batch), str(threads), net.recompute]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            running[net] = stack.enter_context(process)
+            stack.callback(process.kill)
+        for turn in range(UPDATES):
+            for net in nets if turn % 2 else reversed(nets):
+                found[net].append(updated(running[net]))
+    middle = {net: statistics.median(one["seconds"] for one in some[1:]) for net, some in found.items()}
+    last = {net: {**some[-1], "seconds": middle[net]} for net, some in found.items()}
+    for net, told in last.items():
+        say(f"{net.depth} layers, batch {net.batch}, recompute {net.recompute}: {told}")
+    return last
+
+
+def updated(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """One update, and what is told of it."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return dict(json.loads(process.stdout.readline()))
 
 
 def rows(asked: Asked) -> Iterator[Row]:
     from reslab.nets.cost import cost
     from reslab.nets.names import spec_of
 
-    rounds = 1 if asked.quick else min(asked.pairs, 5)
+    rounds = 1 if asked.quick else asked.pairs
     macs = {depth: cost(spec_of(f"cifar_resnet{depth}")).macs for depth in DEPTHS}
-    found = [{depth: measured(depth, BATCH, asked.threads) for depth in DEPTHS} for _ in range(rounds)]
+    line = [Net(depth, BATCH) for depth in DEPTHS]
+    found = [{net.depth: told for net, told in in_turns(line, asked.threads).items()} for _ in range(rounds)]
 
-    def on_the_line(of: dict[int, dict[str, float]], depth: int, key: str) -> float:
+    def on_the_line(of: dict[int, dict[str, Any]], depth: int, key: str) -> float:
         low, high = DEPTHS[0], DEPTHS[-1]
         share = (macs[depth] - macs[low]) / (macs[high] - macs[low])
-        return of[low][key] + share * (of[high][key] - of[low][key])
+        return float(of[low][key] + share * (of[high][key] - of[low][key]))
 
     for key, unit, scale in (("seconds", "ms an image", 1e3 / BATCH), ("peak", "MB", 1e-6)):
         for depth in DEPTHS[1:-1]:
             ours = tuple(scale * of[depth][key] for of in found)
-            line = tuple(scale * on_the_line(of, depth, key) for of in found)
-            yield Row(f"{depth} layers, {unit}", unit, ours, line, LINE, ("peer: the line through 20 and 110 layers",))
+            theirs = tuple(scale * on_the_line(of, depth, key) for of in found)
+            notes = ("peer: the line through 20 and 110 layers",)
+            yield Row(f"{depth} layers, {unit}", unit, ours, theirs, LINE, notes)
     batch = 8 if asked.quick else BATCH
-    kept, again = list[dict[str, float]](), list[dict[str, float]]()
-    for _ in range(rounds):
-        kept.append(measured(DEEP, batch, asked.threads))
-        again.append(measured(DEEP, batch, asked.threads, "on"))
+    keeps, computes = Net(DEEP, batch), Net(DEEP, batch, "on")
+    both = [in_turns((keeps, computes), asked.threads) for _ in range(rounds)]
+    kept, again = ([of[net] for of in both] for net in (keeps, computes))
     name, told = f"{DEEP} layers, batch {batch}", ("peer: measured peak of the process",)
     for words, some in (("told beforehand", kept), ("recompute, told beforehand", again)):
         predicted, peak = (tuple(one[key] / 1e6 for one in some) for key in ("told", "peak"))

@@ -186,7 +186,8 @@ def machine(load: float) -> list[str]:
     units = [k for k in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16") if abilities.get(k)]
     versions = ", ".join(f"{k} {facts[k]}" for k in ("torch", "torchvision", "numpy", "reslab"))
     return [
-        f"- hardware: {facts['cpu']}, {facts['cores']} cores, bf16 units: {', '.join(units) or 'none'}; "
+        f"- hardware: {facts['cpu']}, {facts['cores']} cores, bf16 units: {', '.join(units) or 'none'}"
+        f"{', ' + facts['gpu'] if facts['gpu'] else ''}; "
         f"load average before: {load:.2f}, after: {os.getloadavg()[0]:.2f}",
         f"- {versions}, Python {facts['python']}, {facts['system']}",
     ]
@@ -224,10 +225,12 @@ def main(name: str, title: str, rows: Callable[[Asked], Iterable[Row]], argument
     command = " ".join([f"python -m benchmarks.{name}", *(["--quick"] if given.quick else []), *options])
     asked = Asked(pairs, given.quick, given.threads)
     found = list(rows(asked))
-    text = page(title, found, asked, command, load)
-    print(text, end="")
     if given.rows:
         given.rows.write_text(json.dumps(summary(found)), encoding="utf-8")
+    if not found:  # the part has said why
+        return 0
+    text = page(title, found, asked, command, load)
+    print(text, end="")
     if given.record:
         RESULTS.mkdir(parents=True, exist_ok=True)
         file = RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%d}-{processor()}.md"

@@ -48,6 +48,7 @@ from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row as PlanRow
 from reslab.nets.spec import Spec
+from reslab.training import host
 from reslab.training.engines import ENGINES
 from reslab.training.machine import Settings, Wish, prepare, settle
 from reslab.training.progress import Sums
@@ -78,12 +79,12 @@ def images() -> tuple[Memory, str]:
     return Memory(pixels, labels), f"NOT CIFAR-10, which was not found: {IMAGES:,} random images of its shape"
 
 
-def loader_of(split: Memory) -> TrainLoader:
-    """The batches of the paper's recipe."""
+def loader_of(split: Memory, device: str = "cpu") -> TrainLoader:
+    """The batches of the paper's recipe, made on `device`."""
     recipe = paper_cifar()
     return TrainLoader(
         split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=recipe.batch,
-        augment=recipe.augment, pad=recipe.pad, last_batch=recipe.last_batch,
+        augment=recipe.augment, pad=recipe.pad, last_batch=recipe.last_batch, device=device,
     )  # fmt: skip
 
 
@@ -92,9 +93,17 @@ def piece(batches: Iterator[Any], update: Callable[[Any], int], iterations: int)
     for _ in range(LEAD):
         update(next(batches))
     gc.collect()
+    finish()
     begin = time.perf_counter()
     used = sum(update(next(batches)) for _ in range(iterations))
+    finish()
     return used / (time.perf_counter() - begin)
+
+
+def finish() -> None:
+    """Wait for what a GPU, where there is one, was asked to do."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 # -- the peer
@@ -115,29 +124,36 @@ class PillowImages(Dataset[tuple[Tensor, int]]):
 
 
 class Peer:
-    """The plain loop: fp32, NCHW, eager, torchvision's transforms, torch's DataLoader at its best worker count."""
+    """The plain loop: NCHW, eager, torchvision's transforms, torch's DataLoader at its best worker count; fp32, or
+    autocast to bf16 on a GPU."""
 
-    def __init__(self, model: str, split: Memory, threads: int, iterations: int, quick: bool) -> None:
+    def __init__(
+        self, model: str, split: Memory, threads: int, iterations: int, quick: bool, device: str = "cpu"
+    ) -> None:
         recipe = paper_cifar()
         steps = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
         augment = transforms.Compose([*steps, transforms.Normalize(MEANS, DEVIATIONS)])
         self.dataset, self.batch, self.threads = PillowImages(split, augment), recipe.batch, threads
-        self.net, self.iterations = build(model, shortcut="A", seed=SEED), iterations
+        self.net, self.iterations = build(model, shortcut="A", seed=SEED).to(device), iterations
+        self.device = device
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=recipe.lr, momentum=0.9, weight_decay=1e-4)
         self.loss, self.correct, self.workers = 0.0, 0, 0
-        tried: dict[int, list[float]] = {count: [] for count in WORKERS}
-        for self.workers in WORKERS * (1 if quick else 5):
+        workers = WORKERS if device == "cpu" else (4, 8, host.cores())
+        tried: dict[int, list[float]] = {count: [] for count in workers}
+        for self.workers in workers * (1 if quick else 5):
             tried[self.workers].append(self())
         medians = {count: statistics.median(rates) for count, rates in tried.items()}
         self.workers = max(medians, key=lambda count: medians[count])
         told = ", ".join(f"{count}: {found:,.0f}" for count, found in medians.items())
-        self.note = f"peer: fp32, NCHW, eager, {self.workers} DataLoader workers, the best of images/s {told}"
+        how = "fp32" if device == "cpu" else "autocast bf16"
+        self.note = f"peer: {how}, NCHW, eager, {self.workers} DataLoader workers, the best of images/s {told}"
 
     def _update(self, batch: list[Tensor]) -> int:
-        pixels, labels = batch
+        pixels, labels = (one.to(self.device, non_blocking=True) for one in batch)
         self.optimizer.zero_grad()
-        outputs = self.net(pixels)
-        loss = F.cross_entropy(outputs, labels)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
+            outputs = self.net(pixels)
+        loss = F.cross_entropy(outputs.float(), labels)
         loss.backward()
         self.optimizer.step()
         self.loss += loss.item() * len(labels)
@@ -148,7 +164,9 @@ class Peer:
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(False)  # what a plain loop has
         self.net.train()
-        batches = iter(DataLoader(self.dataset, self.batch, shuffle=True, num_workers=self.workers))
+        batches = iter(DataLoader(
+            self.dataset, self.batch, shuffle=True, num_workers=self.workers, pin_memory=self.device != "cpu"
+        ))  # fmt: skip
         try:
             return piece(batches, self._update, self.iterations)
         finally:

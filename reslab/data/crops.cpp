@@ -7,14 +7,21 @@
 
 namespace {
 
+// Pixels from right to left; the number of channels is known to the compiler where it can be.
+template <long known>
+void reversed(const float* from, float* into, long pixels, long channels) {
+    const long wide = known ? known : channels;
+    for (long x = 0; x < pixels; ++x) std::memcpy(into + x * wide, from + (pixels - 1 - x) * wide, sizeof(float) * wide);
+}
+
 // One row of a crop: `pixels` pixels of `channels` values; from right to left where it is mirrored.
 void row(const uint8_t* from, const float* mean, const float* scale, float* into, float* work, long pixels,
          long channels, bool mirrored) {
-    float* straight = mirrored ? work : into;
+    float* __restrict straight = mirrored ? work : into;
     for (long i = 0; i < pixels * channels; ++i) straight[i] = (static_cast<float>(from[i]) - mean[i]) / scale[i];
     if (!mirrored) return;
-    for (long x = 0; x < pixels; ++x)
-        for (long c = 0; c < channels; ++c) into[x * channels + c] = work[(pixels - 1 - x) * channels + c];
+    if (channels == 3) reversed<3>(work, into, pixels, channels);
+    else reversed<0>(work, into, pixels, channels);
 }
 
 }  // namespace

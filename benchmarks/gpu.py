@@ -1,0 +1,136 @@
+"""Training and classifying on a GPU, beside the plain mixed-precision loops that everybody writes.
+
+`python -m benchmarks.gpu [--quick] [--pairs N] [--record]`. Without a GPU nothing is measured; `--quick` then runs
+every line of it on the CPU with small numbers, so that the script is known to work before a GPU is to be had.
+
+CIFAR     the peer: torch `Dataset` of Pillow images, `torchvision.transforms`, `DataLoader` at its best worker count,
+          autocast to bf16, eager, `torch.optim.SGD`. Ours: the loop's iteration, the set resident on the GPU.
+224       synthetic images that lie on the GPU already. The peer: torchvision's resnet50, eager, autocast to bf16,
+          channels_last.
+Peak      the rate of multiply-adds that a bf16 product of two square matrices reaches on the same GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
+from benchmarks.train_cpu import Ours, Peer, images, loader_of
+from reslab.measure.inference import Inference
+from reslab.nets.cost import cost
+from reslab.nets.model import build
+from reslab.nets.names import spec_of
+from reslab.training.machine import Settings, Wish, prepare, settle
+from reslab.training.recipe import Recipe, changed
+from reslab.training.recipes import paper_cifar
+from reslab.training.step import Step
+
+CIFAR = ("cifar_resnet20", "cifar_resnet56", "cifar_resnet110")
+LOOP, EAGER = Bar(least=10.0), Bar(least=1.3)
+SEED = 0
+
+
+def waited(device: str, work: Callable[[], object]) -> Callable[[], object]:
+    """`work`, and then what it has asked of the GPU is waited for."""
+
+    def whole() -> None:
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return whole
+
+
+def rate(work: Callable[[], object], device: str, count: int, repeat: int) -> float:
+    """Images a second of `work`, which takes `count` of them, over `repeat` times without waiting between."""
+    return count * repeat / timed(waited(device, lambda: [work() for _ in range(repeat)]))
+
+
+def matrix_peak(device: str, side: int) -> float:
+    """Multiply-adds a second of the best of ten products of bf16 matrices [side, side]."""
+    a, b = (torch.randn(side, side, device=device).bfloat16() for _ in range(2))
+    return side**3 / min(timed(waited(device, lambda: a @ b)) for _ in range(10))
+
+
+class Synthetic:
+    """`resnet50` ("v1.5": stride in the 3x3) at `size`, ours and torchvision's, on images that are there."""
+
+    def __init__(self, device: str, batch: int, size: int) -> None:
+        self.device, self.batch = device, batch
+        shape = (batch, 3, size, size)
+        self.images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(0, 1000, (batch,), device=device)
+        self.spec = spec_of("resnet50", stride_in="3x3", image_size=size)
+        self.recipe: Recipe = changed(paper_cifar(), {"batch": batch})
+        self.theirs = torchvision.models.resnet50(weights=None).to(device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.SGD(self.theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+
+    def settings(self) -> Settings:
+        return settle(self.spec, self.recipe, Wish(self.device, precision="bf16"))
+
+    def trains(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        """An update by each."""
+        settings = self.settings()
+        prepare(settings)
+        step = Step(build(self.spec, seed=SEED), self.recipe, settings)
+        step.net.train()
+        self.theirs.train()
+        return partial(step, self.images, self.labels, 0.01), self._their_update
+
+    def _their_update(self) -> None:
+        self.optimizer.zero_grad()
+        F.cross_entropy(self._their_logits(), self.labels).backward()
+        self.optimizer.step()
+
+    def _their_logits(self) -> Tensor:
+        with torch.autocast(self.device, torch.bfloat16):
+            return self.theirs(self.images).float()  # type: ignore[no-any-return]
+
+    def classifies(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        """Logits by each."""
+        net: nn.Module = build(self.spec, seed=SEED).to(self.device, memory_format=torch.channels_last).eval()
+        self.theirs.eval()
+        return partial(Inference(net, "bf16"), self.images), torch.no_grad()(self._their_logits)  # type: ignore[arg-type]
+
+
+def rows(asked: Asked) -> Iterator[Row]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and not asked.quick:
+        say("gpu: skipped, torch sees no GPU here")
+        return
+    smoke = device == "cpu"
+    split, what = images()
+    recipe = paper_cifar()
+    loader = loader_of(split, device)
+    for model in CIFAR[:1] if smoke else CIFAR:
+        settings = settle(spec_of(model, shortcut="A"), recipe, Wish(device))
+        iterations = 2 if smoke else 200
+        peer = Peer(model, split, settings.threads, iterations, asked.quick, device)
+        ours = Ours(model, loader, settings, iterations)
+        told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
+        yield in_turn(f"train {model}", "images/s", ours, peer, asked, LOOP, (f"ours: {settings.why}", *told))
+    batch, size, repeat = (2, 64, 1) if smoke else (256, 224, 10)
+    peak = matrix_peak(device, 256 if smoke else 8192)
+    net = Synthetic(device, batch, size)
+    macs = cost(net.spec).macs
+    for verb, sides, passes in (("train", net.trains(), 3), ("classify with", net.classifies(), 1)):
+        for side in sides:  # builds what has to be built
+            rate(side, device, batch, 2)
+        ours, theirs = (partial(rate, side, device, batch, repeat) for side in sides)
+        of_peak = passes * macs * ours() / peak
+        notes = (
+            f"ours: {net.settings().why}", "peer: torchvision eager, autocast bf16, channels_last",
+            f"ours makes {100 * of_peak:.0f} % of a matrix product's {peak / 1e12:.3g} T multiply-adds a second",
+        )  # fmt: skip
+        yield in_turn(f"{verb} resnet50 at {size}, batch {batch}", "images/s", ours, theirs, asked, EAGER, notes)
+
+
+if __name__ == "__main__":
+    sys.exit(main("gpu", "Training and classifying on a GPU", rows))
