@@ -49,8 +49,8 @@ def library(source: Path, *flags: str) -> ctypes.CDLL:
 def _library(program: str, folder: Path, source: Path, flags: tuple[str, ...]) -> ctypes.CDLL:
     """The library, compiled unless `folder` has it."""
     command = [program, *shlex.split(os.environ.get("CXX", ""))[1:], *SHARED, *flags]
-    version = subprocess.run([program, "--version"], check=True, capture_output=True, timeout=60).stdout
-    name = f"{source.stem}-{_digest(source.read_bytes(), ' '.join(command).encode(), version, _processor())}.so"
+    digest = _digest(source.read_bytes(), " ".join(command).encode(), _version(program), _processor())
+    name = f"{source.stem}-{digest}.so"
     kept = folder / name
     if kept.exists():
         with suppress(OSError):  # torn: it is made again
@@ -64,6 +64,11 @@ def _library(program: str, folder: Path, source: Path, flags: tuple[str, ...]) -
             shutil.copyfile(made, aside)
             os.replace(aside, kept)
         return ctypes.CDLL(str(kept if kept.exists() else made))
+
+
+@lru_cache(maxsize=8)
+def _version(program: str) -> bytes:
+    return subprocess.run([program, "--version"], check=True, capture_output=True, timeout=60).stdout
 
 
 def _digest(*parts: bytes) -> str:
