@@ -65,29 +65,32 @@ class Part:
     weights: tuple[str, ...] = ()
 
 
+HELD_OUT: Mapping[str, Any] = {"holdout": 5_000, "eval_every": 3_097}
+UNDONE: Mapping[str, Mapping[str, Any]] = {
+    "whole": {},
+    "sgd": {"optimizer": "sgd", "weight_decay": 5e-4},
+    "full-size": {"small_until": 0, "small_size": 0, "iterations": 5_329, "rise": 533},  # as many passes
+    "unsmoothed": {"label_smoothing": 0.0},
+    "random-flips": {"flip": "random"},
+    "border-4": {"pad": 4},
+    "angle-0.014": {"muon_lr": 0.014},
+    "sgd-0.3": {"optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.3},
+}
+
 PARTS = {
     "digits": Part(("all",), data="digits", seeds=5),
     # 1: the paper's recipe, unshortened, beside 8.75 %
     "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # how short a run to the paper's error can be
     "fast-cifar": Part(nets=("cifar_resnet20",), recipe="fast-cifar", seeds=3, weights=("s0",)),
-    # what each of its parts brings, told by held-out images and another seed: one part undone at a time
-    "fast-parts": Part(
+    # what each of its parts brings, told by held-out images and other seeds: one part undone at a time
+    "fast-parts": Part(nets=("cifar_resnet20",), recipe="fast-cifar", first=1_000, set=HELD_OUT, variants=UNDONE),
+    "fast-parts-again": Part(
         nets=("cifar_resnet20",),
         recipe="fast-cifar",
-        first=1_000,
-        seeds=2,
-        set={"holdout": 5_000, "eval_every": 3_097},
-        variants={
-            "whole": {},
-            "sgd": {"optimizer": "sgd", "weight_decay": 5e-4},
-            "full-size": {"small_until": 0, "small_size": 0, "iterations": 5_329, "rise": 533},
-            "unsmoothed": {"label_smoothing": 0.0},
-            "random-flips": {"flip": "random"},
-            "border-4": {"pad": 4},
-            "angle-0.014": {"muon_lr": 0.014},
-            "sgd-0.3": {"optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.3},
-        },
+        first=1_001,
+        set=HELD_OUT,
+        variants={name: UNDONE[name] for name in ("whole", "sgd")},
     ),
     # 3 and 4: options A, B, C, three seeds; the three as ensembles
     "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
