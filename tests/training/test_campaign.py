@@ -293,3 +293,10 @@ def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):
     with pytest.raises(ReslabError, match="holds another run") as told:
         run_all([found[1], other], Events(), processes=2)
     assert str(other.out) in str(told.value)
+
+
+def test_a_plan_is_computed_in_the_precision_it_asks_for(tmp_path):
+    short = changed(RECIPE, {"iterations": 2, "drops": ()})
+    both = [replace(plans(tmp_path, short)[0], out=tmp_path / wanted, precision=wanted) for wanted in ("bf16", "fp32")]
+    assert [record.run["settings"]["precision"] for record in run_all(both, lambda event: None)] == ["bf16", "fp32"]
+    assert weights(both[0]) != weights(both[1])
