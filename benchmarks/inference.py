@@ -166,7 +166,8 @@ def rows(asked: Asked) -> Iterator[Row]:
             peers[f"torchvision eager, {told}"] = eager(torchvisions(net), layout)
         yield agreement(net, next(iter(peers.items())), ours, images, labels)
         for batch, bar in BATCHES.items():
-            turns, count = itertools.cycle(images.split(batch)), (4 if asked.quick else 25) if batch == 1 else 1
+            whole = [some for some in images.split(batch) if len(some) == batch]
+            turns, count = itertools.cycle(whole), (4 if asked.quick else 25) if batch == 1 else 1
             tried = {
                 name: [rate(one, turns, count) for _ in range(3 if asked.quick else 6)][1:]
                 for name, one in peers.items()

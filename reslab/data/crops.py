@@ -41,13 +41,15 @@ class InOnePass:
     """By `crops.cpp`: nothing is padded, nothing is read twice."""
 
     def __init__(self, images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int) -> None:
-        self._images, self._mean, self._pad = np.ascontiguousarray(images), np.ascontiguousarray(mean), pad
+        self._images, self._mean, self._pad = np.ascontiguousarray(images), np.ascontiguousarray(mean, np.float32), pad
         _, self._height, self._width, self._channels = images.shape
         shape = (self._width, self._channels)
         self._scale = np.ascontiguousarray(np.broadcast_to(scale, shape), np.float32)
         self._crop = _kernel()
 
     def __call__(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        if not len(rows) == len(dy) == len(dx) == len(mirrored):
+            raise IndexError(f"{len(rows)} rows, {len(dy)} and {len(dx)} places, {len(mirrored)} mirrored or not")
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._images):
             raise IndexError(f"rows must be 0 .. {len(self._images) - 1}, not {rows.min()} .. {rows.max()}")
         shape = (len(rows), self._height, self._width, self._channels)

@@ -36,8 +36,8 @@ class Step:
                 module.momentum = recipe.bn_momentum
         self.descent = Descent(net, recipe, settings.device)
         self._forward: Callable[[Tensor], Tensor] = self.net
-        self._eager = self._score
-        self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._score
+        self._eager = self._score  # one object for both names: `is` tells them apart below
+        self._score_and_loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._eager
         if settings.engine in fused.ENGINES:
             why_not = kernels.why_not() or (settings.engine == "winograd" and winograd.why_not())
             if why_not:

@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from reslab.data.crops import ByRows, InOnePass, OnDevice, crops
+from reslab.store.native import compiler
 
 WAYS = {
     "one pass": InOnePass,
     "by rows": ByRows,
     "on a device": lambda *arguments: OnDevice(*arguments, "cpu"),
 }
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler on this machine")
+each_way = pytest.mark.parametrize("way", [pytest.param("one pass", marks=needs_compiler), "by rows", "on a device"])
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
 
 
@@ -33,7 +36,7 @@ def drawn(shape, pad, count=200, seed=0):
     return rng, images, (rows, dy, dx, rng.integers(0, 2, count).astype(bool))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 @pytest.mark.parametrize("shape", [(20, 9, 7, 3), (20, 32, 32, 3), (20, 8, 8, 1), (20, 5, 6, 4)])
 @pytest.mark.parametrize("pad", [0, 1, 4, 11], ids="pad={}".format)
 def test_every_way_equals_image_by_image(way, shape, pad):
@@ -46,7 +49,7 @@ def test_every_way_equals_image_by_image(way, shape, pad):
         assert np.array_equal(made.numpy(), image_by_image(images, mean, scale, pad, *draws))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 def test_every_corner_of_the_border_is_reached(way):
     """All places of a border of 2, both ways round, on an image whose pixels all differ."""
     images = np.arange(1, 5 * 4 * 3 + 1, dtype=np.uint8).reshape(1, 5, 4, 3)
@@ -58,7 +61,7 @@ def test_every_corner_of_the_border_is_reached(way):
     assert len(np.unique(made.reshape(50, -1), axis=0)) == 50
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 @pytest.mark.parametrize("row", [20, -21])
 def test_a_row_that_is_not_there_is_refused(way, row):
     _, images, (rows, *places) = drawn((20, 8, 8, 3), 2)
@@ -67,6 +70,7 @@ def test_a_row_that_is_not_there_is_refused(way, row):
         cut(np.where(np.arange(200) == 77, row, rows), *places)
 
 
+@needs_compiler
 def test_without_a_compiler_rows_are_gathered(monkeypatch):
     _, images, draws = drawn((20, 8, 8, 3), 2)
     mean, scale = np.zeros((8, 8, 3), np.float32), np.ones(1, np.float32)
@@ -85,3 +89,11 @@ def test_a_gpu_makes_the_same_bits():
     made = crops(images, mean, scale, 4, "cuda")(*draws)
     assert made.device.type == "cuda"
     assert torch.equal(made.cpu(), crops(images, mean, scale, 4)(*draws))
+
+
+@needs_compiler
+def test_one_pass_refuses_draws_of_different_lengths():
+    _, images, (rows, dy, dx, mirrored) = drawn((20, 8, 8, 3), 2)
+    cut = InOnePass(images, np.zeros((8, 8, 3), np.float32), np.ones(1, np.float32), 2)
+    with pytest.raises(IndexError, match="200 rows, 200 and 199 places"):
+        cut(rows, dy, dx[1:], mirrored)

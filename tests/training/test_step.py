@@ -148,3 +148,18 @@ def test_a_failing_compiler_leaves_a_slower_working_step(monkeypatch):
     assert loss.item() == expected.item()
     for (key, a), (_, b) in zip(net.state_dict().items(), twin.state_dict().items(), strict=True):
         assert torch.equal(a, b), key
+
+
+def test_an_error_of_the_eager_engine_is_raised_and_nothing_is_computed_twice(monkeypatch):
+    step = Step(build("cifar_resnet8", in_channels=1, image_size=8), Recipe(), SETTINGS)
+    calls = list[int]()
+
+    def short_of_memory(images):
+        calls.append(len(images))
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(step, "_forward", short_of_memory)
+    with pytest.raises(MemoryError, match="none left"):
+        step(torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64), 0.1)
+    assert calls == [4]
+    assert step.fallback is None
