@@ -24,6 +24,7 @@ from reslab.training.recipe import Recipe
 from reslab.training.recipes import paper_cifar
 
 PART, MODEL, ERROR = "fast-cifar", "cifar_resnet20", 8.75
+SEEDS = 3  # at least: one lucky run is no mean
 LENGTH = Bar(most=1 / 6, aim=1 / 12)
 
 
@@ -39,7 +40,7 @@ def rows(asked: Asked) -> Iterator[Row]:
         return
     lengths = [passes(Recipe.from_dict(runlog.read(run).run["recipe"])) for run in runs]
     errors = [json.loads((run / runlog.EXACT).read_text(encoding="utf-8"))["test"]["top1_error"] for run in runs]
-    there = statistics.mean(errors) <= ERROR
+    there = len(runs) >= SEEDS and statistics.mean(errors) <= ERROR
     told = (
         f"test error {', '.join(f'{e:.2f}' for e in errors)} %, mean {statistics.mean(errors):.2f} %, n = {len(runs)}"
     )
