@@ -18,7 +18,11 @@ UNMEASURED = ["", "", "", "", "", "not measured: see above"]  # a part that foun
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    for name in ("--pairs", "--threads"):  # known here too, or their numbers would count as parts
+        parser.add_argument(name, help="of every part")
     asked, options = parser.parse_known_args()  # what is not a part is the parts' own affair
+    for name in ("pairs", "threads"):
+        options += [f"--{name}", getattr(asked, name)] if getattr(asked, name) is not None else []
     for unknown in sorted(set(asked.parts) - set(PARTS)):
         parser.error(f"{unknown}: no such benchmark; there are {', '.join(PARTS)}")
     codes, rows = [], list[list[str]]()

@@ -82,7 +82,12 @@ class Synthetic:
         step = Step(build(self.spec, seed=SEED), self.recipe, settings)
         step.net.train()
         self.theirs.train()
-        return partial(step, self.images, self.labels, 0.01), self._their_update
+
+        def update() -> object:
+            prepare(settings)
+            return step(self.images, self.labels, 0.01)
+
+        return update, self._their_update
 
     def _their_update(self) -> None:
         self.optimizer.zero_grad()
@@ -90,6 +95,7 @@ class Synthetic:
         self.optimizer.step()
 
     def _their_logits(self) -> Tensor:
+        torch.use_deterministic_algorithms(False)  # what a plain loop has
         with torch.autocast(self.device, torch.bfloat16):
             return self.theirs(self.images).float()  # type: ignore[no-any-return]
 
