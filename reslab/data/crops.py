@@ -68,15 +68,19 @@ def _kernel() -> Callable[..., None]:
     return crop
 
 
+def _padded(images: np.ndarray, mean: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and mean padded alike: the border is exactly 0 once the mean is subtracted."""
+    border = ((pad, pad), (pad, pad), (0, 0))
+    return np.pad(images, ((0, 0), *border)), np.pad(mean, border)
+
+
 class ByRows:
     """By numpy, on images that were padded once; rows of a crop are gathered as bytes."""
 
     def __init__(self, images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int) -> None:
         _, height, width, _ = self._shape = (-1, *images.shape[1:])
-        border = ((pad, pad), (pad, pad), (0, 0))
-        # Image and mean are padded alike: the border is exactly 0 once the mean is subtracted.
-        self._images = windows(np.pad(images, ((0, 0), *border)), height, width)
-        self._means = windows(np.pad(mean, border)[None], height, width)[0]
+        padded, means = _padded(images, mean, pad)
+        self._images, self._means = windows(padded, height, width), windows(means[None], height, width)[0]
         self._scale = torch.tensor(scale)
 
     def __call__(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
@@ -93,10 +97,9 @@ class OnDevice:
 
     def __init__(self, images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int, device: str) -> None:
         _, height, width, channels = images.shape
-        border = ((pad, pad), (pad, pad), (0, 0))
         self._wide, self._area = width + 2 * pad, (height + 2 * pad) * (width + 2 * pad)
-        self._images = torch.from_numpy(np.pad(images, ((0, 0), *border))).to(device).view(-1, channels)
-        self._means = torch.from_numpy(np.pad(mean, border)).to(device).view(-1, channels)
+        padded, means = (torch.from_numpy(array).to(device) for array in _padded(images, mean, pad))
+        self._images, self._means = padded.view(-1, channels), means.view(-1, channels)
         self._scale = torch.tensor(scale, device=device)
         self._down = torch.arange(height, device=device)[:, None] * self._wide
         self._across = torch.arange(width, device=device)
