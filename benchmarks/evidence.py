@@ -23,6 +23,7 @@ from typing import Any
 
 from reslab import api
 from reslab.claims import evidence as evidences
+from reslab.data.splits import Data
 from reslab.errors import ReslabError
 from reslab.nets.names import spec_of
 from reslab.show.plain import PlainTeller
@@ -133,10 +134,13 @@ def trained(part: Part, data: str, folder: Path) -> None:
 def plans(part: Part, data: str, folder: Path) -> list[Plan]:
     """The runs of a part without claims, whole seeds first."""
     found = []
+    kept: dict[int, Data] = {}  # by what is held out, which decides the fingerprint
     seeds = range(part.first, part.first + part.seeds)
     for seed, net, precision, (variant, changes) in product(seeds, part.nets, part.precisions, part.variants.items()):
         recipe = resolve_recipe(data, part.recipe, scale=part.scale, set={**part.set, **changes})
-        loaded = load_data(data, spec_of(net), recipe, splits=("test",))
+        if recipe.holdout not in kept:
+            kept[recipe.holdout] = load_data(data, spec_of(net), recipe, splits=("test",))
+        loaded = kept[recipe.holdout]
         spec = fit(spec_of(net), loaded, {})
         shown = precision if len(part.precisions) > 1 else ""
         name = "-".join(word for word in (net, variant, shown, f"s{seed}") if word)

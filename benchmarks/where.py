@@ -43,6 +43,7 @@ def main() -> None:
     recipe = paper_cifar()
     settings = settle(spec_of(asked.model), recipe, Wish("cpu", engine=asked.engine, threads=asked.threads))
     prepare(settings)
+    load = os.getloadavg()[0]
     step = Step(build(asked.model), recipe, settings)
     step.net.train()
     images = torch.randn(recipe.batch, 3, 32, 32).to(memory_format=torch.channels_last)
@@ -65,7 +66,7 @@ def main() -> None:
     print(f"# {asked.model}, batch {recipe.batch}: {settings.why}\n")
     print("\n".join(table(("", "ms an update", "share"), rows)))
     print(f"\nConvolutions take {convolutions / floor:.2f} of the sum of their own best times.\n")
-    print("\n".join(machine(os.getloadavg()[0])))
+    print("\n".join(machine(load)))
 
 
 if __name__ == "__main__":

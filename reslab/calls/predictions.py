@@ -33,6 +33,7 @@ def predict(
     threads: int = 0,
     bad_images: str = "error",
     tell_bad: Callable[[BadImage], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction]:
     """Classify image files with a run (its newest checkpoint) or a checkpoint; one `Prediction` a file, in order.
 
@@ -42,6 +43,8 @@ def predict(
                 that of fp32), else fp32
     bad_images  "error": the first file that is no image ends it (BadImage); "skip": such files are left out, and
                 `tell_bad` is called with each
+    tell        called once, before the first image, with how this is computed: device, precision, threads, and why not
+                faster
     An image is seen as in `evaluate`: nets that were trained on folders see the centre crop of 224/256 of the shorter
     side, those trained on whole images (CIFAR-10, digits) the whole of it as far as it is square. Statistics and class
     names are the training's own. Raises UserError for a path that is no checkpoint, and where there is no file.
@@ -51,6 +54,7 @@ def predict(
     from reslab.measure.inference import Inference, why_not
     from reslab.measure.result import Prediction
     from reslab.training import checkpoint as checkpoints
+    from reslab.training import host
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
 
     for option, value, known in (
@@ -70,8 +74,11 @@ def predict(
     def predictions() -> Iterator[Prediction]:
         prepare(settings)
         net = checkpoints.network(found).to(settings.device).eval()
-        wanted = ("fp32" if why_not(net, "bf16") else "bf16") if precision == "auto" else precision
-        logits_of = Inference(net, wanted)
+        units = "bf16" if host.bf16_units() and not why_not(net, "bf16") else "fp32"
+        logits_of = Inference(net, units if precision == "auto" else precision)
+        if tell is not None:
+            how = f"{settings.device}, {logits_of.precision}, {settings.threads} threads"
+            tell("; ".join([how, logits_of.fallback] if logits_of.fallback else [how]))
         names, rest = found.facts["classes"], iter(files)
         with ThreadPoolExecutor(settings.threads) as pool:  # Pillow lets others compute while it decodes
             while some := list(islice(rest, batch)):

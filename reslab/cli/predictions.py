@@ -62,7 +62,7 @@ def predict(
 
     found = predicted(
         run, images, top=top, device=device, precision=precision, batch=batch, threads=threads, bad_images=bad_images,
-        tell_bad=told,
+        tell_bad=told, tell=lambda how: print(f"computed on: {how}", file=sys.stderr),
     )  # fmt: skip
     for one in found:
         print(json.dumps(one.to_dict(), ensure_ascii=False) if json_ else prediction_text(one.to_dict()), flush=True)

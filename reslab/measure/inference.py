@@ -74,7 +74,7 @@ class Inference:
         size = self.net.spec.image_size
         if self.fallback or images.shape[2:] != (size, size):
             device = next(self.net.parameters()).device
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16, self.precision == "bf16", cache_enabled=False):
                 return self.net(images.to(device)).float()
         return torch.cat([self._logits(piece) for piece in images.split(max(1, PIECE // size**2))])
 

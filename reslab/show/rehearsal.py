@@ -25,4 +25,6 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         "time": f"about {duration(found['seconds'])} at this pace",
         "folder": f"{found['out']}: nothing is written by a dry run",
     }
+    if found["warning"]:
+        told["warning"] = found["warning"]
     return [found["name"], *(f"  {key:<11} {value}" for key, value in told.items())]

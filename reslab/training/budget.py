@@ -11,12 +11,14 @@ from pathlib import Path
 
 from reslab.data.splits import Data
 from reslab.errors import UserError
+from reslab.nets.model import build
 from reslab.nets.spec import Spec
 from reslab.training import rehearsal
 from reslab.training.campaign import Plan, iterations_done
-from reslab.training.machine import Wish, settle
+from reslab.training.machine import Wish, prepared, settle
 from reslab.training.moments import sizes_due
 from reslab.training.recipe import Recipe
+from reslab.training.step import Step
 
 SLACK = 1.25  # runs side by side share memory and caches: slower than one alone
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -40,7 +42,8 @@ def seconds_each(plans: Sequence[Plan], data: Data, threads: int) -> dict[Path, 
             settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, threads=threads))
             if settings.engine == "compiled":  # compiling would take longer than the budget is worth
                 settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, engine="eager", threads=threads))
-            pace[key] = rehearsal.pace(plan.spec, plan.recipe, settings)
+            with prepared(settings):
+                pace[key] = rehearsal.pace(Step(build(plan.spec), plan.recipe, settings))
         update, image = pace[key]
         done = iterations_done(plan)
         left = max(0, plan.recipe.iterations - done)

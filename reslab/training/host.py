@@ -46,8 +46,8 @@ def keep_memory() -> bool:
     """Keep freed memory for the next update instead of giving it back to the system; whether that could be asked for.
 
     Every update frees its maps and asks for as many again. glibc gives the end of its heap back each time, and the
-    system hands it out anew page by page, cleared: for cifar_resnet20, batch 128, that was 11,000 to 20,000 page faults
-    an update and a tenth of the processor's time. The peak stays the same. Who sets MALLOC_… knows better.
+    system hands it out anew page by page, cleared: thousands of page faults an update, and up to a fifth of its time
+    (docs/performance.md). The peak stays the same. Who sets MALLOC_… knows better.
     """
     if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return False

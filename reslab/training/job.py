@@ -14,7 +14,7 @@ from reslab.store.files import read_json, write_json
 from reslab.training import runlog
 from reslab.training.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import RUN, Tell
+from reslab.training.runlog import RUN
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Job:
     asked: bool = False
 
 
-def enter(job: Job, data: Data, tell: Tell) -> Settings:
-    """Write `run.json`, or check that the one there is this run's; returns the settings to compute with."""
+def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
+    """Write `run.json`, or check that the one there is this run's; the settings to compute with, and what has changed
+    since it began so that it will not end bit for bit as it would have."""
     mine: dict[str, Any] = {
         "format": runlog.FORMAT,
         "model": name_of(job.spec),
@@ -62,7 +63,7 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
             )
         settings = settle(job.spec, job.recipe, job.wish)
         write_json(job.out / RUN, {**mine, "settings": settings.to_dict()})
-        return settings
+        return settings, []
     record = runlog.read(job.out)
     there, different = record.run, runlog.difference(mine, record)
     if different:
@@ -84,17 +85,20 @@ def enter(job: Job, data: Data, tell: Tell) -> Settings:
             raise UserError(
                 f"--{key} {getattr(job.wish, key)}: the run began with {getattr(settings, key)}; give another --out"
             )
+    changes = list[str]()
     if not record.finished:
-        settings = _followed(job, settings, tell)
+        then, settings = settings.threads, _followed(job, settings)
+        if settings.threads != then:
+            changes.append(_changed("threads", settings.threads, then))
     on_gpu = settings.device.startswith("cuda")
     for key in ("torch", "numpy", "cpu", "cores", *(["gpu"] if on_gpu else [])):
         now, then = mine["environment"][key], there["environment"].get(key)
         if now != then:
-            _warn(tell, key, now, then)
-    return settings
+            changes.append(_changed(key, now, then))
+    return settings, changes
 
 
-def _followed(job: Job, settings: Settings, tell: Tell) -> Settings:
+def _followed(job: Job, settings: Settings) -> Settings:
     """The settings of a run that is resumed, with what the user now asks for that is no other run."""
     new = settings
     if job.wish.recompute not in ("auto", "on", "off"):
@@ -105,13 +109,11 @@ def _followed(job: Job, settings: Settings, tell: Tell) -> Settings:
         raise UserError("--recompute on: not with the compiled engine, with which the run began; give another --out")
     if job.asked and job.wish.threads:
         new = replace(new, threads=job.wish.threads)
-    if new.threads != settings.threads:
-        _warn(tell, "threads", new.threads, settings.threads)
     return new if new == settings else replace(new, why=_line(new))
 
 
-def _warn(tell: Tell, key: str, now: Any, then: Any) -> None:
-    tell({"kind": "warning", "text": f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"})
+def _changed(key: str, now: Any, then: Any) -> str:
+    return f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"
 
 
 def _line(settings: Settings) -> str:

@@ -50,7 +50,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     # -- who this run is, and whether the folder is its own
     sweep(out)
     sweep(out / runlog.CHECKPOINTS)
-    settings = enter(job, data, tell)
+    settings, changes = enter(job, data)
     record = runlog.read(out)
     if record.finished:
         tell({"kind": "end", "text": f"finished already at iteration {recipe.iterations:,}: {out}"})
@@ -60,6 +60,8 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     net = build(job.spec, seed=job.seed)
     step = Step(net, recipe, settings)
     stats, start, warming, measured, logs, window = _state(job, data, step, settings, tell)
+    for text in changes:
+        moments.warn(job, start, text, tell)
     loader = loader_of(data, stats, job, settings.device)
     stream = loader.stream(start, recipe.iterations)
     has_dropout = any(row.kind == "dropout" for row in net.rows)
@@ -112,7 +114,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         measured = not moments.is_due(recipe, iteration)
         clock.stepped(len(labels))
         if step.fallback:
-            tell({"kind": "warning", "text": step.fallback})
+            moments.warn(job, iteration, step.fallback, tell)
             step.fallback = None
         # -- the error-conditioned phase
         if warming:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from reslab.training.recipe import Recipe
 from reslab.version import VERSION
 
 SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
+THREADS = torch.get_num_threads()  # torch's own choice, before any run of this process sets another
 ROOM = 0.8  # of the free memory that an update may take: evaluation, data workers and others want some too
 AUTO = "auto"
 
@@ -90,10 +93,13 @@ def resolve_device(wanted: str) -> str:
 
 
 def thread_count(wanted: int) -> int:
-    """`wanted`, or torch's own choice for 0. Raises UserError for a negative number."""
+    """`wanted`, or for 0 torch's own choice, but no more than there are cores. Raises UserError for a negative number.
+
+    torch counts what the process is bound to and OMP_NUM_THREADS, but no share of time that a control group grants.
+    """
     if wanted < 0:
         raise UserError(f"--threads: {wanted} must be at least 0 (0: all cores)")
-    return wanted or torch.get_num_threads()
+    return wanted or min(THREADS, host.cores())
 
 
 def update_macs(spec: Spec, recipe: Recipe) -> float:
@@ -149,7 +155,7 @@ def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: s
 def prepare(settings: Settings) -> None:
     """Set torch up for a run with `settings`: thread count, memory, deterministic algorithms."""
     torch.set_num_threads(settings.threads)
-    if settings.device == "cpu" and not settings.recompute:  # who computes again to save memory wants it given back
+    if settings.device == "cpu":
         host.keep_memory()
     if settings.device.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -158,6 +164,17 @@ def prepare(settings: Settings) -> None:
     # torch would then also fill every fresh tensor with NaN, to show reads of memory never written: a debugging aid
     # that costs a pass over each activation
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def prepared(settings: Settings) -> Iterator[None]:
+    """`prepare`, with the thread count as it was afterwards."""
+    before = torch.get_num_threads()
+    prepare(settings)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def environment() -> dict[str, Any]:

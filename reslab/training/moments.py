@@ -78,6 +78,12 @@ def measure(
         tell(line)
 
 
+def warn(job: Job, iteration: int, text: str, tell: Tell) -> None:
+    """Tell a warning, and keep it: a campaign's runs are heard by nobody."""
+    jsonl.append(job.out / METRICS, {"kind": "warning", "iteration": iteration, "text": text})
+    tell({"kind": "warning", "text": text})
+
+
 def _scores(
     job: Job, data: Data, stats: Statistics, step: Step, iteration: int, stop: Callable[[], bool]
 ) -> list[dict[str, Any]]:
@@ -153,8 +159,7 @@ def still_warming(job: Job, iteration: int, window: Sums, tell: Tell) -> bool:
             f"the first phase has not ended after {iteration:,} iterations: training error {error:.1f} % is not below "
             f"{recipe.warmup_error:g} %, so the rate is still {recipe.warmup_lr:g}"
         )
-        jsonl.append(metrics, {"kind": "warning", "iteration": iteration, "text": text})
-        tell({"kind": "warning", "text": text})
+        warn(job, iteration, text, tell)
     return True
 
 

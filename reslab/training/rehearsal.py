@@ -15,14 +15,12 @@ import torch
 from reslab.data.loader import evaluation_batches, statistics
 from reslab.data.splits import Data
 from reslab.nets.model import build
-from reslab.nets.spec import Spec
 from reslab.training import host, memory
 from reslab.training.inputs import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
-from reslab.training.machine import Settings, prepare, settle
+from reslab.training.machine import Settings, prepared, settle
 from reslab.training.moments import evaluation_batch, sizes_due
-from reslab.training.recipe import Recipe
 from reslab.training.runlog import RUN
 from reslab.training.step import Step
 
@@ -36,7 +34,9 @@ class Rehearsal:
     update, batch, image    an update, the making of its batch, the evaluation of one image
     iterations, start       of the run; where it would begin
     updates                 what is left to do, in updates as timed: those on smaller images count by their MACs
-    memory, free            at the peak of the run, as predicted; what this machine can still give (None: unknown)
+    memory, free            at the peak of the run, as predicted, of its process (on a GPU: of the GPU's memory that the
+                            process holds); what the machine or the GPU can give beyond (None: unknown)
+    warning                 why the run's engine was left for a slower one, or None
     """
 
     name: str
@@ -53,6 +53,7 @@ class Rehearsal:
     evaluated: int
     memory: int
     free: int | None
+    warning: str | None
 
     @property
     def seconds(self) -> float:
@@ -69,7 +70,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     from reslab.training import checkpoint as checkpoints
 
     there = (job.out / RUN).exists()
-    settings = enter(job, data, lambda event: None) if there else settle(job.spec, job.recipe, job.wish)
+    settings = enter(job, data)[0] if there else settle(job.spec, job.recipe, job.wish)
     found = checkpoints.newest(job.out) if there else None
     start = found.iteration if found else 0
     train, recipe = data.split("train"), job.recipe
@@ -81,8 +82,10 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     updates = full_size_updates(job.spec, recipe, start) if full else float(recipe.iterations - start)
     for part in data.there().values():  # the first images of each split can be read
         next(iter(evaluation_batches(part, stats, min(evaluation_batch(job.spec), len(part)))))
-    memory_before = host.resident()[0]
-    update, image = pace(job.spec, recipe, settings, batch.images, batch.labels)
+    with prepared(settings):  # before memory is read: it brings in modules of torch, as it does in a run
+        held, most, free = _memory(settings)
+        step = Step(build(job.spec), recipe, settings)
+        update, image = pace(step, batch.images, batch.labels)
     wanted = memory.need(job.spec, recipe, settings.precision, settings.recompute)
     scored = memory.evaluation(job.spec, evaluation_batch(job.spec))
     return Rehearsal(
@@ -90,19 +93,14 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         updates=updates, epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
         sizes={name: len(part) for name, part in data.there().items()},
         update=update, batch=batch_seconds, image=image, evaluated=sizes_due(recipe, data, start),
-        memory=memory_before + max(wanted.total, scored), free=host.available(),
+        memory=max(most, held + max(wanted.total, scored)), free=free, warning=step.fallback,
     )  # fmt: skip
 
 
-def pace(
-    spec: Spec, recipe: Recipe, settings: Settings, images: torch.Tensor | None = None,
-    labels: torch.Tensor | None = None,
-) -> tuple[float, float]:  # fmt: skip
+def pace(step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> tuple[float, float]:
     """(seconds of an update, seconds of the evaluation of one image) of a fresh net, on `images` or on zeros."""
-    before = torch.get_num_threads()
-    prepare(settings)
-    step = Step(build(spec), recipe, settings)
-    shape = (recipe.batch, spec.in_channels, spec.image_size, spec.image_size)
+    spec, settings = step.net.spec, step.settings
+    shape = (step.recipe.batch, spec.in_channels, spec.image_size, spec.image_size)
     images = (torch.zeros(shape) if images is None else images).to(settings.device)
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
     labels = labels.to(settings.device)
@@ -113,8 +111,15 @@ def pace(
     step.net.eval()
     _timed(lambda: step.logits(images), settings)
     evaluation, _ = _timed(lambda: step.logits(images), settings)
-    torch.set_num_threads(before)
     return update / TIMED, evaluation / len(images)
+
+
+def _memory(settings: Settings) -> tuple[int, int, int | None]:
+    """Bytes that this process holds on the run's device now and at most so far; what is free there (None: unknown)."""
+    if settings.device.startswith("cuda"):
+        held = torch.cuda.memory_reserved(settings.device)
+        return held, held, torch.cuda.mem_get_info(settings.device)[0]
+    return *host.resident(), host.available()
 
 
 def _timed(work: Callable[[], Any], settings: Settings) -> tuple[float, Any]:

@@ -6,7 +6,7 @@ import torch
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.store.native import compiler
-from reslab.training import fused, host, kernels, machine, winograd
+from reslab.training import fused, host, machine, winograd
 from reslab.training.machine import Settings, Wish, prepare, resolve_device, settle
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
@@ -140,12 +140,8 @@ def test_cxx_names_the_compiler_and_one_that_builds_nothing_is_passed_over(no_co
     program.chmod(0o755)
     assert compiler() is None
     monkeypatch.setenv("CXX", str(program))
-    kernels._kernels.cache_clear()
-    try:
-        assert compiler() == str(program)
-        found = settle(LARGE, PAPER, on_cpu())
-    finally:
-        kernels._kernels.cache_clear()
+    assert compiler() == str(program)
+    found = settle(LARGE, PAPER, on_cpu())
     assert found.engine == "compiled"
     assert "not fused, as kernels.cpp cannot be compiled" in found.why
 
@@ -203,6 +199,22 @@ def test_prepare_sets_threads_and_determinism():
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+
+
+def test_threads_do_not_depend_on_what_the_process_did_before(monkeypatch):
+    threads = torch.get_num_threads()
+    expected = min(machine.THREADS, host.cores())
+    try:
+        torch.set_num_threads(expected + 3)
+        assert machine.thread_count(0) == expected
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(machine, "THREADS", 64)  # a large machine, of which the process may have a part
+    monkeypatch.setattr(host, "cores", lambda: 3)
+    assert machine.thread_count(0) == 3
+    assert machine.thread_count(5) == 5
+    monkeypatch.setattr(machine, "THREADS", 2)  # OMP_NUM_THREADS=2
+    assert machine.thread_count(0) == 2
 
 
 def test_settings_and_environment_are_plain():

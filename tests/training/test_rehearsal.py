@@ -1,11 +1,16 @@
 """What a dry run tells, against the run itself."""
 
 import json
+import platform
+import subprocess
+import sys
 
 import pytest
+import torch
 
 from reslab import api
-from reslab.training import host
+from reslab.show.rehearsal import lines
+from reslab.training import machine
 from reslab.training.moments import sizes_due
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
@@ -33,7 +38,50 @@ def test_figures_against_the_run(tmp_path):
     assert told.settings.to_dict() == record.run["settings"]
     assert told.evaluated == evaluated(out)
     assert told.seconds == 40 * (told.update + told.batch) + told.evaluated * told.image
-    assert told.memory > host.resident()[0] / 4
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from reslab import api
+from reslab.training import host
+choices = {"iterations": 6, "recipe": "paper-cifar", "set": {"batch": 32}, "threads": 1, "out": Path(sys.argv[3])}
+if sys.argv[1] == "told":
+    print(api.rehearse(sys.argv[2], "digits", **choices).memory)
+else:
+    api.train(sys.argv[2], "digits", **choices)
+    print(host.resident()[1])
+"""
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
+@pytest.mark.parametrize("model", ["cifar_resnet8", "cifar_resnet56"])
+def test_memory_against_the_peak_of_the_run(tmp_path, model):
+    """Both in processes of their own, Python and torch included."""
+    told, peak = (
+        int(subprocess.run([sys.executable, "-c", PEAK, kind, model, tmp_path / kind], capture_output=True, text=True,
+                           check=True).stdout)
+        for kind in ("told", "trained")
+    )  # fmt: skip
+    assert abs(told - peak) < 0.1 * peak, (told, peak)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
+def test_a_peak_that_is_past_is_a_peak(tmp_path):
+    """What reading the data took once stands, however little the updates take."""
+    code = "held = bytearray(2_000_000_000); held[::4096] = bytes([1]) * len(held[::4096]); del held\n" + PEAK
+    words = [sys.executable, "-c", code, "told", "cifar_resnet8", tmp_path / "out"]
+    assert int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) > 2_000_000_000
+
+
+def test_a_fall_back_of_the_engine_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "false")
+    torch._dynamo.reset()
+    monkeypatch.setattr(machine.engines, "refuse", lambda *a: None)
+    with torch._inductor.config.patch({"cpp.cxx": ("false",), "force_disable_caches": True}):
+        told = api.rehearse(**TINY, engine="compiled", iterations=4, out=tmp_path / "run").to_dict()
+    assert "slower, not broken" in told["warning"]
+    assert any(told["warning"] in line for line in lines(told))
 
 
 def test_of_a_run_that_has_begun(tmp_path):

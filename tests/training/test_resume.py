@@ -155,6 +155,8 @@ def test_the_same_command_again_trains_nothing(whole):
         # all that fast recipes add, killed while images are small and taken up again
         ("--precision", "bf16", "--engine", "fused", *BEYOND),
         ("--precision", "bf16", "--engine", "fused", "--recompute", "on"),
+        ("--precision", "bf16", "--engine", "winograd", *BEYOND),
+        ("--precision", "bf16", "--engine", "winograd", "--recompute", "on"),
     ],
 )
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):

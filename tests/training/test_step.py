@@ -131,21 +131,39 @@ def test_returned_loss_and_wrong_are_of_the_batch_before_the_update():
 def test_a_failing_compiler_leaves_a_slower_working_step(monkeypatch):
     """CXX pointing at a program that fails: the first call falls back, the update is the eager one."""
     monkeypatch.setenv("CXX", "false")
-    import torch._inductor.config as inductor
-
-    monkeypatch.setattr(inductor.cpp, "cxx", ("false",))
-    monkeypatch.setattr(inductor, "force_disable_caches", True)
     torch._dynamo.reset()
     net = small().float().train()
     twin = small().float().train()
     images, labels = next(batches(1))
     recipe = changed(Recipe(), {"batch": 8})
     step = Step(net, recipe, Settings("cpu", "fp32", "channels_last", "compiled", 1))
-    loss, _ = step(images, labels, 0.1)
+    with torch._inductor.config.patch({"cpp.cxx": ("false",), "force_disable_caches": True}):
+        loss, _ = step(images, labels, 0.1)
     expected, _ = Step(twin, recipe, SETTINGS)(images, labels, 0.1)
     assert step.fallback is not None
     assert "slower, not broken" in step.fallback
     assert loss.item() == expected.item()
+    for (key, a), (_, b) in zip(net.state_dict().items(), twin.state_dict().items(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_a_way_back_that_does_not_compile_is_told_before_anything_has_changed(monkeypatch):
+    """torch compiles it inside `backward` unless it is asked to do so before: BN's statistics have moved by then."""
+    import torch._inductor.compile_fx as compiling
+
+    def broken(*a, **k):
+        raise RuntimeError("no way back")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(compiling, "compile_fx_backward", broken)
+    net, twin = small().float().train(), small().float().train()
+    images, labels = next(batches(1))
+    recipe = changed(Recipe(), {"batch": 8})
+    step = Step(net, recipe, Settings("cpu", "fp32", "channels_last", "compiled", 1))
+    with torch._inductor.config.patch(force_disable_caches=True):
+        step(images, labels, 0.1)
+    Step(twin, recipe, SETTINGS)(images, labels, 0.1)
+    assert "slower, not broken" in str(step.fallback)
     for (key, a), (_, b) in zip(net.state_dict().items(), twin.state_dict().items(), strict=True):
         assert torch.equal(a, b), key
 
