@@ -15,6 +15,7 @@ from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.store.files import sha256, write_json
 from reslab.training import checkpoint as checkpoints
+from reslab.training import runlog
 from reslab.training.job import Job
 from reslab.training.loop import train
 from reslab.training.machine import Wish
@@ -89,6 +90,8 @@ def test_other_threads_are_followed_and_said(half):
     assert warnings == ["threads is 2, the run began with 1: resumed, but not bit for bit"]
     assert start["settings"] == "cpu, fp32, channels_last, eager, 2 threads"
     assert run_json(half)["settings"]["threads"] == 2
+    kept = [line for line in runlog.read(half).metrics if line["kind"] == "warning"]
+    assert [(line["iteration"], line["text"]) for line in kept] == [(start["from"], warnings[0])]
     assert resumed_again(half, threads=2) == []
 
 
@@ -163,10 +166,7 @@ def test_fault_24_a_run_of_a_gpu_that_is_not_here(half):
 def test_a_finished_run_of_a_gpu_needs_none(half):
     train(job(half), digits(), lambda event: None)
     moved(half, "cuda:99", gpu="NVIDIA Something")
-    here = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    assert resumed_again(half, device="auto") == [
-        f"gpu is {here}, the run began with NVIDIA Something: resumed, but not bit for bit"
-    ]
+    assert resumed_again(half, device="auto") == []  # nothing is computed, so nothing can come out otherwise
 
 
 def test_another_gpu_matters_to_a_run_on_a_gpu_alone(half):
