@@ -168,7 +168,7 @@ def prepare(settings: Settings) -> None:
 
 @contextmanager
 def prepared(settings: Settings) -> Iterator[None]:
-    """`prepare`, with the thread count as it was afterwards."""
+    """`prepare` for a while: afterwards the thread count is what it was before."""
     before = torch.get_num_threads()
     prepare(settings)
     try:
