@@ -98,7 +98,7 @@ def trained(threads: int, quick: bool) -> Network:
         say(f"trained on {updates} batches of {batch} images of {size}x{size}: last loss {loss:.2f}, {wrong} wrong")
     torch.use_deterministic_algorithms(False)  # as the peer runs
     with torch.no_grad():
-        precise_statistics(net, [crops(BATCH_OF_STATISTICS, 224) for _ in range(1 if quick else 4)])
+        precise_statistics(net, [crops(BATCH_OF_STATISTICS, 224).images for _ in range(1 if quick else 4)])
     return net.eval()
 
 

@@ -173,20 +173,15 @@ def trained(of: Any, bench: Bench, seed: int | None) -> dict[str, Any]:
     from reslab.nets.model import build
 
     assert seed is not None
-    images, labels = bench.batch(of, seed, 128)
+    images, _ = bench.batch(of, seed, 128)
     network = bench.network(of, seed)
     start = build(network.spec, seed=seed)
-    precise_statistics(start, [_Labelled(images, labels)])
+    precise_statistics(start, [images])
     figures: dict[str, Any] = {}
     for when, one in (("trained", network), ("initial", start)):
         told = _spectra(one.eval().double(), images.double())
         figures |= {f"{key}_{when}": value for key, value in told.items()}
     return figures
-
-
-class _Labelled:
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels = images, labels
 
 
 def _spectra(network: Network, images: Tensor) -> dict[str, Any]:

@@ -119,9 +119,10 @@ def evaluate(
 
 
 @torch.no_grad()
-def precise_statistics(net: nn.Module, batches: Iterable[LabelledBatch]) -> None:
+def precise_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace BN's moving averages by plain averages over `batches` with the weights as they are (as He's release did).
 
+    batches  of images [B, C, H, W], where the weights are
     The network is left in training mode.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -132,7 +133,7 @@ def precise_statistics(net: nn.Module, batches: Iterable[LabelledBatch]) -> None
         m.reset_running_stats()
         m.momentum = None  # torch's cumulative average
     net.train()
-    for batch in batches:
-        net(batch.images)
+    for images in batches:
+        net(images)
     for m, momentum in zip(norms, kept, strict=True):
         m.momentum = momentum

@@ -188,15 +188,9 @@ def _make_ready(net: Network, batches: Callable[[], Iterable[LabelledBatch]]) ->
     fresh = [m for m in norms if m.num_batches_tracked is not None and int(m.num_batches_tracked) == 0]
     if fresh:
         with torch.no_grad():
-            precise_statistics(net, (_Moved(images, labels) for images, labels in _moved(net, batches)))
+            precise_statistics(net, (images for images, _ in _moved(net, batches)))
     net.eval()
     return "samples" if fresh else "running" if norms else "none"
-
-
-@dataclass(frozen=True)
-class _Moved:
-    images: Tensor
-    labels: Tensor
 
 
 def _moved(net: Network, batches: Callable[[], Iterable[LabelledBatch]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,11 +8,11 @@ run that was killed ends bit for bit where an uninterrupted one ends (CPU, same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
-from reslab.data.loader import Batch, Statistics, TrainLoader, statistics
+from reslab.data.loader import Statistics, TrainLoader, statistics
 from reslab.data.splits import Data
 from reslab.errors import Interrupted, RunError
 from reslab.measure.evaluate import precise_statistics
@@ -77,7 +77,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         if last and recipe.bn_statistics == "precise" and not measured:
             count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
             full = recipe.small_until  # batches before it are of small images, and the scores are of full ones
-            precise_statistics(net, _moved(loader.stream(full, full + count), settings))
+            precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(full, full + count)))
         # -- measurement: evaluation and probe
         if not measured:
             try:
@@ -190,8 +190,3 @@ def _save(
     if (job.out / METRICS).exists():
         sync(job.out / METRICS)  # a checkpoint is never newer than the lines that lead to it
     checkpoints.save(job.out, step.net, state, facts)
-
-
-def _moved(batches: Iterator[Batch], settings: Settings) -> Iterator[Batch]:
-    for batch in batches:
-        yield Batch(batch.images.to(settings.device), batch.labels.to(settings.device), batch.indices)

@@ -216,7 +216,7 @@ def net():
 
 def test_precise_statistics_of_every_layer(net, parts):
     wanted = directly(net, parts)
-    precise_statistics(net, parts)
+    precise_statistics(net, [p.images for p in parts])
     assert len(wanted) == 7
     for name, module in norms(net).items():
         mean, variance = wanted[name]
@@ -230,18 +230,18 @@ def test_precise_statistics_of_the_whole_set(net, parts):
     with torch.no_grad():
         read = net.get_submodule("stem.conv1")(torch.cat([p.images for p in parts])).numpy()
     first = next(iter(norms(net).values()))
-    precise_statistics(net, parts)
+    precise_statistics(net, [p.images for p in parts])
     np.testing.assert_allclose(first.running_mean.numpy(), read.mean((0, 2, 3)), rtol=1e-12, atol=1e-13)
-    precise_statistics(net, [Pair(torch.cat([p.images for p in parts]), parts[0].labels)])
+    precise_statistics(net, [torch.cat([p.images for p in parts])])
     np.testing.assert_allclose(first.running_mean.numpy(), read.mean((0, 2, 3)), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(first.running_var.numpy(), read.var((0, 2, 3), ddof=1), rtol=1e-12)
 
 
 def test_precise_statistics_change_nothing_else(net, parts):
     weights = {k: v.clone() for k, v in net.named_parameters()}
-    precise_statistics(net, parts)
+    precise_statistics(net, [p.images for p in parts])
     once = {k: v.clone() for k, v in net.state_dict().items()}
-    precise_statistics(net, parts)  # a pure function of weights and batches
+    precise_statistics(net, [p.images for p in parts])  # a pure function of weights and batches
     assert all(torch.equal(v, once[k]) for k, v in net.state_dict().items())
     assert all(torch.equal(v, weights[k]) for k, v in net.named_parameters())
     assert {m.momentum for m in norms(net).values()} == {0.25}
@@ -251,7 +251,7 @@ def test_precise_statistics_change_nothing_else(net, parts):
 def test_a_net_without_bn_is_left_alone(parts):
     plain = build("cifar_resnet8", in_channels=1, image_size=8, batch_norm=False).double()
     before = {k: v.clone() for k, v in plain.state_dict().items()}
-    precise_statistics(plain, parts)
+    precise_statistics(plain, [p.images for p in parts])
     assert all(torch.equal(v, before[k]) for k, v in plain.state_dict().items())
 
 
