@@ -26,7 +26,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from reslab.store.files import aside_of
+from reslab.store.files import replacing
 
 KEPT_FROM = 10_000  # files: below it all headers are read within a second
 SETTLED = 2.0  # seconds: a folder that changed later than that may change again within one tick of its clock
@@ -204,15 +204,8 @@ def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
         "key": key, "classes": index.classes, "parts": parts, "fingerprint": index.fingerprint, "notes": index.notes,
         "watched": index.watched,
     }  # fmt: skip
-    aside = aside_of(place)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.writelines([at.to_bytes(8, "little"), *pieces, json.dumps(facts).encode()])
-        os.replace(aside, place)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink()
+    with suppress(OSError), replacing(place) as aside, aside.open("wb") as file:
+        file.writelines([at.to_bytes(8, "little"), *pieces, json.dumps(facts).encode()])
 
 
 def kept(place: Path, key: Sequence[Any], lead: str) -> Index | None:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from reslab.errors import RunError, UserError
 
 MANIFEST = "manifest.json"
 ASIDE = ".writing-"  # prefix of what is not yet published; swept at the next start
+LARGEST_JSON = 64 << 20  # bytes; far beyond any file of ours, and still quickly refused
 
 
 def sha256(path: Path) -> str:
@@ -42,15 +45,45 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write beside `path`, then sync it and rename it to `path`.
+
+    If anything fails, the unfinished file is removed and `path` is as it was. An OSError names `path`, not the
+    unfinished file, which the user never asked for.
+    """
+    aside = aside_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        sync(aside)
+        os.replace(aside, path)
+        sync(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            aside.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(aside), os.fsencode(aside)):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step: a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = aside_of(path)
-    # A file name that is not UTF-8 reaches here as lone surrogates: written as \\udcff, which JSON reads back.
-    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
-    sync(aside)
-    os.replace(aside, path)
-    sync(path.parent)
+    with replacing(path) as aside:
+        # A file name that is not UTF-8 reaches here as lone surrogates: written as \\udcff, which JSON reads back.
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of `path`.
+
+    Raises UserError if it has more than `most` bytes, which are then not read; OSError as `open` does.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"{path}: more than {most:,} bytes, so it is no file of reslab")
+    return content
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -61,10 +94,10 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """A JSON file's value. Raises UserError naming the file where it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bounded(path, LARGEST_JSON).decode("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # RecursionError: brackets nested by the thousand
         raise UserError(f"{path}: cannot be read as JSON ({error})") from None
 
 

@@ -225,8 +225,21 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 write_text(Path(sys.argv[1]), "n" * 5000)
 """
     done = subprocess.run([sys.executable, "-c", source, str(path)], capture_output=True, text=True)
-    assert "File too large" in done.stderr
+    assert f"File too large: '{path}'" in done.stderr
     assert path.read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_json_file_beyond_all_bounds_is_not_read(tmp_path):
+    """A sparse file of 8 GB; and brackets nested deeper than Python's stack."""
+    path = tmp_path / "run.json"
+    with path.open("wb") as file:
+        file.truncate(8 << 30)
+    with pytest.raises(UserError, match=r"run\.json: more than 67,108,864 bytes"):
+        read_json(path)
+    path.write_text("[" * 200_000)
+    with pytest.raises(UserError, match=r"run\.json: cannot be read as JSON"):
+        read_json(path)
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True]}, "잔차 </script>", os.fsdecode(b"caf\xe9")])
