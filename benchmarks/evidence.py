@@ -27,7 +27,10 @@ from reslab.data.splits import Data
 from reslab.errors import ReslabError
 from reslab.nets.names import spec_of
 from reslab.show.plain import PlainTeller
-from reslab.store.files import write_json, write_text
+from reslab.store import jsonl
+from reslab.store.checksums import write_checksums
+from reslab.store.files import write_json
+from reslab.store.sealed import write_sealed
 from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
 from reslab.training.campaign import Plan, run_all
@@ -153,7 +156,7 @@ def plans(part: Part, data: str, folder: Path) -> list[Plan]:
 def keep(study: Path, target: Path, data: str, part: Part) -> None:
     """Copy a study's records; its unfinished runs stay behind."""
     if part.what:
-        write_json(target / evidences.STUDY, evidences.read_setting(study).to_dict())
+        write_sealed(target / evidences.STUDY, evidences.read_setting(study).to_dict())
     if (study / evidences.MEASURED).is_dir():
         shutil.copytree(study / evidences.MEASURED, target / evidences.MEASURED, dirs_exist_ok=True)
     for path in sorted(study.glob(f"*/{runlog.RUN}")):
@@ -175,7 +178,7 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in of}
     for scores in found.values():
         scores.pop("checkpoint")
-    write_json(target / runlog.EXACT, {"command": command, **found})
+    write_sealed(target / runlog.EXACT, {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         checkpoints.copied(run, target, shown, to_resume=False)
         if not record.run["recipe"]["probe_every"]:
@@ -192,8 +195,9 @@ def write_record(run: Path, target: Path, source: str) -> str:
     asked = record.run["settings"]["precision"] if "--precision" in str(record.run.get("command")) else "auto"
     command = command_of(spec, source, Recipe.from_dict(record.run["recipe"]), record.seed, precision=asked, **cut)
     told = {**record.run, "command": command, "data": {**record.run["data"], "source": source}}
-    write_json(target / runlog.RUN, told)
-    write_text(target / runlog.METRICS, (run / runlog.METRICS).read_text(encoding="utf-8"))
+    shutil.copyfile(run / runlog.METRICS, target / runlog.METRICS)
+    jsonl.keep(target / runlog.METRICS, lambda line: True, checked=record.sealed)  # the first format had no checks
+    write_sealed(target / runlog.RUN, told)
     return command
 
 
@@ -221,8 +225,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", default=find_cifar10(), help="cifar10:PATH")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--checksums", action="store_true", help="train nothing; renew the list of checksums")
     parser.add_argument("--set-aside", action="store_true", help="train nothing; keep what unfinished parts have")
     asked = parser.parse_args()
+    if asked.checksums:
+        print(write_checksums(RESULTS))
+        return
     for name in asked.parts or PARTS:
         if name not in PARTS:
             sys.exit(f"{name}: no such part; there are {', '.join(PARTS)}")
@@ -238,6 +246,7 @@ def main() -> None:
         trained(part, data, RUNS / name)
         keep(RUNS / name, RESULTS / name, data, part)
         shutil.rmtree(UNFINISHED / name, ignore_errors=True)
+        write_checksums(RESULTS)
         print(f"{name}: kept in {RESULTS / name}")
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.calls.scores import BATCH
 from reslab.claims.claim import Measurement
-from reslab.claims.evidence import FORMAT, MEASURED, Net
+from reslab.claims.evidence import MEASURED, Net
 from reslab.errors import UserError
-from reslab.store.files import read_json, write_json
+from reslab.store.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,11 +103,10 @@ def is_made(path: Path, measurement: Measurement, runs: list[str]) -> bool:
     if not path.is_file():
         return False
     try:
-        told = read_json(path)
+        told = read_sealed(path)
         return bool(
-            told["format"] == FORMAT and told["version"] == measurement.version and told["runs"] == runs
-            and isinstance(told["figures"], dict)
-        )  # fmt: skip
+            told["version"] == measurement.version and told["runs"] == runs and isinstance(told["figures"], dict)
+        )
     except (UserError, KeyError, TypeError):
         return False
 
@@ -119,10 +118,10 @@ def make(path: Path, measurement: Measurement, seed: int | None, bench: StudyBen
     begin = time.perf_counter()
     figures: dict[str, Any] = measurement.make(bench, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"format": FORMAT, "name": measurement.name, "version": measurement.version, "seed": seed, "runs": runs}
+    told = {"name": measurement.name, "version": measurement.version, "seed": seed, "runs": runs}
     about = {
         "data": bench.data.partition(":")[0],
         "environment": environment(),
         "seconds": round(time.perf_counter() - begin, 2),
     }
-    write_json(path, {**told, **about, "figures": figures})
+    write_sealed(path, {**told, **about, "figures": figures})

@@ -138,7 +138,7 @@ def _setting(
 
 def _enter(folder: Path, setting: Setting) -> None:
     """Make the folder this study's, or find that it is. Raises UserError where it holds another one."""
-    from reslab.store.files import write_json
+    from reslab.store.sealed import write_sealed
 
     seeds = setting.seeds
     if evidences.is_study(folder):
@@ -152,7 +152,7 @@ def _enter(folder: Path, setting: Setting) -> None:
         seeds = tuple(sorted({*seeds, *there.seeds}))
         if seeds == there.seeds:
             return
-    write_json(folder / evidences.STUDY, replace(setting, seeds=seeds).to_dict())
+    write_sealed(folder / evidences.STUDY, replace(setting, seeds=seeds).to_dict())
 
 
 def _within(

@@ -7,26 +7,23 @@ one JSON file for each measurement. The committed folders in results/ have the s
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
-from reslab.store.files import read_json
+from reslab.store import checksums
+from reslab.store.sealed import is_sealed, read_sealed
 from reslab.training import runlog
 from reslab.training.naming import FROM_DATA
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import Record
 
-FORMAT = 1
 STUDY, MEASURED = "study.json", "measured"
-PROBED = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
-          "responses")  # tables of a probe's line  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,6 @@ class Setting:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
             "data": self.data,
             "recipe": self.recipe.to_dict(),
             "seeds": list(self.seeds),
@@ -128,10 +124,10 @@ def read_setting(folder: Path) -> Setting:
     path = folder / STUDY
     if not path.is_file():
         raise UserError(f"{folder}: holds no study ({STUDY} is missing)")
-    told = read_json(path)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        form = told.get("format") if isinstance(told, dict) else None
-        raise UserError(f"{path}: format {form!r} is not {FORMAT}; it was written by another version of reslab")
+    listed = checksums.covering(folder)
+    if listed and (problem := listed.problem(path)):
+        raise UserError(problem)
+    told = read_sealed(path)
     try:
         return Setting(
             str(told["data"]), Recipe.from_dict(told["recipe"]), tuple(map(int, told["seeds"])),
@@ -142,15 +138,19 @@ def read_setting(folder: Path) -> Setting:
 
 
 def read(folder: Path) -> Evidence:
-    """A study's folder, read. Runs that cannot be read, or are of another recipe, are told in `problems`."""
+    """Return what a study's folder holds; what cannot be read, or belongs to another study, is in `problems`."""
     setting = read_setting(folder)
     records: dict[str, dict[int, Record]] = {}
-    problems: list[str] = []
+    listed = checksums.covering(folder)
+    problems = [
+        f"{path}: missing, though {checksums.LIST} lists it" for path in (listed.missing(folder) if listed else ())
+    ]
+    unchecked: list[Path] = []
     for path in _folders(folder):
         try:
-            record, torn = _whole(runlog.read(path))
-            if torn:
-                problems.append(f"{path}: {torn} damaged lines of {runlog.METRICS} are left out")
+            record = runlog.read(path)
+            problems += record.problems
+            unchecked += [] if record.checked else [path]
             if Recipe.from_dict(record.run["recipe"]) != setting.recipe:
                 problems.append(f"{path}: another recipe than {STUDY} says; it is left out")
             elif record.seed in setting.seeds:
@@ -163,33 +163,21 @@ def read(folder: Path) -> Evidence:
     measured: dict[str, dict[int | None, dict[str, Any]]] = {}
     for path in sorted((folder / MEASURED).glob("*.json")):
         try:
-            told = read_json(path)
-            if told["format"] != FORMAT:
-                raise UserError(f"{path}: format {told['format']!r} is not {FORMAT}; it is left out")
+            if listed and (problem := listed.problem(path)):
+                raise UserError(problem)
+            told = read_sealed(path)
+            unchecked += [] if is_sealed(told) or (listed and listed.covers(path)) else [path]
             measured.setdefault(str(told["name"]), {})[told["seed"]] = dict(told["figures"])
         except UserError as error:
             problems.append(str(error))
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}: damaged ({type(error).__name__}: {error}); it is left out")
+    if unchecked:
+        problems.append(
+            f"{folder}: {len(unchecked)} records are of the first format, which had no checksums, so they are used "
+            f"unchecked; the first is {unchecked[0].name}"
+        )
     return Evidence(folder, setting, records, measured, tuple(problems))
-
-
-def _whole(record: Record) -> tuple[Record, int]:
-    """The record without lines that lack what their kind must have, and how many those were."""
-    lines = tuple(line for line in record.metrics if _is_whole(line))
-    return replace(record, metrics=lines), len(record.metrics) - len(lines)
-
-
-def _is_whole(line: dict[str, Any]) -> bool:
-    kind, at = line.get("kind"), line.get("iteration")
-    if kind not in ("eval", "probe", "train"):
-        return isinstance(kind, str)
-    if not isinstance(at, int | float) or isinstance(at, bool) or not math.isfinite(at):
-        return False
-    if kind == "eval":
-        return isinstance(line.get("split"), str) and isinstance(line.get("top1_error", ""), int | float | None)
-    parts = (line[key] for key in PROBED if key in line)
-    return all(isinstance(part, dict) for part in parts)
 
 
 def _of_other_data(records: dict[str, dict[int, Record]]) -> list[str]:

@@ -11,6 +11,7 @@ from reslab.claims.claim import Finding, Judgement, shown
 from reslab.claims.overview import Told
 from reslab.claims.rules import NOT_RUN, Figure
 from reslab.show.notes import OUR_DATA, data_notes
+from reslab.show.plain import clean
 from reslab.show.words import VERDICT
 from reslab.training.naming import recipe_words
 
@@ -46,6 +47,8 @@ def claims_text(every: Sequence[Told]) -> str:
             for note in notes_of(one):
                 lines += _wrapped(_data(note), "       ")
             lines.append(f"       {command(one)}")  # unwrapped, to be copied
+    studies = {id(j.evidence): j.evidence for told in every for j in told.judgements}.values()
+    lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
     return "\n".join(lines)
 
 
@@ -76,7 +79,7 @@ def claim_text(told: Told) -> str:
         for note in notes_of(one):
             lines += _wrapped(_data(note), "  ")
         lines += [f"  records: {one.evidence.folder}", f"  command: {command(one)}"]
-        lines += [f"  problem: {problem}" for problem in one.evidence.problems]
+        lines += [f"  problem: {clean(problem)}" for problem in one.evidence.problems]
     return "\n".join(lines)
 
 

@@ -127,11 +127,11 @@ def verified_manifest(folder: Path, form: int | None = None) -> dict[str, Any]:
     format is a later one than `form`: that is no damage.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_bounded(folder / MANIFEST, LARGEST_JSON).decode("utf-8"))
         there = manifest.get("format")
     except FileNotFoundError:
         raise RunError(f"{folder}: no {MANIFEST}, so this is no checkpoint of reslab") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, UserError) as error:
         raise RunError(f"{folder / MANIFEST}: damaged ({_reason(error)})") from None
     if form is not None and type(there) is int and there > form:  # before all else: its manifest may have another shape
         raise UserError(f"{folder}: checkpoint format {there}, this reslab reads {form}; use the newer reslab it is of")

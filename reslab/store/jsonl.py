@@ -1,45 +1,202 @@
-"""Whole-line JSONL: one JSON object a line, appended with one write; a torn last line is no line."""
+"""Whole-line JSONL: one JSON object a line, appended with one write; a torn last line is no line.
+
+Every line ends with the key "check": its number in the file and a hash of number and content. So a changed line is
+told from a whole one, and a line that is missing in the middle from one that was never written.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reslab.store.files import write_text
+from reslab.store.files import replacing
+
+try:
+    import fcntl
+except ImportError:  # Windows: one writer is all there is, by the run's lock
+    fcntl = None  # type: ignore[assignment]
+
+CHECK = "check"
+LONGEST = 64 << 20  # bytes of a line; a probe of 1,202 layers takes a hundredth of it
+_END = re.compile(rb', "check": "(\d{1,12}):([0-9a-f]{16})"\}$')
+_END_SIZE = 64  # bytes in which the end of a line fits
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The whole lines of a file.
+
+    records  the lines that are JSON objects and hold what they held when they were written, their checks left out
+    checks   hash by number of the line
+    damaged  lines that are none of these; a torn last line is no line
+    missing  lines that were there once: later ones have higher numbers
+    """
+
+    records: tuple[dict[str, Any], ...] = ()
+    checks: dict[int, str] | None = None
+    damaged: int = 0
+    missing: int = 0
+
+    def lost_since(self, end: Tail) -> int:
+        """Return how many of the lines up to `end` are not among these; 1 if its last line is another."""
+        checks = self.checks or {}
+        lost = end.lines - sum(number <= end.lines for number in checks)
+        return lost or int(end.lines > 0 and checks[end.lines] != end.check)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of a file at some time: how many lines it had, and the hash of the last one."""
+
+    lines: int = 0
+    check: str = ""
+
+    @staticmethod
+    def from_dict(value: Any) -> Tail | None:
+        """Return the tail that `dataclasses.asdict` once gave, or None for anything else."""
+        if not isinstance(value, dict) or type(value.get("lines")) is not int or not isinstance(value.get(CHECK), str):
+            return None
+        return Tail(value["lines"], value[CHECK]) if value["lines"] >= 0 else None
+
+
+def _hash(number: int, content: bytes) -> str:
+    return hashlib.sha256(b"%d:%s" % (number, content)).hexdigest()[:16]
+
+
+def _line(number: int, content: bytes) -> bytes:
+    """Return `content` (a JSON object without its last brace) as line `number`, checked."""
+    return content + b', "check": "%d:%s"}\n' % (number, _hash(number, content).encode())
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """Append one record as one line, in one write. Raises OSError where the disk took only a part."""
-    line = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    """Append one record, which must not be empty, as one line, in one write.
+
+    Raises OSError naming `path` if the disk takes only a part; that part is removed.
+    """
+    content = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")[:-1]
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        if os.write(handle, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        size, number, _ = _tail(handle)
+        os.ftruncate(handle, size)  # a torn last line would swallow this one
+        line = _line(number + 1, content)
+        try:
+            if os.write(handle, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(handle, size)
+            error.filename = str(path)
+            raise
     finally:
         os.close(handle)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Every whole line that is a JSON object; [] where the file does not exist."""
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_bytes().split(b"\n")[:-1]:  # what stands after the last newline was torn
-        try:
-            value = json.loads(line)
-        except ValueError:
+def tail(path: Path) -> Tail:
+    """Return the end of the file as it is now; an empty one if it does not exist."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return Tail()
+    try:
+        _, number, check = _tail(handle)
+    finally:
+        os.close(handle)
+    return Tail(number, check)
+
+
+def _tail(handle: int) -> tuple[int, int, str]:
+    """Return (bytes up to the end of the last whole line, its number, its hash)."""
+    size = os.lseek(handle, 0, os.SEEK_END)
+    block = _read_at(handle, max(0, size - _END_SIZE), size)
+    if not block.endswith(b"\n"):
+        whole = _read_at(handle, 0, size)
+        size = whole.rfind(b"\n") + 1
+        block = whole[max(0, size - _END_SIZE) : size]
+    end = _END.search(block[:-1])
+    if end:
+        return size, int(end[1]), end[2].decode()
+    return size, _read_at(handle, 0, size).count(b"\n"), ""  # a file of the first format, or a damaged line
+
+
+def _read_at(handle: int, start: int, end: int) -> bytes:
+    os.lseek(handle, start, os.SEEK_SET)
+    parts = []
+    while start < end and (part := os.read(handle, end - start)):
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts)
+
+
+def read(path: Path, *, checked: bool = False) -> Lines:
+    """Return the whole lines of `path`; none if the file does not exist.
+
+    checked  every line must carry a check, as in format 2; a line without one is damaged
+    """
+    records, checks, damaged, highest = [], dict[int, str](), 0, 0
+    for content, number, check in _contents(path):
+        value = None
+        if (number is None and not checked) or (number is not None and check == _hash(number, content)):
+            value = _object(content)
+        if value is None or (number is not None and number <= highest):
+            damaged += 1
             continue
-        if isinstance(value, dict):
-            records.append(value)
-    return records
+        if number is not None:
+            checks[number], highest = check, number
+        records.append(value)
+    return Lines(tuple(records), checks, damaged, max(0, highest - len(checks) - damaged) if checks else 0)
 
 
-def keep(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Rewrite the file with the wanted records alone, in one step; torn lines go."""
-    if path.exists():
-        kept = [r for r in read(path) if wanted(r)]
-        write_text(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
+def _contents(path: Path) -> Iterator[tuple[bytes, int | None, str]]:
+    """Yield each whole line without its check and its last brace, with its number (None: it has no check) and hash."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        while line := file.readline(LONGEST):
+            if not line.endswith(b"\n"):
+                if len(line) < LONGEST:  # the end of the file: torn
+                    return
+                while line and not line.endswith(b"\n"):  # a line that no writer of ours made: passed over in parts
+                    line = file.readline(LONGEST)
+                yield b"", None, ""
+                continue
+            line = line[:-1]
+            end = _END.search(line[-_END_SIZE:])
+            if end:
+                yield line[: len(line) - len(end[0])], int(end[1]), end[2].decode()
+            else:
+                yield (line[:-1] if line.endswith(b"}") else line), None, ""
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content + b"}")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def keep(path: Path, wanted: Callable[[dict[str, Any]], bool], *, checked: bool = False) -> None:
+    """Rewrite the file with the wanted records alone, numbered and checked anew, in one step; damaged lines go."""
+    if not path.exists():
+        return
+    with replacing(path) as aside, aside.open("wb") as file:
+        number = 0
+        for content, old, check in _contents(path):
+            if (checked and old is None) or (old is not None and check != _hash(old, content)):
+                continue
+            value = _object(content)
+            if value is not None and wanted(value):
+                number += 1
+                file.write(_line(number, content))

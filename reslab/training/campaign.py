@@ -60,7 +60,7 @@ def is_done(plan: Plan) -> bool:
 
 def iterations_done(plan: Plan) -> int:
     """How far the run's record says that it is."""
-    lines = jsonl.read(plan.out / METRICS)
+    lines = jsonl.read(plan.out / METRICS).records
     return max((int(m["iteration"]) for m in lines if "iteration" in m), default=0)
 
 

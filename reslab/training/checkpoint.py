@@ -26,16 +26,17 @@ from torch import Tensor
 
 from reslab.data.loader import Statistics
 from reslab.errors import RunError, UserError
+from reslab.nets.cost import cost
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
-from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.store.files import MANIFEST, aside_folder, aside_of, publish_folder, verified_manifest
-from reslab.training.runlog import CHECKPOINTS, RUN
+from reslab.store.files import MANIFEST, aside_folder, aside_of, publish_folder, read_json, verified_manifest
+from reslab.training.facts import problem_of
+from reslab.training.runlog import CHECKPOINTS, FACTS, RUN
 
 FORMAT = 1
 KEPT = 2  # the newest and the one before it
-WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "state.json"
+WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the user's share of it, a file's own limit
 
 
@@ -154,10 +155,15 @@ def _read(folder: Path) -> Checkpoint:
         if name not in manifest["sha256"]:
             raise RunError(f"{folder / MANIFEST}: damaged (it does not list {name})")
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        return Checkpoint(folder, _tensors(folder / WEIGHTS), _tensors(folder / STATE), facts)
+        facts = read_json(folder / FACTS)
+        checkpoint = Checkpoint(folder, _tensors(folder / WEIGHTS), _tensors(folder / STATE), facts)
+    except UserError as error:
+        raise RunError(str(error)) from None
     except (OSError, ValueError, SafetensorError) as error:
         raise RunError(f"{folder}: damaged ({type(error).__name__})") from None
+    if problem := problem_of(facts, checkpoint.state):
+        raise RunError(f"{folder / FACTS}: damaged ({problem})")
+    return checkpoint
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
@@ -249,8 +255,10 @@ def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
 
 
 def network(checkpoint: Checkpoint) -> Network:
-    """The network of a checkpoint, its weights filled in."""
-    plan(checkpoint.spec)
+    """Return the network of a checkpoint, its weights filled in."""
+    # Before the net is made, which may be of any size: the weights are as large as a file that is there.
+    if cost(checkpoint.spec).parameters > sum(value.numel() for value in checkpoint.weights.values()):
+        raise UserError(f"{checkpoint.folder}: has fewer weights than {name_of(checkpoint.spec)} needs; use another")
     net = Network(checkpoint.spec)
     fill(net, checkpoint.weights, str(checkpoint.folder))
     return net

@@ -10,7 +10,7 @@ from reslab.data.splits import Data
 from reslab.errors import UserError
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
-from reslab.store.files import read_json, write_json
+from reslab.store.sealed import is_sealed, read_sealed, write_sealed
 from reslab.training import runlog
 from reslab.training.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
 from reslab.training.recipe import Recipe
@@ -39,7 +39,6 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
     """Write `run.json`, or check that the one there is this run's; the settings to compute with, and what has changed
     since it began so that it will not end bit for bit as it would have."""
     mine: dict[str, Any] = {
-        "format": runlog.FORMAT,
         "model": name_of(job.spec),
         "switches": switches_of(job.spec),
         "spec": job.spec.to_dict(),
@@ -62,7 +61,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
                 f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
             )
         settings = settle(job.spec, job.recipe, job.wish)
-        write_json(job.out / RUN, {**mine, "settings": settings.to_dict()})
+        write_sealed(job.out / RUN, {**mine, "settings": settings.to_dict()})
         return settings, []
     record = runlog.read(job.out)
     there, different = record.run, runlog.difference(mine, record)
@@ -125,7 +124,7 @@ def _line(settings: Settings) -> str:
 
 
 def keep_settings(job: Job, settings: Settings) -> None:
-    """Write the settings with which a resumed run goes on into its `run.json`, where that has others."""
-    run = read_json(job.out / RUN)
-    if Settings.from_dict(run["settings"]) != settings:
-        write_json(job.out / RUN, {**run, "settings": settings.to_dict()})
+    """Write the settings with which a resumed run goes on into its `run.json`, if that has others or no seal."""
+    run = read_sealed(job.out / RUN)
+    if not is_sealed(run) or Settings.from_dict(run["settings"]) != settings:
+        write_sealed(job.out / RUN, {**run, "settings": settings.to_dict()})

@@ -9,6 +9,7 @@ run that was killed ends bit for bit where an uninterrupted one ends (CPU, same 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import torch
 
@@ -59,7 +60,8 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     # -- network, optimizer, data
     net = build(job.spec, seed=job.seed)
     step = Step(net, recipe, settings)
-    stats, start, warming, measured, logs, window = _state(job, data, step, settings, tell)
+    stats, start, warming, measured, logs, window = _state(job, data, step, settings, record, tell)
+    keep_settings(job, settings)  # after the lines: a sealed run.json wants checks in all of them
     for text in changes:
         moments.warn(job, start, text, tell)
     loader = loader_of(data, stats, job, settings.device)
@@ -139,14 +141,13 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
 
 
 def _state(
-    job: Job, data: Data, step: Step, settings: Settings, tell: Tell
+    job: Job, data: Data, step: Step, settings: Settings, record: Record, tell: Tell
 ) -> tuple[Statistics, int, bool, bool, Sums, Sums]:
     """Statistics, iteration, phase, whether this moment is measured, and sums: fresh, or from the newest checkpoint."""
     damaged: list[str] = []
     found = checkpoints.newest(job.out, damaged)
     for text in damaged:
         tell({"kind": "warning", "text": f"passed over: {text}"})
-    keep_settings(job, settings)
     if found is None:
         jsonl.keep(job.out / METRICS, lambda r: False)
         stats = statistics(data.split("train"), job.recipe.centre, job.recipe.scale)
@@ -157,12 +158,10 @@ def _state(
     step.descent.restore({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
     stats = found.statistics
     measured = bool(facts["measured"])
-    jsonl.keep(
-        job.out / METRICS,
-        lambda r: r["iteration"] <= at and (measured or r["kind"] not in ("eval", "probe") or r["iteration"] < at),
-    )
-    jsonl.append(job.out / METRICS, {"kind": "resume", "iteration": at})
+    warnings = runlog.rewind(record, facts)
     tell({"kind": "note", "text": f"resumes at iteration {at:,} from {found.folder}"})
+    for text in warnings:
+        moments.warn(job, at, text, tell)
     sums = [Sums(state[k].to(settings.device)) for k in ("logs", "window")]
     return stats, at, bool(facts["warming"]), measured, sums[0], sums[1]
 
@@ -186,6 +185,7 @@ def _save(
         "rate": step.descent.rate,
         "warming": warming,
         "measured": measured,
+        "metrics": asdict(jsonl.tail(job.out / METRICS)),
     }
     if (job.out / METRICS).exists():
         sync(job.out / METRICS)  # a checkpoint is never newer than the lines that lead to it

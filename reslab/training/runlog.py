@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
-from reslab.store import jsonl
-from reslab.store.files import read_json
+from reslab.store import checksums, jsonl
+from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
+from reslab.store.sealed import is_sealed, read_sealed
 from reslab.training.recipe import Recipe
 
 Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
@@ -34,11 +36,13 @@ def steady(tell: Tell) -> Tell:
     return told
 
 
-FORMAT = 1
 RUN, METRICS, CHECKPOINTS, EXACT = "run.json", "metrics.jsonl", "checkpoints", "summary.json"
+FACTS = "state.json"  # of a checkpoint: its plain facts
 
 # What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
 IDENTITY = ("spec", "recipe", "seed")
+PROBE_TABLES = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
+          "responses")  # tables of a probe's line  # fmt: skip
 REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
 
 
@@ -53,12 +57,16 @@ class Record:
              layer), "warmup_end", "warning", "resume", "end"
     exact    `summary.json`, where there is one: by split the final weights' scores in fp32 (`reslab evaluate`), which
              count before what the run measured in its own precision
+    checked  whether seals or a list of checksums cover the files; records of the first format had none
+    problems what is damaged or missing, one line each; the rest of the record is used
     """
 
     folder: Path
     run: dict[str, Any]
     metrics: tuple[dict[str, Any], ...]
     exact: dict[str, Any] = field(default_factory=dict)
+    checked: bool = True
+    problems: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
@@ -75,6 +83,11 @@ class Record:
     @property
     def seed(self) -> int:
         return int(self.run["seed"])
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its files carry hashes of their own: those of the first format did not."""
+        return is_sealed(self.run)
 
     @property
     def finished(self) -> bool:
@@ -99,22 +112,97 @@ class Record:
 
 
 def read(folder: Path) -> Record:
-    """The record in `folder`. Raises UserError where it holds no run or one of another format."""
+    """Return the record in `folder`.
+
+    Raises UserError if it holds no run, one of another format, or files that are not those of their checksums.
+    """
     if not (folder / RUN).is_file():
         raise UserError(f"{folder}: holds no run ({RUN} is missing)")
-    run = read_json(folder / RUN)
-    if not isinstance(run, dict) or run.get("format") != FORMAT:
-        form = run.get("format") if isinstance(run, dict) else None
-        raise UserError(f"{folder / RUN}: format {form!r} is not {FORMAT}; it was written by another version of reslab")
+    listed = checksums.covering(folder)
+    if listed and (problem := next(filter(None, (listed.problem(folder / n) for n in (RUN, METRICS, EXACT))), "")):
+        raise UserError(problem)
+    run = read_sealed(folder / RUN)
     for key in REQUIRED:
         if key not in run:
             raise UserError(f"{folder / RUN}: damaged ({key} is missing); give another folder")
         if key not in ("model", "seed") and not isinstance(run[key], dict):
             raise UserError(f"{folder / RUN}: damaged ({key} is no table); give another folder")
-    exact = read_json(folder / EXACT) if (folder / EXACT).is_file() else {}
-    if not isinstance(exact, dict):
-        raise UserError(f"{folder / EXACT}: damaged (it is no table); remove it or give another folder")
-    return Record(folder, run, tuple(jsonl.read(folder / METRICS)), exact)
+    exact = read_sealed(folder / EXACT, unmarked=True) if (folder / EXACT).is_file() else {}
+    lines = jsonl.read(folder / METRICS, checked=is_sealed(run))
+    metrics = tuple(filter(is_whole, lines.records))
+    checked = is_sealed(run) or bool(listed and listed.covers(folder / RUN) and listed.covers(folder / METRICS))
+    record = Record(folder, run, metrics, exact, checked)
+    damaged = lines.damaged + len(lines.records) - len(metrics)
+    problems = [f"{folder}: {damaged} damaged lines of {METRICS} are left out"] if damaged else []
+    problems += [f"{folder}: {lines.missing} lines of {METRICS} are missing"] if lines.missing else []
+    if is_sealed(run) and not record.finished:
+        problems += _cut(record, lines)
+    return replace(record, problems=tuple(problems))
+
+
+def is_whole(line: dict[str, Any]) -> bool:
+    """Whether a line of `metrics.jsonl` has what its kind must have."""
+    kind, at = line.get("kind"), line.get("iteration")
+    if not isinstance(kind, str):
+        return False
+    numbered = isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at)
+    if kind not in ("eval", "probe", "train"):
+        return numbered or at is None
+    if not numbered:
+        return False
+    if kind == "eval":
+        return isinstance(line.get("split"), str) and isinstance(line.get("top1_error", ""), int | float | None)
+    return all(isinstance(line[key], dict) for key in PROBE_TABLES if key in line)
+
+
+def rewind(record: Record, facts: dict[str, Any]) -> list[str]:
+    """Drop the lines of `metrics.jsonl` that a checkpoint with these facts did not have yet, and note the resume.
+
+    What was not measured yet at the checkpoint's iteration will be measured again. Returns warnings, one line each.
+    """
+    at, measured, end = int(facts["iteration"]), bool(facts["measured"]), jsonl.Tail.from_dict(facts.get("metrics"))
+    path = record.folder / METRICS
+    lost = jsonl.read(path, checked=record.sealed).lost_since(end) if end else 0
+
+    def belongs(line: dict[str, Any]) -> bool:
+        when = line.get("iteration", 0) if is_whole(line) else math.inf
+        return bool(when < at or (when == at and (measured or line["kind"] not in ("eval", "probe"))))
+
+    jsonl.keep(path, belongs, checked=record.sealed)
+    jsonl.append(path, {"kind": "resume", "iteration": at})
+    warnings = []
+    if end and lost:
+        warnings.append(
+            f"{lost} of the {end.lines} lines of {METRICS} before iteration {at:,} are damaged or missing; the weights "
+            "are whole, the record of their training is not"
+        )
+    if not record.sealed:
+        warnings.append(f"begun by an older reslab, without checksums: {RUN} and {METRICS} up to here are unchecked")
+    return warnings
+
+
+def _cut(record: Record, lines: jsonl.Lines) -> list[str]:
+    """Say what the newest checkpoint of an unfinished run counted and its lines no longer have."""
+    folders = sorted((record.folder / CHECKPOINTS).glob("step-*"), reverse=True)
+    facts = _facts(folders[0]) if folders else {}
+    end, at = jsonl.Tail.from_dict(facts.get("metrics")), facts.get("iteration")
+    if end is None or not isinstance(at, int):
+        return []
+    here = f"{record.folder}: "
+    if lost := lines.lost_since(end):
+        return [f"{here}{lost} of the {end.lines} lines of {METRICS} at iteration {at:,} are damaged or missing"]
+    if at == record.run["recipe"].get("iterations"):
+        return [f"{here}the last line of {METRICS} is missing; run the command in {RUN} again to finish it"]
+    return []
+
+
+def _facts(checkpoint: Path) -> dict[str, Any]:
+    """Return the plain facts of a checkpoint, without torch; {} if they are damaged or gone."""
+    try:
+        manifest, facts = (json.loads(read_bounded(checkpoint / n, LARGEST_JSON)) for n in (MANIFEST, FACTS))
+        return dict(facts) if manifest["sha256"][FACTS] == sha256(checkpoint / FACTS) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
+        return {}
 
 
 def difference(mine: dict[str, Any], there: Record) -> str | None:

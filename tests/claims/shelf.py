@@ -1,6 +1,5 @@
 """A study's folder with records of chosen figures, written as the loop and the benches write them; forms of claims."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -12,6 +11,8 @@ from reslab.claims.claim import LIMIT, MAIN, Claim, Judgement, judge
 from reslab.claims.evidence import Evidence, Net, Setting, read
 from reslab.claims.rules import HOLDS, NOT_RUN, VERDICTS, combined
 from reslab.nets.names import name_of, switches_of
+from reslab.store import jsonl
+from reslab.store.sealed import write_sealed
 from reslab.training.naming import FROM_DATA
 
 DIGITS = default_setting("digits")
@@ -23,7 +24,7 @@ class Shelf:
     def __init__(self, folder: Path, setting: Setting = DIGITS) -> None:
         self.folder, self.setting, self.count = folder, setting, 0
         folder.mkdir(exist_ok=True)
-        (folder / "study.json").write_text(json.dumps(setting.to_dict()))
+        write_sealed(folder / "study.json", setting.to_dict())
 
     def run(
         self, net: Net, seed: int, train: float = 5.0, test: float = 5.0, *, late: Sequence[float] | None = None,
@@ -39,11 +40,11 @@ class Shelf:
         end = self.setting.recipe.iterations
         spec = replace(net.spec(), in_channels=1, image_size=8)
         told = {
-            "format": 1, "model": name_of(spec), "switches": switches_of(spec), "spec": spec.to_dict(),
+            "model": name_of(spec), "switches": switches_of(spec), "spec": spec.to_dict(),
             "recipe": self.setting.recipe.to_dict(), "seed": seed, "settings": {}, "environment": {}, "command": "",
             "data": {"name": self.setting.data, "source": self.setting.data, "fingerprint": "f00d", "notes": []},
         } | changes  # fmt: skip
-        (out / "run.json").write_text(json.dumps(told))
+        write_sealed(out / "run.json", told)
         late = [train] if late is None else late
         values = [90.0, *late, train]
         moments = [40, *range(end - 10 * len(late), end + 1, 10)]
@@ -55,14 +56,15 @@ class Shelf:
         lines += [{"kind": "probe", "iteration": 100 * i, "n": 128, **probe} for i, probe in enumerate(probes)]
         if finished:
             lines.append({"kind": "end", "iteration": end, "clock": {"seconds": 1.0}})
-        (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        for line in lines:
+            jsonl.append(out / "metrics.jsonl", line)
         return out
 
     def measured(self, name: str, figures: Mapping[str, Any], seed: int | None = None) -> Path:
         """A measurement's file."""
         (self.folder / "measured").mkdir(exist_ok=True)
         path = self.folder / "measured" / f"{name}{'' if seed is None else f'-s{seed}'}.json"
-        path.write_text(json.dumps({"format": 1, "name": name, "seed": seed, "figures": dict(figures)}))
+        write_sealed(path, {"name": name, "seed": seed, "figures": dict(figures)})
         return path
 
     def evidence(self) -> Evidence:

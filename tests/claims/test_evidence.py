@@ -9,6 +9,7 @@ from reslab.claims.catalogue import catalogue
 from reslab.claims.claim import judge
 from reslab.claims.evidence import net, read
 from reslab.errors import UserError
+from reslab.store.checksums import write_checksums
 from reslab.training.runlog import read as read_run
 
 RESNET, C = net("cifar_resnet20"), net("cifar_resnet20", shortcut="C")
@@ -102,6 +103,59 @@ def test_runs_of_other_data_are_left_out_and_told(shelf):
     assert found.problems == (f"{out}: trained on other data than most runs of this study; it is left out",)
 
 
+def flipped(path, old: bytes, new: bytes) -> None:
+    raw = path.read_bytes()
+    assert raw.count(old) >= 1
+    path.write_bytes(raw.replace(old, new, 1))
+
+
+def test_damage_is_said_and_never_counted(shelf):
+    """A figure changed by one digit: in a line of metrics, in a measurement, in who the run is."""
+    runs = [shelf.run(RESNET, seed, 1.0) for seed in range(3)]
+    path = shelf.measured("one", {"a": 1.0}, 0)
+    flipped(runs[0] / "metrics.jsonl", b'"top1_error": 5.0', b'"top1_error": 4.0')
+    flipped(runs[1] / "run.json", b'"seed": 1', b'"seed": 3')
+    flipped(path, b'"a": 1.0', b'"a": 9.0')
+    found = shelf.evidence()
+    assert list(found.runs(RESNET)) == [0, 2]
+    assert found.measured == {}
+    assert len(found.problems) == 3
+    assert found.problems[0] == f"{runs[0]}: 1 damaged lines of metrics.jsonl are left out"
+    assert "run.json: damaged (its SHA-256" in found.problems[1]
+    assert "one-s0.json: damaged (its SHA-256" in found.problems[2]
+    flipped(shelf.folder / "study.json", b'"data": "digits"', b'"data": "digit5"')
+    with pytest.raises(UserError, match=r"study\.json: damaged \(its SHA-256"):
+        shelf.evidence()
+
+
+def test_records_of_the_first_format_are_used_and_said_to_be_unchecked(shelf):
+    out = shelf.run(RESNET, 0, 1.0)
+    shelf.run(RESNET, 1, 1.0)
+    record = json.loads((out / "run.json").read_text())
+    del record["sha256"]
+    (out / "run.json").write_text(json.dumps({**record, "format": 1}))
+    found = shelf.evidence()
+    assert list(found.runs(RESNET)) == [0, 1]
+    (told,) = found.problems
+    assert "1 records are of the first format, which had no checksums, so they are used unchecked" in told
+    write_checksums(shelf.folder.parent)
+    assert shelf.evidence().problems == (), "a list of checksums covers them"
+
+
+def test_a_committed_record_that_changed_or_went_is_said(shelf):
+    runs = [shelf.run(RESNET, seed, 1.0) for seed in range(3)]
+    write_checksums(shelf.folder.parent)
+    assert shelf.evidence().problems == ()
+    with (runs[0] / "metrics.jsonl").open("ab") as file:
+        file.write(b"\n")
+    (runs[1] / "run.json").unlink()
+    found = shelf.evidence()
+    assert list(found.runs(RESNET)) == [2]
+    assert len(found.problems) == 2
+    assert "missing, though checksums.json lists it" in found.problems[0]
+    assert "metrics.jsonl: damaged (its SHA-256 is not the one in" in found.problems[1]
+
+
 def test_exact_scores_count_before_those_on_the_way(shelf):
     """`summary.json`: the final weights in fp32, which the run itself may have scored in bf16."""
     out = shelf.run(RESNET, 0, 1.0, test=5.0)
@@ -141,7 +195,7 @@ def test_a_measurement_that_cannot_be_read_is_a_problem(shelf, text):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2}, {"recipe": {"lr": "fast"}}, {"recipe": None}, {"seeds": None}, {"seeds": ["a"]}, {"depths": 3},
+        {"format": 3}, {"recipe": {"lr": "fast"}}, {"recipe": None}, {"seeds": None}, {"seeds": ["a"]}, {"depths": 3},
         {"recipe": {"unknown": 1}},
     ],
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """The main job, small: four runs, one page; again; interrupted and gone on."""
 
-import json
 from pathlib import Path
+
+from reslab.store import jsonl
 
 from .shell import begin, end, run, wait_until
 
@@ -14,7 +15,7 @@ def words(out: Path, iterations: int = 20) -> list[object]:
 
 def lines(run_folder: Path) -> list[dict]:
     path = run_folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+    return list(jsonl.read(path, checked=True).records)
 
 
 def runs(out: Path) -> list[Path]:

@@ -7,13 +7,18 @@ import sys
 
 import pytest
 
-from reslab.store.jsonl import append, keep, read
+from reslab.store.jsonl import Tail, append, keep, tail
+from reslab.store.jsonl import read as lines
 
 RECORDS = [
     {"kind": "train", "iteration": 1, "loss": 2.3025850929940455},
     {"kind": "eval", "iteration": 1, "split": "test", "top1_error": 90.0},
     {"kind": "warning", "text": '잔차 \n \u2028 \u0085 "}{" \\'},
 ]
+
+
+def read(path, checked: bool = True) -> list[dict]:
+    return list(lines(path, checked=checked).records)
 
 
 @pytest.fixture
@@ -66,10 +71,86 @@ def test_keep_keeps_what_is_wanted(path):
     assert path.read_bytes() == b""
 
 
-def test_lines_that_are_no_records_are_passed_over(path):
+def test_lines_that_are_no_records_are_passed_over_and_counted(path):
     with path.open("ab") as file:
-        file.write(b'\n[1, 2]\nnonsense\n\xff\xfe\n{"kind": "end"}\n')
+        file.write(b"\n[1, 2]\nnonsense\n\xff\xfe\n" + b"[" * 100_000 + b'\n{"kind": "end"}\n')
+    assert read(path, checked=False) == [*RECORDS, {"kind": "end"}]
+    assert lines(path).damaged == 5
+    assert read(path) == RECORDS, "in the present format a line without a check is damage"
+    assert lines(path, checked=True).damaged == 6
+
+
+def test_every_flipped_bit_is_caught(path):
+    """All bits of all bytes: the line is damaged, or torn, and all others are read."""
+    whole, end = path.read_bytes(), tail(path)
+    silent = []
+    for at in range(len(whole)):
+        for bit in range(8):
+            raw = bytearray(whole)
+            raw[at] ^= 1 << bit
+            path.write_bytes(raw)
+            found = lines(path, checked=True)
+            lost = found.lost_since(end)
+            if list(found.records) == RECORDS or any(r not in RECORDS for r in found.records) or not lost:
+                silent.append((at, bit))
+    assert silent == []
+
+
+def test_cut_at_every_byte_what_is_missing_is_counted(path):
+    """A checkpoint remembers the end of the file: whatever is cut off later is counted."""
+    whole, end = path.read_bytes(), tail(path)
+    assert end.lines == len(RECORDS)
+    assert lines(path, checked=True).lost_since(end) == 0
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert lines(path, checked=True).lost_since(end) == len(RECORDS) - whole[:length].count(b"\n"), length
+
+
+def test_a_line_taken_out_is_missing_and_a_line_put_twice_is_damage(path):
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + third)
+    assert (lines(path).missing, lines(path).damaged) == (1, 0)
+    assert lines(path).lost_since(tail(path)) == 1
+    path.write_bytes(first + second + second + third)
+    assert (lines(path).missing, lines(path).damaged, read(path)) == (0, 1, RECORDS)
+
+
+def test_another_file_of_as_many_lines_is_told_from_this_one(path, tmp_path):
+    end = tail(path)
+    for record in RECORDS:
+        append(tmp_path / "other", {**record, "seed": 1})
+    assert lines(tmp_path / "other", checked=True).lost_since(end) == 1
+    assert Tail.from_dict({"lines": end.lines, "check": end.check}) == end
+    for odd in (None, [], {}, {"lines": True, "check": ""}, {"lines": -1, "check": ""}, {"lines": "3", "check": ""}):
+        assert Tail.from_dict(odd) is None
+
+
+def test_lines_of_the_first_format_are_numbered_when_they_are_kept(path):
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    assert lines(path, checked=True).damaged == len(RECORDS)
+    assert read(path, checked=False) == RECORDS
+    append(path, {"kind": "end"})
+    keep(path, lambda r: True)
     assert read(path) == [*RECORDS, {"kind": "end"}]
+    assert tail(path).lines == 4
+
+
+def test_a_line_without_an_end_takes_no_memory(tmp_path):
+    """4 GB of zeros in a sparse file, read by a process that may take 1 GB: one damaged line."""
+    path = tmp_path / "metrics.jsonl"
+    append(path, RECORDS[0])
+    with path.open("r+b") as file:
+        file.truncate(4 << 30)
+    source = """
+import resource, sys
+from pathlib import Path
+from reslab.store.jsonl import read
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+found = read(Path(sys.argv[1]))
+print(len(found.records), found.damaged)
+"""
+    done = subprocess.run([sys.executable, "-c", source, str(path)], capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "1"], done.stderr
 
 
 def test_floats_come_back_to_the_last_bit(tmp_path):

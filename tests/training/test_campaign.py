@@ -4,7 +4,6 @@ This file is also the child that is killed: `python -c "import test_campaign; te
 """
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 
 from reslab.errors import Interrupted, ReslabError, RunError
 from reslab.nets.names import spec_of
+from reslab.store import jsonl
 from reslab.store.lock import held
 from reslab.training.campaign import Plan, _progress, is_done, iterations_done, run_all, side_by_side
 from reslab.training.recipe import Recipe, changed
@@ -66,9 +66,7 @@ def child() -> None:
 
 
 def lines(out: Path) -> list[dict]:
-    path = out / "metrics.jsonl"
-    raw = path.read_bytes() if path.exists() else b""
-    return [json.loads(line) for line in raw.split(b"\n")[:-1]]
+    return list(jsonl.read(out / "metrics.jsonl", checked=True).records)
 
 
 def steps(out: Path) -> list[int]:

@@ -30,11 +30,15 @@ FILES = (checkpoints.WEIGHTS, checkpoints.STATE, checkpoints.FACTS, MANIFEST)
 
 
 def facts(iteration: int) -> dict:
-    return {"iteration": iteration, "spec": TINY.to_dict(), "classes": list("0123456789")}
+    return {
+        "iteration": iteration, "spec": TINY.to_dict(), "classes": list("0123456789"), "data": {"source": "digits"},
+        "recipe": recipe("digits").to_dict(), "seed": 0, "rate": 0.1, "warming": False, "measured": True,
+    }  # fmt: skip
 
 
 def save(run: Path, iteration: int) -> Path:
-    state = {"momentum.head.fc.bias": torch.arange(10.0), "logs": torch.zeros(3, dtype=torch.float64)}
+    sums = {key: torch.zeros(3, dtype=torch.float64) for key in ("logs", "window")}
+    state = {"momentum.head.fc.bias": torch.arange(10.0), "mean": torch.zeros(8, 8, 1), "scale": torch.ones(1), **sums}
     return checkpoints.save(run, build(TINY, seed=iteration), state, facts(iteration))
 
 

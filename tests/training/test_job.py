@@ -13,7 +13,8 @@ from reslab import api
 from reslab.data.digits import digits
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
-from reslab.store.files import sha256, write_json
+from reslab.store.files import sha256
+from reslab.store.sealed import write_sealed
 from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
 from reslab.training.job import Job
@@ -126,7 +127,7 @@ def test_another_engine_is_another_run(half):
 
 def test_recompute_that_the_engine_does_not_have(half):
     run = run_json(half)
-    write_json(half / "run.json", {**run, "settings": {**run["settings"], "engine": "compiled"}})
+    write_sealed(half / "run.json", {**run, "settings": {**run["settings"], "engine": "compiled"}})
     assert "not with the compiled engine" in refused(job(half, engine="auto", recompute="on"))
     assert "'maybe' is none of auto, on, off" in refused(job(half, engine="auto", recompute="maybe"))
 
@@ -141,7 +142,7 @@ def test_a_rehearsal_of_other_words_leaves_no_trace(half):
 def moved(out: Path, device: str, **environment: object) -> None:
     """As if the run had begun on another machine."""
     run = run_json(out)
-    write_json(
+    write_sealed(
         out / "run.json",
         {**run, "settings": {**run["settings"], "device": device}, "environment": run["environment"] | environment},
     )

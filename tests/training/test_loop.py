@@ -22,6 +22,7 @@ from reslab.errors import Interrupted, RunError, UserError
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
+from reslab.store import jsonl
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
@@ -59,7 +60,7 @@ def job(out: Path, spec: Spec = TINY, base: Recipe = SHORT, precision: str = "fp
 
 
 def lines(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_bytes().splitlines()]
+    return list(jsonl.read(out / "metrics.jsonl", checked=True).records)
 
 
 def of(out: Path, *kinds: str) -> list[dict]:
@@ -157,7 +158,8 @@ def test_metrics_are_whole_lines_at_the_recipes_moments(whole):
     out, _, record = whole
     raw = (out / "metrics.jsonl").read_bytes()
     assert raw.endswith(b"\n")
-    assert tuple(json.loads(line) for line in raw.splitlines()) == record.metrics
+    assert tuple(lines(out)) == record.metrics
+    assert len(raw.splitlines()) == len(record.metrics)
     assert [m["iteration"] for m in of(out, "train")] == [3, 6, 9, 12, 15, 18, 21, 24]
     measured = Counter((m["split"], m["iteration"]) for m in of(out, "eval"))
     test, clean = [8, 16, 24], [6, 12, 18, 24]

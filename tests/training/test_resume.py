@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from reslab.store import jsonl
+
 BASE = ["train", "cifar_resnet8", "--data", "digits", "--recipe", "digits-smoke", "--seed", "3", "--threads", "1"]
 # 60 updates of 64 from 1,297 images: 20.3 an epoch, so checkpoints every 7 fall into the middle of epochs
 SETTINGS = ["--iterations", "60", "--set", "save_every=7", "--set", "log_every=1", "--set", "drops=30,45"]
@@ -40,7 +42,7 @@ def finish(out: Path, *more: str) -> str:
 
 def lines(out: Path) -> list[dict]:
     path = out / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return list(jsonl.read(path, checked=True).records)
 
 
 def figures(out: Path) -> list[str]:

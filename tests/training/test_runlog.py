@@ -1,7 +1,6 @@
 """Whose record it is: older records go on with fields they never had, damaged ones are refused in one line."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from reslab.data.splits import Data
 from reslab.errors import Interrupted, UserError
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
+from reslab.store.sealed import read_sealed, write_sealed
 from reslab.training import runlog
 from reslab.training.campaign import Plan, is_done
 from reslab.training.job import Job
@@ -58,9 +58,9 @@ def stopped(out: Path, data: Data) -> Path:
 
 
 def rewrite(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    run = json.loads(file.read_text())
+    run = read_sealed(file)
     change(run)
-    file.write_text(json.dumps(run))
+    write_sealed(file, run)
 
 
 def weights(out: Path) -> str:
