@@ -16,6 +16,7 @@ from reslab.errors import RunError, UserError
 MANIFEST = "manifest.json"
 ASIDE = ".writing-"  # prefix of what is not yet published; swept at the next start
 LARGEST_JSON = 64 << 20  # bytes; far beyond any file of ours, and still quickly refused
+LARGEST_TENSORS = 16 << 30  # bytes; 200 times the weights of the 1,202-layer net
 
 
 def sha256(path: Path) -> str:
@@ -144,6 +145,8 @@ def verified_manifest(folder: Path, form: int | None = None) -> dict[str, Any]:
         try:
             if not file.is_file():
                 raise RunError(f"{file}: missing, though the manifest lists it")
+            if file.stat().st_size > LARGEST_TENSORS:
+                raise RunError(f"{file}: more than {LARGEST_TENSORS:,} bytes, so it is no file of reslab")
             found = sha256(file)
         except (OSError, ValueError) as error:
             raise RunError(f"{file}: cannot be read ({_reason(error)})") from None

@@ -162,7 +162,7 @@ def rewind(record: Record, facts: dict[str, Any]) -> list[str]:
     """
     at, measured, end = int(facts["iteration"]), bool(facts["measured"]), jsonl.Tail.from_dict(facts.get("metrics"))
     path = record.folder / METRICS
-    lost = jsonl.read(path, checked=record.sealed).lost_since(end) if end else 0
+    lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
 
     def belongs(line: dict[str, Any]) -> bool:
         when = line.get("iteration", 0) if is_whole(line) else math.inf
