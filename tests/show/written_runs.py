@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from reslab.claims.overview import overview
 from reslab.nets.names import spec_of, switches_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.store import jsonl
+from reslab.store.sealed import write_sealed
 from reslab.training.recipe import Recipe
 from reslab.training.recipes import recipe
 
@@ -38,7 +40,6 @@ def write_run(
     """Write `run.json` and `metrics.jsonl` of a finished run of `model` (or `of`), named `shown` in the record."""
     spec = spec_of(model, in_channels=1, image_size=8, **dict(of.switches if of else ()))
     run = {
-        "format": 1,
         "model": shown or model,
         "switches": switches_of(spec),
         "spec": spec.to_dict(),
@@ -65,9 +66,14 @@ def write_run(
             )  # fmt: skip
     lines.append({"kind": "end", "iteration": ITERATIONS, "clock": {"seconds": 6.5}})
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_sealed(folder / "run.json", run)
+    write_lines(folder, lines)
     return folder
+
+
+def write_lines(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
+    for line in lines:
+        jsonl.append(folder / "metrics.jsonl", line)
 
 
 class Asked(dict[str, Any]):
@@ -87,16 +93,14 @@ class Asking(dict[str, dict[int | None, dict[str, Any]]]):
 def write_study(folder: Path, setting: Setting, *, probed: bool = True, **data: Any) -> Path:
     """A study's folder in which every net that a claim trains has run, and every measurement a claim reads was made."""
     folder.mkdir(parents=True)
-    (folder / "study.json").write_text(json.dumps(setting.to_dict()), encoding="utf-8")
+    write_sealed(folder / "study.json", setting.to_dict())
     claims = catalogue(setting)
     for number, net in enumerate(dict.fromkeys(n for claim in claims for n in claim.nets)):
         for seed in setting.seeds:
             out = write_run(folder / f"run{number}-{seed}", net.model, seed, of=net, recipe_of=setting.recipe,
                             **{"name": setting.data, "source": setting.data, **data})  # fmt: skip
             if probed:
-                lines = "".join(json.dumps(probe_line(net.spec(), seed, i)) + "\n" for i in (0, 100, 200, 300, 400))
-                with (out / "metrics.jsonl").open("a") as file:
-                    file.write(lines)
+                write_lines(out, (probe_line(net.spec(), seed, i) for i in (0, 100, 200, 300, 400)))
     asking = Asking()
     for claim in claims:
         for statement in claim.statements:
@@ -104,8 +108,8 @@ def write_study(folder: Path, setting: Setting, *, probed: bool = True, **data: 
                 statement.quantity.read(Evidence(folder, setting, {}, asking))
     (folder / "measured").mkdir()
     for name, figures in {**asking, "gradients-init": {None: asking.get("gradients-init")[None] | by_block()}}.items():
-        told = {"format": 1, "name": name, "seed": None, "figures": dict(figures[None])}
-        (folder / "measured" / f"{name}.json").write_text(json.dumps(told), encoding="utf-8")
+        told = {"name": name, "seed": None, "figures": dict(figures[None])}
+        write_sealed(folder / "measured" / f"{name}.json", told)
     return folder
 
 

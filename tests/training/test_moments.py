@@ -68,12 +68,12 @@ def quiet(event: dict) -> None:
 
 
 def of(out: Path, *kinds: str) -> list[dict]:
-    return [m for m in jsonl.read(out / "metrics.jsonl") if m["kind"] in kinds]
+    return [m for m in jsonl.read(out / "metrics.jsonl").records if m["kind"] in kinds]
 
 
 def figures(out: Path, *without: str) -> list[dict]:
     """Every line but the marks of resuming, without the clock."""
-    lines = [m for m in jsonl.read(out / "metrics.jsonl") if m["kind"] not in ("resume", *without)]
+    lines = [m for m in jsonl.read(out / "metrics.jsonl").records if m["kind"] not in ("resume", *without)]
     return [{k: v for k, v in m.items() if k != "clock"} for m in lines]
 
 

@@ -29,7 +29,7 @@ def test_no_request_leaves_without_saving(tmp_path, answers):
     job = Job(spec, "digits", often, 0, tmp_path / "run", Wish(threads=1))
     with pytest.raises(Interrupted):
         train(job, digits(), lambda event: None, also)
-    reached = [m["iteration"] for m in jsonl.read(job.out / "metrics.jsonl") if m["kind"] == "train"]
+    reached = [m["iteration"] for m in jsonl.read(job.out / "metrics.jsonl").records if m["kind"] == "train"]
     found = checkpoints.newest(job.out)
     assert reached
     assert found is not None
