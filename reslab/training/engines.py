@@ -12,8 +12,7 @@ from reslab.errors import UserError, suggest
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.store.native import compiler
-from reslab.training import fused, winograd
-from reslab.training.kernels import why_not as no_kernels
+from reslab.training import fused, kernels, winograd
 from reslab.training.recipe import Recipe
 
 ENGINES = ("winograd", "fused", "compiled", "eager")
@@ -23,12 +22,12 @@ DEEPEST_COMPILED = 400  # rows of the plan; compile time grows with depth, a 110
 
 def _unfused(spec: Spec) -> str:
     """Why the fused engine cannot compute `spec` on this machine's CPU, or ""."""
-    return fused.why_not(spec) or no_kernels()
+    return fused.why_not(spec) or kernels.unavailable_reason()
 
 
 def _no_winograd(spec: Spec, precision: str) -> str:
     """Why the engine winograd cannot compute `spec` on this machine's CPU, or ""."""
-    return _unfused(spec) or ("it is for bf16" if precision != "bf16" else winograd.why_not())
+    return _unfused(spec) or ("it is for bf16" if precision != "bf16" else winograd.unavailable_reason())
 
 
 def best(spec: Spec, recipe: Recipe, precision: str, gpu: bool, small: bool, recompute: bool) -> tuple[str, list[str]]:
@@ -68,3 +67,9 @@ def refuse(engine: str, spec: Spec, precision: str, gpu: bool) -> None:
         why_not = "it is for the CPU" if gpu else why_not
         if why_not:
             raise UserError(f"--engine {engine}: {why_not}; use --engine auto")
+
+
+def uncached(engine: str) -> list[str]:
+    """Return why the kernels of `engine` are compiled for this process alone; empty if they are kept, or not used."""
+    reason = kernels.uncached_reason() if engine in fused.ENGINES else ""
+    return [reason] if reason else []

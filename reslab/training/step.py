@@ -39,7 +39,7 @@ class Step:
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
         if settings.engine in fused.ENGINES:
-            why_not = kernels.why_not() or (settings.engine == "winograd" and winograd.why_not())
+            why_not = kernels.unavailable_reason() or (settings.engine == "winograd" and winograd.unavailable_reason())
             if why_not:
                 self.fallback = f"engine {settings.engine}: {why_not}, so the run goes on eagerly: slower, not broken"
         if settings.recompute or (settings.engine in fused.ENGINES and not self.fallback):

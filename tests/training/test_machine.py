@@ -43,7 +43,7 @@ def test_small_means_the_work_of_one_update():
 @needs_compiler
 def test_a_large_net_takes_what_the_machine_has():
     found = settle(LARGE, PAPER, on_cpu())
-    assert found.engine == ("fused" if winograd.why_not() or winograd.no_gain(LARGE) else "winograd")
+    assert found.engine == ("fused" if winograd.unavailable_reason() or winograd.no_gain(LARGE) else "winograd")
     assert found.precision == ("bf16" if host.bf16_units() else "fp32")
     assert found.why.startswith(f"cpu, {found.precision}, channels_last, {found.engine}, 1 threads")
 
