@@ -27,7 +27,7 @@ from pathlib import Path
 
 from reslab.errors import RunError
 from reslab.store.files import ASIDE, cache
-from reslab.store.trust import OWN_CACHE, Distrust, distrust, is_trusted, replacing_privately, temporary_folder
+from reslab.store.trust import Distrust, distrust, is_trusted, replacing_privately, temporary_folder
 
 SHARED = ("-shared", "-fPIC", "-std=c++17")
 TIME_LIMIT = 300  # seconds for one compilation
@@ -157,7 +157,8 @@ def _compiled(command: list[str], source: Path, made: Path) -> bytes:
 
 def _unwritable(folder: Path, error: OSError) -> Distrust:
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-    return Distrust(f"{folder} cannot be used ({error.strerror or error})", "free space there" if full else OWN_CACHE)
+    remedy = "free space there" if full else "set XDG_CACHE_HOME to a folder of your own"
+    return Distrust(f"{folder} cannot be used ({error.strerror or error})", remedy)
 
 
 def _cause(error: Exception) -> str:

@@ -27,7 +27,6 @@ OTHERS = stat.S_IWGRP | stat.S_IWOTH
 HAS_OWNERS = os.name == "posix"
 MOST_LINKS = 40  # on the way to one folder, as Linux counts
 STANDARD_PLACES = ("/tmp", "/var/tmp")
-OWN_CACHE = "set XDG_CACHE_HOME to a folder of your own"
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,21 @@ class Distrust:
     """Why a folder is not used: `problem` ("/x is writable by others") and `remedy` ("chmod go-w /x")."""
 
     problem: str
-    remedy: str = OWN_CACHE
+    remedy: str
 
 
-def distrust(folder: Path | None, *, create: bool = False, sticky: bool = False) -> Distrust | None:
+def distrust(
+    folder: Path | None, *, create: bool = False, sticky: bool = False, variable: str = "XDG_CACHE_HOME"
+) -> Distrust | None:
     """Return why the absolute `folder` is not private to this user, or None if it is; for None: there is no home.
 
     With `create`, what is missing of the way is made with mode 0700, inside of folders found private only. With
-    `sticky`, the folder itself may be one like /tmp, which is safe to make a private folder in.
+    `sticky`, the folder itself may be one like /tmp, which is safe to make a private folder in. The remedy is to change
+    the mode of a folder of this user, or else the environment `variable`.
     """
+    another = f"set {variable} to a folder of your own"
     if folder is None:
-        return Distrust("there is no home folder")
+        return Distrust("there is no home folder", another)
     try:
         if not HAS_OWNERS:
             if create:
@@ -53,12 +56,12 @@ def distrust(folder: Path | None, *, create: bool = False, sticky: bool = False)
             return None
         path, status = folder.anchor, os.lstat(folder.anchor)
         for path, status in _way(folder, create):
-            if problem := _problem(path, status, sticky=True):
+            if problem := _problem(path, status, True, another):
                 return problem
-        return _problem(path, status, sticky)
+        return _problem(path, status, sticky, another)
     except OSError as error:
         shown = _shown(os.fsdecode(error.filename or folder))
-        return Distrust(f"{shown} cannot be {'made' if create else 'read'} ({error.strerror})")
+        return Distrust(f"{shown} cannot be {'made' if create else 'read'} ({error.strerror})", another)
 
 
 def is_trusted(file: Path) -> bool:
@@ -94,14 +97,14 @@ def temporary_folder(spare: Path | None = None) -> Iterator[Path]:
     """
     problems = []
     for place in [*_temporary_places(), *([spare] if spare else [])]:
-        problem = distrust(place, sticky=True)
-        if problem is None:
-            try:
-                folder = Path(tempfile.mkdtemp(prefix="reslab-", dir=place))
-                break
-            except OSError as error:
-                problem = Distrust(f"{_shown(str(place))} cannot be written ({error.strerror})")
-        problems.append(problem.problem)
+        if problem := distrust(place, sticky=True):
+            problems.append(problem.problem)
+            continue
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="reslab-", dir=place))
+            break
+        except OSError as error:
+            problems.append(f"{_shown(str(place))} cannot be written ({error.strerror})")
     else:
         raise RunError(f"no folder is safe to compile in ({', '.join(problems)}); set TMPDIR to a folder of your own")
     try:
@@ -149,20 +152,20 @@ def _way(folder: Path, create: bool) -> Iterator[tuple[str, os.stat_result]]:
         yield here, os.lstat(here)
 
 
-def _problem(path: str, status: os.stat_result, sticky: bool) -> Distrust | None:
+def _problem(path: str, status: os.stat_result, sticky: bool, another: str) -> Distrust | None:
     """Return why this one folder or link lets other users change what it leads to, or None."""
     shown = _shown(path)
     if not _is_own(status):
-        return Distrust(f"{shown} belongs to another user")
+        return Distrust(f"{shown} belongs to another user", another)
     if stat.S_ISLNK(status.st_mode):  # its mode means nothing
         return None
     if not stat.S_ISDIR(status.st_mode):
-        return Distrust(f"{shown} is not a folder")
+        return Distrust(f"{shown} is not a folder", another)
     if not status.st_mode & OTHERS or (sticky and status.st_mode & stat.S_ISVTX):
         return None
     whose = "others" if status.st_mode & stat.S_IWOTH else "its group"
     may_change = os.geteuid() in (0, status.st_uid)
-    return Distrust(f"{shown} is writable by {whose}", f"chmod go-w {shlex.quote(shown)}" if may_change else OWN_CACHE)
+    return Distrust(f"{shown} is writable by {whose}", f"chmod go-w {shlex.quote(shown)}" if may_change else another)
 
 
 def _is_own(status: os.stat_result) -> bool:
