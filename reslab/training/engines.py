@@ -109,7 +109,10 @@ def _torch_code() -> tuple[str, str]:
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes half a second
 
     named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    folders = {"TMPDIR": default_cache_dir(), **({"TORCHINDUCTOR_CACHE_DIR": named} if named else {})}
+    try:
+        folders = {"TMPDIR": default_cache_dir(), **({"TORCHINDUCTOR_CACHE_DIR": named} if named else {})}
+    except OSError as error:  # no folder for temporary files takes any
+        return str(error), ""
     for variable, folder in folders.items():
         if problem := distrust(Path(os.path.abspath(folder)), create=True, variable=variable):
             private = ExitStack()

@@ -50,7 +50,7 @@ def source(tmp_path) -> Path:
 def run(code: str, home: Path, **names: str) -> subprocess.CompletedProcess[str]:
     """`code` in a fresh process, with its cache in `home`."""
     every = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(home), "CANARY": str(home) + ".ran", **names}
-    return subprocess.run([sys.executable, "-c", code], env=every, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code], env=every, cwd=ROOT, capture_output=True, text=True)
 
 
 def libraries(home: Path) -> list[Path]:
