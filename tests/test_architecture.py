@@ -209,7 +209,7 @@ def test_the_table_is_read():
     assert rules.floors[-1] == ("errors",)
     assert ("nets", "data") in rules.floors
     assert set(rules.order) == {"store", "nets", "data", "measure", "training", "claims", "show", "calls", "cli"}
-    assert rules.order["store"] == ("files", "sealed", "checksums", "jsonl", "lock", "native")
+    assert rules.order["store"] == ("files", "sealed", "checksums", "jsonl", "lock", "trust", "native")
 
 
 def test_torch_is_found_where_it_is():

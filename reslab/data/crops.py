@@ -34,7 +34,8 @@ def crops(images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int, dev
     mean = np.broadcast_to(mean, images.shape[1:])
     if device != "cpu":
         return OnDevice(images, mean, scale, pad, device)
-    return ByRows(images, mean, scale, pad) if native.why_not(SOURCE, *FLAGS) else InOnePass(images, mean, scale, pad)
+    way = ByRows if native.unavailable_reason(SOURCE, *FLAGS) else InOnePass
+    return way(images, mean, scale, pad)
 
 
 class InOnePass:

@@ -115,7 +115,9 @@ def _opened(root: Path, val_share: float | None, skip: bool) -> Index:
     """The index kept from the last time, or a new one where there is none or the folder has changed."""
     lead, began = str(root / "x")[:-1], time.time()
     key = [_FORM, str(root), os.path.realpath(root), val_share, skip, PIL.__version__, list(FORMATS), MAX_PIXELS]
-    place = cache() / f"folder-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
+    if (home := cache()) is None:
+        return _index(root, lead, val_share, skip)
+    place = home / f"folder-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
     index = kept(place, key, lead)
     if index is None:
         index = _index(root, lead, val_share, skip)

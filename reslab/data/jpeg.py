@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import _imaging
 
+from reslab.errors import RunError
 from reslab.store import native
 
 SOURCE, FLAGS = Path(__file__).with_suffix(".cpp"), ("-O2", "-ldl")
@@ -44,8 +44,8 @@ def part(file: bytes, fraction: int, width: int, height: int, box: PixelBox) -> 
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL | None:
-    with suppress(OSError, subprocess.SubprocessError):
-        if native.compiler() and _imaging.__file__:
+    with suppress(RunError):
+        if _imaging.__file__:
             library = native.library(SOURCE, *FLAGS)
             library.decode.argtypes = _DECODE
             if library.use(os.fsencode(_imaging.__file__)):

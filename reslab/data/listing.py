@@ -26,7 +26,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from reslab.store.files import replacing
+from reslab.store.trust import distrust, is_trusted, replacing_privately
 
 KEPT_FROM = 10_000  # files: below it all headers are read within a second
 SETTLED = 2.0  # seconds: a folder that changed later than that may change again within one tick of its clock
@@ -189,10 +189,12 @@ def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
     """Write `index` where `kept` finds it: arrays, then a JSON object, whose position stands in the first eight bytes.
 
     Nothing is written for few files, for a folder that was just changing when its listing `began` (time.time()), and
-    where the cache cannot be written.
+    if the cache cannot be written or is not private to the user.
     """
     changed = max((max(was[2:]) for was in index.watched.values() if was), default=0) / 1e9
     if sum(len(part.paths) for part in index.parts.values()) < KEPT_FROM or began - changed < SETTLED:
+        return
+    if distrust(place.parent, create=True):
         return
     at, parts, pieces = 8, {}, []
     for room, part in index.parts.items():
@@ -204,12 +206,17 @@ def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
         "key": key, "classes": index.classes, "parts": parts, "fingerprint": index.fingerprint, "notes": index.notes,
         "watched": index.watched,
     }  # fmt: skip
-    with suppress(OSError), replacing(place) as aside, aside.open("wb") as file:
+    with suppress(OSError), replacing_privately(place) as file:
         file.writelines([at.to_bytes(8, "little"), *pieces, json.dumps(facts).encode()])
 
 
 def kept(place: Path, key: Sequence[Any], lead: str) -> Index | None:
-    """The index kept at `place`, mapped; None where there is none of that key, or the folder has changed."""
+    """Return the index kept at `place`, mapped; None if there is none of that key, or the folder has changed.
+
+    A file that another user may have written is not read (`store.trust`).
+    """
+    if not is_trusted(place):
+        return None
     try:
         with place.open("rb") as file:
             block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

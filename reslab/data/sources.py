@@ -101,7 +101,9 @@ def _cifar10_path(download: bool) -> str | Path:
         return path
     if not download:
         raise UserError("cifar10: give its place as cifar10:PATH or in RESLAB_CIFAR10, or allow --download")
-    return fetch_cifar10(cache())
+    if (folder := cache()) is None:
+        raise UserError("--download: there is no home folder to keep CIFAR-10 in; set XDG_CACHE_HOME to a folder")
+    return fetch_cifar10(folder)
 
 
 def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:

@@ -25,9 +25,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def cache() -> Path:
-    """Where files are kept from run to run: $XDG_CACHE_HOME/reslab, or ~/.cache/reslab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "reslab"
+def cache() -> Path | None:
+    """Return the folder for files kept from run to run, or None if the user has no home folder.
+
+    It is $XDG_CACHE_HOME/reslab, or ~/.cache/reslab. A relative variable is ignored, as the XDG specification demands;
+    a home that $HOME does not name comes from the system's list of users.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):
+        return Path(base) / "reslab"
+    home = os.path.expanduser("~")
+    if os.name == "posix" and not os.path.isabs(os.environ.get("HOME", "")):  # expanduser makes "/" of an empty HOME
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.geteuid()).pw_dir
+        except KeyError:
+            return None
+    return Path(home, ".cache", "reslab") if os.path.isabs(home) else None
 
 
 def aside_of(path: Path) -> Path:

@@ -1,82 +1,191 @@
 """C++ sources compiled for this machine, once: a shared library in the user's cache, loaded through ctypes.
 
-A plain C interface builds in seconds and needs the headers of nobody. Where there is no compiler the caller says so
-and takes its slower way.
+A plain C interface builds in seconds and needs no third-party headers. If there is no compiler, the caller reports the
+reason and takes its slower way.
+
+A library is code, so it is loaded only from a folder that is private to the user (`store.trust`), and only if it has
+the SHA-256 that is the last part of its name: STEM-KEY-SHA256.so. One rename publishes file and hash together; a
+library that was cut or changed on the disk is removed and compiled again. Without a private cache, each process
+compiles in a temporary folder of its own; without any private folder there is no library.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import os
 import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from reslab.store.files import aside_of, cache
+from reslab.errors import RunError
+from reslab.store.files import ASIDE, cache
+from reslab.store.trust import Distrust, distrust, is_trusted, replacing_privately, temporary_folder
 
 SHARED = ("-shared", "-fPIC", "-std=c++17")
+TIME_LIMIT = 300  # seconds for one compilation
+ABANDONED = 3600  # seconds after which an unpublished file can only be of a process that was killed
+
+
+@dataclass(frozen=True)
+class Build:
+    """A loaded library, or the reason why there is none.
+
+    `uncached` is the reason why it is compiled for this process alone, or "" if it is in the cache.
+    """
+
+    library: ctypes.CDLL | None = None
+    reason: str = ""
+    uncached: str = ""
 
 
 def compiler() -> str | None:
-    """The C++ compiler that torch.compile would call, or None."""
-    wanted = shlex.split(os.environ.get("CXX", "")) or ["g++"]  # CXX may carry arguments: "ccache g++"
-    return shutil.which(wanted[0]) or shutil.which("clang++")
-
-
-def why_not(source: Path, *flags: str) -> str:
-    """Why `source` cannot be had as a library on this machine, or "" where it can; compiles it the first time."""
-    if compiler() is None:
-        return "there is no C++ compiler"
+    """Return the path of the C++ compiler that torch.compile would call, or None."""
     try:
-        library(source, *flags)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"{source.name} cannot be compiled ({type(error).__name__})"
-    return ""
+        return _compiler_command()[0]
+    except RunError:
+        return None
+
+
+def unavailable_reason(source: Path, *flags: str) -> str:
+    """Return the reason why `source` is not available as a library, or "" if it is. Compiles it on first use."""
+    return _build(source, flags).reason
+
+
+def uncached_reason(source: Path, *flags: str) -> str:
+    """Return in one line why `source` is compiled for this process alone, or "" if it is not."""
+    return _build(source, flags).uncached
 
 
 def library(source: Path, *flags: str) -> ctypes.CDLL:
-    """`source` compiled with `flags`. Raises OSError or SubprocessError where that is impossible."""
-    return _library(compiler() or "", cache(), source, flags)
+    """Return the library of `source`, compiled with `flags`. Raises RunError with the `unavailable_reason`."""
+    build = _build(source, flags)
+    if build.library is None:
+        raise RunError(build.reason)
+    return build.library
+
+
+def _compiler_command() -> list[str]:
+    """Return the compiler's path and arguments: of $CXX, or else g++ or clang++. Raises RunError if there is none."""
+    text = os.environ.get("CXX", "")
+    try:
+        words = shlex.split(text)  # CXX may carry arguments: "ccache g++"
+    except ValueError as error:
+        raise RunError(f"CXX={text!r} cannot be read ({error})") from None
+    for name in words[:1] or ("g++", "clang++"):
+        if path := shutil.which(name):
+            return [path, *words[1:]]
+    raise RunError(f"CXX names {words[0]!r}, which is not found" if words else "there is no C++ compiler")
+
+
+def _build(source: Path, flags: tuple[str, ...]) -> Build:
+    try:
+        return _found_or_compiled(tuple(_compiler_command()), cache(), source, flags)
+    except RunError as error:
+        return Build(reason=str(error))
 
 
 @lru_cache(maxsize=8)
-def _library(program: str, folder: Path, source: Path, flags: tuple[str, ...]) -> ctypes.CDLL:
-    """The library, compiled unless `folder` has it."""
-    command = [program, *shlex.split(os.environ.get("CXX", ""))[1:], *SHARED, *flags]
-    digest = _digest(source.read_bytes(), " ".join(command).encode(), _version(program), _processor())
-    name = f"{source.stem}-{digest}.so"
-    kept = folder / name
-    if kept.exists():
-        with suppress(OSError):  # torn: it is made again
-            return ctypes.CDLL(str(kept))
-    with tempfile.TemporaryDirectory(prefix="reslab-") as work:
-        made = Path(work) / name
-        subprocess.run([*command, str(source), "-o", str(made)], check=True, capture_output=True, timeout=300)
-        with suppress(OSError):  # a folder that cannot be written: compiled again by the next process
-            folder.mkdir(parents=True, exist_ok=True)
-            aside = aside_of(kept)
-            shutil.copyfile(made, aside)
-            os.replace(aside, kept)
-        return ctypes.CDLL(str(kept if kept.exists() else made))
+def _found_or_compiled(command: tuple[str, ...], folder: Path | None, source: Path, flags: tuple[str, ...]) -> Build:
+    """Load the library from `folder`, or compile it, keep it there and load it."""
+    whole = [*command, *SHARED, *flags]
+    try:
+        key = _hash(source.read_bytes(), os.fsencode("\0".join(whole)), _version(command[0]), _cpu())
+        name, problem = f"{source.stem}-{key[:16]}", distrust(folder, create=True)
+        if folder and not problem and (kept := _kept(folder, name)):
+            return Build(kept)
+        with temporary_folder(None if problem else folder) as work:
+            content = _compiled(whole, source, work / f"{name}.so")
+            if folder and not problem:
+                try:
+                    return Build(_published(folder, name, content))
+                except OSError as error:
+                    problem = _unwritable(folder, error)
+            assert problem
+            alone = f"{problem.problem}, so kernels are compiled for this process alone: {problem.remedy}"
+            return Build(ctypes.CDLL(str(work / f"{name}.so")), uncached=alone)
+    except (OSError, subprocess.SubprocessError, RunError) as error:
+        return Build(reason=f"{source.name} cannot be compiled: {_cause(error)}")
+
+
+def _kept(folder: Path, name: str) -> ctypes.CDLL | None:
+    """Load `name` from the private `folder`, or return None. Removes what is not what its name says."""
+    for file in sorted(folder.glob(f"{name}-*.so")):
+        with suppress(OSError):
+            if is_trusted(file) and file.name == _named(name, file.read_bytes()):
+                return ctypes.CDLL(str(file))
+            file.unlink()
+    return None
+
+
+def _published(folder: Path, name: str, content: bytes) -> ctypes.CDLL:
+    """Write a library into the private `folder` and load it from there. Raises OSError."""
+    for unpublished in folder.glob(f"{ASIDE}*-{name}-*.so"):
+        with suppress(OSError):
+            if time.time() - unpublished.lstat().st_mtime > ABANDONED:
+                unpublished.unlink()
+    kept = folder / _named(name, content)
+    with replacing_privately(kept) as aside:
+        aside.write(content)
+    return ctypes.CDLL(str(kept))
+
+
+def _named(name: str, content: bytes) -> str:
+    return f"{name}-{_hash(content)}.so"
+
+
+def _compiled(command: list[str], source: Path, made: Path) -> bytes:
+    """Return the content of the library `made` of `source`. Raises OSError or SubprocessError."""
+    private = {**os.environ, "TMPDIR": str(made.parent)}  # the compiler's own temporary files are code as well
+    subprocess.run(
+        [*command, str(source), "-o", str(made)],
+        check=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=TIME_LIMIT,
+        env=private,
+    )
+    return made.read_bytes()
+
+
+def _unwritable(folder: Path, error: OSError) -> Distrust:
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    remedy = "free space there" if full else "set XDG_CACHE_HOME to a folder of your own"
+    return Distrust(f"{folder} cannot be used ({error.strerror or error})", remedy)
+
+
+def _cause(error: Exception) -> str:
+    """Return an error of compiling or loading in one short line."""
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = error.stderr.decode(errors="replace").splitlines()
+        line = next((line for line in lines if "error" in line), "".join(lines[:1]))
+        text = f"{error.cmd[0]} ends with status {error.returncode}{': ' if line else ''}{line}"
+    elif isinstance(error, subprocess.TimeoutExpired):
+        text = f"{error.cmd[0]} takes longer than {error.timeout:.0f} s"
+    else:
+        text = str(error)
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:240]
 
 
 @lru_cache(maxsize=8)
 def _version(program: str) -> bytes:
-    return subprocess.run([program, "--version"], check=True, capture_output=True, timeout=60).stdout
+    command = [program, "--version"]
+    return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60).stdout
 
 
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+def _hash(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _processor() -> bytes:
-    """What -march=native depends on: a home folder may be shared by machines."""
+def _cpu() -> bytes:
+    """Return what -march=native depends on: a home folder may be shared by machines."""
     with suppress(OSError), open("/proc/cpuinfo", "rb") as file:
         return next((line for line in file if line.startswith((b"flags", b"Features"))), b"")
     return platform.processor().encode()

@@ -1,7 +1,7 @@
 """Batch normalisation in training together with the shortcut's addition and the ReLU, on the CPU: `normalise`.
 
 The passes over memory are in `kernels.cpp`, compiled once for this machine by its C++ compiler (seconds, kept in the
-user's cache) and called through ctypes. Where that is impossible `why_not()` says so, and nothing else is lost.
+user's cache) and called through ctypes. If that is impossible, `unavailable_reason` returns the reason.
 """
 
 from __future__ import annotations
@@ -26,15 +26,20 @@ FORWARD = (_P, _P, _P, _N, _N, _P, _P, _P, _P, _P, _P, _F, _F, _I, _I)
 BACKWARD = (_P, _P, _P, _P, _P, _P, _N, _N, _P, _P, _P, _P, _P, _I)
 
 
-def why_not() -> str:
-    """Why there are no kernels on this machine, or "" where there are; compiles them the first time."""
-    return native.why_not(SOURCE, *FLAGS)
+def unavailable_reason() -> str:
+    """Return the reason the kernels are unavailable, or "" if they work. Compiles them on first use."""
+    return native.unavailable_reason(SOURCE, *FLAGS)
+
+
+def uncached_reason() -> str:
+    """Return in one line why the kernels are compiled for this process alone, or "" if the user's cache has them."""
+    return native.uncached_reason(SOURCE, *FLAGS)
 
 
 @lru_cache(maxsize=1)
 def usable() -> bool:
     """Whether there are kernels on this machine; asked once."""
-    return not why_not()
+    return not unavailable_reason()
 
 
 def normalise(

@@ -135,7 +135,7 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     if recompute and engine == "compiled":
         raise UserError("--recompute on: not with --engine compiled; leave one of them at auto")
     why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
-    told = "; ".join([why, *reasons, *short, *why_not])
+    told = "; ".join([why, *reasons, *short, *why_not, *engines.uncached(engine)])
     return Settings(device, precision, "channels_last", engine, threads, told, recompute)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._functorch import config
 
 from reslab.nets.model import Network
-from reslab.training import fused, kernels, memory, winograd
+from reslab.training import engines, fused, memory
 from reslab.training.descent import Descent
 from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe
@@ -38,15 +38,13 @@ class Step:
         self.descent = Descent(net, recipe, settings.device)
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-        if settings.engine in fused.ENGINES:
-            why_not = kernels.why_not() or (settings.engine == "winograd" and winograd.why_not())
-            if why_not:
-                self.fallback = f"engine {settings.engine}: {why_not}, so the run goes on eagerly: slower, not broken"
+        if reason := engines.unavailable_reason(settings.engine):
+            self.fallback = f"engine {settings.engine}: {reason}, so the run goes on eagerly: slower, not broken"
         if settings.recompute or (settings.engine in fused.ENGINES and not self.fallback):
             kept = memory.segment(net.spec) if settings.recompute else 0
             engine = "eager" if self.fallback else settings.engine
             self._forward = partial(fused.forward, self.net, segment=kept, engine=engine)
-        elif settings.engine == "compiled":
+        elif settings.engine == "compiled" and not self.fallback:
             # On a machine without CUDA torch tells so at every compilation; nothing here asks for it.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._compiled = torch.compile(self._score, fullgraph=True, dynamic=False)

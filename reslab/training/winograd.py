@@ -26,11 +26,11 @@ WIDEST, FEWEST = 128, 512  # channels and tiles of 2x2 pixels between which it p
 _P, _N, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 
 
-def why_not() -> str:
-    """Why this machine cannot run the kernels, or ""; compiles them the first time."""
+def unavailable_reason() -> str:
+    """Return the reason this machine cannot run the kernels, or "" if it can. Compiles them on first use."""
     if "avx512_bf16" not in host.bf16_units():
         return "this CPU has no AVX512-BF16"
-    return native.why_not(SOURCE, *FLAGS)
+    return native.unavailable_reason(SOURCE, *FLAGS)
 
 
 def no_gain(spec: Spec) -> str:

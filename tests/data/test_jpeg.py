@@ -44,6 +44,7 @@ def files(draw):
 
 @pytest.fixture(autouse=True)
 def room_to_write(monkeypatch):
+    jpeg._library()  # compiled before the first example, whose time is limited
     monkeypatch.setattr(ImageFile, "MAXBLOCK", 1 << 22)  # Pillow cannot write progressive noise through a small buffer
 
 

@@ -199,3 +199,57 @@ def test_nothing_is_kept_of_few_files_a_changing_folder_or_without_a_cache(pets,
     place.write_text("a file stands where the cache should be")
     assert not opened(monkeypatch, pets)[1]
     assert not opened(monkeypatch, pets)[1]
+
+
+def open_folder(file: Path) -> None:
+    file.parent.chmod(0o777)
+
+
+def link_to_open_folder(file: Path) -> None:
+    place = file.parent
+    place.rename(place.with_name("open"))
+    place.symlink_to("open")
+    place.chmod(0o777)
+
+
+def open_file(file: Path) -> None:
+    file.chmod(0o666)
+
+
+def their_file(file: Path) -> None:
+    os.chown(file, 65534, 65534)
+
+
+def their_folder(file: Path) -> None:
+    os.chown(file.parent, 65534, 65534)
+
+
+@pytest.mark.parametrize("arrange", [open_folder, link_to_open_folder, open_file, their_file, their_folder])
+def test_an_index_that_another_user_may_have_written_is_not_read(pets, monkeypatch, tmp_path, arrange):
+    """It could swap the classes of all images; in a folder that others can write none is written either."""
+    if arrange.__name__.startswith("their") and os.geteuid() != 0:
+        pytest.skip("only root can make files of another user")
+    opened(monkeypatch, pets)
+    (file,) = (tmp_path / "cache" / "reslab").glob("folder-*.index")
+    planted = file.read_bytes().replace(b'["cat", "dog"]', b'["dog", "cat"]')
+    file.write_bytes(planted)
+    assert folder(pets, 32, 0.4).classes == ("dog", "cat")  # from a private place it is believed
+    arrange(file)
+    data, was_kept = opened(monkeypatch, pets)
+    assert (was_kept, data.classes) == (False, ("cat", "dog"))
+    if arrange in (open_file, their_file):  # the folder is private: the file is replaced
+        assert file.read_bytes() != planted
+        assert opened(monkeypatch, pets)[1]
+    else:
+        assert file.read_bytes() == planted
+        file.unlink()
+        opened(monkeypatch, pets)
+        assert [*file.parent.iterdir()] == []
+
+
+def test_without_a_home_the_index_is_not_kept(pets, monkeypatch, tmp_path):
+    monkeypatch.setattr(folders, "cache", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert not opened(monkeypatch, pets)[1]
+    assert not opened(monkeypatch, pets)[1]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pets"]

@@ -1,5 +1,7 @@
 """What `auto` becomes: by the size of the net, by what the machine has, by what was said outright."""
 
+import os
+
 import pytest
 import torch
 
@@ -43,9 +45,19 @@ def test_small_means_the_work_of_one_update():
 @needs_compiler
 def test_a_large_net_takes_what_the_machine_has():
     found = settle(LARGE, PAPER, on_cpu())
-    assert found.engine == ("fused" if winograd.why_not() or winograd.no_gain(LARGE) else "winograd")
+    assert found.engine == ("fused" if winograd.unavailable_reason() or winograd.no_gain(LARGE) else "winograd")
     assert found.precision == ("bf16" if host.bf16_units() else "fp32")
     assert found.why.startswith(f"cpu, {found.precision}, channels_last, {found.engine}, 1 threads")
+
+
+@needs_compiler
+@pytest.mark.skipif(os.name != "posix", reason="no owners of files")
+def test_a_cache_that_others_can_write_is_named_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tmp_path.chmod(0o777)
+    line = f"{tmp_path} is writable by others, so kernels are compiled for this process alone: chmod go-w {tmp_path}"
+    assert settle(LARGE, PAPER, on_cpu(engine="fused")).why.split("; ").count(line) == 1
+    assert line not in settle(SMALL, DIGITS, on_cpu()).why  # which uses none
 
 
 @needs_compiler

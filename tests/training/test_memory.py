@@ -97,7 +97,7 @@ NETS = {
 def test_recompute_changes_no_bit(name, engine, precision):
     """Weights, momentum and running statistics after three updates; torch's own way moves the latter twice."""
     model, switches = NETS[name]
-    if (engine in fused.ENGINES and not usable()) or (engine == "winograd" and winograd.why_not()):
+    if (engine in fused.ENGINES and not usable()) or (engine == "winograd" and winograd.unavailable_reason()):
         pytest.skip(f"engine {engine} cannot run here")
     ends = []
     for recompute in (False, True):

@@ -167,8 +167,8 @@ def test_fast_paths_resume_bit_for_bit(tmp_path, path):
 
     if "--engine" in path and compiler() is None:
         pytest.skip("no C++ compiler: neither fused nor compiled can run here")
-    if "winograd" in path and winograd.why_not():
-        pytest.skip(f"no convolutions of our own: {winograd.why_not()}")
+    if "winograd" in path and winograd.unavailable_reason():
+        pytest.skip(f"no convolutions of our own: {winograd.unavailable_reason()}")
     whole, out = tmp_path / "whole", tmp_path / "run"
     finish(whole, *path)
     kill_when(start(out, *path), at_iteration(out, 24))

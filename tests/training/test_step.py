@@ -1,6 +1,11 @@
 """One update against slow twins: SGD by hand, Caffe's momentum, ghost batches, which parameters decay."""
 
 import copy
+import getpass
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -181,3 +186,41 @@ def test_an_error_of_the_eager_engine_is_raised_and_nothing_is_computed_twice(mo
         step(torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64), 0.1)
     assert calls == [4]
     assert step.fallback is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no owners of files")
+@pytest.mark.parametrize("variable", ["TMPDIR", "TORCHINDUCTOR_CACHE_DIR"])
+@pytest.mark.parametrize("compiles", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_torch_compiles_only_in_private_folders(tmp_path, variable, compiles):
+    """A folder that others can write, under the name that torch takes: nothing is read from it or written to it."""
+    default = tmp_path / f"torchinductor_{getpass.getuser()}"
+    planted = default if variable == "TMPDIR" else tmp_path / "named"
+    planted.mkdir()
+    planted.chmod(0o777)
+    tmp_path.chmod(0o1777)
+    names = {"TMPDIR": str(tmp_path)} if variable == "TMPDIR" else {"TMPDIR": str(tmp_path), variable: str(planted)}
+    update = "step(torch.randn(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64), 0.1)" if compiles else ""
+    code = f"""
+import torch
+from reslab.nets.model import build
+from reslab.training.engines import uncached
+from reslab.training.machine import Settings
+from reslab.training.recipe import Recipe
+from reslab.training.step import Step
+net = build("cifar_resnet8", in_channels=1, image_size=8)
+step = Step(net, Recipe(), Settings("cpu", "fp32", "", "compiled", 1))
+{update}
+import torch._inductor.codecache as code
+print(code.cache_dir(), code._HEADER_DIR, step.fallback)
+print(*uncached("compiled"))
+"""
+    every = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"} | names
+    done = subprocess.run([sys.executable, "-c", code], env=every, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    places, reason = done.stdout.splitlines()
+    assert re.fullmatch(rf"({tmp_path}/reslab-\w+/torchinductor_\w+) \1/precompiled_headers None", places)
+    assert reason == (
+        f"{planted} is writable by others, so torch compiles for this process alone: chmod go-w {planted}"
+    )
+    assert [*planted.iterdir()] == []
+    assert not [*tmp_path.glob("reslab-*")]  # removed at the end

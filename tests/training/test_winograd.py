@@ -9,7 +9,7 @@ from reslab.nets.model import build
 from reslab.training import fused, winograd
 from reslab.training.winograd import convolve, own, pays, served
 
-WHY_NOT = winograd.why_not()
+WHY_NOT = winograd.unavailable_reason()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=f"no convolutions of our own here: {WHY_NOT}")
 
 # channels in and out: one vector, two, four, odd multiples of 16, and different ones

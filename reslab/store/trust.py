@@ -1,0 +1,177 @@
+"""Folders and files that no other user of this machine can have changed: only there reslab keeps what it later trusts.
+
+Trusted are the effective user and root. A folder is private if both it and every folder and link on the way to it
+belong to one of them, and nobody else may write there. The one exception is a folder with the sticky bit above it, such
+as /tmp: others may add names to it, but not replace those of this user. Access control lists are not read. Systems
+without POSIX owners (Windows) give each user a folder of their own; there every folder counts as private.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from reslab.errors import RunError
+from reslab.store.files import replacing
+
+OTHERS = stat.S_IWGRP | stat.S_IWOTH
+HAS_OWNERS = os.name == "posix"
+MOST_LINKS = 40  # on the way to one folder, as Linux counts
+STANDARD_PLACES = ("/tmp", "/var/tmp")
+
+
+@dataclass(frozen=True)
+class Distrust:
+    """Why a folder is not used: `problem` ("/x is writable by others") and `remedy` ("chmod go-w /x")."""
+
+    problem: str
+    remedy: str
+
+
+def distrust(
+    folder: Path | None, *, create: bool = False, sticky: bool = False, variable: str = "XDG_CACHE_HOME"
+) -> Distrust | None:
+    """Return why the absolute `folder` is not private to this user, or None if it is; for None: there is no home.
+
+    With `create`, what is missing of the way is made with mode 0700, inside of folders found private only. With
+    `sticky`, the folder itself may be one like /tmp, which is safe to make a private folder in. The remedy is to change
+    the mode of a folder of this user, or else the environment `variable`.
+    """
+    another = f"set {variable} to a folder of your own"
+    if folder is None:
+        return Distrust("there is no home folder", another)
+    try:
+        if not HAS_OWNERS:
+            if create:
+                folder.mkdir(parents=True, exist_ok=True)
+            return None
+        path, status = folder.anchor, os.lstat(folder.anchor)
+        for path, status in _way(folder, create):
+            if problem := _problem(path, status, True, another):
+                return problem
+        return _problem(path, status, sticky, another)
+    except OSError as error:
+        shown = _shown(os.fsdecode(error.filename or folder))
+        return Distrust(f"{shown} cannot be {'made' if create else 'read'} ({error.strerror})", another)
+
+
+def is_trusted(file: Path) -> bool:
+    """Return True if `file` is a regular file, no link, that only trusted users can write, in a private folder."""
+    try:
+        status = os.lstat(file)
+    except OSError:
+        return False
+    return (
+        stat.S_ISREG(status.st_mode)
+        and (not HAS_OWNERS or (_is_own(status) and not status.st_mode & OTHERS))
+        and distrust(file.parent) is None
+    )
+
+
+@contextmanager
+def replacing_privately(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file that replaces `path` at the end, as `replacing` does; its mode is 0600 under any umask.
+
+    Set afterwards, the mode would come too late: who has opened the file by then may go on writing.
+    """
+    with replacing(path) as aside:
+        aside.unlink(missing_ok=True)  # of a process that was killed, and had the same number
+        with open(aside, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+
+
+@contextmanager
+def temporary_folder(spare: Path | None = None) -> Iterator[Path]:
+    """Yield a fresh private folder, removed at the end: in $TMPDIR, /tmp, /var/tmp or `spare`, the first that is safe.
+
+    Raises RunError if none is.
+    """
+    problems = []
+    for place in [*_temporary_places(), *([spare] if spare else [])]:
+        if problem := distrust(place, sticky=True):
+            problems.append(problem.problem)
+            continue
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="reslab-", dir=place))
+            break
+        except OSError as error:
+            problems.append(f"{_shown(str(place))} cannot be written ({error.strerror})")
+    else:
+        raise RunError(f"no folder is safe to compile in ({', '.join(problems)}); set TMPDIR to a folder of your own")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_places() -> list[Path]:
+    if not HAS_OWNERS:
+        return [Path(tempfile.gettempdir())]
+    places = (os.environ.get("TMPDIR", ""), *STANDARD_PLACES)
+    return list(dict.fromkeys(Path(place) for place in places if os.path.isabs(place)))
+
+
+def _way(folder: Path, create: bool) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield each folder and link that the system passes on its way to `folder`, which comes last, with its lstat.
+
+    The next step is made or entered only when the caller has agreed to the last one by asking for more.
+    """
+    here, names, links = folder.anchor, [*reversed(folder.parts[1:])], 0
+    yield here, os.lstat(here)
+    while names:
+        name = names.pop()
+        path = os.path.dirname(here) if name == ".." else os.path.join(here, name)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            if not create:
+                raise
+            with suppress(FileExistsError):  # made by another process a moment ago: judged as any other
+                os.mkdir(path, 0o700)
+            status = os.lstat(path)
+        yield path, status
+        if not stat.S_ISLNK(status.st_mode):
+            here = path
+            continue
+        links += 1
+        if links > MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(path)
+        names += [part for part in reversed(target.split(os.sep)) if part not in ("", os.curdir)]
+        if os.path.isabs(target):
+            here = folder.anchor
+        yield here, os.lstat(here)
+
+
+def _problem(path: str, status: os.stat_result, sticky: bool, another: str) -> Distrust | None:
+    """Return why this one folder or link lets other users change what it leads to, or None."""
+    shown = _shown(path)
+    if not _is_own(status):
+        return Distrust(f"{shown} belongs to another user", another)
+    if stat.S_ISLNK(status.st_mode):  # its mode means nothing
+        return None
+    if not stat.S_ISDIR(status.st_mode):
+        return Distrust(f"{shown} is not a folder", another)
+    if not status.st_mode & OTHERS or (sticky and status.st_mode & stat.S_ISVTX):
+        return None
+    whose = "others" if status.st_mode & stat.S_IWOTH else "its group"
+    may_change = os.geteuid() in (0, status.st_uid)
+    return Distrust(f"{shown} is writable by {whose}", f"chmod go-w {shlex.quote(shown)}" if may_change else another)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return status.st_uid in (0, os.geteuid())
+
+
+def _shown(path: str) -> str:
+    """Return `path` in one line: a name may hold line ends and escape sequences."""
+    return path if path.isprintable() else repr(path)
