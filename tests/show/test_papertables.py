@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ import pytest
 from reslab.show.costs import size_table
 from reslab.show.grid import draw_table
 from reslab.show.papertables import table1, table2, table3, table4, table6
+from reslab.store.sealed import write_sealed
 from reslab.training.runlog import read
 
 # The paper, by hand: Table 1's blocks, Table 3's rows, Table 6's.
@@ -87,7 +87,7 @@ def cifar10(folder, model, seed, error, iterations=64_000, **switches):
 
     spec = spec_of(model, **switches)
     run = {
-        "format": 1, "model": model, "switches": switches_of(spec), "spec": spec.to_dict(), "seed": seed,
+        "model": model, "switches": switches_of(spec), "spec": spec.to_dict(), "seed": seed,
         "recipe": recipe("paper-cifar").to_dict() | {"iterations": iterations}, "settings": {}, "environment": {},
         "data": {"name": "cifar10", "source": "cifar10:PATH", "notes": ["103 images are inexact"]},
     }  # fmt: skip
@@ -95,8 +95,8 @@ def cifar10(folder, model, seed, error, iterations=64_000, **switches):
              {"kind": "end", "iteration": iterations}]  # fmt: skip
     out = folder / f"{model}-{seed}-{iterations}-{len(list(folder.iterdir()))}"
     out.mkdir()
-    (out / "run.json").write_text(json.dumps(run))
-    (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_sealed(out / "run.json", run)
+    write_lines(out, lines)
     return read(out)
 
 

@@ -16,6 +16,7 @@ from reslab.show.embed import unpacked
 from reslab.show.figures import records_figures
 from reslab.show.page import is_ours
 from reslab.show.pictures import CHARTS, DEFINED, NAMES, drawn_of, write_picture
+from reslab.store.sealed import write_sealed
 from reslab.training.recipes import recipe
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -120,8 +121,8 @@ def test_folders_are_read(study, tmp_path):
     runs = records[0].folder.parent
     assert picture("depth", [runs], tmp_path / "a.svg") == tmp_path / "a.svg"  # a folder of runs
     assert picture("fig6", [r.folder for r in records], tmp_path / "b.svg").exists()  # runs
-    setting = {"format": 1, "data": "digits", "recipe": records[0].run["recipe"], "seeds": [0], "depths": [8, 20]}
-    (runs / "study.json").write_text(json.dumps(setting))
+    setting = {"data": "digits", "recipe": records[0].run["recipe"], "seeds": [0], "depths": [8, 20]}
+    write_sealed(runs / "study.json", setting)
     assert drawn(picture("fig6", [runs], tmp_path / "c.svg")) == drawn(tmp_path / "b.svg")  # a study
     with pytest.raises(UserError, match="no such folder"):
         picture("fig6", [tmp_path / "none"], tmp_path / "d.svg")
@@ -175,8 +176,8 @@ def study_of(folder, depths, **how):
     for depth in depths:
         for kind in ("plain", "resnet"):
             write_run(folder / f"{kind}{depth}", f"cifar_{kind}{depth}", 0, **how)
-    setting = {"format": 1, "data": how.get("name", "digits"), "recipe": recipe("digits").to_dict(), "seeds": [0]}
-    (folder / "study.json").write_text(json.dumps(setting | {"depths": list(depths)}))
+    setting = {"data": how.get("name", "digits"), "recipe": recipe("digits").to_dict(), "seeds": [0]}
+    write_sealed(folder / "study.json", setting | {"depths": list(depths)})
 
 
 def nets_in(path):

@@ -23,6 +23,7 @@ from reslab.show.report import study_page
 from reslab.show.runpage import runs_page
 from reslab.show.tables import departures, difference_table, run_table, seconds, wilson
 from reslab.show.words import VERDICT
+from reslab.store.sealed import read_sealed, write_sealed
 from reslab.training.recipe import OPEN_CHOICES
 from reslab.training.runlog import Record, read
 
@@ -164,7 +165,7 @@ def test_nothing_judged_and_nothing_run(tmp_path):
     assert words.PAGE["nothing"].en in Outline(study_page([])).words
     empty = tmp_path / "study"
     empty.mkdir()
-    (empty / "study.json").write_text(json.dumps(default_setting("digits").to_dict()))
+    write_sealed(empty / "study.json", default_setting("digits").to_dict())
     told = judged(empty)
     page = Outline(study_page(told))
     assert set(page.ids) >= {j.claim.id for j in told}  # in "what was not run"
@@ -189,9 +190,9 @@ def test_records_that_cannot_be_read_are_told(tmp_path):
     folder = write_study(tmp_path / "s", default_setting("digits", 2, (8, 20)))
     (folder / "run0-0" / "run.json").write_text("{torn")
     (folder / "run0-1" / "metrics.jsonl").write_text("")
-    other = json.loads((folder / "run1-0" / "run.json").read_text())
+    other = read_sealed(folder / "run1-0" / "run.json")
     other["recipe"]["lr"] = 0.5
-    (folder / "run1-0" / "run.json").write_text(json.dumps(other))
+    write_sealed(folder / "run1-0" / "run.json", other)
     (folder / "run1-1" / "run.json").write_text(json.dumps({**other, "format": 99}))
     page = Outline(report([folder], language="en").read_text())
     assert words.PAGE["problems"].en in page.words
