@@ -1,7 +1,8 @@
-"""The pages of a parquet file by their headers: what they declare, before any is read.
+"""What the footer and the page headers of a parquet file declare, before pyarrow reads any page.
 
-pyarrow allocates what a page header declares, and tells neither that size nor whether a page carries a checksum.
-Source: the Parquet format's `PageHeader`, in Thrift's compact protocol.
+pyarrow allocates what a page header declares. It shows neither that size nor whether a page has a checksum, and a
+damaged footer can end the process when its columns are listed. Source: the Parquet format's `FileMetaData` and
+`PageHeader`, in Thrift's compact protocol.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from typing import IO, Any
 
 DICTIONARY, DATA = (2,), (0, 3)  # kinds of pages
 _HEADER = 1 << 20  # bytes that a header with its statistics may take
-_DEPTH = 8  # of structs within structs; the format has 3
+_DEPTH = 8  # of structs within structs; the format has 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """The part of a column that is in one row group, as the footer declares it."""
+
+    values: int
+    start: int
+    """offset of its first page in the file, bytes"""
+    end: int
 
 
 @dataclass(frozen=True)
@@ -27,16 +38,38 @@ class Page:
     has_checksum: bool
 
 
+def row_groups(footer: bytes) -> list[tuple[int, dict[str, Column]]]:
+    """Return the rows of each row group, and its columns by their dotted names. Raises ValueError for damage."""
+    try:
+        declared = _Compact(footer).struct(_DEPTH).get(4, [])
+        return [(int(group[3]), dict(map(_column, group[1]))) for group in declared]
+    except (IndexError, KeyError, TypeError, AttributeError):
+        raise ValueError("its footer is damaged") from None
+
+
+def _column(chunk: dict[int, Any]) -> tuple[str, Column]:
+    declared = chunk[3]
+    values, length, first, dictionary = (int(declared.get(number, 0)) for number in (5, 7, 9, 11))
+    first = min(first, dictionary) if dictionary else first
+    return b".".join(declared[3]).decode(), Column(values, first, first + length)
+
+
 def pages(file: IO[bytes], start: int, end: int) -> Iterator[Page]:
     """Yield the pages of the column that takes the bytes `start` to `end`. Raises ValueError if a header is damaged."""
     while start < end:
         fields, length = _header(file, start, end)
-        body = fields.get({0: 5, 2: 7, 3: 8}.get(fields.get(1, -1), 0), {})
-        size, stored = fields.get(2, -1), fields.get(3, -1)
+        try:
+            kind, size, stored = fields[1], fields[2], fields[3]
+            body = fields[{0: 5, 2: 7, 3: 8}[kind]] if kind in DATA + DICTIONARY else {1: 0, 2: 0}
+            numbers = kind, size, stored, body[1], body[4 if kind == 3 else 2]
+        except (KeyError, TypeError):
+            raise ValueError("a page header is damaged") from None
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("a page header is damaged")
         start += length + stored
-        if size < 0 or stored < 0 or start > end:
+        if start > end:
             raise ValueError("a page declares more bytes than its column has")
-        yield Page(fields.get(1, -1), size, body.get(1, 0), body.get(4 if fields[1] == 3 else 2, 0), 4 in fields)
+        yield Page(kind, size, *numbers[3:], 4 in fields)
 
 
 def _header(file: IO[bytes], start: int, end: int) -> tuple[dict[int, Any], int]:
@@ -99,13 +132,11 @@ class _Compact:
             self.position += length
             if self.position > len(self.content):
                 raise IndexError
-            return None
+            return self.content[self.position - length : self.position]
         if kind in (9, 10):
             head = self.byte()
             count = head >> 4 if head < 0xF0 else self.varint()
-            for _ in range(count):
-                self._value(head & 15, depth)
-            return None
+            return [self._value(head & 15, depth) for _ in range(count)]
         if kind == 12:
             return self.struct(depth - 1)
         raise ValueError("a page header has a field of an unknown kind")

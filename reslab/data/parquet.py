@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reslab.data.images import BadImage, read_rgb
-from reslab.data.pages import DATA, DICTIONARY, pages
+from reslab.data.pages import DATA, DICTIONARY, Column, pages, row_groups
 from reslab.data.splits import Memory, fingerprint
 from reslab.errors import UserError
 
@@ -32,7 +32,8 @@ _FOOTER = 1 << 20  # bytes
 _PAGE = 128 << 20  # bytes, decompressed
 _COLUMN = 512 << 20  # bytes, decompressed; the pixels of CIFAR-10 are 184 MB
 _IMAGE = 1 << 20  # bytes of one encoded image of 32x32 pixels
-_BATCH = 256  # rows
+_BATCH = 256 << 20  # bytes that a batch of rows may take if each has the largest entry of a dictionary
+_BATCH_ROWS = 256
 _ENCODINGS = (0, 2, 3, 5, 6, 8)  # those by which a value takes no more than its page, but DELTA_BYTE_ARRAY may
 
 
@@ -46,6 +47,8 @@ class _File:
     has_exact: bool
     is_checked: bool
     """its bytes or all of its pages have a checksum"""
+    batch: int
+    """rows to read at once, so that a large entry of a dictionary is not repeated without bound"""
 
 
 def read(folder: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Memory], str, list[str]]:
@@ -55,7 +58,7 @@ def read(folder: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Memory], str,
     copy says which of its images are. Raises UserError.
     """
     try:
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet
     except ImportError:
         raise UserError(f'cifar10:{folder}: parquet files need pyarrow; pip install "reslab[data]"') from None
     hashes: list[bytes] = []
@@ -79,7 +82,7 @@ def read(folder: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Memory], str,
                         part = _decoded(file, stream)
                         images.append(part.images)
                         labels.append(part.labels)
-                except (OSError, ValueError, MemoryError) as error:  # pyarrow's errors derive from these
+                except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
                     told = " ".join(str(error).split())[:160]
                     raise UserError(f"{path}: not a readable parquet file: {told}") from None
         if exact.count(False):
@@ -103,25 +106,27 @@ def _checked(path: Path, stream: BufferedReader) -> _File:
         )
     stream.seek(max(0, length - 8))
     tail = stream.read(8)
-    if length < 12 or tail[4:] != b"PAR1":
-        raise ValueError("it does not end as one")
-    if (footer := int.from_bytes(tail[:4], "little")) > _FOOTER:
+    footer = int.from_bytes(tail[:4], "little")
+    if length < 12 or tail[4:] != b"PAR1" or footer > length - 12:
+        raise ValueError("it is cut off, or none")
+    if footer > _FOOTER:
         raise ValueError(f"it declares a footer of {footer:,} bytes, more than {_FOOTER:,}")
-    opened = _opened(stream, None)
-    has_exact = _check_columns(path, opened.schema_arrow)
-    names = ["img.bytes", "label"] + (["exact"] if has_exact else [])
-    has_checksums = _check_pages(opened.metadata, stream, length, names)
-    return _File(path, digest.digest(), opened.metadata.num_rows, has_exact, is_known or has_checksums)
+    stream.seek(length - 8 - footer)
+    groups = row_groups(stream.read(footer))
+    opened = _opened(stream)
+    names = _column_names(path, opened.schema_arrow)
+    rows = opened.metadata.num_rows
+    has_checksums, dictionary = _check_pages(groups, rows, stream, length - 8 - footer, names)
+    batch = min(_BATCH_ROWS, max(1, _BATCH // max(1, dictionary)))
+    return _File(path, digest.digest(), rows, "exact" in names, is_known or has_checksums, batch)
 
 
-def _opened(stream: BufferedReader, dictionaries: list[str] | None) -> Any:
-    """The file in pyarrow; of the columns `dictionaries` a value that is in every row is held once."""
+def _opened(stream: BufferedReader) -> Any:
     from pyarrow import parquet
 
     stream.seek(0)
     return parquet.ParquetFile(
         stream,
-        read_dictionary=dictionaries,
         pre_buffer=False,
         thrift_string_size_limit=_FOOTER,
         thrift_container_size_limit=_FOOTER,
@@ -129,8 +134,8 @@ def _opened(stream: BufferedReader, dictionaries: list[str] | None) -> Any:
     )
 
 
-def _check_columns(path: Path, schema: Any) -> bool:
-    """Whether there is a column `exact`. Raises UserError if a column is missing or of another type."""
+def _column_names(path: Path, schema: Any) -> list[str]:
+    """The names of the columns to read. Raises UserError if one is missing or of another type."""
     import pyarrow
 
     kinds, names = pyarrow.types, set(schema.names)
@@ -138,50 +143,52 @@ def _check_columns(path: Path, schema: Any) -> bool:
         raise UserError(f"{path}: no column {sorted(missing)[0]!r} (there are: {', '.join(sorted(names))})")
     image = schema.field("img").type
     field = image.field("bytes").type if kinds.is_struct(image) and image.get_field_index("bytes") >= 0 else None
-    if field is not None and kinds.is_dictionary(field):
-        field = field.value_type
     if field is None or not (kinds.is_binary(field) or kinds.is_large_binary(field)):
         raise UserError(f"{path}: column 'img' is {image}, expected a struct with binary 'bytes'")
     for name, fits in (("label", kinds.is_integer), ("exact", kinds.is_boolean)):
         if name in names and not fits(schema.field(name).type):
             raise UserError(f"{path}: column {name!r} is {schema.field(name).type}, expected {fits.__name__[3:]}")
-    return "exact" in names
+    return ["img.bytes", "label"] + (["exact"] if "exact" in names else [])
 
 
-def _check_pages(metadata: Any, stream: BufferedReader, length: int, names: list[str]) -> bool:
-    """Whether all pages of the columns `names` have checksums. Raises ValueError if they declare too much."""
-    has_checksums, total, rows = True, dict.fromkeys(names, 0), 0
-    for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
-        rows += group.num_rows
-        columns = {c.path_in_schema: c for c in (group.column(index) for index in range(group.num_columns))}
+def _check_pages(
+    groups: list[tuple[int, dict[str, Column]]], rows: int, stream: BufferedReader, end: int, names: list[str]
+) -> tuple[bool, int]:
+    """Whether all pages of the columns `names` have checksums, and the bytes of the largest dictionary.
+
+    `rows` and `end` are the rows of the file and the bytes before its footer.
+    Raises ValueError if the pages declare more than there may be, or not the number of rows.
+    """
+    has_checksums, total, dictionary = True, dict.fromkeys(names, 0), 0
+    for group_rows, columns in groups:
+        if "exact" in columns and "exact" not in names:
+            raise ValueError("the columns of a row group are not those of its schema")
         for name in names:
             if name not in columns:
                 raise ValueError(f"a row group has no column {name!r}")
             column, values = columns[name], 0
-            start, dictionary = column.data_page_offset, column.dictionary_page_offset
-            start = min(start, dictionary) if dictionary else start
-            end = start + column.total_compressed_size
-            if not 4 <= start < end <= length:
+            if not 4 <= column.start < column.end <= end:
                 raise ValueError(f"column {name!r} declares bytes that the file does not have")
-            for page in pages(stream, start, end):
+            for page in pages(stream, column.start, column.end):
                 total[name] += page.size
                 if page.size > _PAGE or total[name] > _COLUMN:
                     raise ValueError(f"column {name!r} declares more than {_COLUMN >> 20} MiB, or {_PAGE >> 20} a page")
                 if page.kind in DATA + DICTIONARY and page.encoding not in _ENCODINGS:
                     raise ValueError(f"column {name!r} has encoding {page.encoding}, which is not read")
                 values += page.values if page.kind in DATA else 0
+                dictionary = max(dictionary, page.size if page.kind in DICTIONARY else 0)
                 has_checksums = has_checksums and page.has_checksum
-            if not values == column.num_values == group.num_rows:
-                raise ValueError(f"column {name!r} has {values:,} values in a group of {group.num_rows:,} rows")
-    if rows != metadata.num_rows:
-        raise ValueError(f"its groups have {rows:,} rows, but it declares {metadata.num_rows:,}")
-    return has_checksums
+            if not values == column.values == group_rows:
+                raise ValueError(f"column {name!r} has {values:,} values in a group of {group_rows:,} rows")
+    if (found := sum(group_rows for group_rows, _ in groups)) != rows:
+        raise ValueError(f"its groups have {found:,} rows, but it declares {rows:,}")
+    return has_checksums, dictionary
 
 
 def _batches(file: _File, stream: BufferedReader, columns: list[str]) -> Iterator[Any]:
     """Yield batches of `columns`, as many rows as were declared. Raises ValueError if there are others."""
     rows = 0
-    for batch in _opened(stream, ["img.bytes"]).iter_batches(_BATCH, columns=columns, use_threads=False):
+    for batch in _opened(stream).iter_batches(file.batch, columns=columns, use_threads=False):
         rows += batch.num_rows
         yield batch
     if rows != file.rows:
@@ -194,7 +201,7 @@ def _decoded(file: _File, stream: BufferedReader) -> Memory:
     for batch in _batches(file, stream, ["img.bytes", "label"]):
         for stored, label in zip(batch.column("img").field("bytes"), batch.column("label").to_pylist(), strict=True):
             name = f"{file.path} row {row}"
-            content = stored.value.as_buffer() if stored.is_valid and stored.value.is_valid else None
+            content = stored.as_buffer() if stored.is_valid else None
             if content is None:
                 raise UserError(f"{name}: the image has no bytes")
             if content.size > _IMAGE:
