@@ -13,6 +13,7 @@ from typing import IO, Any
 
 DICTIONARY, DATA = (2,), (0, 3)  # kinds of pages
 _HEADER = 1 << 20  # bytes that a header with its statistics may take
+_DAMAGED = "its footer or a page header is damaged"
 _DEPTH = 8  # of structs within structs; the format has 5
 
 
@@ -44,7 +45,7 @@ def row_groups(footer: bytes) -> list[tuple[int, dict[str, Column]]]:
         declared = _Compact(footer).struct(_DEPTH).get(4, [])
         return [(int(group[3]), dict(map(_column, group[1]))) for group in declared]
     except (IndexError, KeyError, TypeError, AttributeError):
-        raise ValueError("its footer is damaged") from None
+        raise ValueError(_DAMAGED) from None
 
 
 def _column(chunk: dict[int, Any]) -> tuple[str, Column]:
@@ -63,9 +64,9 @@ def pages(file: IO[bytes], start: int, end: int) -> Iterator[Page]:
             body = fields[{0: 5, 2: 7, 3: 8}[kind]] if kind in DATA + DICTIONARY else {1: 0, 2: 0}
             numbers = kind, size, stored, body[1], body[4 if kind == 3 else 2]
         except (KeyError, TypeError):
-            raise ValueError("a page header is damaged") from None
+            raise ValueError(_DAMAGED) from None
         if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError("a page header is damaged")
+            raise ValueError(_DAMAGED)
         start += length + stored
         if start > end:
             raise ValueError("a page declares more bytes than its column has")
@@ -105,11 +106,11 @@ class _Compact:
             if byte < 128:
                 return value
             if shift > 63:
-                raise ValueError("a number in a page header is too long")
+                raise ValueError(_DAMAGED)
 
     def struct(self, depth: int) -> dict[int, Any]:
         if not depth:
-            raise ValueError("a page header is nested too deeply")
+            raise ValueError(_DAMAGED)
         fields: dict[int, Any] = {}
         number = 0
         while head := self.byte():
@@ -139,4 +140,4 @@ class _Compact:
             return [self._value(head & 15, depth) for _ in range(count)]
         if kind == 12:
             return self.struct(depth - 1)
-        raise ValueError("a page header has a field of an unknown kind")
+        raise ValueError(_DAMAGED)
