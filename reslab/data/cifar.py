@@ -19,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data import parquet
+from reslab.data import archives, parquet
 from reslab.data.splits import Data, Memory, fingerprint
 from reslab.errors import UserError
 from reslab.store.files import expanded
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
+ARCHIVE_BYTES = 170_498_071
 RECORDS = 10_000  # images in one official file
 _TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 _TEST = ("test_batch",)
@@ -121,22 +122,31 @@ def _binary(files: Mapping[str, bytes], wanted: tuple[str, ...], records: int, w
 # .tar.gz of either version, read without being extracted
 
 
+_UNPACKED = 64 << 20  # bytes that an archive may unpack to, beyond twice the six files
+_DAMAGE = (
+    tarfile.TarError,
+    EOFError,
+    OSError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,  # headers that belong to headers, by the thousand
+    zlib.error,
+    lzma.LZMAError,
+)
+
+
 def _archive(file: Path, wanted: tuple[str, ...], records: int) -> Data:
     names = {f"{name}.bin" for name in (*_TRAIN, *_TEST)}
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(file, "r:*") as tar:
-            for member in tar:
-                name = Path(member.name).name
-                if name in _TRAIN + _TEST:
-                    return _python_archive(file, wanted)
-                if name in names and member.isfile():
-                    _check_size(f"{file}: {name}", member.size, records)  # before reading: it may claim anything
-                    stream = tar.extractfile(member)
-                    files[name] = stream.read() if stream else b""
-            while tar.fileobj and tar.fileobj.read(1 << 20):  # to the very end, where the checksum of all stands
-                pass
-    except (tarfile.TarError, EOFError, OSError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError) as error:
+        for member, content in archives.members(file, _UNPACKED + 12 * records * 3073):
+            name = Path(member.name).name
+            if name in _TRAIN + _TEST:
+                return _python_archive(file, wanted)
+            if name in names and content is not None:
+                _check_size(f"{file}: {name}", member.size, records)  # before reading: it may claim anything
+                files[name] = content.read(member.size)
+    except _DAMAGE as error:
         told = " ".join(str(error).split())[:120]
         raise UserError(f"{file}: not a readable .tar.gz, or damaged ({told}); {_ADVICE}") from None
     if missing := sorted(names - files.keys()):
@@ -146,18 +156,24 @@ def _archive(file: Path, wanted: tuple[str, ...], records: int) -> Data:
 
 def _python_archive(file: Path, wanted: tuple[str, ...]) -> Data:
     """The official cifar-10-python.tar.gz: the very bytes whose MD5 was checked are the ones that are read."""
-    content = file.read_bytes()
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        content = stream.read(ARCHIVE_BYTES) if size == ARCHIVE_BYTES else b""  # a file of terabytes is not hashed
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if digest != ARCHIVE_MD5:
+        told = f"MD5 {digest} is not the official {ARCHIVE_MD5}"
+        if size != ARCHIVE_BYTES:
+            told = f"{size:,} bytes, the official archive has {ARCHIVE_BYTES:,}"
         raise UserError(
-            f"{file}: MD5 {digest} is not the official {ARCHIVE_MD5}; the Python version holds pickles, "
-            "so nothing of it was read; get it again, or use the binary version"
+            f"{file}: {told}; the Python version holds pickles, so nothing of it was read; "
+            "get it again, or use the binary version"
         )
     files: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         for member in tar:
-            if member.isfile() and (stream := tar.extractfile(member)):
-                files[Path(member.name).name] = stream.read()
+            if member.isfile() and (unpacked := tar.extractfile(member)):
+                files[Path(member.name).name] = unpacked.read()
     return _unpickled(files, wanted)
 
 

@@ -4,6 +4,9 @@ Pillow decodes, behind a format allow-list and a pixel cap that is read from the
 (torchvision.io kills the process on a PNG with one flipped byte and has no cap.) What Pillow leaves open or gets
 wrong is settled here: 16-bit grey is scaled, not clipped to white; transparency lies over white; the EXIF
 orientation is applied; CMYK is inverted exactly where Adobe's marker says so; of an animation the first frame counts.
+
+A file that is cut off is refused, but for the last digits of a PPM in text and for what follows a whole first frame of
+GIF. A changed byte is found in every PNG (`png`); the other formats have no checksums, so there it may change pixels.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from reslab.data import pixels, png
 from reslab.data.jpeg import PixelBox, part
 from reslab.errors import RunError
 
@@ -66,7 +70,7 @@ def read(
     """
     with _open(source, name, max_pixels) as image:
         _shrink(image, least)
-        return _loaded(image)
+        return pixels.picture(image, _load(image))
 
 
 def read_part(
@@ -79,16 +83,16 @@ def read_part(
     with _open(source, name, MAX_PIXELS) as image:
         fraction = _shrink(image, least)
         if image.format == "JPEG" and image.mode == "RGB" and _turn(image) is None:
-            pixels = part(_bytes(image), fraction, *image.size, place(*image.size))
-            if pixels is not None:
-                return pixels
-        rgb = _loaded(image)
-        return np.array(rgb.crop(place(*rgb.size)))
+            decoded = part(_bytes(image), fraction, *image.size, place(*image.size))
+            if decoded is not None:
+                return decoded
+        return pixels.array(image, _load(image), place)
 
 
 def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """`read` as uint8 [H, W, 3]."""
-    return np.ascontiguousarray(np.asarray(read(source, name=name, max_pixels=max_pixels)))
+    with _open(source, name, max_pixels) as image:
+        return pixels.array(image, _load(image), lambda width, height: (0, 0, width, height))
 
 
 def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -105,12 +109,14 @@ def _shrink(image: ImageFile, least: int | None) -> int:
     return int(image.decoderconfig[0]) if image.decoderconfig else 1
 
 
-def _loaded(image: ImageFile) -> Image.Image:
+def _load(image: ImageFile) -> Image.Transpose | None:
+    """Decode the pixels, the checksums of a PNG first; return what turns them upright."""
+    if image.format == "PNG":
+        assert image.fp is not None  # open until the image is loaded
+        png.verify(image.fp)
     with _silent_libtiff() if image.format == "TIFF" else nullcontext():
         image.load()
-    turn = _turn(image)
-    rgb = _to_rgb(image)
-    return rgb if turn is None else rgb.transpose(turn)
+    return _turn(image)
 
 
 def _bytes(image: ImageFile) -> bytes:
@@ -137,9 +143,13 @@ def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFi
             if inside:
                 if not source:
                     raise BadImage(label, "the file is empty")
-                file: str | io.BytesIO = io.BytesIO(source)  # type: ignore[arg-type]
+                length = len(source)  # type: ignore[arg-type]
             else:
-                file = _regular(Path(source), label)  # type: ignore[arg-type]
+                length = _regular_size(Path(source), label)  # type: ignore[arg-type]
+            file = io.BytesIO(source) if inside else os.fspath(source)  # type: ignore[arg-type]
+            if length > png.LARGEST_CHUNK:
+                with io.BytesIO(source) if inside else open(file, "rb") as stream:  # type: ignore[arg-type]
+                    png.check_lengths(stream)
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
                 if width < 1 or height < 1:
@@ -180,7 +190,8 @@ def _silent_libtiff() -> Iterator[None]:
             os.close(null)
 
 
-def _regular(path: Path, label: str) -> str:
+def _regular_size(path: Path, label: str) -> int:
+    """The size of a regular file, bytes. Raises BadImage if it is none, or empty."""
     kind = os.stat(path)  # follows links, so a dangling one is told as a missing file
     if stat.S_ISDIR(kind.st_mode):
         raise BadImage(label, "is a folder, not an image")
@@ -188,7 +199,7 @@ def _regular(path: Path, label: str) -> str:
         raise BadImage(label, "is not a regular file")
     if kind.st_size == 0:
         raise BadImage(label, "the file is empty")
-    return str(path)
+    return kind.st_size
 
 
 def _too_large(what: str, max_pixels: int) -> str:
@@ -204,36 +215,6 @@ def _reason(error: Exception) -> str:
         return "permission denied"
     text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
     return f"cannot be decoded: {text[:160]}"
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """The decoded pixels in RGB, not yet turned upright."""
-    mode = image.mode
-    if mode.startswith("I;16"):
-        return _grey16(np.asarray(image), image.info.get("transparency"))
-    if mode == "I":  # 16-bit PGM, and TIFF that may hold anything
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit pixels beyond 16 bits have no defined brightness")
-        return _grey16(values, None)
-    if mode == "F":
-        raise ValueError("floating-point pixels have no defined brightness")
-    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow inverts every CMYK JPEG; without Adobe's marker 0 means no ink.
-        image = ImageChops.invert(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _grey16(values: np.ndarray, transparent: int | None) -> Image.Image:
-    """0..65535 to the nearest of 0..255 (v / 257), as three equal channels; the tRNS value becomes white."""
-    wide = values.astype(np.uint32)
-    grey = ((wide * 255 + 32767) // 65535).astype(np.uint8)
-    if isinstance(transparent, int):
-        grey[wide == transparent] = 255
-    return Image.fromarray(grey).convert("RGB")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

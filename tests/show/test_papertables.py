@@ -10,6 +10,7 @@ import pytest
 from reslab.show.costs import size_table
 from reslab.show.grid import draw_table
 from reslab.show.papertables import table1, table2, table3, table4, table6
+from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
 from reslab.training.runlog import read
 
@@ -96,7 +97,8 @@ def cifar10(folder, model, seed, error, iterations=64_000, **switches):
     out = folder / f"{model}-{seed}-{iterations}-{len(list(folder.iterdir()))}"
     out.mkdir()
     write_sealed(out / "run.json", run)
-    write_lines(out, lines)
+    for line in lines:
+        jsonl.append(out / "metrics.jsonl", line)
     return read(out)
 
 
