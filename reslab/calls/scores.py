@@ -201,7 +201,8 @@ def evaluate(
         way: Way,
         notes: tuple[str, ...],
     ) -> Evaluation:
-        note = getattr(way, "fallback", None) or ""
+        unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
+        note = "; ".join(filter(None, (unfit, getattr(way, "fallback", None))))
         classes = tuple(there.classes)
         return Evaluation(where, model, iteration, there.name, name, precision, classes, scores, note, notes)
 

@@ -39,6 +39,13 @@ def check_weights(tensors: Mapping[str, Tensor], where: str) -> None:
             )
 
 
+def check_statistics(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise UserError if the `mean` or `scale` of the images in `state`, if they are there, is unusable."""
+    check_weights({name: state[name] for name in ("mean", "scale") if name in state}, where)
+    if "scale" in state and not bool((state["scale"] > 0).all()):
+        raise UserError(f"{where}: scale, which divides the images, is not positive; use other weights")
+
+
 def check_network(net: nn.Module, where: str) -> None:
     """Raise UserError if a weight or BN buffer of `net` is unusable."""
     check_weights(net.state_dict(), where)

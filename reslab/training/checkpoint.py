@@ -26,6 +26,7 @@ from torch import Tensor
 
 from reslab.data.loader import Statistics
 from reslab.errors import RunError, UserError
+from reslab.measure.finite import check_statistics, check_weights
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
@@ -233,7 +234,8 @@ def find(path: Path) -> Checkpoint:
 
 
 def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
-    """Copy weights into `net`. Raises UserError with the first mismatched names or shapes (five at most)."""
+    """Copy weights into `net`. Raises UserError with the first mismatched names or shapes (five at most), or if one is
+    not finite."""
     own = net.state_dict()
     wrong = [
         f"{name} ({'missing' if name not in weights else f'{tuple(weights[name].shape)} for {tuple(value.shape)}'})"
@@ -243,13 +245,15 @@ def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
     wrong += [f"{name} (not in the net)" for name in weights if name not in own]
     if wrong:
         raise UserError(f"{where}: its weights do not fit {name_of(net.spec)}: {', '.join(wrong[:5])}")
+    check_weights({name: weights[name].to(value.dtype) for name, value in own.items()}, where)
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(weights[name])
 
 
 def network(checkpoint: Checkpoint) -> Network:
-    """The network of a checkpoint, its weights filled in."""
+    """The network of a checkpoint, its weights filled in. Raises UserError as `fill`, and for unusable statistics."""
+    check_statistics(checkpoint.state, str(checkpoint.folder))
     plan(checkpoint.spec)
     net = Network(checkpoint.spec)
     fill(net, checkpoint.weights, str(checkpoint.folder))
