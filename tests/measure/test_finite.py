@@ -167,7 +167,7 @@ def test_images_without_finite_scores_count_as_wrong_and_are_counted(run, tmp_pa
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model", ["cifar_resnet8", "cifar_resnet56"])
+@pytest.mark.parametrize("model", ["cifar_plain8", "cifar_plain56"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_an_overflow_that_a_fused_relu_would_hide(model, precision):
     """The second convolution of a block sums infinities of both signs: NaN, and 0 behind oneDNN's ReLU."""
