@@ -12,7 +12,7 @@ from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.training.naming import FROM_DATA, command_of, resolve_recipe, run_name
-from reslab.training.recipe import Recipe, changed
+from reslab.training.recipe import LONGEST, Recipe, changed
 from reslab.training.runlog import Tell
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def _job(
         writable_folder(Path(out))
     check_machine(device, threads)
     from reslab.training.inputs import (
+        check_batch_norm,
         check_optimizer,
         fit,
         iterations_per_epoch,
@@ -130,7 +131,8 @@ def _job(
     check_optimizer(fitted, resolved)
     per_epoch = iterations_per_epoch(resolved, len(loaded.split("train")))
     if epochs is not None:
-        resolved = changed(resolved, {"iterations": max(1, round(epochs * per_epoch))})
+        resolved = changed(resolved, {"iterations": max(1, round(min(epochs * per_epoch, 2.0 * LONGEST)))})
+    check_batch_norm(fitted, resolved, len(loaded.split("train")))
     from reslab.training.job import Job
     from reslab.training.machine import Wish
 

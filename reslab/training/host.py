@@ -10,9 +10,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from reslab.errors import UserError
+
 BF16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
 # glibc's mallopt: blocks below this many bytes come from the heap, and the heap's free end is given back beyond that.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MOST_PROCESSES = 4_096  # a larger number is a slip, and the system would refuse it with no word of why
 LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1  # the most that glibc takes
 
 
@@ -26,6 +29,14 @@ def cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         pass
     return max(1, min(found))
+
+
+def check_processes(option: str, wanted: int) -> None:
+    """Raise UserError if `wanted` threads or processes are more than any machine starts."""
+    if wanted > MOST_PROCESSES:
+        raise UserError(
+            f"{option} is too large; the largest value is {MOST_PROCESSES:,}, and this machine has {cores()} cores"
+        )
 
 
 def bf16_units() -> frozenset[str]:
