@@ -54,11 +54,12 @@ def predict(
 
     from reslab.data.images import BadImage
     from reslab.data.loader import centred
-    from reslab.measure.inference import Inference, why_not
+    from reslab.measure.inference import Inference, piece_of, why_not
     from reslab.measure.result import Prediction
     from reslab.training import checkpoint as checkpoints
     from reslab.training import host
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.training.room import check_evaluation
 
     for option, value, known in (
         ("--precision", precision, PRECISIONS),
@@ -73,6 +74,8 @@ def predict(
     files = files_of([images] if isinstance(images, str | Path) else images)
     settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
     view = _view_of(found)
+    batch = min(batch, len(files))
+    check_evaluation(found.spec, batch, settings.device, at_once=piece_of(found.spec))
 
     net = checkpoints.network(found).to(settings.device).eval()
 

@@ -66,6 +66,7 @@ def probe(
     from reslab.training import member
     from reslab.training.inputs import fit, load_data, workers_for
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.training.room import check_probe
 
     asked = parts_of(what)
     settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
@@ -87,6 +88,8 @@ def probe(
     n = min(samples, len(part))
     if n < 2:
         raise UserError(f"{there.name}: the {split} split has {n} samples; a probe needs at least 2")
+    fitted = model if checkpoint is not None else fit(model, there, _said(source, switches))
+    check_probe(fitted, batch_size(fitted, n), "gradients" in asked, settings.device)
     prepare(settings)
     if checkpoint is not None:
         member.check_fits(checkpoint, there)
@@ -94,8 +97,6 @@ def probe(
         net = checkpoints.network(checkpoint)
         stats = checkpoint.statistics
     else:
-        said = (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
-        fitted = fit(model, there, said)
         net = make(fitted, seed=seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
         check_network(net, net.name)
         stats = statistics(there.split("train"), recipe.centre, recipe.scale)
@@ -112,6 +113,11 @@ def probe(
     if unfit:
         result = replace(result, notes=(*result.notes, f"{unfit:,} figures are not finite: the network overflows"))
     return result
+
+
+def _said(source: str | Path | Spec | Network, switches: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the caller says of the data: the switches beside a name, or all that a ready network has."""
+    return (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
 
 
 def _unfit(value: Any) -> int:

@@ -20,6 +20,8 @@ from reslab.training.naming import command_of, recipe_words, resolve_recipe, run
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import Tell
 
+MOST_SEEDS = 1_000  # runs of each net; every one is planned before the first starts
+
 
 @dataclass(frozen=True)
 class Study:
@@ -76,7 +78,9 @@ def reproduce(
     from reslab.show.report import study_page
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
-    from reslab.training.inputs import fit, load_data
+    from reslab.training.inputs import check_batch_norm, fit, load_data
+    from reslab.training.machine import Wish
+    from reslab.training.room import check_run
 
     tell = tell or PlainTeller()
     setting = _setting(data, depths, seeds, scale, recipe, set)
@@ -102,6 +106,9 @@ def reproduce(
         return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download, loaded.fingerprint)
 
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
+    for plan in plans.values():
+        check_batch_norm(plan.spec, plan.recipe, plan.recipe.batch)
+        check_run(plan.out, plan.spec, plan.recipe, Wish(device))
     left_out: tuple[str, ...] = ()
     if budget is not None:
         claims, left_out = _within(budget, claims, plans, folder, setting, whole, processes, tell)
@@ -127,6 +134,8 @@ def _setting(
 ) -> Setting:  # fmt: skip
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds: {seeds} must be at least 1")
+    if seeds is not None and seeds > MOST_SEEDS:
+        raise UserError(f"--seeds is too large; the largest value is {MOST_SEEDS:,}")
     wanted = tuple(sorted(frozenset(depths))) if depths else None
     setting = default_setting(data, seeds, wanted, scale)
     for depth in setting.depths:

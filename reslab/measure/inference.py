@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from reslab.measure.folding import Part, part_of
 from reslab.nets.model import Block, Network, path_of
+from reslab.nets.spec import Spec
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PIECE = 8 * 224 * 224  # pixels; a batch goes through in pieces of so many, whose maps stay in the cache
@@ -40,6 +41,11 @@ def why_not(net: Network, precision: str) -> str:
     if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "oneDNN has no bf16 on this CPU"
     return ""
+
+
+def piece_of(spec: Spec) -> int:
+    """Return how many images go through a network at once."""
+    return max(1, PIECE // spec.image_size**2)
 
 
 class Inference:
@@ -80,7 +86,7 @@ class Inference:
             with torch.autocast(device.type, torch.bfloat16, self.precision == "bf16", cache_enabled=False):
                 logits = self.net(images.to(device)).float()
             return self._settled(logits, images)
-        return torch.cat([self._logits(piece) for piece in images.split(max(1, PIECE // size**2))])
+        return torch.cat([self._logits(piece) for piece in images.split(piece_of(self.net.spec))])
 
     def _plain(self, images: Tensor) -> Tensor:
         """Logits by the network's own forward in fp32, which hides nothing."""
