@@ -1,5 +1,6 @@
 """What an update cannot compute is refused before it: against the updates themselves."""
 
+import os
 from dataclasses import replace
 from itertools import product
 
@@ -7,16 +8,18 @@ import pytest
 import torch
 
 from reslab import api
+from reslab.data.order import batch_span
+from reslab.data.sources import load
 from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.training.inputs import check_batch_norm, on_small_images
-from reslab.training.machine import Settings
+from reslab.training.inputs import SHAPES, check_batch_norm, expected, fit, on_small_images, workers_for
+from reslab.training.machine import Settings, thread_count
 from reslab.training.recipe import Recipe, changed
 from reslab.training.step import Step, part_ends
 
 NETS = {
-    "1x1 at 9 pixels": spec_of("resnet18", image_size=9, widths=(4, 4, 4, 4), classes=3),
+    "1x1 at 17 pixels": spec_of("resnet18", image_size=17, widths=(4, 4, 4, 4), classes=3),
     "1x1 at 3 pixels": spec_of("cifar_resnet8", image_size=3, widths=(4, 4, 4), classes=3),
     "larger maps": spec_of("cifar_resnet8", image_size=5, widths=(4, 4, 4), classes=3),
     "pre-activation": spec_of("cifar_resnet8", image_size=3, widths=(4, 4, 4), classes=3, order="pre"),
@@ -26,8 +29,6 @@ NETS = {
 
 
 def counts(recipe, samples):
-    from reslab.data.order import batch_span
-
     return {batch_span(i, recipe.batch, samples, recipe.last_batch)[1] for i in range(recipe.iterations)}
 
 
@@ -49,7 +50,7 @@ def fails(spec, recipe, samples):
 def test_batch_norm_of_one_sample_against_torch(name):
     """Every kind of last batch, ghost parts, splits that leave one over: refused exactly if an update would raise."""
     refused = 0
-    for batch, bn_batch, last, samples in product((1, 2, 4), (0, 1, 2), ("fill", "drop", "keep"), (4, 5, 7)):
+    for batch, bn_batch, last, samples in product((1, 4), (0, 1, 2), ("fill", "drop", "keep"), (4, 5, 7)):
         if bn_batch and batch % bn_batch:
             continue
         recipe = changed(Recipe(), {"batch": batch, "bn_batch": bn_batch, "last_batch": last, "iterations": 9})
@@ -89,8 +90,9 @@ def test_small_images_alone_can_have_such_maps():
 @pytest.mark.parametrize("fields", [{"batch": 1}, {"bn_batch": 1}])
 def test_refused_before_a_run_and_its_rehearsal(tmp_path, call, fields):
     told = {"tell": lambda event: None} if call is api.train else {}
+    choices = {"set": {**fields, "small_size": 3, "small_until": 2}, "widths": (4, 4, 4), "out": tmp_path / "run"}
     with pytest.raises(UserError, match=r"normalises 1x1 maps.*set (bn_)?batch to 2 or more"):
-        call("resnet18", "digits", set=fields, widths=(4, 4, 4, 4), out=tmp_path / "run", threads=1, **told)
+        call("cifar_resnet8", "digits", **choices, **told)
     assert not list((tmp_path / "run").glob("*"))
 
 
@@ -102,3 +104,26 @@ def test_parts_of_a_batch():
         assert sum(sizes) == samples
         assert set(sizes[:-1]) <= {bn_batch}
         assert 1 not in sizes or samples == 1 or bn_batch == 1
+
+
+@pytest.mark.parametrize("source", SHAPES)
+def test_what_a_set_is_before_it_is_read(source):
+    """Against the data themselves."""
+    if source == "cifar10":
+        place = os.environ.get("RESLAB_CIFAR10")
+        if not place:
+            pytest.skip("RESLAB_CIFAR10 names no copy of CIFAR-10")
+        data = load(f"cifar10:{place}", splits=())
+    else:
+        data = load(source)
+    for model in ("cifar_resnet8", "mlp_resnet4"):
+        assert expected(spec_of(model), source) == fit(spec_of(model), data, {})
+    assert expected(spec_of("resnet18"), "some/folder") is None
+
+
+def test_more_processes_than_any_machine_starts_are_refused():
+    with pytest.raises(UserError, match="--workers is too large; the largest value is 4,096"):
+        workers_for(load("digits"), 10**30)
+    with pytest.raises(UserError, match="--threads is too large; the largest value is 4,096"):
+        thread_count(4_097)
+    assert thread_count(3) == 3
