@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from reslab.errors import UserError
+from reslab.measure.probe import GRADIENT_BATCH
 from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
@@ -133,7 +134,8 @@ def check_probe(spec: Spec, images: int, gradients: bool, device: str) -> None:
     free = free_bytes(device)
     wanted = 2 * cost(spec).parameters * memory.FLOAT + memory.evaluation(spec, images)  # the net and its copy
     if gradients:
-        wanted = max(wanted, memory.need(spec, Recipe(batch=images), "fp32").total)
+        # the copy stands for the momentum that an update has
+        wanted = max(wanted, memory.least(spec, Recipe(batch=min(images, GRADIENT_BATCH)), "fp32"))
     if free is not None and wanted > ROUGH * free:
         raise UserError(
             f"probe: {name_of(spec)} would take about {memory.shown(wanted)} and {memory.shown(free)} are free; take a "

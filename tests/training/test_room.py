@@ -206,3 +206,16 @@ def test_evaluations_and_predictions_are_refused_with_a_batch_that_fits(free):
     room.check_evaluation(SPEC, 100_000, "cpu", at_once=392)
     with pytest.raises(UserError, match="no batch fits"):
         room.check_evaluation(spec_of("resnet152"), 1, "cpu", nets=100)
+
+
+@pytest.mark.parametrize("model", ["cifar_resnet20", "resnet50"])
+def test_a_probe_is_refused_only_if_it_needs_more(free, model):
+    """Half of what the net, its copy and their gradients take is too little; the peak of one batch's maps is enough."""
+    spec = spec_of(model)
+    least = memory.least(spec, Recipe(batch=128), "fp32")
+    free(least)
+    room.check_probe(spec, 128, True, "cpu")
+    free(least // 3)
+    with pytest.raises(UserError, match=f"probe: {model} would take about"):
+        room.check_probe(spec, 128, True, "cpu")
+    room.check_probe(spec, 2, False, "cpu")
