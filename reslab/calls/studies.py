@@ -97,7 +97,6 @@ def reproduce(
     loaded = load_data(data, first, setting.recipe, download=download, splits=("test",))
     whole = cache(lambda: load_data(data, first, setting.recipe, download=download))  # only where it is needed
     folder = Path(out) if out is not None else RUNS / f"study-{loaded.name}"
-    _enter(writable_folder(folder), replace(setting, data=loaded.name))
 
     def planned(of: Net, seed: int) -> Plan:
         spec = fit(of.spec(), loaded, {})
@@ -106,9 +105,12 @@ def reproduce(
         return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download, loaded.fingerprint)
 
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
-    for plan in plans.values():
+    for plan in {
+        plan.spec: plan for plan in plans.values()
+    }.values():  # each net once: of the last seed, the least done
         check_batch_norm(plan.spec, plan.recipe, plan.recipe.batch)
         check_run(plan.out, plan.spec, plan.recipe, Wish(device))
+    _enter(writable_folder(folder), replace(setting, data=loaded.name))
     left_out: tuple[str, ...] = ()
     if budget is not None:
         claims, left_out = _within(budget, claims, plans, folder, setting, whole, processes, tell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def settings_of(folder: Path, spec: Spec, recipe: Recipe, wish: Wish) -> Setting
 
     None if there is nothing to compute, or nothing to read it from, which `job.enter` refuses with the reason.
     """
-    if not (folder / RUN).exists():
+    if not os.path.exists(folder / RUN):  # unlike Path.exists, says no where it may not look
         return settle(spec, recipe, wish)
     try:
         record = runlog.read(folder)

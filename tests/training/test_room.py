@@ -196,6 +196,7 @@ def test_other_verbs_under_a_limit(tmp_path, words, start):
     status, lines = verb([str(tmp_path / "study") if word == "OUT" else word for word in words.split()])
     assert (status, len(lines)) == (2, 1), lines
     assert lines[0].startswith(f"reslab: {start}")
+    assert not (tmp_path / "study").exists()
 
 
 def test_evaluations_and_predictions_are_refused_with_a_batch_that_fits(free):
