@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reslab.errors import UserError, suggest, suggest_beside
+from reslab.errors import RunError, UserError, suggest, suggest_beside
 from reslab.training.naming import was_set
 
 if TYPE_CHECKING:
@@ -47,15 +47,19 @@ def predict(
                 faster
     An image is seen as in `evaluate`: nets that were trained on folders see the centre crop of 224/256 of the shorter
     side, those trained on whole images (CIFAR-10, digits) the whole of it as far as it is square. Statistics and class
-    names are the training's own. Raises UserError for a path that is no checkpoint, and where there is no file.
+    names are the training's own. Raises UserError for a path that is no checkpoint, for weights that are not finite,
+    and where there is no file; RunError for an image whose scores are not finite.
     """
+    import torch
+
     from reslab.data.images import BadImage
     from reslab.data.loader import centred
-    from reslab.measure.inference import Inference, why_not
+    from reslab.measure.inference import Inference, piece_of, why_not
     from reslab.measure.result import Prediction
     from reslab.training import checkpoint as checkpoints
     from reslab.training import host
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.training.room import check_evaluation
 
     for option, value, known in (
         ("--precision", precision, PRECISIONS),
@@ -70,10 +74,13 @@ def predict(
     files = files_of([images] if isinstance(images, str | Path) else images)
     settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
     view = _view_of(found)
+    batch = min(batch, len(files))
+    check_evaluation(found.spec, batch, settings.device, at_once=piece_of(found.spec))
+
+    net = checkpoints.network(found).to(settings.device).eval()
 
     def predictions() -> Iterator[Prediction]:
         prepare(settings)
-        net = checkpoints.network(found).to(settings.device).eval()
         units = "bf16" if host.bf16_units() and not why_not(net, "bf16") else "fp32"
         logits_of = Inference(net, units if precision == "auto" else precision)
         if tell is not None:
@@ -91,7 +98,14 @@ def predict(
                     elif tell_bad is not None:
                         tell_bad(seen)
                 if good:
-                    shares = logits_of(centred([seen for _, seen in good], found.statistics)).float().softmax(1).cpu()
+                    logits = logits_of(centred([seen for _, seen in good], found.statistics)).float()
+                    unfit = (~torch.isfinite(logits).all(1)).nonzero().flatten().tolist()
+                    if unfit:
+                        raise RunError(
+                            f"{good[unfit[0]][0]}: its scores are not finite, so there is no answer; use another "
+                            f"checkpoint than {found.folder}"
+                        )
+                    shares = logits.softmax(1).cpu()
                     highest = shares.topk(min(top, len(names)))
                     for (file, _), values, places in zip(good, *(t.tolist() for t in highest), strict=True):
                         yield Prediction(file, tuple((names[k], v) for k, v in zip(places, values, strict=True)))

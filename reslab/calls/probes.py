@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,7 @@ def probe(
 
     from reslab.data.loader import evaluation_batches, statistics
     from reslab.measure.findings import Subject
+    from reslab.measure.finite import check_network
     from reslab.measure.probe import batch_size, parts_of
     from reslab.measure.probe import probe as look
     from reslab.nets.model import build as make
@@ -63,6 +66,7 @@ def probe(
     from reslab.training import member
     from reslab.training.inputs import fit, load_data, workers_for
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.training.room import check_probe
 
     asked = parts_of(what)
     settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
@@ -84,6 +88,8 @@ def probe(
     n = min(samples, len(part))
     if n < 2:
         raise UserError(f"{there.name}: the {split} split has {n} samples; a probe needs at least 2")
+    fitted = model if checkpoint is not None else fit(model, there, _said(source, switches))
+    check_probe(fitted, batch_size(fitted, n), "gradients" in asked, settings.device)
     prepare(settings)
     if checkpoint is not None:
         member.check_fits(checkpoint, there)
@@ -91,9 +97,8 @@ def probe(
         net = checkpoints.network(checkpoint)
         stats = checkpoint.statistics
     else:
-        said = (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
-        fitted = fit(model, there, said)
         net = make(fitted, seed=seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
+        check_network(net, net.name)
         stats = statistics(there.split("train"), recipe.centre, recipe.scale)
     own_seed = checkpoint.facts["seed"] if checkpoint else seed if isinstance(found, Spec) else None
     subject = Subject(
@@ -101,9 +106,26 @@ def probe(
         there.name, split, own_seed,
     )  # fmt: skip
     chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, workers)
-    return look(
+    result = look(
         net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, block, settings.device
     )  # fmt: skip
+    unfit = _unfit(asdict(result))
+    if unfit:
+        result = replace(result, notes=(*result.notes, f"{unfit:,} figures are not finite: the network overflows"))
+    return result
+
+
+def _said(source: str | Path | Spec | Network, switches: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the caller says of the data: the switches beside a name, or all that a ready network has."""
+    return (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
+
+
+def _unfit(value: Any) -> int:
+    """How many numbers of a tree of dicts, tuples and lists are not finite."""
+    if isinstance(value, float):
+        return int(not math.isfinite(value))
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return sum(map(_unfit, inside))
 
 
 def _spec_or_path(source: str | Path | Spec | Network, switches: Mapping[str, Any]) -> Path | Spec | Network:

@@ -12,7 +12,7 @@ from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.training.naming import FROM_DATA, command_of, resolve_recipe, run_name
-from reslab.training.recipe import Recipe, changed
+from reslab.training.recipe import LONGEST, Recipe, changed
 from reslab.training.runlog import Tell
 
 if TYPE_CHECKING:
@@ -116,26 +116,36 @@ def _job(
         writable_folder(Path(out))
     check_machine(device, threads)
     from reslab.training.inputs import (
+        check_batch_norm,
         check_optimizer,
+        expected,
         fit,
         iterations_per_epoch,
         load_data,
         on_small_images,
         workers_for,
     )
+    from reslab.training.machine import Wish
+    from reslab.training.room import check_run
 
+    wish = Wish(device, precision, engine, threads, recompute)
+    early = expected(model_spec, data)
+    # Before the data are decoded, if the batch and the folder are known already.
+    if early is not None and epochs is None and resolved.last_batch != "keep":
+        named = RUNS / run_name(early, data.partition(":")[0], resolved, seed)
+        check_run(Path(out) if out is not None else named, early, resolved, wish)
     loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     on_small_images(fitted, resolved)
     check_optimizer(fitted, resolved)
     per_epoch = iterations_per_epoch(resolved, len(loaded.split("train")))
     if epochs is not None:
-        resolved = changed(resolved, {"iterations": max(1, round(epochs * per_epoch))})
+        resolved = changed(resolved, {"iterations": max(1, round(min(epochs * per_epoch, 2.0 * LONGEST)))})
+    check_batch_norm(fitted, resolved, len(loaded.split("train")))
     from reslab.training.job import Job
-    from reslab.training.machine import Wish
 
     folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
-    wish = Wish(device, precision, engine, threads, recompute)
+    check_run(folder, fitted, resolved, wish, len(loaded.split("train")))
     job = Job(
         fitted, data, resolved, seed, folder, wish, workers_for(loaded, workers),
         command or command_of(

@@ -157,13 +157,16 @@ def evaluate(
     """
     from reslab.measure.ensemble import AVERAGES, evaluate_together
     from reslab.measure.evaluate import evaluate as score
-    from reslab.measure.inference import Inference
+    from reslab.measure.inference import Inference, piece_of
     from reslab.measure.result import Evaluation
     from reslab.training import checkpoint as checkpoints
     from reslab.training import member
     from reslab.training.inputs import workers_for
     from reslab.training.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.training.room import check_evaluation
 
+    if batch < 1:
+        raise UserError(f"--batch: {batch} must be at least 1")
     for option, value, known in (
         ("--split", split, ("train", "val", "test")),
         ("--ensemble", ensemble, AVERAGES),
@@ -189,6 +192,10 @@ def evaluate(
         jobs.append((checkpoint, there, name, notes))
     if ensemble and len({(d.fingerprint, len(d.split(name)), name) for _, d, name, _ in jobs}) > 1:
         raise UserError("--ensemble: the members were trained on different data or splits; give one --data and --split")
+    for checkpoint, there, name, _ in jobs:
+        spec, count = checkpoint.spec, len(found) if ensemble else 1
+        pieces = piece_of(spec) if precision == "bf16" else None
+        check_evaluation(spec, min(batch, len(there.split(name))), settings.device, count, pieces)
     prepare(settings)
 
     def result(
@@ -201,7 +208,8 @@ def evaluate(
         way: Way,
         notes: tuple[str, ...],
     ) -> Evaluation:
-        note = getattr(way, "fallback", None) or ""
+        unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
+        note = "; ".join(filter(None, (unfit, getattr(way, "fallback", None))))
         classes = tuple(there.classes)
         return Evaluation(where, model, iteration, there.name, name, precision, classes, scores, note, notes)
 

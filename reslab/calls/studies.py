@@ -20,6 +20,8 @@ from reslab.training.naming import command_of, recipe_words, resolve_recipe, run
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import Tell
 
+MOST_SEEDS = 1_000  # runs of each net; every one is planned before the first starts
+
 
 @dataclass(frozen=True)
 class Study:
@@ -76,7 +78,9 @@ def reproduce(
     from reslab.show.report import study_page
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
-    from reslab.training.inputs import fit, load_data
+    from reslab.training.inputs import check_batch_norm, fit, load_data
+    from reslab.training.machine import Wish
+    from reslab.training.room import check_run
 
     tell = tell or PlainTeller()
     setting = _setting(data, depths, seeds, scale, recipe, set)
@@ -93,7 +97,6 @@ def reproduce(
     loaded = load_data(data, first, setting.recipe, download=download, splits=("test",))
     whole = cache(lambda: load_data(data, first, setting.recipe, download=download))  # only where it is needed
     folder = Path(out) if out is not None else RUNS / f"study-{loaded.name}"
-    _enter(writable_folder(folder), replace(setting, data=loaded.name))
 
     def planned(of: Net, seed: int) -> Plan:
         spec = fit(of.spec(), loaded, {})
@@ -102,6 +105,12 @@ def reproduce(
         return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download, loaded.fingerprint)
 
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
+    for plan in {
+        plan.spec: plan for plan in plans.values()
+    }.values():  # each net once: of the last seed, the least done
+        check_batch_norm(plan.spec, plan.recipe, plan.recipe.batch)
+        check_run(plan.out, plan.spec, plan.recipe, Wish(device))
+    _enter(writable_folder(folder), replace(setting, data=loaded.name))
     left_out: tuple[str, ...] = ()
     if budget is not None:
         claims, left_out = _within(budget, claims, plans, folder, setting, whole, processes, tell)
@@ -127,6 +136,8 @@ def _setting(
 ) -> Setting:  # fmt: skip
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds: {seeds} must be at least 1")
+    if seeds is not None and seeds > MOST_SEEDS:
+        raise UserError(f"--seeds is too large; the largest value is {MOST_SEEDS:,}")
     wanted = tuple(sorted(frozenset(depths))) if depths else None
     setting = default_setting(data, seeds, wanted, scale)
     for depth in setting.depths:

@@ -25,6 +25,7 @@ from reslab.errors import UserError
 from reslab.store.files import expanded
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CHANNELS, SIZE = 3, 32
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 ARCHIVE_BYTES = 170_498_071
 RECORDS = 10_000  # images in one official file
@@ -84,7 +85,7 @@ def _data(parts: Mapping[str, Memory], digest: str, notes: Iterable[str] = ()) -
     for name, part in parts.items():
         if part.images.shape[1:] != (32, 32, 3):
             raise UserError(f"cifar10: {name} images are {part.images.shape[1:]}, expected (32, 32, 3)")
-    return Data("cifar10", CLASSES, 3, 32, parts.get("train"), None, parts.get("test"), digest, tuple(notes))
+    return Data("cifar10", CLASSES, CHANNELS, SIZE, parts.get("train"), None, parts.get("test"), digest, tuple(notes))
 
 
 # binary version: records of one label byte and 3,072 pixel bytes, red, green, blue planes in row order

@@ -7,6 +7,7 @@ import numpy as np
 from reslab.data.splits import Data, Memory, fingerprint, stratified
 
 TEST = 500
+CLASSES, CHANNELS, SIZE = tuple("0123456789"), 1, 8
 
 
 def digits() -> Data:
@@ -23,9 +24,9 @@ def digits() -> Data:
     test = stratified(whole.labels, TEST, 0, "digits-test")
     return Data(
         name="digits",
-        classes=tuple("0123456789"),
-        channels=1,
-        size=8,
+        classes=CLASSES,
+        channels=CHANNELS,
+        size=SIZE,
         train=whole.subset(~test),
         val=None,
         test=whole.subset(test),

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from reslab.data import cifar as cifar_set
+from reslab.data import digits as digit_set
 from reslab.data.cifar import cifar10
 from reslab.data.cifar import download as fetch_cifar10
 from reslab.data.classes import rooms_of
@@ -56,6 +58,12 @@ def load(
         return _placed(_own_size(cifar10(path, wanted), size, val_share), f"cifar10:{path}")
     _check_folder(source)
     return _placed(folder(source, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
+
+
+def shape_of(source: str) -> tuple[int, int, int] | None:
+    """Return (classes, channels, side in pixels) of a set known by a word, without reading it; None for a folder."""
+    known = {"digits": digit_set, "cifar10": cifar_set}.get(source.partition(":")[0])
+    return (len(known.CLASSES), known.CHANNELS, known.SIZE) if known else None
 
 
 def place_of(source: str) -> str:

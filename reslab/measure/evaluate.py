@@ -29,13 +29,17 @@ class LabelledBatch(Protocol):
 
 @dataclass(frozen=True)
 class Scores:
-    """Counts over n samples; `per_class` holds (samples, wrong) for each class. Errors are in percent."""
+    """Counts over n samples; `per_class` holds (samples, wrong) for each class. Errors are in percent.
+
+    unfit   samples whose scores are not finite: wrong, whatever their label
+    """
 
     n: int
     top1_wrong: int
     top5_wrong: int
     loss_sum: float
     per_class: tuple[tuple[int, int], ...]
+    unfit: int = 0
 
     @property
     def top1_error(self) -> float:
@@ -69,7 +73,7 @@ class Tally:
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.n = self.top1 = self.top5 = 0
+        self.n = self.top1 = self.top5 = self.unfit = 0
         self.losses: list[float] = []
         self.seen = torch.zeros(classes, dtype=torch.int64)
         self.missed = torch.zeros(classes, dtype=torch.int64)
@@ -83,6 +87,7 @@ class Tally:
         before = torch.arange(self.classes) < labels[:, None]  # ties go to the lower class, as argmax has it
         ahead = ((logits > own) | ((logits == own) & before)).sum(1)
         self.n += len(labels)
+        self.unfit += int(unfit.sum())
         self.top1 += int(wrong.sum())
         self.top5 += int(((ahead >= 5) | unfit).sum())
         self.losses.append(float(F.cross_entropy(logits, labels, reduction="sum")))
@@ -94,7 +99,12 @@ class Tally:
         if self.n != expected:
             raise AssertionError(f"evaluated {self.n} samples where there are {expected}")
         per_class = tuple(zip(self.seen.tolist(), self.missed.tolist(), strict=True))
-        return Scores(self.n, self.top1, self.top5, math.fsum(self.losses), per_class)
+        return Scores(self.n, self.top1, self.top5, _total(self.losses), per_class, self.unfit)
+
+
+def _total(losses: list[float]) -> float:
+    """The sum, exactly rounded; NaN if one of `losses` is not finite, on which `fsum` may raise."""
+    return math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
 
 
 @torch.no_grad()

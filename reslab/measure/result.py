@@ -14,7 +14,7 @@ from reslab.measure.evaluate import Scores
 class Evaluation:
     """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class.
 
-    note        why the slower way to the same scores was taken, or ""
+    note        how many images have scores that are not finite, and why the slower way was taken, or ""
     data_notes  what a reader should be told about the data, one line each
     """
 

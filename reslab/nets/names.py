@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from reslab.errors import UserError, suggest
-from reslab.nets.spec import BLOCK_EXPANSION, BLOCK_LAYERS, Spec
+from reslab.nets.spec import BLOCK_EXPANSION, BLOCK_LAYERS, DEEPEST, Spec
 
 # Table 1: blocks per stage conv2_x … conv5_x. 18 and 34 are of basic blocks, the others of bottlenecks.
 IMAGENET: dict[int, tuple[str, tuple[int, ...]]] = {
@@ -34,7 +34,7 @@ SWITCHES = (
 
 OF_SHORTCUTS = ("shortcut", "pad_at")
 
-_NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<depth>\d{1,6})$")
+_NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<depth>\d+)$")
 
 
 def listed() -> tuple[str, ...]:
@@ -70,7 +70,10 @@ def spec_of(name: str, **switches: Any) -> Spec:
     found = _NAME.match(name)
     if not found:
         raise UserError(f"unknown model {name!r}{suggest(name, listed())}; `reslab list` shows them all")
-    prefix, kind, depth = found["prefix"] or "", found["kind"], int(found["depth"])
+    prefix, kind, digits = found["prefix"] or "", found["kind"], found["depth"]
+    if len(digits) > len(str(DEEPEST)) or int(digits) > DEEPEST:
+        raise UserError(f"unknown model {prefix}{kind}{digits[:20]}: the deepest net has {DEEPEST:,} layers")
+    depth = int(digits)
     block = given.pop("block", None)
     if block is not None and not isinstance(block, str):
         raise UserError(f"block: {block!r} is no text; basic, or a comma list such as basic,bottleneck, is wanted")
@@ -112,7 +115,7 @@ def _repeats(family: str, depth: int, stages: int, pattern: tuple[str, ...]) -> 
     n, rest = divmod(depth - 2, step)
     if rest == 0 and n >= 1:
         return n
-    near = sorted({step * max(1, n + d) + 2 for d in (0, 1)})
+    near = sorted(depth for depth in {step * max(1, n + d) + 2 for d in (0, 1)} if depth <= DEEPEST)
     why = (
         f"{stages} stages of n times {'+'.join(pattern)} ({step // stages} layers), the first convolution and the head"
     )

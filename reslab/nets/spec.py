@@ -26,6 +26,10 @@ BlockKind = Literal["single", "basic", "triple", "bottleneck"]
 BLOCK_LAYERS: dict[str, int] = {"single": 1, "basic": 2, "triple": 3, "bottleneck": 3}
 BLOCK_EXPANSION: dict[str, int] = {"single": 1, "basic": 1, "triple": 1, "bottleneck": 4}
 
+# Far beyond any network that is trained. A plan of DEEPEST layers takes seconds, one of a billion would not end.
+DEEPEST, WIDEST, LARGEST_SIDE = 100_000, 2**20, 2**16
+LARGEST: dict[str, int] = {"depth": DEEPEST, "classes": 2**24, "in_channels": LARGEST_SIDE, "image_size": LARGEST_SIDE}
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -77,10 +81,12 @@ class Spec:
                 )
             if hint is bool and not isinstance(value, bool):
                 raise UserError(f"{key}: {value!r} is neither true nor false")
-        for key in ("depth", "classes", "in_channels", "image_size"):
+        for key, most in LARGEST.items():
             value = getattr(self, key)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"{key}: {value!r} is not a whole number of at least 1")
+            if value > most:  # not quoted: it may have thousands of digits
+                raise UserError(f"{key} is too large; the largest value is {most:,}")
         if len(self.blocks) != len(self.widths):
             raise UserError(
                 f"widths: {len(self.widths)} given, but this net has {len(self.blocks)} stages; "
@@ -88,6 +94,8 @@ class Spec:
             )
         if any(not isinstance(w, int) or w < 1 for w in self.widths):
             raise UserError(f"widths: {self.widths} must be whole numbers of at least 1")
+        if any(w > WIDEST for w in self.widths):
+            raise UserError(f"widths: one is too large; the largest value is {WIDEST:,}")
         for kind in {k for stage in self.blocks for k in stage}:
             if kind not in BLOCK_LAYERS:
                 raise UserError(f"block: {kind!r} is none of {', '.join(BLOCK_LAYERS)}{suggest(kind, BLOCK_LAYERS)}")

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from reslab.data.loader import Statistics
 from reslab.errors import RunError, UserError
+from reslab.measure.finite import check_weights
 from reslab.nets.cost import cost
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
@@ -239,7 +240,8 @@ def find(path: Path) -> Checkpoint:
 
 
 def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
-    """Copy weights into `net`. Raises UserError with the first mismatched names or shapes (five at most)."""
+    """Copy weights into `net`. Raises UserError with the first mismatched names or shapes (five at most), or if one is
+    not finite."""
     own = net.state_dict()
     wrong = [
         f"{name} ({'missing' if name not in weights else f'{tuple(weights[name].shape)} for {tuple(value.shape)}'})"
@@ -249,13 +251,14 @@ def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
     wrong += [f"{name} (not in the net)" for name in weights if name not in own]
     if wrong:
         raise UserError(f"{where}: its weights do not fit {name_of(net.spec)}: {', '.join(wrong[:5])}")
+    check_weights({name: weights[name].to(value.dtype) for name, value in own.items()}, where)
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(weights[name])
 
 
 def network(checkpoint: Checkpoint) -> Network:
-    """Return the network of a checkpoint, its weights filled in."""
+    """Return the network of a checkpoint, its weights filled in. Raises UserError as `fill` does."""
     # Before the net is made, which may be of any size: the weights are as large as a file that is there.
     if cost(checkpoint.spec).parameters > sum(value.numel() for value in checkpoint.weights.values()):
         raise UserError(f"{checkpoint.folder}: has fewer weights than {name_of(checkpoint.spec)} needs; use another")

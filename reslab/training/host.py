@@ -10,9 +10,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from reslab.errors import UserError
+
 BF16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
 # glibc's mallopt: blocks below this many bytes come from the heap, and the heap's free end is given back beyond that.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MOST_PROCESSES = 4_096  # a larger number is a slip, and the system would refuse it with no word of why
 LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1  # the most that glibc takes
 
 
@@ -26,6 +29,14 @@ def cores() -> int:
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         pass
     return max(1, min(found))
+
+
+def check_processes(option: str, wanted: int) -> None:
+    """Raise UserError if `wanted` threads or processes are more than any machine starts."""
+    if wanted > MOST_PROCESSES:
+        raise UserError(
+            f"{option} is too large; the largest value is {MOST_PROCESSES:,}, and this machine has {cores()} cores"
+        )
 
 
 def bf16_units() -> frozenset[str]:
@@ -59,11 +70,9 @@ def keep_memory() -> bool:
 
 def resident() -> tuple[int, int]:
     """Bytes of this process now and at its peak; (0, 0) where the system does not say."""
-    try:
-        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-        return tuple(int(told[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
-    except (OSError, KeyError, ValueError):
-        pass
+    sizes = _fields(Path("/proc/self/status"))
+    if "VmRSS" in sizes and "VmHWM" in sizes:
+        return sizes["VmRSS"], sizes["VmHWM"]
     try:
         import resource
     except ImportError:
@@ -72,26 +81,52 @@ def resident() -> tuple[int, int]:
     return 0, peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def available() -> int | None:
-    """Bytes that can still be had on this machine, the control group's limit included; None where nobody says."""
-    found = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    except (OSError, ValueError):
-        pass
+def available(swap: bool = False) -> int | None:
+    """Return the bytes that this process can still have, or None if unknown; `swap` counts free swap space too.
+
+    The limits of a control group and of the process (`ulimit -v`, `ulimit -d`) are included.
+    """
+    memory = _fields(Path("/proc/meminfo"))
+    swapped = memory.get("SwapFree", 0) if swap else 0
+    found = [memory["MemAvailable"] + swapped] if "MemAvailable" in memory else []
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
             held = int(Path(used).read_text()) - _cache_of_files(Path(used).with_name("memory.stat"))
-            found.append(int(Path(limit).read_text()) - held)
+            found.append(int(Path(limit).read_text()) - held + swapped)
         except (OSError, ValueError):  # "max": no limit
             continue
     if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    found += _unused_limits()
     return max(0, min(found)) if found else None
+
+
+def _unused_limits() -> list[int]:
+    """What is left of the process's own limits, in bytes; none without a limit, or where /proc is not."""
+    try:
+        import resource
+    except ImportError:
+        return []
+    used = _fields(Path("/proc/self/status"))
+    left = []
+    for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY and field in used:
+            left.append(most - used[field])
+    return left
+
+
+def _fields(file: Path) -> dict[str, int]:
+    """The sizes in a file of /proc, in bytes by name; {} if it cannot be read."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return {}
+    words = [line.replace(":", " ").split() for line in lines]
+    return {w[0]: int(w[1]) * 1024 for w in words if len(w) == 3 and w[1].isdigit() and w[2] == "kB"}
 
 
 def _cache_of_files(stat: Path) -> int:

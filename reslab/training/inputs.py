@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from reslab.data.order import batches_per_epoch
-from reslab.data.sources import load
+from reslab.data.order import batch_span, batches_per_epoch
+from reslab.data.sources import load, shape_of
 from reslab.data.splits import Data, Files, hold_out
 from reslab.errors import UserError
 from reslab.nets.cost import cost
@@ -17,6 +18,16 @@ from reslab.nets.spec import Spec
 from reslab.training import host
 from reslab.training.naming import is_set
 from reslab.training.recipe import Recipe
+from reslab.training.step import part_ends
+
+
+def expected(model: Spec, source: str) -> Spec | None:
+    """Return `model` as `fit` will make it, before the data are read; None for a folder, which says so itself."""
+    shape = shape_of(source)
+    if shape is None:
+        return None
+    classes, channels, size = shape
+    return dataclasses.replace(model, classes=classes, in_channels=channels, image_size=size)
 
 
 def load_data(
@@ -68,6 +79,33 @@ def check_optimizer(model: Spec, recipe: Recipe) -> None:
         raise UserError(f"recipe: optimizer = 'muon' turns convolutions, and {name_of(model)} has none; set it to sgd")
 
 
+def check_batch_norm(model: Spec, recipe: Recipe, samples: int) -> None:
+    """Raise UserError if an update gives a BN layer of 1x1 maps a single sample, which has no variance.
+
+    samples   in the training split
+    The message names the first such layer. A net that starts on smaller images (`small_size`) is checked on those: its
+    maps are the smallest.
+    """
+    if _smallest_part(recipe, samples) > 1:
+        return
+    smallest = on_small_images(model, recipe)
+    lone = next((row for row in plan(smallest) if row.kind == "bn" and row.size_out == 1), None)
+    if lone:
+        key = "bn_batch" if recipe.bn_batch else "batch"
+        size = f" on images of {smallest.image_size} pixels" if smallest is not model else ""
+        raise UserError(
+            f"recipe: {key} = {getattr(recipe, key)}: {lone.name} of {name_of(model)} normalises 1x1 maps{size}, and "
+            f"one sample has no variance; set {key} to 2 or more"
+        )
+
+
+def _smallest_part(recipe: Recipe, samples: int) -> int:
+    """The fewest samples that BN sees at once: in a batch, in the last one of an epoch, and in their parts."""
+    last = min(batches_per_epoch(recipe.batch, samples, recipe.last_batch), recipe.iterations) - 1
+    counts = {batch_span(iteration, recipe.batch, samples, recipe.last_batch)[1] for iteration in (0, last)}
+    return min(b - a for count in counts for a, b in pairwise([0, *part_ends(count, recipe.bn_batch)]))
+
+
 def full_size_updates(model: Spec, recipe: Recipe, start: int = 0) -> float:
     """What the updates from `start` to the end cost, in updates on full images: smaller ones count by their MACs."""
     small = max(0, min(recipe.small_until, recipe.iterations) - start)
@@ -86,6 +124,7 @@ def workers_for(data: Data, wanted: int | None) -> int:
     """Processes that decode image files: `wanted`, or one a core; sets in memory need none."""
     if wanted is not None and wanted < 0:
         raise UserError(f"--workers: {wanted} must be at least 0")
+    host.check_processes("--workers", wanted or 0)
     if not isinstance(data.train or data.test or data.val, Files):
         return 0
     return host.cores() if wanted is None else wanted

@@ -99,6 +99,7 @@ def thread_count(wanted: int) -> int:
     """
     if wanted < 0:
         raise UserError(f"--threads: {wanted} must be at least 0 (0: all cores)")
+    host.check_processes("--threads", wanted)
     return wanted or min(THREADS, host.cores())
 
 

@@ -20,6 +20,7 @@ PASSING = 8  # maps of the largest kind alive or not yet given back to the syste
 SCRATCH = 25_000_000  # bytes of code and of the convolutions' own buffers (measured)
 HOLES = 0.5  # with `recompute`, of what is kept: free places between maps too small for the next (measured)
 FLOAT, INDEX = 4, 8  # bytes
+DRAWS = 8 * INDEX  # bytes of an image's number, label, place and flip, in a batch and on the way to it
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,26 @@ def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) ->
     weights = parameters * (3 * FLOAT + (size if size < FLOAT else 0))  # weights, gradients, momentum; casts to bf16
     holes = round(HOLES * kept) if recompute else 0
     return Need(kept + images * (FLOAT + size), weights, PASSING * largest + holes + SCRATCH)
+
+
+def inputs(spec: Spec, images: int) -> int:
+    """Bytes of a batch as the net reads it, and of the draws that made it."""
+    return images * (spec.in_channels * spec.image_size**2 * FLOAT + DRAWS)
+
+
+def update(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> int:
+    """Bytes of an update with the whole batch that it reads, of which `need` counts what BN sees at once."""
+    rest = recipe.batch - (recipe.bn_batch or recipe.batch)
+    return need(spec, recipe, precision, recompute).total + inputs(spec, rest) + recipe.batch * DRAWS
+
+
+def least(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> int:
+    """Bytes of an update that exist at the same time, however early all else is given back: `update` is an estimate,
+    this is a lower bound of it."""
+    parameters, kept = cost(spec).parameters * FLOAT, need(spec, recipe, precision, recompute).kept
+    # weights, momentum and what is kept when the way back begins; weights, momentum and gradients when it ends
+    rest = recipe.batch - (recipe.bn_batch or recipe.batch)
+    return max(kept + 2 * parameters, 3 * parameters) + inputs(spec, rest)
 
 
 def evaluation(spec: Spec, images: int) -> int:
@@ -95,5 +116,7 @@ def _elements(row: Row) -> int:
 
 
 def shown(size: float) -> str:
-    """Bytes in words: "5.7 GB"."""
+    """Bytes in words: "744 MB", "5.7 GB", "1.2 TB"."""
+    if size >= 1e12:
+        return f"{size / 1e12:,.1f} TB"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -48,11 +48,15 @@ def evaluation_batch(spec: Spec) -> int:
 
 def sizes_due(recipe: Recipe, data: Data, start: int = 0) -> int:
     """How many images a run evaluates from iteration `start` to its end."""
-    left = range(start + 1, recipe.iterations + 1)
-    tests = sum(is_moment(i, recipe.eval_every, recipe.iterations) for i in left)
-    cleans = sum(is_moment(i, recipe.clean_every, recipe.iterations) for i in left)
+    tests = _moments_left(recipe.eval_every, start, recipe.iterations)
+    cleans = _moments_left(recipe.clean_every, start, recipe.iterations)
     sizes = {name: len(part) for name, part in data.there().items()}
     return tests * (sizes.get("val", 0) + sizes.get("test", 0)) + cleans * sizes["train"]
+
+
+def _moments_left(every: int, start: int, last: int) -> int:
+    """How often `is_moment` is true from iteration `start` + 1 to `last`."""
+    return 0 if start >= last else last // every - start // every + (last % every > 0)
 
 
 def _is_probed(recipe: Recipe, iteration: int) -> bool:

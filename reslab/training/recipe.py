@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reslab.errors import UserError, suggest
+from reslab.nets.spec import LARGEST_SIDE
 
 # What the paper leaves open, field by field: shown by `reslab recipe show`, recorded in every run.
 OPEN_CHOICES: dict[str, str] = {
@@ -30,6 +31,20 @@ NOT_NEGATIVE = (
     "pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every", "rise",
     "small_size", "small_until",
 )  # fmt: skip
+
+# A run's samples are counted in 64 bits: its last sample is number iterations x batch, at most 2^62.
+LONGEST, LARGEST_BATCH = 10**12, 2**22
+LARGEST: dict[str, int] = {
+    **dict.fromkeys(
+        ("iterations", "warmup_window", "warmup_alarm", "warmup_from_depth", "holdout", "eval_every", "clean_every",
+         "probe_every", "log_every", "save_every", "rise", "small_until"),
+        LONGEST,
+    ),
+    "batch": LARGEST_BATCH,
+    "bn_batch": LARGEST_BATCH,
+    "pad": LARGEST_SIDE,
+    "small_size": LARGEST_SIDE,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,10 @@ class Recipe:
         for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
             if getattr(self, key) < 1:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must be at least 1")
+        for key, most in LARGEST.items():
+            _check_most(key, getattr(self, key), most)
+        for drop in self.drops:
+            _check_most("drops", drop, LONGEST)
         for key in NOT_NEGATIVE:
             if getattr(self, key) < 0:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must not be negative")
@@ -129,6 +148,11 @@ class Recipe:
     def from_dict(values: dict[str, Any]) -> Recipe:
         """The inverse of `to_dict`. Raises UserError on an unknown key or a wrong value."""
         return changed(Recipe(), values)
+
+
+def _check_most(key: str, value: int, most: int) -> None:
+    if value > most:  # not quoted: it may have thousands of digits
+        raise UserError(f"recipe: {key} is too large; the largest value is {most:,}")
 
 
 def _check_type(key: str, value: Any, hint: Any) -> None:
@@ -191,7 +215,7 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
         raise UserError(f"--scale: {factor} must be a positive number")
 
     def times(count: int) -> int:
-        return max(1, round(count * factor))
+        return max(1, round(min(count * factor, 2.0 * LONGEST)))  # what is too long is refused as a field
 
     return replace(
         recipe,

@@ -19,6 +19,15 @@ from reslab.training.machine import Settings
 from reslab.training.recipe import Recipe
 
 
+def part_ends(samples: int, bn_batch: int) -> list[int]:
+    """Return the end of each part of a batch whose BN statistics are its own: one part, but for ghost batches."""
+    part = bn_batch or samples
+    ends = [*range(part, samples, part), samples]
+    if len(ends) > 1 and ends[-1] - ends[-2] == 1:  # one image has no batch statistics: it goes with its neighbours
+        del ends[-2]
+    return ends
+
+
 class Step:
     """`step(images, labels, lr)` makes one update and returns (loss, wrong): the batch's mean loss before the update
     and how many of its images were classified wrongly, as tensors on the device (nothing waits for them).
@@ -64,11 +73,8 @@ class Step:
         return loss, (logits.argmax(1) != labels).sum()
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        part = self.recipe.bn_batch or len(images)
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
-        ends = [*range(part, len(images), part), len(images)]  # one part, but for ghost batches
-        if len(ends) > 1 and ends[-1] - ends[-2] == 1:  # one image has no batch statistics: it goes with its neighbours
-            del ends[-2]
+        ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             share = (end - start) / len(images)
             part_loss, part_wrong = self._scored(images[start:end], labels[start:end])

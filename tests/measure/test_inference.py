@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from reslab.data.digits import digits
 from reslab.measure import inference
-from reslab.measure.inference import Inference, close_calls, folded
+from reslab.measure.folding import folded
+from reslab.measure.inference import Inference, close_calls
 from reslab.nets.model import Network, build
 
 NETS = [

@@ -4,14 +4,19 @@ import json
 import platform
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import torch
 
 from reslab import api
+from reslab.data.digits import digits
 from reslab.show.rehearsal import lines
 from reslab.training import machine
 from reslab.training.moments import sizes_due
+from reslab.training.recipe import Recipe, changed
+from reslab.training.recipes import recipe
+from reslab.training.schedule import is_moment
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
 SET = {"eval_every": 7, "clean_every": 15, "save_every": 10, "log_every": 10}
@@ -113,10 +118,20 @@ def test_validation_counts_too(tmp_path):
 
 
 def test_nothing_is_due_after_the_end():
-    from reslab.data.digits import digits
-    from reslab.training.recipe import changed
-    from reslab.training.recipes import recipe
-
     data = digits()
     assert list(data.there()) == ["train", "test"]
     assert sizes_due(changed(recipe("digits-smoke"), {"iterations": 5}), data, 5) == 0
+
+
+def test_evaluations_left_are_counted_in_no_loop():
+    """Against the loop, for every start, length and distance of measurements below a bound; and of the longest run."""
+    data = digits()
+    train, test = len(data.train), len(data.test)
+    for iterations, start, tests, cleans in product(range(1, 13), range(15), (1, 2, 5, 12, 13), (1, 3, 20)):
+        of = changed(Recipe(), {"iterations": iterations, "eval_every": tests, "clean_every": cleans, "drops": ()})
+        left = range(start + 1, iterations + 1)
+        looped = test * sum(is_moment(i, tests, iterations) for i in left)
+        looped += train * sum(is_moment(i, cleans, iterations) for i in left)
+        assert sizes_due(of, data, start) == looped, (iterations, start, tests, cleans)
+    longest = changed(Recipe(), {"iterations": 10**12, "eval_every": 1, "clean_every": 10**12})
+    assert sizes_due(longest, data, 10) == (10**12 - 10) * test + train
