@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import countable, pairs
+from reslab.cli.output import print_json
 
 recipe_app = App(name="recipe", help="The named recipes.")
 app.command(recipe_app)
@@ -50,4 +50,7 @@ def recipe_show(
     from reslab.training.recipes import RECIPES
 
     found = resolve_recipe("", name, scale=countable("--scale", scale), set=pairs(set_ or []))
-    print(json.dumps(found.to_dict(), indent=2) if json_ else recipe_text(found, RECIPES[name].__doc__ or ""))
+    if json_:
+        print_json(found.to_dict())
+    else:
+        print(recipe_text(found, RECIPES[name].__doc__ or ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import DATA, MACHINE, TRAINING, countable, numbers, pairs, whole
+from reslab.cli.output import print_json
 
 
 @app.command
@@ -116,7 +116,7 @@ def claims(
 
     found = told(ids or (), records)
     if json_:
-        print(json.dumps(claims_json(found), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(claims_json(found))
     else:
         print("\n\n".join(map(claim_text, found)) if ids else claims_text(found))
 

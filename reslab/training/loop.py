@@ -94,7 +94,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
             clock.pause()
         # -- leave
         if leaving:
-            raise Interrupted(f"stopped at iteration {iteration:,} and saved; the same command goes on from there")
+            raise Interrupted(_stopped(iteration, start))
         if last:
             break
         # -- batch
@@ -165,6 +165,15 @@ def _state(
     tell({"kind": "note", "text": f"resumes at iteration {at:,} from {found.folder}"})
     sums = [Sums(state[k].to(settings.device)) for k in ("logs", "window")]
     return stats, at, bool(facts["warming"]), measured, sums[0], sums[1]
+
+
+def _stopped(iteration: int, start: int) -> str:
+    """Return what is said of a run that leaves at `iteration` and began at `start`: what was saved, what to do."""
+    if iteration > start:
+        return f"stopped at iteration {iteration:,} and saved; the same command goes on from there"
+    if start:
+        return f"stopped at iteration {start:,}, where it resumed; the same command goes on from there"
+    return "stopped at iteration 0, nothing to save; the same command starts again"
 
 
 def _save(
