@@ -79,7 +79,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def place_of(error: BaseException) -> str:
-    """Return the innermost file and line of this package in a traceback, such as " (in reslab/nets/plan.py:12)", or ""."""
+    """Return the innermost file and line of this package, such as " (in reslab/nets/plan.py:12)", or ""."""
     found, traceback = "", error.__traceback__
     while traceback is not None:
         file = Path(traceback.tb_frame.f_code.co_filename)

@@ -42,7 +42,7 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
 
 
 def prediction_text(found: dict[str, Any]) -> str:
-    """Return one prediction (`Prediction.to_dict`) as a line: file, then classes with their probabilities in percent."""
+    """Return a prediction (`Prediction.to_dict`) as a line: file, then classes with their probabilities in percent."""
     shares = zip(found["classes"], found["probabilities"], strict=True)
     told = "  ".join(
         f"{quoted(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
