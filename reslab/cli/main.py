@@ -5,6 +5,7 @@ Exit 2 for bad input, 1 for work that failed, 75 for interrupted and saved.
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,16 +42,16 @@ def _run(words: list[str], debug: bool) -> int:
 
     try:
         app(words, exit_on_error=False, print_error=False)
-        output.flush()  # here, where a full disk or a closed pipe can still be told
+        output.show("", end="")  # what the help page's printer left in the stream: here a full disk can be told
     except CycloptsError as error:
         return _fail(UserError(_told(error)), debug)
     except ReslabError as error:
         return _fail(error, debug)
+    except output.Unwritable as error:
+        if error.errno == errno.EPIPE:
+            return 0  # the reader has what it wanted
+        return _fail(RunError(f"standard output: {error.strerror or error}"), debug)
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is None and output.is_broken(sys.stdout):
-            if isinstance(error, BrokenPipeError):
-                return 0  # the reader has what it wanted
-            return _fail(RunError(f"standard output: {error.strerror or error}"), debug)
         return _fail(unexpected(error), debug)
     return 0
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import NO_SWITCHES, Switches
-from reslab.cli.output import print_json, say
+from reslab.cli.output import print_json, say, show
 from reslab.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_(glob: str | None = None, /, *, json_: Annotated[bool, Parameter(name="
     if json_:
         print_json(rows)
     else:
-        print(list_text(rows))
+        show(list_text(rows))
 
 
 @app.command
@@ -64,7 +64,7 @@ def describe(
     if json_:
         print_json(describe_json(found))
     else:
-        print(describe_text(found))
+        show(describe_text(found))
 
 
 @app.command
@@ -103,10 +103,10 @@ def draw(
         check_target(out, overwrite)
     picture = draw_blocks(given) if blocks else draw_nets([nets[m] for m in models] if models else list(nets.values()))
     if out is None:
-        print(picture.svg, end="")
+        show(picture.svg, end="")
         return
     write(picture.svg, picture.title, picture.width, out, overwrite)
-    print(out.resolve())
+    show(out.resolve())
 
 
 def _those_that_take(switches: dict[str, Any], names: Sequence[str]) -> dict[str, Spec]:

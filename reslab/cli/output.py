@@ -68,32 +68,32 @@ def say_traceback() -> None:
             traceback.print_exc()
 
 
-def is_broken(stream: TextIO | None) -> bool:
-    """Return whether `stream` still holds what it could not write."""
+class Unwritable(OSError):
+    """Standard output takes no more: a full disk, or a reader that left (`errno` EPIPE)."""
+
+
+def show(text: object, end: str = "\n") -> None:
+    """Print a result on standard output. Raises Unwritable if it cannot be written."""
     try:
-        if stream is not None:
-            stream.flush()
-    except (OSError, ValueError):
-        return True
-    return False
-
-
-def flush() -> None:
-    """Write what standard output still holds. Raises OSError if it cannot be written."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+        print(text, end=end, flush=True)
+    except OSError as error:
+        raise Unwritable(*error.args) from None
 
 
 def drop(stream: TextIO | None) -> None:
     """Discard what `stream` could not write, or the interpreter would report it when it ends."""
-    if stream is not None and is_broken(stream) and not stream.closed:
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
     """Print `value` as JSON; `indent` None prints one line."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    print(json_text(value, indent, codecs.lookup(encoding).name != "utf-8"), flush=True)
+    show(json_text(value, indent, codecs.lookup(encoding).name != "utf-8"))
 
 
 def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:

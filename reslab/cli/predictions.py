@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import DATA, MACHINE, whole
-from reslab.cli.output import print_json, say
+from reslab.cli.output import print_json, say, show
 
 
 @app.command
@@ -70,6 +70,6 @@ def predict(
         if json_:
             print_json(one.to_dict(), indent=None)
         else:
-            print(prediction_text(one.to_dict()), flush=True)
+            show(prediction_text(one.to_dict()))
     if left_out:
         say(f"{left_out} files left out")

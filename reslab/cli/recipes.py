@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import countable, pairs
-from reslab.cli.output import print_json
+from reslab.cli.output import print_json, show
 
 recipe_app = App(name="recipe", help="The named recipes.")
 app.command(recipe_app)
@@ -20,7 +20,7 @@ def recipe_list() -> None:
     from reslab.training.recipes import RECIPES
 
     for name, make in RECIPES.items():
-        print(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
+        show(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
 @recipe_app.command(name="show")
@@ -53,4 +53,4 @@ def recipe_show(
     if json_:
         print_json(found.to_dict())
     else:
-        print(recipe_text(found, RECIPES[name].__doc__ or ""))
+        show(recipe_text(found, RECIPES[name].__doc__ or ""))

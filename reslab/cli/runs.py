@@ -22,7 +22,7 @@ from reslab.cli.options import (
     pairs,
     whole,
 )
-from reslab.cli.output import print_json
+from reslab.cli.output import print_json, show
 from reslab.errors import UserError
 
 
@@ -133,7 +133,7 @@ def train(
         from reslab.api import rehearse
         from reslab.show.rehearsal import lines
 
-        print("\n".join(lines(rehearse(name, **choices).to_dict())))
+        show("\n".join(lines(rehearse(name, **choices).to_dict())))
         return
     with teller() as tell:
         run(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
@@ -178,7 +178,7 @@ def evaluate(
     if json_:
         print_json(told)
     else:
-        print("\n\n".join(map(evaluation_text, told)))
+        show("\n\n".join(map(evaluation_text, told)))
 
 
 @app.command
@@ -228,4 +228,4 @@ def probe(
     if json_:
         print_json(told)
     else:
-        print(probe_text(told))
+        show(probe_text(told))

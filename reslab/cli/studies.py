@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import DATA, MACHINE, TRAINING, countable, numbers, pairs, whole
-from reslab.cli.output import print_json
+from reslab.cli.output import print_json, show
 
 
 @app.command
@@ -89,7 +89,7 @@ def reproduce(
             tell=tell,
             command=shlex.join(["reslab", *sys.argv[1:]]),
         )
-    print(study.page.resolve())
+    show(study.page.resolve())
 
 
 @app.command
@@ -118,7 +118,7 @@ def claims(
     if json_:
         print_json(claims_json(found))
     else:
-        print("\n\n".join(map(claim_text, found)) if ids else claims_text(found))
+        show("\n\n".join(map(claim_text, found)) if ids else claims_text(found))
 
 
 @app.command
@@ -145,7 +145,7 @@ def report(
     """
     from reslab.api import report as write
 
-    print(write(sources or (), out, lang, overwrite).resolve())
+    show(write(sources or (), out, lang, overwrite).resolve())
 
 
 @app.command
@@ -177,4 +177,4 @@ def figure(
     """
     from reslab.api import picture
 
-    print(picture(name, sources or (), out, lang, overwrite).resolve())
+    show(picture(name, sources or (), out, lang, overwrite).resolve())

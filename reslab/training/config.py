@@ -50,6 +50,7 @@ LARGEST_NUMBER = 2**63 - 1  # what a file, a tensor or torch can hold
 
 # The most that a number may be, if that is less: beyond any machine or data set, and still quickly refused.
 MOST: dict[str, int] = {
+    "iterations": 1_000_000_000,
     "threads": 4096,
     "workers": 4096,
     "processes": 4096,
