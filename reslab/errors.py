@@ -44,7 +44,7 @@ class Interrupted(ReslabError):
     exit_code = 75
 
 
-def unexpected(error: BaseException) -> RunError:
+def unexpected(error: BaseException) -> ReslabError:
     """Return the one line for an exception that is no error of ours: its kind, first line, place, and what to do.
 
     The place is the innermost frame of reslab. An OSError is told by its file and reason. Used by the command line and
@@ -65,6 +65,8 @@ def unexpected(error: BaseException) -> RunError:
         )
     if isinstance(error, OSError):
         reason = error.strerror or text or kind
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # what was given cannot be the path of a file
+            return UserError(f"{error.filename}: {reason}; give another path")
         return RunError(f"{reason}{place}" if error.filename is None else f"{error.filename}: {reason}")
     return RunError(f"{what}{place}: this is a fault of reslab; run again with --debug and report it")
 

@@ -18,7 +18,7 @@ from reslab.claims.evidence import Net, Setting
 from reslab.errors import Interrupted, UserError
 from reslab.training.naming import command_of, recipe_words, resolve_recipe, run_name
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import Tell
+from reslab.training.runlog import Tell, steady
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def reproduce(
     from reslab.training.campaign import Plan, run_all
     from reslab.training.inputs import fit, load_data
 
-    tell = tell or PlainTeller()
+    tell = steady(tell or PlainTeller())
     setting = _setting(data, depths, seeds, scale, recipe, set)
     names = [what] if isinstance(what, str) else list(what)
     claims = chosen(setting, names)

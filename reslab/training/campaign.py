@@ -6,10 +6,13 @@ Progress is read from the run folders themselves; the records on disk are the on
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -111,6 +114,7 @@ def side_by_side(plans: Sequence[Plan], processes: int | None = None) -> tuple[i
 
 def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
     """`count` processes take runs from a queue, in the given order; each run computes on `threads` (0: all)."""
+    _start_tracker()
     context = multiprocessing.get_context("spawn")
     queue, failures, leave = context.Queue(), context.Queue(), context.Event()
     for plan in plans:
@@ -152,6 +156,20 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
     undone = [p for p in plans if not is_done(p)]
     if undone:
         raise RunError(f"{undone[0].out}: its process ended without a word; run the same command to go on")
+
+
+def _start_tracker() -> None:
+    """Start multiprocessing's tracker of semaphores, deaf to a closed terminal: it must outlive the runs.
+
+    It ignores SIGINT and SIGTERM by itself, and inherits that SIGHUP is ignored.
+    """
+    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+        return
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
 
 
 def _drained(failures: Any, wait: float = 0.0) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from commands import environment
 
-from reslab.errors import LONGEST, RunError, shortened, unexpected
+LONGEST = 400  # characters of a message
 
 # A command line with one more verb, whose failures are real ones.
 VERB = """
@@ -132,6 +132,8 @@ def raised(call) -> Exception:
     ids=lambda error: f"{type(error).__name__}-{str(error)[:20]}",
 )
 def test_every_library_s_word_for_no_memory(error):
+    from reslab.errors import RunError, unexpected
+
     told = unexpected(error)
     assert isinstance(told, RunError)
     assert str(told).startswith("not enough memory: ")
@@ -139,6 +141,8 @@ def test_every_library_s_word_for_no_memory(error):
 
 
 def test_other_errors_of_torch_are_no_lack_of_memory():
+    from reslab.errors import unexpected
+
     told = str(unexpected(raised(lambda: torch.zeros(2, 3) @ torch.zeros(2, 3))))
     assert told.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
     assert "fault of reslab" in told
@@ -169,6 +173,8 @@ def test_ctrl_c_while_modules_are_imported(module):
 
 
 def test_long_names_are_cut_and_what_to_do_stays():
+    from reslab.errors import shortened
+
     for text in (
         f"unknown model {'x' * 5000!r}; `reslab list` shows them all",
         f"--out {'/very/long' * 500}: not writable (File name too long); choose another folder",
@@ -199,8 +205,11 @@ LONG = "x" * 5000
         (("train", "cifar_resnet8", "--config", LONG), ["--config", "too long"]),
         (("train", "cifar_resnet8", "--seed", LONG), ["--seed", "is no whole number"]),
         (("train", "cifar_resnet8", f"--{LONG}", "1"), ["nknown option"]),
-        (("report", LONG), ["reslab: "]),
-        (("draw", "resnet18", "--out", f"{LONG}.svg"), ["--out", "too long"]),
+        (("report", LONG), ["too long", "give another path"]),
+        (("draw", "resnet18", "--out", f"{LONG}.svg"), ["too long", "give another path"]),
+        (("figure", "fig6", LONG), ["reslab: "]),
+        (("claims", "--records", LONG), ["reslab: "]),
+        (("evaluate", LONG), ["too long"]),
     ],
 )
 def test_long_names_in_messages(cold, words, fragments):

@@ -1,6 +1,7 @@
 """Every option of every verb with values that nobody means: one line or an answer, never a traceback, never a hang."""
 
 import itertools
+import os
 import random
 
 import pytest

@@ -10,9 +10,6 @@ import sys
 import pytest
 from commands import SMOKE, environment
 
-from reslab.cli.output import json_text
-from reslab.show.plain import quoted
-
 STREAMS = {
     "cp949": ({"PYTHONIOENCODING": "cp949"}, "cp949"),
     "ascii": ({"PYTHONIOENCODING": "ascii"}, "ascii"),
@@ -68,14 +65,19 @@ def test_utf_8_is_as_it_was():
 
 LIVE = """
 import sys
-from reslab.cli.output import prepare_streams
+from reslab.cli.main import main
+from reslab.cli.verbs import app
 from reslab.show.console import Teller, teller
-prepare_streams()
-with teller() as tell:
+
+@app.command
+def live() -> None:
+  with teller() as tell:
     assert type(tell) is Teller
     tell({"kind": "start", "name": "a", "model": "잔차", "iterations": 3, "from": 0})
     tell({"kind": "train", "iteration": 2, "iterations": 3, "loss": None, "error": None})
     tell({"kind": "warning", "text": "잔차 – ×"})
+
+sys.exit(main(["live"]))
 """
 
 
@@ -192,6 +194,8 @@ def test_a_path_printed_last_is_the_path(tmp_path):
 
 
 def test_json_of_anything():
+    from reslab.cli.output import json_text
+
     value = {
         "a": float("nan"),
         "b": [float("inf"), 1.5, None, True],
@@ -210,6 +214,8 @@ def test_json_of_anything():
 
 
 def test_only_names_that_could_be_mistaken_are_quoted():
+    from reslab.show.plain import quoted
+
     for name in ("dog.png", "C:\\a b.png", "a:b", "잔차", "it's", 'a"b'):
         assert quoted(name) == name
     for name in ("a: b", "a  b", " a", "a ", '"a"', "a\n", "\x1b", "caf\udce9", "\u200b"):
