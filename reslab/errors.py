@@ -39,7 +39,7 @@ class RunError(ReslabError):
 
 
 class Interrupted(ReslabError):
-    """Stopped by a signal after saving; the same command goes on from there (exit 75)."""
+    """Stopped by a signal; what was reached is saved, and the same command goes on from there (exit 75)."""
 
     exit_code = 75
 

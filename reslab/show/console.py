@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from reslab.errors import shortened
-from reslab.show.plain import Event, PlainTeller, clean, duration, line_of, number, percent
+from reslab.show.plain import LONGEST_LINE, Event, PlainTeller, clean, duration, line_of, number, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,7 @@ class Teller:
         from rich.text import Text
 
         if line is not None:
-            self.console.print(Text(shortened(line), style=style or ""), soft_wrap=True)
+            self.console.print(Text(shortened(line, LONGEST_LINE), style=style or ""), soft_wrap=True)
 
     def _open(self, name: str, event: Event) -> None:
         if self.progress is None:

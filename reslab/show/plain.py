@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from reslab.errors import shortened
 
 Event = dict[str, Any]
+LONGEST_LINE = 2000  # characters; a verdict's sentence is whole, a name of thousands of characters is not
 
 
 def clean(text: Any) -> str:
@@ -143,7 +144,7 @@ class PlainTeller:
         """One line to the stream, at once; standard error is looked up late, so that a redirection counts."""
         stream = self.stream or sys.stderr
         if stream is not None:  # closed by the caller; print would take standard output instead
-            print(shortened(line), file=stream, flush=True)
+            print(shortened(line, LONGEST_LINE), file=stream, flush=True)
 
     def close(self) -> None:
         """Nothing is held open; here so that every teller can be closed."""
