@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
             output.drop(stream)
     except KeyboardInterrupt:
         if sys.stderr is not None:
-            print("reslab: stopped at once", file=sys.stderr)
+            with suppress(OSError, ValueError):
+                print("reslab: stopped at once", file=sys.stderr)
         return 130
     return code
 
