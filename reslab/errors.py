@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+LONGEST = 400  # characters of a message
+LONGEST_TEXT = 200  # characters of another library's text within a message
+SHORTEST_WORD = 40  # characters that a cut word keeps at least
+_OUT_OF_MEMORY = re.compile(  # how torch, CUDA, cuDNN, cuBLAS and oneDNN say it
+    r"out[ _]of[ _]memory|not enough memory|can.t allocate memory|cannot allocate memory|alloc[_ ]failed|"
+    r"could not create a memory|bad_alloc",
+    re.IGNORECASE,
+)
 
 
 class ReslabError(Exception):
@@ -27,9 +39,75 @@ class RunError(ReslabError):
 
 
 class Interrupted(ReslabError):
-    """Stopped by a signal after saving; the same command goes on from there (exit 75)."""
+    """Stopped by a signal; what was reached is saved, and the same command goes on from there (exit 75)."""
 
     exit_code = 75
+
+
+def unexpected(error: BaseException) -> ReslabError:
+    """Return the one line for an exception that is no error of ours: its kind, first line, place, and what to do.
+
+    The place is the innermost frame of reslab. An OSError is told by its file and reason. Used by the command line and
+    by the processes of a campaign.
+    """
+    kind = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # its text is at fault too
+        lines = []
+    text = shortened(lines[0], LONGEST_TEXT) if lines else ""
+    what = f"{kind}: {text}" if text else kind
+    place = place_of(error)
+    if is_out_of_memory(error):
+        return RunError(
+            f"not enough memory: {what}{place}; take a smaller batch (train: --set batch=…, predict: --batch), or "
+            "train with --recompute on"
+        )
+    if isinstance(error, OSError):
+        reason = error.strerror or text or kind
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # what was given cannot be the path of a file
+            return UserError(f"{error.filename}: {reason}; give another path")
+        return RunError(f"{reason}{place}" if error.filename is None else f"{error.filename}: {reason}")
+    return RunError(f"{what}{place}: this is a fault of reslab; run again with --debug and report it")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` says that the machine or an accelerator has no memory left."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def place_of(error: BaseException) -> str:
+    """Return the innermost file and line of this package, such as " (in reslab/nets/plan.py:12)", or ""."""
+    found, traceback = "", error.__traceback__
+    while traceback is not None:
+        file = Path(traceback.tb_frame.f_code.co_filename)
+        if file.is_relative_to(PACKAGE):
+            found = f" (in {file.relative_to(PACKAGE.parent).as_posix()}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return found
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Return `text` in at most `most` characters.
+
+    The longest words are cut in the middle first, so that the words around a long name stay readable; then the whole.
+    """
+    words = re.split(r"(\s+)", text)
+    limit = max(map(len, words))
+    while limit > SHORTEST_WORD and sum(min(len(w), limit) for w in words) > most:
+        limit -= 1 + limit // 64
+    return _middle_cut("".join(_middle_cut(w, max(limit, SHORTEST_WORD)) for w in words), most)
+
+
+def _middle_cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    head = (most - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 
 
 def suggest(wrong: str, known: Iterable[str], most: int = 3) -> str:

@@ -18,7 +18,7 @@ from reslab.claims.evidence import Net, Setting
 from reslab.errors import Interrupted, UserError
 from reslab.training.naming import command_of, recipe_words, resolve_recipe, run_name
 from reslab.training.recipe import Recipe
-from reslab.training.runlog import Tell
+from reslab.training.runlog import Tell, steady
 
 MOST_SEEDS = 1_000  # runs of each net; every one is planned before the first starts
 
@@ -82,7 +82,7 @@ def reproduce(
     from reslab.training.machine import Wish
     from reslab.training.room import check_run
 
-    tell = tell or PlainTeller()
+    tell = steady(tell or PlainTeller())
     setting = _setting(data, depths, seeds, scale, recipe, set)
     names = [what] if isinstance(what, str) else list(what)
     claims = chosen(setting, names)

@@ -13,4 +13,5 @@ app = App(
     version=VERSION,
     help_format="plaintext",  # the list of verbs has no Markdown, whose parser would cost a quarter of its time
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` tells it
 )

@@ -5,66 +5,75 @@ Exit 2 for bad input, 1 for work that failed, 75 for interrupted and saved.
 
 from __future__ import annotations
 
-import os
-import shlex
+import errno
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from cyclopts import CycloptsError
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
 
-from reslab.cli.verbs import VERBS, app
-from reslab.errors import ReslabError, RunError, UserError, suggest
+    from reslab.errors import ReslabError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit status; errors are one line, unless --debug asks for the traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    words = [w for w in words if w != "--debug"]
+    try:
+        # Imported here, because Ctrl-C may come while they are.
+        from reslab.cli import output
+
+        output.prepare_streams()
+        code = _run([w for w in words if w != "--debug"], "--debug" in words)
+        for stream in (sys.stdout, sys.stderr):
+            output.drop(stream)
+    except KeyboardInterrupt:
+        if sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                print("reslab: stopped at once", file=sys.stderr)
+        return 130
+    return code
+
+
+def _run(words: list[str], debug: bool) -> int:
+    from cyclopts import CycloptsError
+
+    from reslab.cli import output
+    from reslab.cli.verbs import app
+    from reslab.errors import ReslabError, RunError, UserError, unexpected
+
     try:
         app(words, exit_on_error=False, print_error=False)
-        if sys.stdout is not None:  # closed by the caller
-            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+        output.show("", end="")  # what the help page's printer left in the stream: here a full disk can be told
     except CycloptsError as error:
         return _fail(UserError(_told(error)), debug)
     except ReslabError as error:
         return _fail(error, debug)
-    except KeyboardInterrupt:
-        print("reslab: stopped at once", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        _drop_output()
-        return 0
-    except OSError as error:
-        _drop_output()
-        return _fail(_os_error(error), debug)
+    except output.Unwritable as error:
+        if error.errno == errno.EPIPE:
+            return 0  # the reader has what it wanted
+        return _fail(RunError(f"standard output: {error.strerror or error}"), debug)
+    except Exception as error:
+        return _fail(unexpected(error), debug)
     return 0
 
 
-def _drop_output() -> None:
-    """What standard output could not take is dropped, or the interpreter would complain of it when it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _fail(error: ReslabError, debug: bool) -> int:
+    from reslab.cli import output
+
     if debug:
-        import traceback
-
-        traceback.print_exc()
-    from reslab.show.plain import clean
-
-    print(f"reslab: {clean(error)}", file=sys.stderr)
+        output.say_traceback()
+    output.say(f"reslab: {error}")
     return error.exit_code
-
-
-def _os_error(error: OSError) -> ReslabError:
-    return RunError(f"{error.filename or 'file'}: {error.strerror or error}")
 
 
 def _told(error: CycloptsError) -> str:
     """The parser's message in one line, with the nearest verb where the verb is the mistake."""
+    import shlex
+
+    from reslab.cli.verbs import VERBS
+    from reslab.errors import suggest
+
     text = " ".join(str(error).split())
     verbs = VERBS
     if "recipe" in (error.command_chain or ()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import NO_SWITCHES, Switches
+from reslab.cli.output import print_json, say, show
 from reslab.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def list_(glob: str | None = None, /, *, json_: Annotated[bool, Parameter(name="
     from reslab.show.walk import list_rows, list_text
 
     rows = list_rows(matching(glob))
-    print(json.dumps(rows, indent=2) if json_ else list_text(rows))
+    if json_:
+        print_json(rows)
+    else:
+        show(list_text(rows))
 
 
 @app.command
@@ -58,7 +61,10 @@ def describe(
     from reslab.show.walk import describe_json, describe_text
 
     found = spec(model, **switches.given())
-    print(json.dumps(describe_json(found), indent=2, ensure_ascii=False) if json_ else describe_text(found))
+    if json_:
+        print_json(describe_json(found))
+    else:
+        show(describe_text(found))
 
 
 @app.command
@@ -97,10 +103,10 @@ def draw(
         check_target(out, overwrite)
     picture = draw_blocks(given) if blocks else draw_nets([nets[m] for m in models] if models else list(nets.values()))
     if out is None:
-        print(picture.svg, end="")
+        show(picture.svg, end="")
         return
     write(picture.svg, picture.title, picture.width, out, overwrite)
-    print(out.resolve())
+    show(out.resolve())
 
 
 def _those_that_take(switches: dict[str, Any], names: Sequence[str]) -> dict[str, Spec]:
@@ -120,5 +126,5 @@ def _those_that_take(switches: dict[str, Any], names: Sequence[str]) -> dict[str
     if not found:
         raise refused[names[-1]]
     for name, why in refused.items():
-        print(f"reslab: {name} is left out; {why}", file=sys.stderr)
+        say(f"reslab: {name} is left out; {why}")
     return found

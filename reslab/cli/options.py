@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -18,11 +19,18 @@ MACHINE = Group("Machine", sort_key=4)
 
 
 def whole(type_: Any, tokens: Sequence[Any]) -> int:
-    """A whole number from the command line; the parser alone would round 1.5 to 2."""
+    """Return a whole number from the command line; the parser alone would round 1.5 to 2.
+
+    Raises UserError if it is beyond what the option can mean.
+    """
+    from reslab.training.config import bounded
+
+    option = tokens[0].keyword or ""
     try:
-        return int(tokens[0].value)
+        value = int(tokens[0].value)
     except ValueError:
         raise ValueError(f"{tokens[0].value!r} is no whole number") from None
+    return bounded(f"{option}: ", option.lstrip("-").replace("-", "_"), value)
 
 
 @Parameter(name="*", group=NET)
@@ -87,13 +95,19 @@ AS_TRAINED = Reading()
 
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
-    """ "16,32,64" as (16, 32, 64)."""
+    """Return "16,32,64" as (16, 32, 64). Raises UserError if it is no such list."""
+    from reslab.training.config import bounded
+
     try:
-        return tuple(int(part) for part in text.split(","))
+        values = [int(part) for part in text.split(",")]
     except ValueError:
         raise UserError(f"{option}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
+    if len(values) > MOST_NUMBERS:
+        raise UserError(f"{option}: {len(values):,} numbers are more than {MOST_NUMBERS:,}; give fewer")
+    return tuple(bounded(f"{option}: ", option.lstrip("-"), value) for value in values)
 
 
+MOST_NUMBERS = 1000  # in a list: far beyond any net's stages and any study's depths
 MOST = 1e9  # epochs, or a schedule lengthened so many times: far beyond any run, and every count of it still a number
 
 
@@ -105,11 +119,16 @@ def countable(option: str, value: float | None) -> float | None:
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
-    """--set key=value … as a dict."""
+    """Return --set key=value … as a dict. Raises UserError if one is no pair, or a number that nothing can hold."""
+    from reslab.training.config import bounded
+
     found = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set: {text!r}: key=value is wanted")
+        for part in value.strip("[]() ").split(","):
+            with suppress(ValueError):  # what is no whole number is for the field's own type to refuse
+                bounded(f"--set: {key.strip()}=", "", int(part.replace("_", "")))
         found[key.strip()] = value.strip()
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +9,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import DATA, MACHINE, whole
+from reslab.cli.output import print_json, say, show
 
 
 @app.command
@@ -27,7 +26,9 @@ def predict(
     batch: Annotated[int, Parameter(group=MACHINE, converter=whole)] = 32,
     threads: Annotated[int, Parameter(group=MACHINE, converter=whole)] = 0,
 ) -> None:
-    """Classify image files: one line a file, its most probable classes first.
+    """Classify image files: one line a file, its most probable classes first: FILE: CLASS PERCENT %  CLASS …
+
+    A name that could be mistaken (": ", two spaces, a line break, an escape) stands in quotes, as a JSON string.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def predict(
     top
         so many classes of each
     json_
-        print one JSON object a line: file, classes, probabilities
+        print one JSON object a line: file, classes, probabilities; a name that is not UTF-8 stands in base64 beside it
+        (file_bytes, classes_bytes)
     bad_images
         error: the first file that is no image ends it; skip: such files are left out and told on stderr
     device
@@ -58,13 +60,16 @@ def predict(
     def told(bad: object) -> None:
         nonlocal left_out
         left_out += 1
-        print(f"left out: {bad}", file=sys.stderr)
+        say(f"left out: {bad}")
 
     found = predicted(
         run, images, top=top, device=device, precision=precision, batch=batch, threads=threads, bad_images=bad_images,
-        tell_bad=told, tell=lambda how: print(f"computed on: {how}", file=sys.stderr),
+        tell_bad=told, tell=lambda how: say(f"computed on: {how}"),
     )  # fmt: skip
     for one in found:
-        print(json.dumps(one.to_dict(), ensure_ascii=False) if json_ else prediction_text(one.to_dict()), flush=True)
+        if json_:
+            print_json(one.to_dict(), indent=None)
+        else:
+            show(prediction_text(one.to_dict()))
     if left_out:
-        print(f"{left_out} files left out", file=sys.stderr)
+        say(f"{left_out} files left out")

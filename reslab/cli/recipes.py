@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import countable, pairs
+from reslab.cli.output import print_json, show
 
 recipe_app = App(name="recipe", help="The named recipes.")
 app.command(recipe_app)
@@ -20,7 +20,7 @@ def recipe_list() -> None:
     from reslab.training.recipes import RECIPES
 
     for name, make in RECIPES.items():
-        print(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
+        show(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
 @recipe_app.command(name="show")
@@ -50,4 +50,7 @@ def recipe_show(
     from reslab.training.recipes import RECIPES
 
     found = resolve_recipe("", name, scale=countable("--scale", scale), set=pairs(set_ or []))
-    print(json.dumps(found.to_dict(), indent=2) if json_ else recipe_text(found, RECIPES[name].__doc__ or ""))
+    if json_:
+        print_json(found.to_dict())
+    else:
+        show(recipe_text(found, RECIPES[name].__doc__ or ""))

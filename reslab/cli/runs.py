@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from reslab.cli.options import (
     pairs,
     whole,
 )
+from reslab.cli.output import print_json, show
 from reslab.errors import UserError
 
 
@@ -133,7 +133,7 @@ def train(
         from reslab.api import rehearse
         from reslab.show.rehearsal import lines
 
-        print("\n".join(lines(rehearse(name, **choices).to_dict())))
+        show("\n".join(lines(rehearse(name, **choices).to_dict())))
         return
     with teller() as tell:
         run(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
@@ -175,7 +175,10 @@ def evaluate(
         paths, data, split=split, ensemble=ensemble, precision=precision, **reading.given(),
     )  # fmt: skip
     told = [r.to_dict() for r in results]
-    print(json.dumps(told, indent=2, ensure_ascii=False) if json_ else "\n\n".join(map(evaluation_text, told)))
+    if json_:
+        print_json(told)
+    else:
+        show("\n\n".join(map(evaluation_text, told)))
 
 
 @app.command
@@ -222,4 +225,7 @@ def probe(
         source, data, split=split, samples=samples, seed=seed, block=at, switches=switches.given(), **reading.given(),
         **parts,
     ).to_dict()  # fmt: skip
-    print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) if json_ else probe_text(told))
+    if json_:
+        print_json(told)
+    else:
+        show(probe_text(told))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import DATA, MACHINE, TRAINING, countable, numbers, pairs, whole
+from reslab.cli.output import print_json, show
 
 
 @app.command
@@ -89,7 +89,7 @@ def reproduce(
             tell=tell,
             command=shlex.join(["reslab", *sys.argv[1:]]),
         )
-    print(study.page.resolve())
+    show(study.page.resolve())
 
 
 @app.command
@@ -116,9 +116,9 @@ def claims(
 
     found = told(ids or (), records)
     if json_:
-        print(json.dumps(claims_json(found), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(claims_json(found))
     else:
-        print("\n\n".join(map(claim_text, found)) if ids else claims_text(found))
+        show("\n\n".join(map(claim_text, found)) if ids else claims_text(found))
 
 
 @app.command
@@ -145,7 +145,7 @@ def report(
     """
     from reslab.api import report as write
 
-    print(write(sources or (), out, lang, overwrite).resolve())
+    show(write(sources or (), out, lang, overwrite).resolve())
 
 
 @app.command
@@ -177,4 +177,4 @@ def figure(
     """
     from reslab.api import picture
 
-    print(picture(name, sources or (), out, lang, overwrite).resolve())
+    show(picture(name, sources or (), out, lang, overwrite).resolve())

@@ -1,8 +1,8 @@
 """Decoding in worker processes: whole batches travel, in order, so their number cannot change what is in a batch.
 
 What can go wrong in a worker comes back as one line: a damaged file as its `BadImage`, a worker that was killed as a
-`RunError`. Workers ignore SIGINT and SIGTERM, because a signal to the process group is for the loop, which still has
-to save and then ends its workers itself.
+`RunError`. Workers ignore SIGINT, SIGTERM and SIGHUP, because a signal to the process group is for the loop, which
+still has to save and then ends its workers itself.
 """
 
 from __future__ import annotations
@@ -81,5 +81,6 @@ def _start(batches: DataLoader[Item]) -> Iterator[Item]:
 
 
 def _ignore_signals(_worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

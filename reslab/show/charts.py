@@ -16,6 +16,7 @@ from typing import Any
 from reslab.errors import UserError
 from reslab.show import words
 from reslab.show.series import SPLITS, Runs
+from reslab.store.files import replacing
 
 # Plain is orange, residual is blue: told apart in the common forms of colour blindness. A depth is a shade of its
 # kind's hue, from shallow (light) to deep (dark); both ends stand out against white (3:1), on paper and on a screen.
@@ -180,13 +181,17 @@ def joined(panels: dict[str, Any], empty: str) -> Any:
 
 def save(chart: Any, path: Path, scale: float = 2.0) -> None:
     """Write a chart as SVG or PNG, as `path`'s ending says; `scale` is the PNG's pixels for each CSS pixel."""
+    if path.suffix not in (".svg", ".png"):
+        raise UserError(f"{path}: a chart is written as .svg or .png")
+    with replacing(path) as aside:
+        aside.write_bytes(rendered(chart, path.suffix, scale))
+
+
+def rendered(chart: Any, ending: str, scale: float = 2.0) -> bytes:
+    """Return the content of a chart's file that ends in `ending`, ".svg" or ".png"."""
     import vl_convert
 
     spec = json.dumps(styled(chart.to_dict()))
-    if path.suffix not in (".svg", ".png"):
-        raise UserError(f"{path}: a chart is written as .svg or .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".svg":
-        path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
-    else:
-        path.write_bytes(vl_convert.vegalite_to_png(spec, scale=scale))
+    if ending == ".svg":
+        return str(vl_convert.vegalite_to_svg(spec)).encode()
+    return bytes(vl_convert.vegalite_to_png(spec, scale=scale))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
-from reslab.show.plain import Event, PlainTeller, clean, duration, line_of, number, percent
+from reslab.errors import shortened
+from reslab.show.plain import LONGEST_LINE, Event, PlainTeller, clean, duration, line_of, number, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +27,7 @@ def teller(stream: TextIO | None = None, quiet: bool = False) -> PlainTeller | T
     out = stream or sys.stderr
     if quiet:
         return _Quiet(stream)
-    if out.isatty() and os.environ.get("TERM") != "dumb":
+    if out is not None and out.isatty() and os.environ.get("TERM") != "dumb":
         return Teller(out)
     return PlainTeller(stream)
 
@@ -72,7 +74,7 @@ class Teller:
         from rich.text import Text
 
         if line is not None:
-            self.console.print(Text(line, style=style or ""), soft_wrap=True)
+            self.console.print(Text(shortened(line, LONGEST_LINE), style=style or ""), soft_wrap=True)
 
     def _open(self, name: str, event: Event) -> None:
         if self.progress is None:
@@ -104,9 +106,13 @@ class Teller:
             self.close()
 
     def close(self) -> None:
-        """Take the live lines away and give the cursor back. What was printed above them stays."""
+        """Take the live lines away and give the cursor back. What was printed above them stays.
+
+        A terminal that is gone is no error: the run's own end must reach the caller.
+        """
         if self.progress is not None:
-            self.progress.stop()
+            with suppress(OSError, ValueError):
+                self.progress.stop()
             self.progress = None
         self.lines.clear()
 

@@ -40,6 +40,8 @@ def page(template: str, language: str, shelf: Shelf | None = None, **values: Any
 
 def is_ours(path: Path) -> bool:
     """Whether a file is a page that this package made."""
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return MARK in file.read(4096)

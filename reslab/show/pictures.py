@@ -15,7 +15,7 @@ from reslab.errors import UserError, suggest
 from reslab.nets.names import spec_of
 from reslab.show import figures, papertables, words
 from reslab.show.blocks import draw_blocks
-from reslab.show.charts import WIDTH, save
+from reslab.show.charts import WIDTH, rendered
 from reslab.show.curves import split_panels
 from reslab.show.drawing import FIG_3, Picture, draw_nets
 from reslab.show.embed import Shelf
@@ -177,13 +177,13 @@ def _write_table(table: PaperTable, path: Path, language: str, overwrite: bool, 
 
 def _write_chart(drawn: Drawn, path: Path, language: str, overwrite: bool, scale: float) -> None:
     title, caption = drawn.title(language), drawn.caption(language)
-    with writing(path):
+    with writing(path) as aside:
         if path.suffix.lower() == ".html":
             shelf = Shelf()
             figure = figures.figure(drawn, "picture", shelf, {}, language=language)
-            path.write_text(page("picture.html.j2", language, shelf, title=title, figure=figure), encoding="utf-8")
+            aside.write_text(page("picture.html.j2", language, shelf, title=title, figure=figure), encoding="utf-8")
         else:
-            save(joined(drawn, title, caption), path, scale)
+            aside.write_bytes(rendered(joined(drawn, title, caption), path.suffix.lower(), scale))
 
 
 def joined(drawn: Drawn, title: str, caption: str) -> Any:

@@ -7,18 +7,31 @@ seconds. An event may carry `name`, the run that it is of; without it, it is of 
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from reslab.errors import shortened
+
 Event = dict[str, Any]
+LONGEST_LINE = 2000  # characters; a verdict's sentence is whole, a name of thousands of characters is not
 
 
 def clean(text: Any) -> str:
     """`text` on one line without control characters: a file's or class's name must not steer a terminal."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(text))
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands in a line of fields: itself, or a JSON string if it could be mistaken for more.
+
+    The fields are separated by ": " and by two spaces; only a quoted name begins with a quotation mark.
+    """
+    is_plain = name.isprintable() and name == name.strip() and not name.startswith('"')
+    return name if is_plain and ": " not in name and "  " not in name else json.dumps(name)
 
 
 def number(value: Any, form: str, unit: str = "") -> str:
@@ -129,7 +142,9 @@ class PlainTeller:
 
     def write(self, line: str) -> None:
         """One line to the stream, at once; standard error is looked up late, so that a redirection counts."""
-        print(line, file=self.stream or sys.stderr, flush=True)
+        stream = self.stream or sys.stderr
+        if stream is not None:  # closed by the caller; print would take standard output instead
+            print(shortened(line, LONGEST_LINE), file=stream, flush=True)
 
     def close(self) -> None:
         """Nothing is held open; here so that every teller can be closed."""

@@ -16,6 +16,7 @@ from reslab.errors import UserError
 from reslab.show.page import page
 from reslab.show.plain import clean
 from reslab.show.words import wide
+from reslab.store.files import replacing
 
 ENDINGS = (".svg", ".png", ".html")
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
@@ -110,20 +111,21 @@ def write(
         figure = {"id": "drawing", "svg": svg, "width": round(width)}
         html = page("picture.html.j2", language, title=clean(title), figure=figure) if ending == ".html" else svg
         content = html.encode()
-    with writing(path):
-        try:
-            with path.open("wb" if overwrite else "xb") as file:
-                file.write(content)
-        except FileExistsError:
-            raise _there(path) from None
+    with writing(path) as aside:
+        aside.write_bytes(content)
+        if path.exists() and not overwrite:  # made by another process meanwhile
+            raise _there(path)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Around the writing of a file: its folder is made, and a place that takes none is told in one line."""
+def writing(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write, which then becomes `path` in one step, its folder made (`replacing`).
+
+    Raises UserError if the place takes no file; nothing unfinished is left there.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
+        with replacing(path) as aside:
+            yield aside
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written ({error.strerror or error}); choose another place") from None
 

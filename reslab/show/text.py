@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.show.plain import clean, number
+from reslab.show.plain import clean, number, quoted
 from reslab.training.recipe import OPEN_CHOICES, Recipe
 
 NOT_FINITE = "scores are not finite (the loss is no number); an image with such scores counts as wrong"
@@ -42,12 +42,12 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
 
 
 def prediction_text(found: dict[str, Any]) -> str:
-    """One prediction (`Prediction.to_dict`) in a line: file, then classes with their probabilities in percent."""
+    """Return a prediction (`Prediction.to_dict`) as a line: file, then classes with their probabilities in percent."""
     shares = zip(found["classes"], found["probabilities"], strict=True)
     told = "  ".join(
-        f"{clean(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares
+        f"{quoted(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares
     )
-    return f"{clean(found['file'])}: {told}"
+    return f"{quoted(found['file'])}: {told}"
 
 
 BN_TOLD = {

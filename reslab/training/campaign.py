@@ -6,14 +6,18 @@ Progress is read from the run folders themselves; the records on disk are the on
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from reslab.errors import Interrupted, ReslabError, RunError, UserError
+from reslab.errors import Interrupted, ReslabError, RunError, UserError, unexpected
 from reslab.nets.spec import Spec
 from reslab.store import jsonl
 from reslab.training import host, memory, runlog
@@ -110,6 +114,7 @@ def side_by_side(plans: Sequence[Plan], processes: int | None = None) -> tuple[i
 
 def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
     """`count` processes take runs from a queue, in the given order; each run computes on `threads` (0: all)."""
+    _start_tracker()
     context = multiprocessing.get_context("spawn")
     queue, failures, leave = context.Queue(), context.Queue(), context.Event()
     for plan in plans:
@@ -120,7 +125,7 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
     workers = [context.Process(target=_worker, args=(queue, failures, leave, threads, decoders)) for _ in range(count)]
     begin, last_told = time.perf_counter(), 0.0
     before = _weighed(plans)
-    failed: list[str] = []
+    failed: list[tuple[str, str]] = []  # line, and the traceback of an error that is not ours
     with Stop() as stop:
         for worker in workers:
             worker.start()
@@ -143,14 +148,32 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
             raise Interrupted("stopped; the same command goes on from there")
     failed += _drained(failures, 0.2)
     if failed:
-        raise RunError(f"{len(failed)} of {len(plans)} runs failed; the first: {failed[0]}")
+        line, trace = failed[0]
+        error = RunError(f"{len(failed)} of {len(plans)} runs failed; the first: {line}")
+        if trace:
+            error.add_note(trace)  # printed by --debug
+        raise error
     undone = [p for p in plans if not is_done(p)]
     if undone:
         raise RunError(f"{undone[0].out}: its process ended without a word; run the same command to go on")
 
 
-def _drained(failures: Any, wait: float = 0.0) -> list[str]:
-    found = []
+def _start_tracker() -> None:
+    """Start multiprocessing's tracker of semaphores, deaf to a closed terminal: it must outlive the runs.
+
+    It ignores SIGINT and SIGTERM by itself, and inherits that SIGHUP is ignored.
+    """
+    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+        return
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def _drained(failures: Any, wait: float = 0.0) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
     while True:
         try:
             found.append(failures.get(timeout=wait) if wait else failures.get_nowait())
@@ -177,7 +200,17 @@ def _progress(plans: Sequence[Plan], before: int, seconds: float) -> dict[str, A
 
 
 def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) -> None:
-    """One process: import torch once, train run after run, until none is left, asked to leave, or left alone."""
+    """Run one process of a campaign; whatever fails in it reaches the command as one line."""
+    try:
+        _take_runs(queue, failures, leave, threads, decoders)
+    except KeyboardInterrupt:
+        return
+    except Exception as error:  # before the first run: an import, the queue
+        failures.put((str(unexpected(error)), traceback.format_exc()))
+
+
+def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) -> None:
+    """Import torch once, then train run after run, until none is left, asked to leave, or left alone."""
     from reslab.training.inputs import load_data, workers_for
     from reslab.training.job import Job
     from reslab.training.loop import train
@@ -201,6 +234,6 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) 
         except (Interrupted, KeyboardInterrupt):
             return
         except ReslabError as error:
-            failures.put(str(error))
+            failures.put((str(error), ""))
         except Exception as error:
-            failures.put(f"{plan.out}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            failures.put((f"{plan.out}: {unexpected(error)}", traceback.format_exc()))

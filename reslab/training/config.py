@@ -18,6 +18,7 @@ from typing import Any
 
 from reslab.errors import UserError, suggest
 from reslab.nets.names import SWITCHES
+from reslab.store.files import read_bounded
 from reslab.training.recipe import Recipe, changed
 
 # Top-level keys and the type each takes.
@@ -44,12 +45,52 @@ KEYS: dict[str, tuple[type, ...]] = {
 }
 
 
+LARGEST = 1 << 20  # bytes of a file of settings
+LARGEST_NUMBER = 2**63 - 1  # what a file, a tensor or torch can hold
+
+# The most that a number may be, if that is less: beyond any machine or data set, and still quickly refused.
+MOST: dict[str, int] = {
+    "iterations": 1_000_000_000,
+    "threads": 4096,
+    "workers": 4096,
+    "processes": 4096,
+    "seeds": 10_000,
+    "depths": 100_000,
+    "image_size": 100_000,
+    "in_channels": 1_000_000,
+    "classes": 10_000_000,
+    "widths": 1_000_000,
+    "top": 10_000_000,
+    "batch": 1_000_000_000,
+    "samples": 1_000_000_000_000,
+}
+
+
+def bounded(lead: str, key: str, value: int) -> int:
+    """Return `value`. Raises UserError if it is beyond what option or key `key` can mean; `lead` stands before it."""
+    most = MOST.get(key, LARGEST_NUMBER)
+    if value > most:
+        raise UserError(f"{lead}{_digits(value)} is more than {most:,}; give a smaller number")
+    if value < -LARGEST_NUMBER:
+        raise UserError(f"{lead}{_digits(value)} is less than {-LARGEST_NUMBER:,}; give a number nearer to 0")
+    return value
+
+
+def _digits(value: int) -> str:
+    """Return `value` in decimal, or its size: Python writes no number of thousands of digits out."""
+    return str(value) if value.bit_length() < 1000 else f"a number of {value.bit_length():,} bits"
+
+
 def read(path: Path) -> dict[str, Any]:
     """The file's values, checked. Raises UserError that names file and key (or line)."""
     try:
-        raw = path.read_bytes()
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for ever
+            raise UserError(f"--config {path}: is no regular file; give a TOML file")
+        raw = read_bounded(path, LARGEST)
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise UserError(f"--config {str(path)!r}: a zero byte cannot stand in a name") from None
     try:
         values = tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -62,12 +103,19 @@ def read(path: Path) -> dict[str, Any]:
         if key not in KEYS:
             known = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
             raise UserError(f"--config {path}: unknown key {key!r}{suggest(key, known) or _inside(key)}")
+        if type(value) is int:
+            bounded(f"--config {path}: {key} = ", key, value)
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
             wanted = " or ".join(
                 {"dict": "table", "str": "text", "bool": "true or false"}.get(t.__name__, t.__name__) for t in KEYS[key]
             )
             raise UserError(f"--config {path}: {key} = {value!r} is not of type {wanted}")
     fields = dict(values.get("set", {}))
+    for table in ("net", "set"):
+        for key, value in values.get(table, {}).items():
+            for part in value if isinstance(value, list) else [value]:
+                if type(part) is int:
+                    bounded(f"--config {path}: [{table}] {key} = ", key if table == "net" else "", part)
     part = fields.get("bn_batch")
     if type(part) is int and part > 0:
         fields.setdefault("batch", part)  # whether it divides the batch is known once recipe and flags are

@@ -96,7 +96,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
             clock.pause()
         # -- leave
         if leaving:
-            raise Interrupted(f"stopped at iteration {iteration:,} and saved; the same command goes on from there")
+            raise Interrupted(_stopped(iteration, start))
         if last:
             break
         # -- batch
@@ -164,6 +164,15 @@ def _state(
         moments.warn(job, at, text, tell)
     sums = [Sums(state[k].to(settings.device)) for k in ("logs", "window")]
     return stats, at, bool(facts["warming"]), measured, sums[0], sums[1]
+
+
+def _stopped(iteration: int, start: int) -> str:
+    """Return what is said of a run that leaves at `iteration` and began at `start`: what was saved, what to do."""
+    if iteration > start:
+        return f"stopped at iteration {iteration:,} and saved; the same command goes on from there"
+    if start:
+        return f"stopped at iteration {start:,}, where it resumed; the same command goes on from there"
+    return "stopped at iteration 0, nothing to save; the same command starts again"
 
 
 def _save(

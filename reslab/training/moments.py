@@ -20,6 +20,7 @@ from reslab.measure.findings import Probe, Subject
 from reslab.measure.probe import batch_size, probe
 from reslab.nets.spec import Spec
 from reslab.store import jsonl
+from reslab.training import checkpoint as checkpoints
 from reslab.training import memory
 from reslab.training.inputs import iterations_per_epoch
 from reslab.training.job import Job
@@ -181,5 +182,10 @@ def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Cloc
 
 
 def remedy(job: Job) -> str:
-    """What to do about a loss that is not finite."""
-    return f"the last good checkpoint is kept; try --set lr={job.recipe.lr / 10:g} in another --out"
+    """Return what is left of the run and what to do about a loss that is not finite."""
+    try:
+        newest = checkpoints.newest(job.out)
+        kept = f"the checkpoint at iteration {newest.iteration:,} is kept" if newest else "there is no checkpoint yet"
+    except UserError:
+        kept = "no checkpoint can be read"
+    return f"{kept}; try --set lr={job.recipe.lr / 10:g} in another --out"

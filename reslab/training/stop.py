@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT as a question that the loop asks: finish the step, save, leave. A second signal stops at once."""
+"""SIGTERM, SIGINT and SIGHUP as a question that the loop asks: finish the step, save, leave.
+
+A second signal stops at once. SIGHUP is a closed terminal; under `nohup`, which ignores it, it stays ignored.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Stop:
@@ -23,7 +28,9 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
+                if number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._kept[number] = signal.signal(number, self._take)
         return self
 

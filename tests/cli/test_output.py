@@ -163,7 +163,7 @@ def test_a_full_disk():
     with open("/dev/full", "wb") as full:
         done = command("list", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
-    assert done.stderr.decode().splitlines() == ["reslab: file: No space left on device"]
+    assert done.stderr.decode().splitlines() == ["reslab: standard output: No space left on device"]
 
 
 def test_no_standard_output():

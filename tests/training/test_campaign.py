@@ -5,6 +5,7 @@ This file is also the child that is killed: `python -c "import test_campaign; te
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -298,3 +299,16 @@ def test_a_plan_is_computed_in_the_precision_it_asks_for(tmp_path):
     both = [replace(plans(tmp_path, short)[0], out=tmp_path / wanted, precision=wanted) for wanted in ("bf16", "fp32")]
     assert [record.run["settings"]["precision"] for record in run_all(both, lambda event: None)] == ["bf16", "fp32"]
     assert weights(both[0]) != weights(both[1])
+
+
+def test_an_unforeseen_error_of_a_process_is_told_as_on_the_command_line(tmp_path):
+    """Its kind, its text, the line of reslab that raised it; the traceback is a note, which --debug prints."""
+    (plan,) = plans(tmp_path, seeds=(0,))[:1]
+    with pytest.raises(RunError) as told:
+        run_all([replace(plan, source=3)], lambda event: None, processes=1)  # type: ignore[arg-type]
+    text = str(told.value)
+    assert text.startswith(f"1 of 1 runs failed; the first: {plan.out}: ")
+    assert re.search(r"Error: .+ \(in reslab/[a-z/]+\.py:\d+\): this is a fault of reslab", text)
+    assert "\n" not in text
+    (note,) = told.value.__notes__
+    assert note.startswith("Traceback (most recent call last):")

@@ -1,0 +1,146 @@
+"""Standard output and standard error: what is printed reaches any stream, in one line where it is a message."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+import math
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+from reslab.errors import shortened
+
+# Characters that reslab prints itself, for streams without them.
+LOOKALIKES = {
+    "–": "-", "—": "-", "…": "...", "×": "x", "·": "*", "±": "+-", "→": "->", "←": "<-", "‖": "||", "²": "^2", "≈": "~",
+    "≤": "<=", "≥": ">=", "−": "-", "√": "sqrt", "γ": "gamma", "β": "beta", "’": "'", "“": '"', "”": '"', "⁹": "^9",
+}  # fmt: skip
+ERRORS = "reslab.lookalikes"
+
+
+def _lookalike(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode one character that a stream does not have: a byte of a file name, a lookalike, or its escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if "\udc80" <= character <= "\udcff":  # the byte itself, so that a printed path leads to its file
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return LOOKALIKES.get(character) or character.encode("ascii", "backslashreplace").decode(), error.start + 1
+
+
+codecs.register_error(ERRORS, _lookalike)
+
+
+def prepare_streams() -> None:
+    """Let standard output and standard error take any character, and let no file take the place of a closed one."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed by the caller; the lowest free number is the one that is missing
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ERRORS)
+
+
+def say(line: str) -> None:
+    """Print one line on standard error. A stream that is closed or broken takes nothing and ends nothing."""
+    from reslab.show.plain import clean
+
+    if sys.stderr is None:
+        return
+    try:
+        print(shortened(clean(line)), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        drop(sys.stderr)
+
+
+def say_traceback() -> None:
+    """Print the traceback of the exception that is being handled on standard error."""
+    import traceback
+
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            traceback.print_exc()
+
+
+class Unwritable(OSError):
+    """Standard output takes no more: a full disk, or a reader that left (`errno` EPIPE)."""
+
+
+def show(text: object, end: str = "\n") -> None:
+    """Print a result on standard output. Raises Unwritable if it cannot be written."""
+    try:
+        print(text, end=end, flush=True)
+    except OSError as error:
+        raise Unwritable(*error.args) from None
+
+
+def drop(stream: TextIO | None) -> None:
+    """Discard what `stream` could not write, or the interpreter would report it when it ends."""
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Print `value` as JSON; `indent` None prints one line."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    show(json_text(value, indent, codecs.lookup(encoding).name != "utf-8"))
+
+
+def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
+    """Return `value` as JSON that every parser reads and that is valid UTF-8.
+
+    A name that is not UTF-8 has U+FFFD for the bytes that are not, and a key beside it leads back to it: `file_bytes`
+    beside `file` holds the exact bytes in base64 (a list of them beside a list of names). A number that is not finite
+    is null. Characters that could steer a terminal are escaped.
+    """
+    text = json.dumps(_valid(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return re.sub(r"[^ -~\n]", _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be")  # two of them beyond U+FFFF
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def _valid(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return value if _is_utf8(value) else _bytes_of(value).decode("utf-8", "replace")
+    if isinstance(value, list | tuple):
+        return [_valid(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    valid: dict[str, Any] = {}
+    for key, item in value.items():
+        key = key if _is_utf8(key) else key.encode("utf-8", "backslashreplace").decode()
+        valid[key] = _valid(item)
+        names = item if isinstance(item, list | tuple) else [item]
+        if any(isinstance(name, str) and not _is_utf8(name) for name in names):
+            exact = [base64.b64encode(_bytes_of(n)).decode() if isinstance(n, str) else None for n in names]
+            valid[f"{key}_bytes"] = exact if isinstance(item, list | tuple) else exact[0]
+    return valid
+
+
+def _is_utf8(text: str) -> bool:
+    return not re.search("[\ud800-\udfff]", text)
+
+
+def _bytes_of(name: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:  # a surrogate that is no byte of a file name
+        return name.encode("utf-8", "surrogatepass")
