@@ -105,9 +105,7 @@ def merged(counts: Iterable[Count]) -> list[Count]:
         notes = dict.fromkeys([before.note, count.note] if before else [count.note])
         note = "; ".join(n for n in notes if n)
         tried, survived = (before.tried, before.survived) if before else (0, 0)
-        sums[count.row, count.what] = Count(
-            count.row, count.what, tried + count.tried, survived + count.survived, note
-        )
+        sums[count.row, count.what] = Count(count.row, count.what, tried + count.tried, survived + count.survived, note)
     absent = [Count(row, reason, 0, 0) for row, reason in NOT_RUN.items()]
     return sorted([*sums.values(), *absent], key=lambda c: (c.row, c.what))
 

@@ -132,11 +132,17 @@ def test_fault_06_caches(reslab, tmp_path, count):
             free = draws.choice((0, 4096, draws.randrange(100_000)))
             fill(place, free)
             ended = reslab(*words, "--out", f"run{number}", XDG_CACHE_HOME=str(place), seconds=240)
-            wrong = crash(ended) or ("" if same_end(reslab.here / f"run{number}", whole) else f"ends elsewhere: {ended.last}")
-            tally.add(f"kernels, {free} bytes free", wrong or (f"left behind {orphans(place)}" if orphans(place) else ""))
+            wrong = crash(ended) or (
+                "" if same_end(reslab.here / f"run{number}", whole) else f"ends elsewhere: {ended.last}"
+            )
+            tally.add(
+                f"kernels, {free} bytes free", wrong or (f"left behind {orphans(place)}" if orphans(place) else "")
+            )
             told = reslab("claims", XDG_CACHE_HOME=str(place))
             wrong = crash(told) or ("" if told.out == listed else "other verdicts")
-            tally.add(f"claims, {free} bytes free", wrong or (f"left behind {orphans(place)}" if orphans(place) else ""))
+            tally.add(
+                f"claims, {free} bytes free", wrong or (f"left behind {orphans(place)}" if orphans(place) else "")
+            )
     tally.told(count, 6, "caches of kernels and of verdicts on a full disk")
 
 
@@ -146,7 +152,10 @@ def test_fault_06_a_limit_on_file_size(reslab, tmp_path, count):
     whole = end_of(reslab.here / "whole")
     draws, tally = Random(61), Tally()
     for number in range(FULL_DISKS):
-        out, most = reslab.here / f"run{number}", draws.choice((draws.randrange(500, 4000), draws.randrange(4000, 40_000)))
+        out, most = (
+            reslab.here / f"run{number}",
+            draws.choice((draws.randrange(500, 4000), draws.randrange(4000, 40_000))),
+        )
         ended = reslab(*TRAIN, "--out", out, file_size=most)
         wrong = crash(ended) or (refusal(ended, str(out)) if ended.code else "")
         wrong = wrong or (f"left behind {orphans(out)}" if orphans(out) else "")

@@ -188,7 +188,11 @@ def test_fault_09_kept_folder_index(reslab, tmp_path, count):
     whole, draws, tally = end_of(reslab.here / "whole"), Random(95), Tally()
     for file in files:
         good = file.read_bytes()
-        cases = [*flips(good, SLOW_FLIPS, draws), *flips_near_ends(good, SLOW_FLIPS, draws), *list(cuts(good, 1, draws))[::4]]
+        cases = [
+            *flips(good, SLOW_FLIPS, draws),
+            *flips_near_ends(good, SLOW_FLIPS, draws),
+            *list(cuts(good, 1, draws))[::4],
+        ]
         for number, (case, damaged) in enumerate(cases):
             file.write_bytes(damaged)
             out = reslab.here / f"run{number}"
@@ -273,7 +277,9 @@ def test_fault_09_parquet(reslab, tmp_path, count):
     before, draws, scored, fresh = reslab(*scores).good().out, Random(93), Tally(), Tally()
     for file in sorted(folder.glob("*.parquet")):
         good = file.read_bytes()
-        for number, (case, content) in enumerate([*damages(good, FLIPS, draws), *flips_near_ends(good, FLIPS // 2, draws)]):
+        for number, (case, content) in enumerate(
+            [*damages(good, FLIPS, draws), *flips_near_ends(good, FLIPS // 2, draws)]
+        ):
             file.write_bytes(content)
             ended = reslab(*scores)
             scored.add(f"{case} of {file.name}", outcome(ended, ended.out == before, (str(folder), file.name), before))
