@@ -80,10 +80,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         request = json.loads(line)
-        if "wait" in request:
-            answer = ended(request["wait"], request["seconds"])
-        else:
-            answer = {"pid": started(request, answers)}
+        is_new = "words" in request
+        answer = {"pid": started(request, answers)} if is_new else ended(request["wait"], request["seconds"])
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -55,6 +56,7 @@ NOT_RUN = {
     24: "not run: no GPU (that there is none is tested by `make test`)",
     25: "not built: reslab exports no networks",
 }
+NUMBERS = re.compile(r"test_fault_(\d\d_)+")
 HEAD = ("row", "fault", "what was done", "tried", "survived")
 
 
@@ -74,7 +76,7 @@ class Count:
 def of_report(report: pytest.TestReport) -> list[Count]:
     """The counts that a test has made; of a test that was skipped or failed before, a line that says so."""
     counts = [Count(**json.loads(value)) for key, value in report.user_properties if key == PROPERTY]
-    row = row_of(report.nodeid)
+    row = rows_of(report.nodeid)[0]
     if report.skipped and report.when in ("setup", "call") and not counts:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         return [Count(row, name_of(report.nodeid), 0, 0, f"not run: {reason.removeprefix('Skipped: ')}")]
@@ -84,13 +86,13 @@ def of_report(report: pytest.TestReport) -> list[Count]:
     return counts if report.when == "call" else []
 
 
-def row_of(nodeid: str) -> int:
-    """The row that a test `test_fault_09_…` belongs to."""
-    return int(nodeid.partition("test_fault_")[2][:2] or 0)
+def rows_of(nodeid: str) -> list[int]:
+    """The rows that a test `test_fault_08_09_…` belongs to."""
+    return [int(row) for row in re.findall(r"\d\d", NUMBERS.search(nodeid)[0])]  # type: ignore[index]
 
 
 def name_of(nodeid: str) -> str:
-    return nodeid.partition("test_fault_")[2][3:].replace("_", " ")
+    return NUMBERS.split(nodeid)[-1].replace("_", " ")
 
 
 def property_of(count: Count) -> tuple[str, str]:

@@ -115,7 +115,7 @@ def test_fault_01_killed_and_resumed(reslab, images, kernels, whole_of, count, e
 
 
 def test_fault_01_killed_before_the_first_import_is_done(images, kernels, whole_of, reslab, count):
-    """Fresh interpreters, killed at random while they import, read and begin; run and checkpoint folders may be torn."""
+    """Fresh interpreters, killed at random while they import, read and begin."""
     whole, _ = whole_of("eager")
     draws, tally = Random(1), Tally()
     out = reslab.here / "run"
@@ -146,7 +146,7 @@ def test_fault_02_resumed_within_one_epoch_with_other_workers(reslab, images, ke
             step = out / "checkpoints" / f"step-{base + (life if place == 'mid-epoch' else 0):08d}"
             wanted = base + life
             if place == "in an evaluation":
-                reached = lambda wanted=wanted: iteration_of(out) >= wanted  # noqa: E731
+                reached = lambda out=out, wanted=wanted: iteration_of(out) >= wanted  # noqa: E731
             else:
                 reached = lambda step=step: step.exists()  # noqa: E731
             running.until(reached)

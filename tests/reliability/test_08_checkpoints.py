@@ -52,7 +52,7 @@ def damages(content: bytes, number: int, draws: Random, *, cut: bool = True) -> 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_fault_08_evaluated(reslab, whole, count, name):
+def test_fault_08_09_evaluated(reslab, whole, count, name):
     """Refused by name, or scored as without damage."""
     run = copied(whole, reslab.here / "run")
     file = run / "checkpoints" / "step-00000024" / name
@@ -68,7 +68,7 @@ def test_fault_08_evaluated(reslab, whole, count, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_fault_08_predicted_with(reslab, whole, picture, count, name):
+def test_fault_09_predicted_with(reslab, whole, picture, count, name):
     run = copied(whole, reslab.here / "run")
     file = run / "checkpoints" / "step-00000024" / name
     good, draws, tally = file.read_bytes(), Random(name + "p"), Tally()
@@ -96,7 +96,7 @@ def resumed(reslab, stopped: Path, whole: Path, name: str, number: int) -> tuple
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_fault_08_resumed_from(reslab, whole, stopped, count, name):
+def test_fault_08_09_resumed_from(reslab, whole, stopped, count, name):
     """The newest checkpoint is damaged: the one before it is taken, and the run ends as without."""
     flipped, cut = resumed(reslab, stopped, whole, f"checkpoints/step-00000018/{name}", FLIPS // 2)
     flipped.told(count, 9, f"checkpoint: {name}, resumed from")
@@ -104,7 +104,7 @@ def test_fault_08_resumed_from(reslab, whole, stopped, count, name):
 
 
 @pytest.mark.parametrize("name", ["run.json", "metrics.jsonl"])
-def test_fault_08_records_resumed_with(reslab, whole, stopped, count, name):
+def test_fault_08_09_records_resumed_with(reslab, whole, stopped, count, name):
     """Refused by name, or the run ends as without: weights, momentum and every measurement."""
     flipped, cut = resumed(reslab, stopped, whole, name, 2 * FLIPS)
     flipped.told(count, 9, f"{name}, resumed with")
@@ -113,7 +113,7 @@ def test_fault_08_records_resumed_with(reslab, whole, stopped, count, name):
 
 @pytest.mark.parametrize("verb", ["evaluate", "report"])
 @pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "summary.json"])
-def test_fault_08_records_read(reslab, whole, count, name, verb):
+def test_fault_08_09_records_read(reslab, whole, count, name, verb):
     """`evaluate` and `report` of a run with one damaged record; a page must be the same, refuse or name it."""
     run = copied(whole, reslab.here / "run")
     scores = reslab("evaluate", run, "--json").good()

@@ -49,7 +49,7 @@ def kinds(study: Path) -> dict[str, list[Path]]:
 
 
 @pytest.mark.parametrize("kind", ["study.json", "measured/*.json", "run.json", "metrics.jsonl"])
-def test_fault_09_claims_of_a_study(reslab, study, count, kind):
+def test_fault_08_09_claims_of_a_study(reslab, study, count, kind):
     """Every verdict, figure and sentence is as without the damage, or the file is named."""
     words = ("claims", "--records", study, "--json")
     before, draws, flipped, cut = reslab(*words).good().out, Random(kind), Tally(), Tally()
@@ -124,7 +124,7 @@ def reproduce(out: Path) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def test_fault_09_reproduced(reslab, small_study, count):
+def test_fault_08_09_reproduced(reslab, small_study, count):
     """`reproduce` over a finished study with one damaged file: refused, named, made again, or the same verdicts."""
     draws, tally = Random(97), Tally()
     study = copied(small_study, reslab.here / "study")
@@ -146,7 +146,7 @@ def test_fault_09_reproduced(reslab, small_study, count):
 # -- caches
 
 
-def test_fault_09_compiled_kernels(reslab, tmp_path, count):
+def test_fault_08_09_compiled_kernels(reslab, tmp_path, count):
     """A damaged library in the cache: made again or not used; the numbers of a run never change."""
     cache, images = tmp_path / "cache", pets(tmp_path / "pets", train=8, val=2)
     words = (*FOLDER, *OFTEN, *sets("save_every=4"), "--data", images, "--iterations", "4", "--engine", "fused")
@@ -167,7 +167,7 @@ def test_fault_09_compiled_kernels(reslab, tmp_path, count):
     tally.told(count, 9, "compiled kernels in the cache, trained with")
 
 
-def test_fault_09_kept_folder_index(reslab, tmp_path, count):
+def test_fault_08_09_kept_folder_index(reslab, tmp_path, count):
     """The index of a folder of 10,000 files: read anew when it is damaged; the run is the same."""
     cache, root = tmp_path / "cache", tmp_path / "many"
     content = {}
@@ -219,7 +219,7 @@ def flips_near_ends(content: bytes, number: int, draws: Random) -> list[tuple[st
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
-def test_fault_09_images_predicted(reslab, tmp_path, count, kind):
+def test_fault_08_09_images_predicted(reslab, tmp_path, count, kind):
     """Many damaged copies in one command. Of a PNG, which has checksums, no other prediction is taken in silence."""
     folder = tmp_path / "copies"
     folder.mkdir()
@@ -250,7 +250,7 @@ def test_fault_09_images_predicted(reslab, tmp_path, count, kind):
     cut.told(count, 8, f"{kind} image, predicted", note)
 
 
-def test_fault_09_images_trained_on(reslab, tmp_path, count):
+def test_fault_08_09_images_trained_on(reslab, tmp_path, count):
     """A PNG of the training split: refused by name, or the run ends as without."""
     images = pets(tmp_path / "pets", classes=2, train=4, val=2, side=32)
     words = (*FOLDER, "--widths", "4,4,8", *OFTEN, "--data", images, "--workers", "0", "--iterations", "3")
@@ -265,8 +265,8 @@ def test_fault_09_images_trained_on(reslab, tmp_path, count):
     tally.told(count, 9, "PNG image, trained on")
 
 
-def test_fault_09_parquet(reslab, tmp_path, count):
-    """A run's own data set is recognised by its fingerprint; of a fresh run no crash is asked for (labels have no sum)."""
+def test_fault_08_09_parquet(reslab, tmp_path, count):
+    """A run's own data set is recognised by its fingerprint; of a fresh run no crash is asked for."""
     folder = tmp_path / "cifar"
     pixels = np.random.default_rng(2).integers(0, 256, (60, 32, 32, 3), np.uint8)
     write_parquet(folder, pixels[:40], side="train")

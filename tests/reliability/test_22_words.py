@@ -14,16 +14,20 @@ from trained import TINY, sets
 ROOM = 6 << 30  # bytes of memory beyond a process's start
 EXTREME = (
     "", " ", "-1", "0", "1", "2", "-0", "1.5", "1e999", "nan", "inf", "-inf", "1e-320", "1e18", "2147483648",
-    "99999999999999999999", "9" * 5000, "0x10", "１２", "٣", "1_000", "true", "None", "null", "..", "/", "/dev/null",
-    "/dev/zero", "/nowhere/x", "~nobody-of-that-name", "a\nb", "\u202e", "café", "\udcff", "--", "-", "[]", "{}", "[1,2",
+    "99999999999999999999", "9" * 5000, "0x10", "１２", "٣", "1_000", "true", "None", "null", "..", "/proc",
+    "/dev/null",
+    "/dev/zero", "/nowhere/x", "~nobody-of-that-name", "a\nb",
+    "\u202e", "café", "\udcff", "--", "-", "[]", "{}", "[1,2",
     "1,2", ",", "1,,2", "-1,-2", "0,0", "8,14", "a=b", "=", "=1", "lr=nan", "lr=1e400", "batch=0", "batch=1e9",
     "batch=99999999999", "drops=,", "drops=3,2", "iterations=0", "name=x", "$(id)", "%s%n", "\x1b[31m", "x" * 300,
-    "x" * 100_000, "A", "B", "basic", "basic,bottleneck", "cpu", "cuda", "digits", "cifar10", "cifar10:", "cifar10:x",
+    "x" * 100_000, "A", "B", "basic", "basic,bottleneck", "cpu",
+    "cuda", "digits", "cifar10", "cifar10:", "cifar10:x",
     "test", "train", "C1", "C99", "all", "degradation", "fig6", "30m", "1s", "-5m", "m",
 )  # fmt: skip
 MODELS = (
     "cifar_resnet8", "cifar_resnet20", "cifar_plain56", "resnet18", "resnet50", "plain34", "vgg19", "mlp_resnet8",
-    "cifar_resnet", "cifar_resnet9", "cifar_resnet0", "cifar_resnet-8", "cifar_resnet100000000000000", "cifar_resnet99998",
+    "cifar_resnet", "cifar_resnet9", "cifar_resnet0", "cifar_resnet-8", "cifar_resnet100000000000000",
+    "cifar_resnet99998",
     "cifar_resnet9999998", "mlp_plain8", "resnet", "RESNET18", "", "*", "[", "runs", "cifar_resnet８",
 )  # fmt: skip
 SWITCHES = (
@@ -132,11 +136,14 @@ def test_fault_22_files_that_are_wrong(reslab, count):
     wrong = {
         "UTF-16": GOOD.encode("utf-16"), "Latin-1": b'model = "caf\xe9"\n', "a zero byte": GOOD.encode() + b"\0",
         "a key twice": (GOOD + 'model = "x"\n').encode(), "a table twice": (GOOD + "[net]\n[net]\n").encode(),
-        "unclosed": b'model = "cif', "a bare value": b"model = cifar_resnet8\n", "nothing but noise": bytes(range(256)) * 20,
-        "JSON": b'{"model": "cifar_resnet8"}', "YAML": b"model: cifar_resnet8\n", "brackets": b"model = " + b"[" * 100_000,
+        "unclosed": b'model = "cif', "a bare value": b"model = cifar_resnet8\n",
+        "nothing but noise": bytes(range(256)) * 20,
+        "JSON": b'{"model": "cifar_resnet8"}', "YAML": b"model: cifar_resnet8\n",
+        "brackets": b"model = " + b"[" * 100_000,
         "a number of 5,000 digits": b"seed = " + b"9" * 5000 + b"\n", "a misspelt key": GOOD.encode() + b"sead = 1\n",
         "a wrong type": GOOD.encode() + b'seed = "one"\n', "a key of the recipe": GOOD.encode() + b"lr = 0.1\n",
-        "100 MB": GOOD.encode() + b"# " + b"x" * 100_000_000, "500,000 keys": b"".join(b"k%d = 1\n" % i for i in range(500_000)),
+        "100 MB": GOOD.encode() + b"# " + b"x" * 100_000_000,
+        "500,000 keys": b"".join(b"k%d = 1\n" % i for i in range(500_000)),
         "a dotted key, deep": GOOD.encode() + b".".join([b"a"] * 20_000) + b" = 1\n",
     }  # fmt: skip
     for case, content in wrong.items():

@@ -36,11 +36,15 @@ def test_fault_28_no_network(reslab, tmp_path, count):
     images = pets(tmp_path / "pets", train=4, val=2, side=16)
     Image.linear_gradient("L").resize((8, 8)).save(reslab.here / "x.png")
     verbs = [
-        ("list",), ("describe", "resnet18"), ("draw", "resnet18", "--out", "net.svg"), (*TINY, "--iterations", "2", "--out", "run"),
-        (*FOLDER, "--widths", "4,4,8", "--image-size", "16", *OFTEN, "--data", images, "--iterations", "2", "--workers", "2", "--out", "pets"),
-        ("evaluate", "run"), ("predict", "run", "x.png"), ("probe", "run", "--samples", "8"), ("claims",), ("report", "run", "--out", "p.html"),
-        ("figure", "table1", "--out", "t.html"), ("figure", "fig6", "run", "--out", "f.png"), ("recipe", "show"), (*TINY, "--dry-run"),
-        ("reproduce", "C1", "--depths", "8,14", "--seeds", "1", "--recipe", "digits-smoke", "--scale", "0.1", "--set", "drops=1", "--out", "study"),
+        ("list",), ("describe", "resnet18"), ("draw", "resnet18", "--out", "net.svg"), ("recipe", "show"), ("claims",),
+        (*TINY, "--iterations", "2", "--out", "run"), (*TINY, "--dry-run"),
+        (*FOLDER, "--widths", "4,4,8", "--image-size", "16", *OFTEN, "--data", images, "--iterations", "2",
+         "--workers", "2", "--out", "pets"),
+        ("evaluate", "run"), ("predict", "run", "x.png"), ("probe", "run", "--samples", "8"),
+        ("report", "run", "--out", "p.html"), ("figure", "table1", "--out", "t.html"),
+        ("figure", "fig6", "run", "--out", "f.png"),
+        ("reproduce", "C1", "--depths", "8,14", "--seeds", "1", "--recipe", "digits-smoke", "--scale", "0.1",
+         "--set", "drops=1", "--out", "study"),
     ]  # fmt: skip
     alone = shutil.which("unshare") and subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0
     path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
