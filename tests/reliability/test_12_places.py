@@ -29,7 +29,6 @@ def test_fault_12_two_runs_in_one_folder(reslab, count):
         assert first.alive
         first.signal((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)[number])
         first.wait()
-        assert (out / ".lock").exists() or number == 1
     again = reslab.start(*LONG, "--out", out)
     seen = again.until(lambda: (out / ".owner").exists() and f"process {again.pid} " in (out / ".owner").read_text())
     again.signal(signal.SIGTERM)
@@ -65,7 +64,7 @@ SHADES = {"ant": 20, "bee": 120, "cat": 220}
 
 def per_class(ended) -> dict[str, int]:
     (told,) = json.loads(ended.out)
-    return {row["class"] if "class" in row else row["name"]: row["n"] for row in told["per_class"]}
+    return {row["class"]: row["n"] for row in told["per_class"]}
 
 
 def test_fault_16_class_folders(reslab, tmp_path, count):

@@ -33,7 +33,7 @@ def test_fault_26_metrics_cut_at_each_byte(reslab, count):
             for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
             if line["kind"] == "train"
         ]
-        wrong = outcome(ended, same_end(run, end), (str(run),)) or (
+        wrong = outcome(ended, same_end(run, end), (str(run), "metrics.jsonl")) or (
             "" if len(set(steps)) == len(steps) else "steps twice"
         )
         tally.add(f"cut to {length} of {len(content)}", wrong)

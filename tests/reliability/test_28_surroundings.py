@@ -17,15 +17,18 @@ from commands import environment
 from counts import UPDATES
 from damage import Tally, copied, crash
 from PIL import Image
-from trained import FOLDER, OFTEN, TINY, end_of, iteration_of, pets, same_end, sets
+from trained import FOLDER, OFTEN, TINY, end_of, iteration_of, pets, rewrite, same_end, sets
 
 WITHOUT = """
-import socket
+import os, socket
+connect = socket.socket.connect
 def refuse(*words, **more):
-    import os
-    os.write(2, b"a socket was asked for\\n")
+    os.write(2, b"the network was asked for\\n")
     os._exit(99)
-socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+def local(self, address):
+    return connect(self, address) if self.family == socket.AF_UNIX else refuse()
+socket.getaddrinfo = socket.create_connection = refuse
+socket.socket.connect = local
 """
 
 
@@ -79,19 +82,6 @@ def test_fault_28_no_network(reslab, tmp_path, count):
             28,
             f"every verb {'in a network of its own (unshare -n)' if before else 'with sockets that end the process'}",
         )
-
-
-def rewrite(path: Path, value: dict) -> None:
-    """Write `run.json` as the package does."""
-    from reslab.training import runlog
-
-    writer = next((getattr(runlog, n) for n in ("write_run", "write_record", "write") if hasattr(runlog, n)), None)
-    if writer is not None:
-        writer(path, value)
-        return
-    from reslab.store.files import write_json
-
-    write_json(path, value)
 
 
 def test_fault_29_another_machine(reslab, count):
