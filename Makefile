@@ -29,7 +29,7 @@ types: env
 
 reliability: env  ## kills, flipped bits, full disks, hostile input: half an hour; ROWS="1 9 13" for some of them
 	RELIABILITY_ROWS="$(ROWS)" $(if $(ROWS),,RELIABILITY_TABLE=docs/reliability.md) \
-		$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(if $(ROWS),tests/reliability)
+		$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/reliability $(if $(ROWS),,tests)
 
 bench: env  ## every benchmark, or PARTS="train_cpu jpeg"; ARGS="--quick" or "--record" for all of them
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench

@@ -53,9 +53,24 @@ def pytest_runtest_call(item: pytest.Item):
     return result
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if "test_fault_" in report.nodeid and "tests/reliability" in report.nodeid:
-        counts.extend(table.of_report(report))
+class Progress:
+    """Collects the counts, and shows each line as soon as it is there."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if "tests/reliability" not in report.nodeid:
+            return
+        for found in table.of_report(report):
+            counts.append(found)
+            terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+            terminal.write_line(f"\n{report.duration:4.0f} s  {table.line(found)}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Progress(config))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from commands import HERE as CLI
 from commands import Told, environment
 
-LIMIT = 60.0  # seconds after which a command counts as hung
+LIMIT = 120.0  # seconds after which a command counts as hung
 
 
 @dataclass

@@ -112,6 +112,12 @@ def merged(counts: Iterable[Count]) -> list[Count]:
     return sorted([*sums.values(), *absent], key=lambda c: (c.row, c.what))
 
 
+def line(count: Count) -> str:
+    """One count in words."""
+    sums = f"{count.survived} of {count.tried} survived" if count.tried else "not run"
+    return f"row {count.row}, {FAULTS.get(count.row, '')}: {sums}: {count.text}"
+
+
 def lines(counts: Iterable[Count], *, markdown: bool) -> list[str]:
     """The table, for a terminal or as Markdown."""
     rows = [

@@ -170,7 +170,7 @@ def test_fault_03_stopped_by_a_signal(reslab, images, whole_of, count, name, wor
                 running = reslab.start(*command("eager", images, workers), "--out", out)
                 assert running.until(lambda out=out, at=at: iteration_of(out) >= at), running.wait().err
                 running.signal(SIGNALS[name], group=group)
-                ended = running.wait(20)
+                ended = running.wait()
                 wrong = "" if ended.code == 75 else f"exit {ended.code}: {ended.last[:100]}"
                 if "Traceback" in ended.text:
                     wrong = f"traceback: {ended.last}"
@@ -194,7 +194,7 @@ def test_fault_03_a_second_signal_stops_at_once(reslab, images, whole_of, count)
         for _ in range(2):
             running.signal(number)
             time.sleep(0.001)
-        ended = running.wait(20)
+        ended = running.wait()
         wrong = "hung" if ended.hung else "" if ended.code in (75, 130, -number) else f"exit {ended.code}"
         again = reslab(*command("eager", images, 0), "--out", out)
         tally.add(name, wrong or crash(again) or ("" if same_end(out, whole) else "ends elsewhere"))

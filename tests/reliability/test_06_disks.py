@@ -37,7 +37,7 @@ def disk(folder: Path, size: int) -> Iterator[Path]:
 
 def fill(folder: Path, free: int) -> Path:
     """Fill a file system until `free` bytes are left."""
-    filler = folder.parent / folder.name / "filler"
+    filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         left = shutil.disk_usage(folder).free - free
         while left > 0:
@@ -207,7 +207,7 @@ def test_fault_07_output_that_cannot_be_written(reslab, count, verb):
             if verb not in ("train", "reproduce") and name in ("file", "pipe", "device", "dangling"):
                 target = place
             words = [str(run) if w == "RUN" else w for w in OUTPUTS[verb]]
-            ended = reslab(*words, target, cwd=here, uid=NOBODY, seconds=40, XDG_CACHE_HOME="/nowhere", HOME="/nowhere")
+            ended = reslab(*words, target, cwd=here, uid=NOBODY, XDG_CACHE_HOME="/nowhere", HOME="/nowhere")
             tally.add(PLACES[name], refusal(ended, str(target)[:200]))
         assert (here / "plain").read_text() == "mine"
         assert sorted(p.name for p in closed.iterdir()) == ["link"]

@@ -63,15 +63,15 @@ def test_fault_13_one_by_one(nobody, pets, here, count):
         shutil.move(here / "bad" / name, file)
         out = here / f"out-{name}"
         for words in (("--dry-run",), ("--out", out)):
-            ended = nobody(*NET, *RARE, "--data", pets, *words, seconds=40)
+            ended = nobody(*NET, *RARE, "--data", pets, *words)
             refused.add(f"{name}: train {words[0]}", refusal(ended, name))
-        skipped = nobody(*NET, *RARE, "--data", pets, "--bad-images", "skip", "--out", f"skip-{name}", seconds=40)
+        skipped = nobody(*NET, *RARE, "--data", pets, "--bad-images", "skip", "--out", f"skip-{name}")
         wrong = crash(skipped)
         if not wrong and skipped.code:  # damage that only decoding shows ends the run by name
             wrong = refusal(skipped, name)
         refused.add(f"{name}: train --bad-images skip", wrong)
-        predicted.add(f"{name}: error", refusal(nobody("predict", "run", file, seconds=40), name))
-        ended = nobody("predict", "run", file, folder / "0.png", "--json", "--bad-images", "skip", seconds=40)
+        predicted.add(f"{name}: error", refusal(nobody("predict", "run", file), name))
+        ended = nobody("predict", "run", file, folder / "0.png", "--json", "--bad-images", "skip")
         wrong = crash(ended) or (
             "" if len(ended.out.splitlines()) == 1 else f"{len(ended.out.splitlines())} predictions"
         )
@@ -91,11 +91,9 @@ def test_fault_13_evaluated(nobody, pets, here, count):
     corpus.write(here / "scored" / "val" / "class1", good)
     for name in names:
         shutil.move(here / "bad" / name, folder / name)
-        ended = nobody("evaluate", "run", "--data", here / "scored", "--split", "val", "--json", seconds=40)
+        ended = nobody("evaluate", "run", "--data", here / "scored", "--split", "val", "--json")
         tally.add(f"{name}: error", refusal(ended, name))
-        ended = nobody(
-            "evaluate", "run", "--data", here / "scored", "--split", "val", "--json", "--bad-images", "skip", seconds=40
-        )
+        ended = nobody("evaluate", "run", "--data", here / "scored", "--split", "val", "--json", "--bad-images", "skip")
         wrong = crash(ended) or (refusal(ended, name) if ended.code else "")
         if not ended.code and not wrong:
             n = json.loads(ended.out)[0]["n"]
@@ -157,7 +155,7 @@ def test_fault_14_bombs(nobody, pets, here, count, name):
     plain["train"] = plain["skip"] = nobody(*verbs["train"][:-1], "plain").good().peak
     file.write_bytes(corpus.bad()[name])
     for verb, words in verbs.items():
-        ended = nobody(*words, seconds=60)
+        ended = nobody(*words)
         wrong = crash(ended) or ("" if verb == "skip" else refusal(ended, name))
         beyond = ended.peak - plain[verb]
         tally.add(verb, wrong or ("" if beyond < MOST else f"{beyond >> 20} MB beyond a run without it"))

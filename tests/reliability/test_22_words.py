@@ -95,7 +95,7 @@ def test_fault_22_command_lines(reslab, finished, count, verb):
     share = {"train": 0.25, "probe": 0.12, "evaluate": 0.1, "predict": 0.1, "report": 0.03, "reproduce": 0.03}
     for _ in range(max(1, round(COMMANDS * share.get(verb, 0.06)))):
         words = command(verb, draws)
-        ended = reslab(*words, memory=ROOM, seconds=60)
+        ended = reslab(*words, memory=ROOM)
         tally.add(
             " ".join(w if len(w) < 60 else f"{w[:20]}…" for w in words).encode("ascii", "backslashreplace").decode(),
             crash(ended),
@@ -122,7 +122,7 @@ def test_fault_22_random_tables(reslab, count):
             lines.insert(0, 'model = "cifar_resnet8"')
         text = draws.choice(("\n", "\r\n", "\n\n")).join(lines)
         file.write_bytes(draws.choice((b"", b"", b"\xef\xbb\xbf")) + text.encode())
-        ended = reslab("train", "--config", file, "--device", "cpu", "--dry-run", memory=ROOM, seconds=60)
+        ended = reslab("train", "--config", file, "--device", "cpu", "--dry-run", memory=ROOM)
         tally.add(text.replace("\n", " | "), crash(ended))
     tally.told(count, 22, "random TOML files, train --dry-run")
 
@@ -148,7 +148,7 @@ def test_fault_22_files_that_are_wrong(reslab, count):
     }  # fmt: skip
     for case, content in wrong.items():
         file.write_bytes(content)
-        tally.add(case, refusal(reslab("train", "--config", file, "--dry-run", memory=ROOM, seconds=60), str(file)))
+        tally.add(case, refusal(reslab("train", "--config", file, "--dry-run", memory=ROOM), str(file)))
     for case, content in {
         "a byte order mark": b"\xef\xbb\xbf" + GOOD.encode(), "CRLF": GOOD.replace("\n", "\r\n").encode(),
         "both": b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode(),

@@ -45,7 +45,7 @@ def test_fault_23_a_worker_is_killed(reslab, tmp_path, count, number):
         except ProcessLookupError:
             running.wait()
             continue
-        ended = running.wait(60)
+        ended = running.wait()
         wrong = crash(ended)
         if not wrong and ended.code:
             wrong = refusal(ended, "--workers") or ("" if "worker" in ended.last else f"message: {ended.last}")
