@@ -1,6 +1,10 @@
 """How often each fault is tried; RELIABILITY_SCALE multiplies all of it. At 1 the whole takes less than 30 minutes."""
 
 import os
+from collections.abc import Iterable
+from typing import TypeVar
+
+Case = TypeVar("Case")
 
 SCALE = float(os.environ.get("RELIABILITY_SCALE", "1"))
 
@@ -21,3 +25,10 @@ COMMANDS = scaled(400)  # of the command-line fuzz
 TABLES = scaled(150)  # TOML files of the fuzz
 WORKER_KILLS = scaled(5)
 UPDATES = scaled(2000)  # of the soak
+
+
+def some(cases: Iterable[Case]) -> list[Case]:
+    """All of `cases`, or at a scale below 1 a share of them, spread evenly, at least one."""
+    every = list(cases)
+    number = max(1, round(len(every) * min(SCALE, 1)))
+    return [every[i * len(every) // number] for i in range(number)]

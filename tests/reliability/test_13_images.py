@@ -11,7 +11,7 @@ from pathlib import Path
 
 import corpus
 import pytest
-from counts import FLIPS
+from counts import FLIPS, some
 from damage import Tally, crash, refusal
 from test_images import encoded
 from trained import FOLDER, sets
@@ -58,7 +58,7 @@ def test_fault_13_one_by_one(nobody, pets, here, count):
     nobody(*NET, *RARE, "--data", pets, "--out", "run").good()
     folder, refused, predicted = pets / "train" / "class0", Tally(), Tally()
     names = corpus.write(here / "bad", corpus.bad(), special=True)
-    for name in names:
+    for name in some(names):
         file = folder / name
         shutil.move(here / "bad" / name, file)
         out = here / f"out-{name}"
@@ -89,7 +89,7 @@ def test_fault_13_evaluated(nobody, pets, here, count):
     good = {f"{i}.png": encoded(corpus.photo(i), "PNG") for i in range(3)}
     corpus.write(folder, good)
     corpus.write(here / "scored" / "val" / "class1", good)
-    for name in names:
+    for name in some(names):
         shutil.move(here / "bad" / name, folder / name)
         ended = nobody("evaluate", "run", "--data", here / "scored", "--split", "val", "--json")
         tally.add(f"{name}: error", refusal(ended, name))
@@ -167,7 +167,7 @@ def test_fault_15_unusual_images(nobody, pets, here, count):
     nobody(*NET, *RARE, "--data", pets, "--out", "run").good()
     cases, tally = corpus.good(), Tally()
     corpus.write(pets / "train" / "class0", cases)
-    for name in cases:
+    for name in some(cases):
         ended = nobody("predict", "run", pets / "train" / "class0" / name, "--json")
         tally.add(f"{name}, predicted", crash(ended) or ("" if ended.code == 0 else ended.last))
     count_ = len(cases) + 12

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
 import numpy as np
 import pytest
+from counts import some
 from damage import Tally, copied, crash, refusal
 from PIL import Image
 from safetensors.numpy import load
@@ -19,23 +21,22 @@ from trained import TINY, orphans, sets
 def test_fault_20_diverging_runs(reslab, count, optimizer):
     """Ended in one line with the remedy; every checkpoint that is kept is finite and can be scored."""
     tally = Tally()
-    for rate in ("1e5", "1e9", "1e30", "1e300"):
-        for engine in ("eager", "auto"):
-            for momentum in ("torch", "caffe", "nesterov"):
-                out = reslab.here / f"{rate}-{engine}-{momentum}"
-                fields = sets(f"lr={rate}", f"optimizer={optimizer}", f"muon_lr={rate}", f"momentum_form={momentum}",
-                              "save_every=1", "log_every=1", "drops=15")  # fmt: skip
-                ended = reslab(*TINY, "--engine", engine, "--iterations", "20", *fields, "--out", out)
-                wrong = crash(ended) or (refusal(ended, str(out)) if ended.code else "")
-                for step in sorted((out / "checkpoints").glob("step-*")):
-                    weights = load((step / "weights.safetensors").read_bytes())
-                    if not all(np.isfinite(v).all() for v in weights.values() if v.dtype.kind == "f"):
-                        wrong = wrong or f"{step.name} is not finite"
-                for line in (out / "metrics.jsonl").read_text().splitlines():
-                    json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} in the metrics"))
-                wrong = wrong or (f"left behind {orphans(out)}" if orphans(out) else "")
-                tally.add(f"lr {rate}, {engine}, {momentum}", wrong)
-                tally.add("read", crash(reslab("report", out, "--out", "page.html")))
+    cases = itertools.product(("1e5", "1e9", "1e30", "1e300"), ("eager", "auto"), ("torch", "caffe", "nesterov"))
+    for rate, engine, momentum in some(cases):
+        out = reslab.here / f"{rate}-{engine}-{momentum}"
+        fields = sets(f"lr={rate}", f"optimizer={optimizer}", f"muon_lr={rate}", f"momentum_form={momentum}",
+                      "save_every=1", "log_every=1", "drops=15")  # fmt: skip
+        ended = reslab(*TINY, "--engine", engine, "--iterations", "20", *fields, "--out", out)
+        wrong = crash(ended) or (refusal(ended, str(out)) if ended.code else "")
+        for step in sorted((out / "checkpoints").glob("step-*")):
+            weights = load((step / "weights.safetensors").read_bytes())
+            if not all(np.isfinite(v).all() for v in weights.values() if v.dtype.kind == "f"):
+                wrong = wrong or f"{step.name} is not finite"
+        for line in (out / "metrics.jsonl").read_text().splitlines():
+            json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} in the metrics"))
+        wrong = wrong or (f"left behind {orphans(out)}" if orphans(out) else "")
+        tally.add(f"lr {rate}, {engine}, {momentum}", wrong)
+        tally.add("read", crash(reslab("report", out, "--out", "page.html")))
     tally.told(count, 20, f"lr of 1e5 to 1e300 with {optimizer}: one line, no checkpoint that is not finite")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from counts import some
 from damage import Tally, copied, crash, outcome
 from test_browser import HOSTILE, browser  # noqa: F401
 from trained import TINY, end_of, same_end, sets
@@ -21,7 +22,7 @@ def test_fault_26_metrics_cut_at_each_byte(reslab, count):
     end, tally, read = end_of(whole), Tally(), Tally()
     content = (whole / "metrics.jsonl").read_bytes()
     at = content.rindex(b'{"kind": "eval"')
-    for length in range(at - 2, len(content)):
+    for length in some(range(at - 2, len(content))):
         run = copied(whole, reslab.here / "run")
         (run / "metrics.jsonl").write_bytes(content[:length])
         if length % 3 == 0:
@@ -94,7 +95,7 @@ def test_fault_27_pages_in_a_browser(reslab, tmp_path, count, browser):  # noqa:
     tally = Tally()
     runs = odd_runs(tmp_path / "runs")
     cases = {name: (run,) for name, run in runs.items()} | {"all together": tuple(runs.values())}
-    for name, sources in cases.items():
+    for name, sources in some(cases.items()):
         file = reslab.here / f"{name.replace(' ', '-')}.html"
         ended = reslab("report", *sources, "--out", file, seconds=120)
         wrong = crash(ended)
