@@ -111,3 +111,14 @@ def outcome(ended: Ended, is_same: bool, names: tuple[str, ...], before: str = "
     if any(name in line for line in ended.text.splitlines() if line not in known for name in names):
         return ""
     return "another outcome in silence"
+
+
+def flips_near_ends(content: bytes, number: int, draws: Random) -> list[tuple[str, bytes]]:
+    """Flips within the first 64 and the last 2,000 bytes: positions, counts and keys."""
+    cases = []
+    for i in range(number):
+        place = draws.randrange(64) if i % 2 else len(content) - 1 - draws.randrange(min(2000, len(content)))
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << draws.randrange(8)
+        cases.append((f"bit of byte {place}", bytes(flipped)))
+    return cases
