@@ -20,8 +20,11 @@ for room in ("show", "claims", "data", "training", "cli"):  # helpers of the oth
 sys.path.insert(0, str(HERE))
 
 import table  # noqa: E402
+from damage import copied  # noqa: E402
+from PIL import Image  # noqa: E402
 from processes import Server  # noqa: E402
 from table import Count  # noqa: E402
+from trained import BRIEF  # noqa: E402
 
 LIMIT = 900  # seconds of one test
 counts: list[Count] = []
@@ -125,3 +128,18 @@ def reslab(server, tmp_path, kernels):
         *words, cwd=cwd, **{"XDG_CACHE_HOME": str(kernels), **more}
     )
     return called
+
+
+@pytest.fixture(scope="session")
+def finished(server, tmp_path_factory) -> Path:
+    """A run of four updates; copy it before changing anything."""
+    here = tmp_path_factory.mktemp("finished")
+    server(*BRIEF, "--out", "run", cwd=here).good()
+    return here / "run"
+
+
+@pytest.fixture
+def run(finished, reslab) -> Path:
+    """A copy to be damaged, and beside it an image to predict."""
+    Image.linear_gradient("L").resize((8, 8)).save(reslab.here / "x.png")
+    return copied(finished, reslab.here / "run")

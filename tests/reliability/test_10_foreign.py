@@ -4,52 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from counts import FIELDS
 from damage import Tally, copied, crash, refusal
-from PIL import Image
 from test_runs import publish
-from trained import TINY, pets, sets
-
-TRAIN = (*TINY, "--iterations", "4", *sets("save_every=2"))
-ROOM = 3 << 30  # bytes of memory beyond a process's start
-NEWEST = Path("checkpoints") / "step-00000004"
-
-
-@pytest.fixture(scope="module")
-def finished(server, tmp_path_factory) -> Path:
-    here = tmp_path_factory.mktemp("finished")
-    server(*TRAIN, "--out", "run", cwd=here).good()
-    return here / "run"
-
-
-@pytest.fixture
-def run(finished, reslab) -> Path:
-    """A copy to be damaged, and an image to predict."""
-    Image.linear_gradient("L").resize((8, 8)).save(reslab.here / "x.png")
-    return copied(finished, reslab.here / "run")
-
-
-def unfinished(run: Path) -> None:
-    """Take the marks of its end from a run, so that the same command resumes it from its newest checkpoint."""
-    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    (run / "metrics.jsonl").write_bytes(b"".join(line for line in lines if b'"end"' not in line))
+from trained import BRIEF, NEWEST, ROOM, pets, sets, unfinished
 
 
 def test_fault_10_checkpoints_that_do_not_fit(reslab, run, count):
     """Another model, classes, data, format: refused by name, nothing is trained or scored."""
     tally, here = Tally(), reslab.here
     images = pets(here / "pets", train=4, val=2, side=12)
-    reslab("train", "cifar_resnet14", *TRAIN[2:], "--out", "deep").good()
-    reslab("train", "cifar_resnet8", *TRAIN[2:], "--shortcut", "B", "--out", "projected").good()
+    reslab("train", "cifar_resnet14", *BRIEF[2:], "--out", "deep").good()
+    reslab("train", "cifar_resnet8", *BRIEF[2:], "--shortcut", "B", "--out", "projected").good()
     reslab(
         "train",
         "cifar_resnet8",
-        *TRAIN[2:],
+        *BRIEF[2:],
         "--image-size",
         "32",
         *sets("batch=4"),
@@ -66,14 +40,14 @@ def test_fault_10_checkpoints_that_do_not_fit(reslab, run, count):
         tally.add(f"weights of {other}, evaluated", refusal(reslab("evaluate", mine), "mixed"))
         tally.add(f"weights of {other}, predicted", refusal(reslab("predict", mine, "x.png"), "mixed"))
         unfinished(mine)
-        tally.add(f"weights of {other}, resumed", refusal(reslab(*TRAIN, "--out", mine), "mixed"))
+        tally.add(f"weights of {other}, resumed", refusal(reslab(*BRIEF, "--out", mine), "mixed"))
         mine = copied(run, here / "mixed")
         publish(mine / NEWEST, "state.safetensors", (newest[other] / "state.safetensors").read_bytes())
         unfinished(mine)
-        tally.add(f"momentum of {other}, resumed", refusal(reslab(*TRAIN, "--out", mine), "mixed"))
+        tally.add(f"momentum of {other}, resumed", refusal(reslab(*BRIEF, "--out", mine), "mixed"))
     for words in (("evaluate", "run", "--data", images), ("evaluate", "pets-run", "--data", "digits"),
-                  ("evaluate", "run", "pets-run", "--ensemble", "softmax"), (*TRAIN, "--out", "deep"),
-                  (*TRAIN, "--data", images, "--out", "run")):  # fmt: skip
+                  ("evaluate", "run", "pets-run", "--ensemble", "softmax"), (*BRIEF, "--out", "deep"),
+                  (*BRIEF, "--data", images, "--out", "run")):  # fmt: skip
         tally.add(" ".join(map(str, words[:3])), refusal(reslab(*words)))
     for form in (99, -1, 0, "1", None, [1], 1e300, True):
         mine = copied(run, here / "mixed")
@@ -81,13 +55,13 @@ def test_fault_10_checkpoints_that_do_not_fit(reslab, run, count):
         (mine / NEWEST / "manifest.json").write_text(json.dumps(manifest | {"format": form}))
         tally.add(f"format {form!r}, evaluated", refusal(reslab("evaluate", mine / NEWEST), "mixed"))
         unfinished(mine)
-        ended = reslab(*TRAIN, "--out", mine)
+        ended = reslab(*BRIEF, "--out", mine)
         tally.add(f"format {form!r}, resumed", crash(ended))
     for form in (3, 99, -1, "1", None, [1]):
         mine = copied(run, here / "mixed")
         record = json.loads((mine / "run.json").read_text())
         (mine / "run.json").write_text(json.dumps(record | {"format": form}))
-        tally.add(f"run.json of format {form!r}", refusal(reslab(*TRAIN, "--out", mine), "mixed"))
+        tally.add(f"run.json of format {form!r}", refusal(reslab(*BRIEF, "--out", mine), "mixed"))
     tally.told(count, 10, "checkpoint of another model, classes, data, format: evaluate, predict, resume")
 
 
@@ -122,7 +96,7 @@ def test_fault_10_hostile_facts(reslab, run, count, verb):
     """Every field of `state.json` missing or of another kind, with a manifest that fits: no crash and no hang."""
     facts, draws, tally = json.loads((run / NEWEST / "state.json").read_text()), Random(verb), Tally()
     words = {
-        "evaluate": ("evaluate", run, "--json"), "predict": ("predict", run, "x.png"), "resume": (*TRAIN, "--out", run),
+        "evaluate": ("evaluate", run, "--json"), "predict": ("predict", run, "x.png"), "resume": (*BRIEF, "--out", run),
         "probe": ("probe", run, "--only", "responses", "--samples", "4"),
     }[verb]  # fmt: skip
     unfinished(run)

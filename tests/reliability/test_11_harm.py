@@ -8,37 +8,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import pytest
 from commands import Canary
 from counts import some
 from damage import Tally, copied, crash, refusal
-from PIL import Image
 from test_runs import publish
-from trained import TINY, sets
-
-TRAIN = (*TINY, "--iterations", "4", *sets("save_every=2"))
-ROOM = 3 << 30  # bytes of memory beyond a process's start
-NEWEST = Path("checkpoints") / "step-00000004"
-
-
-@pytest.fixture(scope="module")
-def finished(server, tmp_path_factory) -> Path:
-    here = tmp_path_factory.mktemp("finished")
-    server(*TRAIN, "--out", "run", cwd=here).good()
-    return here / "run"
-
-
-@pytest.fixture
-def run(finished, reslab) -> Path:
-    """A copy to be damaged, and an image to predict."""
-    Image.linear_gradient("L").resize((8, 8)).save(reslab.here / "x.png")
-    return copied(finished, reslab.here / "run")
-
-
-def unfinished(run: Path) -> None:
-    """Take the marks of its end from a run, so that the same command resumes it from its newest checkpoint."""
-    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    (run / "metrics.jsonl").write_bytes(b"".join(line for line in lines if b'"end"' not in line))
+from trained import BRIEF, ROOM, TINY, unfinished
 
 
 def is_safe(ended, mark: Path) -> str:
@@ -94,13 +68,13 @@ def test_fault_11_pickles_in_place_of_every_file(reslab, run, count):
             else:
                 publish(step, name, raw)
         unfinished(mine)
-        for words in (("evaluate", mine), ("predict", mine, "x.png"), ("probe", mine), (*TRAIN, "--out", mine)):
+        for words in (("evaluate", mine), ("predict", mine, "x.png"), ("probe", mine), (*BRIEF, "--out", mine)):
             ended = reslab(*words)
             tally.add(f"{name}: {words[0]}", is_safe(ended, mark) or refusal(ended, "mine"))
     for name in ("run.json", "metrics.jsonl"):
         mine = copied(run, reslab.here / "mine")
         (mine / name).write_bytes(raw)
-        for words in (("evaluate", mine), ("report", mine), (*TRAIN, "--out", mine)):
+        for words in (("evaluate", mine), ("report", mine), (*BRIEF, "--out", mine)):
             tally.add(f"{name}: {words[0]}", is_safe(reslab(*words), mark))
     tally.told(count, 11, "pickle in place of every file of a run")
 
@@ -143,7 +117,7 @@ def test_fault_11_hostile_safetensors(reslab, run, count):
             for step in (mine / "checkpoints").iterdir():
                 publish(step, name, content)
             unfinished(mine)
-            for words in (("evaluate", mine), (*TRAIN, "--out", mine)):
+            for words in (("evaluate", mine), (*BRIEF, "--out", mine)):
                 ended = reslab(*words, memory=ROOM)
                 tally.add(f"{case} in {name}, {words[0]}", refusal(ended, "mine"))
     tally.told(count, 11, "safetensors with absurd lengths, offsets and shapes: evaluate, resume")

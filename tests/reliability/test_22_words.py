@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import pytest
 from counts import COMMANDS, TABLES
-from damage import Tally, copied, crash, refusal
-from PIL import Image
-from trained import TINY, sets
+from damage import Tally, crash, refusal
 
 ROOM = 6 << 30  # bytes of memory beyond a process's start
 EXTREME = (
@@ -61,13 +58,6 @@ FIRST = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def finished(server, tmp_path_factory) -> Path:
-    here = tmp_path_factory.mktemp("finished")
-    server(*TINY, "--iterations", "2", *sets("save_every=2"), "--out", "run", cwd=here).good()
-    return here / "run"
-
-
 def command(verb: str, draws: Random) -> list[str]:
     """A random command line; none that trains for long."""
     words = verb.split()
@@ -87,10 +77,8 @@ def command(verb: str, draws: Random) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", OPTIONS)
-def test_fault_22_command_lines(reslab, finished, count, verb):
+def test_fault_22_command_lines(reslab, run, count, verb):
     """No traceback, no signal, no hang; within 6 GB."""
-    copied(finished, reslab.here / "run")
-    Image.linear_gradient("L").resize((8, 8)).save(reslab.here / "x.png")
     draws, tally = Random(f"words of {verb}"), Tally()
     share = {"train": 0.25, "probe": 0.12, "evaluate": 0.1, "predict": 0.1, "report": 0.03, "reproduce": 0.03}
     for _ in range(max(1, round(COMMANDS * share.get(verb, 0.06)))):
