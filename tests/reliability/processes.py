@@ -91,16 +91,19 @@ class Server:
         return json.loads(line)
 
     def start(
-        self, *words: object, cwd: Path, memory: int = 0, file_size: int = 0, uid: int = 0, **more: str
+        self, *words: object, cwd: Path, memory: int = 0, file_size: int = 0, plain: bool = False, **more: str
     ) -> Running:
-        """A command in `cwd`, `more` added to its environment; `memory` and `file_size` are limits in bytes."""
+        """A command in `cwd`, `more` added to its environment; `memory` and `file_size` are limits in bytes.
+
+        plain   root's rights are given up
+        """
         self.number += 1
         folder = Path(self.folder.name) / str(self.number % 50)
         folder.mkdir(exist_ok=True)
         texts = tuple(str(w) for w in words)
         request = {
             "words": texts, "cwd": str(cwd), "out": str(folder / "out"), "err": str(folder / "err"), "memory": memory,
-            "file_size": file_size, "uid": uid, "environment": more,
+            "file_size": file_size, "plain": plain, "environment": more,
         }  # fmt: skip
         return Running(self, texts, folder, self.ask(request)["pid"])
 

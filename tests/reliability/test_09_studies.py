@@ -76,7 +76,7 @@ def test_fault_09_any_committed_file(reslab, count):
 def test_fault_09_report_of_a_study(reslab, study, count):
     page, draws, tally = reslab.here / "page.html", Random(98), Tally()
     words = ("report", study, "--out", page)
-    reslab(*words).good()
+    reslab(*words, seconds=300).good()
     drawn = page.read_text()
     for kind, files in kinds(study).items():
         for _ in range(max(1, SLOW_FLIPS // 4)):
@@ -85,7 +85,7 @@ def test_fault_09_report_of_a_study(reslab, study, count):
             ((case, content),) = flips(good, 1, draws)
             file.write_bytes(content)
             page.unlink(missing_ok=True)
-            ended = reslab(*words)
+            ended = reslab(*words, seconds=300)
             text = page.read_text() if page.exists() else ""
             names = (file.name, file.parent.name)
             wrong = outcome(ended, text == drawn, names)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import corpus
@@ -16,28 +14,22 @@ from damage import Tally, crash, refusal
 from test_images import encoded
 from trained import FOLDER, sets
 
-NOBODY = 65534
-UID = NOBODY if os.name != "nt" and os.geteuid() == 0 else 0
 NET = (*FOLDER, "--widths", "4,4,8", "--image-size", "32", "--iterations", "2")
 RARE = sets("batch=4", "eval_every=2", "clean_every=2", "log_every=1", "save_every=2")
 MOST = 600 << 20  # bytes that a bomb may cost beyond what the command takes without it
 
 
 @pytest.fixture
-def here() -> Iterator[Path]:
-    """A folder that every user may enter and write to; pytest's own are closed."""
-    folder = Path(tempfile.mkdtemp(prefix="reslab-images-"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
+def here(tmp_path) -> Path:
+    return tmp_path
 
 
 @pytest.fixture
 def nobody(server, here):
-    """`nobody("train", …)` as a user without rights."""
+    """`nobody("train", …)` without root's rights."""
 
     def called(*words: object, **more):
-        return server(*words, cwd=here, uid=UID, XDG_CACHE_HOME=str(here / "cache"), HOME=str(here), **more)
+        return server(*words, cwd=here, plain=True, XDG_CACHE_HOME=str(here / "cache"), HOME=str(here), **more)
 
     return called
 
