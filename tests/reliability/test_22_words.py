@@ -130,13 +130,14 @@ def test_fault_22_files_that_are_wrong(reslab, count):
         "brackets": b"model = " + b"[" * 100_000,
         "a number of 5,000 digits": b"seed = " + b"9" * 5000 + b"\n", "a misspelt key": GOOD.encode() + b"sead = 1\n",
         "a wrong type": GOOD.encode() + b'seed = "one"\n', "a key of the recipe": GOOD.encode() + b"lr = 0.1\n",
-        "100 MB": GOOD.encode() + b"# " + b"x" * 100_000_000,
         "500,000 keys": b"".join(b"k%d = 1\n" % i for i in range(500_000)),
         "a dotted key, deep": GOOD.encode() + b".".join([b"a"] * 20_000) + b" = 1\n",
     }  # fmt: skip
     for case, content in wrong.items():
         file.write_bytes(content)
         tally.add(case, refusal(reslab("train", "--config", file, "--dry-run", memory=ROOM), str(file)))
+    file.write_bytes(GOOD.encode() + b"# " + b"x" * 100_000_000)
+    tally.add("100 MB of a comment", crash(reslab("train", "--config", file, "--dry-run", memory=ROOM)))
     for case, content in {
         "a byte order mark": b"\xef\xbb\xbf" + GOOD.encode(), "CRLF": GOOD.replace("\n", "\r\n").encode(),
         "both": b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode(),
