@@ -84,7 +84,7 @@ def good() -> dict[str, bytes]:
         "5000x1.jpg": encoded(Image.new("RGB", (5000, 1)), "JPEG"),
         "cmyk.jpg": encoded(image.convert("CMYK"), "JPEG"), "cmyk.tiff": encoded(image.convert("CMYK"), "TIFF"),
         "l.png": encoded(image.convert("L"), "PNG"), "la.png": encoded(image.convert("LA"), "PNG"),
-        "1.png": encoded(image.convert("1"), "PNG"), "rgba.png": encoded(image.convert("RGBA"), "PNG"),
+        "one-bit.png": encoded(image.convert("1"), "PNG"), "rgba.png": encoded(image.convert("RGBA"), "PNG"),
         "p.png": encoded(image.convert("P"), "PNG", transparency=3), "l.jpg": encoded(image.convert("L"), "JPEG"),
         "grey16.png": encoded(Image.fromarray(grey16), "PNG"), "grey16.tiff": encoded(Image.fromarray(grey16), "TIFF"),
         "rgb16.png": png(SIDE, SIDE, 16, 2, (b"\0" + b"\7\x99" * 3 * SIDE) * SIDE),

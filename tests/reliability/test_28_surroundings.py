@@ -112,17 +112,11 @@ def test_fault_29_another_machine(reslab, count):
         wrong = "" if ended.code == 75 else f"exit {ended.code}: {ended.last}"
         wrong = wrong or ("" if f"{key} is " in ended.err and str(value) in ended.err else "not told")
         tally.add(key, wrong or ("" if is_kept else "not kept in the metrics"))
-    for key, more in {
-        "threads": ("--threads", "2"),
-        "device": ("--device", "cuda"),
-        "precision": ("--precision", "bf16"),
-    }.items():
+    for option, value in {"--threads": "2", "--device": "cuda", "--precision": "bf16"}.items():
+        key = option[2:]
         run = copied(began, reslab.here / f"changed-{key}")
-        given = (
-            [*words, *more]
-            if key != "threads"
-            else [w if w != "1" or words[i - 1] != "--threads" else "2" for i, w in enumerate(words)]
-        )
+        given = [value if before == option else word for before, word in zip(("", *words), words, strict=False)]
+        given += [] if option in words else [option, value]
         again = reslab.start(*given, "--out", run)
         at = iteration_of(run)
         again.until(lambda run=run, at=at: iteration_of(run) > at, 20)
@@ -132,7 +126,7 @@ def test_fault_29_another_machine(reslab, count):
         told = (
             "threads is 2" in ended.err
             if key == "threads"
-            else (ended.code == 2 and more[1] in ended.last) or "GPU" in ended.last
+            else (ended.code == 2 and value in ended.last) or "GPU" in ended.last
         )
         tally.add(key, "" if told and "Traceback" not in ended.err else f"exit {ended.code}: {ended.last}")
     tally.told(count, 29, "other torch, numpy, processor, cores, threads; another device and precision are refused")
