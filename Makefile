@@ -27,8 +27,9 @@ lint: env
 types: env
 	$(BIN)/mypy
 
-reliability: env  ## the slow checks: many kills, many flips
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow" tests/store tests/training tests/cli
+reliability: env  ## kills, flipped bits, full disks, hostile input: half an hour; ROWS="1 9 13" for some of them
+	RELIABILITY_ROWS="$(ROWS)" $(if $(ROWS),,RELIABILITY_TABLE=docs/reliability.md) \
+		$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/reliability $(if $(ROWS),,tests)
 
 bench: env  ## every benchmark, or PARTS="train_cpu jpeg"; ARGS="--quick" or "--record" for all of them
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench

@@ -1,0 +1,120 @@
+"""Commands in processes of their own that may be killed, timed out and limited (see server.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands import HERE as CLI
+from commands import Told, environment
+
+LIMIT = 120.0  # seconds after which a command counts as hung
+
+
+@dataclass
+class Ended(Told):
+    """What a command left behind, whether it had to be killed as hung, and the most memory it held, in bytes."""
+
+    hung: bool = False
+    peak: int = 0
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    @property
+    def last(self) -> str:
+        """The last line on standard error, which says why a command failed."""
+        return (self.err.strip().splitlines() or [""])[-1]
+
+
+class Running:
+    """A command that runs; `pid` is its process and its process group."""
+
+    def __init__(self, server: Server, words: tuple[str, ...], folder: Path, pid: int) -> None:
+        self.server, self.words, self.folder, self.pid = server, words, folder, pid
+
+    def signal(self, number: int, *, group: bool = True) -> None:
+        (os.killpg if group else os.kill)(self.pid, number)
+
+    def wait(self, seconds: float = LIMIT) -> Ended:
+        answer = self.server.ask({"wait": self.pid, "seconds": seconds})
+        out, err = ((self.folder / name).read_bytes().decode("utf-8", "replace") for name in ("out", "err"))
+        return Ended(self.words, answer["code"], out, err, answer["hung"], answer["peak"])
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; a process that has ended stays a zombie until `wait`."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    def until(self, reached: Callable[[], bool], seconds: float = LIMIT) -> bool:
+        """Wait for `reached()`; whether it came before the command ended."""
+        limit = time.monotonic() + seconds
+        while not reached():
+            if not self.alive or time.monotonic() > limit:
+                return False
+            time.sleep(0.001)
+        return True
+
+
+class Server:
+    """Called like `commands.run`. `start` returns a command that runs, to be signalled."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="reslab-reliability-")
+        os.chmod(self.folder.name, 0o755)
+        self.number = 0
+        path = os.pathsep.join([str(CLI), os.environ.get("PYTHONPATH", "")])
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("server.py"))], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, env=environment(PYTHONPATH=path),
+        )  # fmt: skip
+
+    def ask(self, request: dict) -> dict:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, "the warm interpreter ended"
+        return json.loads(line)
+
+    def start(
+        self, *words: object, cwd: Path, memory: int = 0, file_size: int = 0, plain: bool = False, **more: str
+    ) -> Running:
+        """A command in `cwd`, `more` added to its environment; `memory` and `file_size` are limits in bytes.
+
+        plain   root's rights are given up
+        """
+        self.number += 1
+        folder = Path(self.folder.name) / str(self.number % 50)
+        folder.mkdir(exist_ok=True)
+        texts = tuple(str(w) for w in words)
+        request = {
+            "words": texts, "cwd": str(cwd), "out": str(folder / "out"), "err": str(folder / "err"), "memory": memory,
+            "file_size": file_size, "plain": plain, "environment": more,
+        }  # fmt: skip
+        return Running(self, texts, folder, self.ask(request)["pid"])
+
+    def __call__(self, *words: object, cwd: Path, seconds: float = LIMIT, **limits) -> Ended:
+        return self.start(*words, cwd=cwd, **limits).wait(seconds)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGKILL)
+        self.folder.cleanup()
