@@ -68,6 +68,7 @@ def _collections(asked: argparse.Namespace, rows: list[str], work: Path, commit:
     planted = _rows("--plant", asked.plant)
     cifar = os.environ.get("RESLAB_CIFAR10")
     made = []
+    trees.copy_collector(work)
     with trees.worktree(commit, work / "tree") as other:
         base = str(other / "results")
         for name, tree, faults in (("base", other, list[str]()), ("here", trees.ROOT, planted)):
@@ -114,9 +115,7 @@ def run(asked: argparse.Namespace) -> int:
     return 1 if differing or stale else 0
 
 
-def _write(
-    file: Path, commit: str, results: Sequence[compare.RowResult], stale: Sequence[compare.Permit]
-) -> None:
+def _write(file: Path, commit: str, results: Sequence[compare.RowResult], stale: Sequence[compare.Permit]) -> None:
     """Write every difference and the counts of each row."""
     told = {
         "against": commit,

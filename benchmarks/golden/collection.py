@@ -144,7 +144,8 @@ def cifar_test(collection: Collection, count: int) -> Path:
     """Return class folders with the first `count` test images of CIFAR-10 as PNG files."""
     from PIL import Image
 
-    data, _ = collection.layout.data(f"cifar10:{collection.cifar}", "cifar_resnet8", "paper-cifar", {})
+    layout = collection.layout
+    data = layout.data(f"cifar10:{collection.cifar}", "cifar_resnet8", layout.recipe("paper-cifar", {}))
     folder = Path("cifar-test")
     for number in range(count):
         into = folder / data.classes[int(data.test.labels[number])]

@@ -145,9 +145,10 @@ def table(results: Sequence[RowResult]) -> list[str]:
     )  # fmt: skip
     lines = [[str(cell) for cell in row] for row in (heads, *rows, total)]
     widths = [max(len(row[k]) for row in lines) for k in range(len(heads))]
+    first = widths.pop(0)
     return [
-        "  ".join(cell.ljust(width) if k == 0 else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths)))
-        for row in lines
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
+        for name, *cells in lines
     ]
 
 

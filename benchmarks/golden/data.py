@@ -71,9 +71,12 @@ def batches(collection: Collection) -> Entries:
 def _batches(
     collection: Collection, name: str, source: str, cases: dict[str, Any], workers: tuple[int, ...]
 ) -> Entries:
-    layout, entries = collection.layout, Entries()
+    layout, entries, loaded = collection.layout, Entries(), dict[int, Any]()
     for case, (recipe, values, seed, span) in cases.items():
-        data, made = layout.data(source, "cifar_resnet8", recipe, values)
+        made = layout.recipe(recipe, values)
+        if made.holdout not in loaded:
+            loaded[made.holdout] = layout.data(source, "cifar_resnet8", made)
+        data = loaded[made.holdout]
         entries[f"{name}/{case}/fingerprint"] = data.fingerprint
         if case in ("held out", next(iter(cases))):
             entries |= {f"{name}/{case}/{part}": of_array(value) for part, value in layout.splits(data).items()}

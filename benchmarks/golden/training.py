@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def traces(collection: Collection) -> Entries:
             continue
         for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
             told = compared(json.loads(line))
+            if told["kind"] == "warning":  # such as an engine that could not be used
+                collection.note(f"{trace.name}: {told['text']}")
             what = f"{told['kind']} {told.get('split', '')}".strip()
             loss = told.pop("loss", None)
             name = f"{trace.name}/{told.pop('iteration', 0):05} {what}"
@@ -143,14 +146,12 @@ def _run(trace: Trace, out: Path) -> None:
 
     base = BASE if trace.recipe == "digits" else {}
     options = {"threads": 1, **trace.options}
-    try:
+    with suppress(Enough):
         reslab.train(
             trace.model, trace.source, recipe=trace.recipe, out=out, seed=5, iterations=trace.iterations,
             engine=trace.engine, precision=trace.precision, device="cpu", set={**base, **trace.values}, tell=tell,
             **options, **trace.switches,
         )  # fmt: skip
-    except Enough:
-        pass
 
 
 def _settings(out: Path) -> str:

@@ -48,8 +48,8 @@ def worktree(commit: str, folder: Path) -> Iterator[Path]:
         _git("worktree", "add", "--detach", str(folder), commit)
         yield folder
     finally:
-        with suppress(Failed):
-            _git("worktree", "remove", "--force", "--force", str(folder))  # twice: one that an interrupt left locked too
+        with suppress(Failed):  # forced twice: an interrupted `add` leaves the worktree locked
+            _git("worktree", "remove", "--force", "--force", str(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -126,16 +126,20 @@ def collect(name: str, request: Request, work: Path, tell: Callable[[str], None]
     return dict(json.loads(target.read_text(encoding="utf-8")))
 
 
+def copy_collector(work: Path) -> None:
+    """Copy the collector into `work`, once for both trees, so that an edit in between cannot tell them apart."""
+    package = work / "collector" / "benchmarks"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copytree(HERE, package / "golden", ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def _lay_out(work: Path) -> None:
-    """Make the folders of a collection anew: collector, home (for its owner alone), current folder."""
-    for folder in ("collector", "home", "here"):
+    """Make the folders of a collection anew: home (for its owner alone) and current folder."""
+    for folder in ("home", "here"):
         shutil.rmtree(work / folder, ignore_errors=True)
         (work / folder).mkdir(mode=0o700)
     (work / "home" / "tmp").mkdir(mode=0o700)
-    package = work / "collector" / "benchmarks"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    shutil.copytree(HERE, package / "golden", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -77,13 +77,11 @@ def flat(value: Any, path: str) -> Entries:
 
 
 def key_paths(value: Any, path: str) -> Entries:
-    """Return an entry for each key path of a plain value below `path`; the items of a list share one path.
-
-    Keys that are names of layers, blocks or statistics are data: `keys_of_tables` says which tables have such keys.
-    """
-    return {name: "present" for name in _paths(value, path)}
+    """Return an entry for each key path of a plain value below `path`; the items of a list share one path."""
+    return dict.fromkeys(_paths(value, path), "present")
 
 
+# Tables whose keys are data (names of layers, blocks, splits), not part of a format.
 TABLES = frozenset({"switches", "paper", "figures", "sizes", "gradients", "activations", "layer_gradients",
                     "layer_activations", "weight_gradients", "residuals", "responses"})  # fmt: skip
 
