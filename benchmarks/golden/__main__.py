@@ -63,7 +63,9 @@ def _teller(name: str) -> Callable[[str], None]:
     return tell
 
 
-def _collections(asked: argparse.Namespace, rows: list[str], work: Path, commit: str) -> list[dict[str, Any]]:
+def _collections(
+    asked: argparse.Namespace, rows: list[str], work: Path, commit: str, interrupts: trees.Interrupts
+) -> list[dict[str, Any]]:
     """Return the collections of REV and of this tree."""
     planted = _rows("--plant", asked.plant)
     cifar = os.environ.get("RESLAB_CIFAR10")
@@ -76,11 +78,11 @@ def _collections(asked: argparse.Namespace, rows: list[str], work: Path, commit:
                 str(tree), rows, asked.quick, faults, str(tree / "results"), base,
                 cifar and os.path.abspath(cifar), str(work / f"{name}.json"),
             )  # fmt: skip
-            made.append(trees.collect(name, request, work, _teller(name), asked.keep))
+            made.append(trees.collect(name, request, work, _teller(name), asked.keep, interrupts))
     return made
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(asked: argparse.Namespace, interrupts: trees.Interrupts) -> int:
     """Return the exit status of a comparison. Raises Failed if it cannot be made."""
     permits = compare.read_permits()
     if asked.list:
@@ -95,7 +97,7 @@ def run(asked: argparse.Namespace) -> int:
             work = Path(tempfile.mkdtemp(prefix="reslab-golden-"))
         else:
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reslab-golden-")))
-        base, present = _collections(asked, rows, work.resolve(), commit)
+        base, present = _collections(asked, rows, work.resolve(), commit, interrupts)
         results = compare.compare(base, present, permits.permits)
     unmatched = compare.unmatched(permits.permits, results)
     complete = not asked.quick and bool(permits.against) and commit.startswith(permits.against)
@@ -128,15 +130,17 @@ def _write(file: Path, commit: str, results: Sequence[compare.RowResult], stale:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status: 2 for bad input, 130 after an interrupt."""
-    try:
-        with trees.terminated_as_interrupted():
-            return run(_arguments(words))
-    except trees.Failed as error:
-        print(f"golden: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("golden: stopped; the temporary worktree is removed", file=sys.stderr)
-        return 130
+    with trees.Interrupts() as interrupts:
+        try:
+            return run(_arguments(words), interrupts)
+        except trees.Failed as error:
+            if not interrupts.asked:  # git may have failed of the same Ctrl-C
+                print(f"golden: {error}", file=sys.stderr)
+                return 2
+        except KeyboardInterrupt:
+            pass
+    print("golden: stopped; the temporary worktree is removed", file=sys.stderr)
+    return 130
 
 
 if __name__ == "__main__":

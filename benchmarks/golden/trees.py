@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -53,18 +54,35 @@ def worktree(commit: str, folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM for a while, so that worktree and folders are removed."""
+class Interrupts:
+    """SIGINT and SIGTERM for a while: the collector ends at once, and `check` raises KeyboardInterrupt.
 
-    def raising(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+    An exception out of the handler itself could come between a process's start and the variable that holds it.
+    """
 
-    before = signal.signal(signal.SIGTERM, raising)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self.asked = False
+        self.process: subprocess.Popen[str] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def _take(self, number: int, frame: Any) -> None:
+        self.asked = True
+        if self.process is not None:
+            _kill(self.process)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has come."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def environment(tree: Path, work: Path) -> dict[str, str]:
@@ -92,11 +110,14 @@ def environment(tree: Path, work: Path) -> dict[str, str]:
     return {**kept, **own}
 
 
-def collect(name: str, request: Request, work: Path, tell: Callable[[str], None], keep: bool) -> dict[str, Any]:
+def collect(
+    name: str, request: Request, work: Path, tell: Callable[[str], None], keep: bool, interrupts: Interrupts
+) -> dict[str, Any]:
     """Return the collection of a tree, made in a process of its own. Raises Failed if it ends without one.
 
     Both trees use the same paths one after the other, because records name the paths they were written to.
     """
+    interrupts.check()
     _lay_out(work)
     here = work / "here"
     question, log = work / "request.json", work / f"{name}.log"
@@ -109,13 +130,17 @@ def collect(name: str, request: Request, work: Path, tell: Callable[[str], None]
             stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
         ) as process,
     ):  # fmt: skip
+        interrupts.process = process
         try:
+            interrupts.check()
             assert process.stdout is not None
             for line in process.stdout:
                 tell(line)
             status = process.wait()
         finally:
+            interrupts.process = None
             _end(process)
+    interrupts.check()
     if keep:
         shutil.rmtree(work / f"{name}-files", ignore_errors=True)
         here.rename(work / f"{name}-files")
@@ -142,11 +167,23 @@ def _lay_out(work: Path) -> None:
     (work / "home" / "tmp").mkdir(mode=0o700)
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a collector and the processes that it started; nothing if it has ended, for its number may be another's."""
+    if process.poll() is not None:
+        return
+    with suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a collector and the processes that it started, if it still runs."""
-    if process.poll() is None:
-        with suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
+    """Kill what is left of a collector and wait until it is gone, because its folders are removed next."""
+    _kill(process)
+    process.wait()
+    deadline = time.monotonic() + 5
+    with suppress(OSError):
+        while hasattr(os, "killpg") and time.monotonic() < deadline:
+            os.killpg(process.pid, 0)  # raises ProcessLookupError once none of them is left
+            time.sleep(0.01)
