@@ -37,26 +37,29 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _rows(option: str, text: str) -> list[str]:
-    wanted = [word for word in text.split(",") if word]
-    for word in wanted:
-        if word not in ROWS:
-            raise trees.Failed(f"{option} {word}: no such row; there are {', '.join(ROWS)}")
-    return [row for row in ROWS if row in wanted]
+    names = [word for word in text.split(",") if word]
+    for name in names:
+        if name not in ROWS:
+            raise trees.Failed(f"{option} {name}: no such row; there are {', '.join(ROWS)}")
+    return [row for row in ROWS if row in names]
 
 
 def _listing(permits: compare.Permits) -> str:
     lines = [f"{name:14} {(row.__doc__ or '').splitlines()[0]}" for name, row in ROWS.items()]
     lines += ["", f"differences on purpose since {permits.against}:"]
-    for one in permits.permits:
-        lines.append(f"  {one.change} {one.entry}: {one.reason}{' (pending)' if one.pending else ''}")
+    for permit in permits.permits:
+        pending = " (pending)" if permit.pending else ""
+        lines.append(f"  {permit.change} {permit.entry}: {permit.reason}{pending}")
     return "\n".join(lines)
 
 
 def _teller(name: str) -> Callable[[str], None]:
     def tell(line: str) -> None:
         try:
-            told = json.loads(line)
-            print(f"{name}  {told['row']:14} {told['entries']:6} entries  {told['seconds']:7.1f} s", flush=True)
+            content = json.loads(line)
+            print(
+                f"{name}  {content['row']:14} {content['entries']:6} entries  {content['seconds']:7.1f} s", flush=True
+            )
         except (ValueError, KeyError, TypeError):
             print(f"{name}  {line.rstrip()}", flush=True)
 
@@ -69,7 +72,7 @@ def _collections(
     """Return the collections of REV and of this tree."""
     planted = _rows("--plant", asked.plant)
     cifar = os.environ.get("RESLAB_CIFAR10")
-    made = []
+    collections = []
     trees.copy_collector(work)
     with trees.worktree(commit, work / "tree") as other:
         base = str(other / "results")
@@ -78,8 +81,8 @@ def _collections(
                 str(tree), rows, asked.quick, faults, str(tree / "results"), base,
                 cifar and os.path.abspath(cifar), str(work / f"{name}.json"),
             )  # fmt: skip
-            made.append(trees.collect(name, request, work, _teller(name), asked.keep, interrupts))
-    return made
+            collections.append(trees.collect(name, request, work, _teller(name), asked.keep, interrupts))
+    return collections
 
 
 def run(asked: argparse.Namespace, interrupts: trees.Interrupts) -> int:
@@ -90,7 +93,11 @@ def run(asked: argparse.Namespace, interrupts: trees.Interrupts) -> int:
         return 0
     if asked.against is None:
         raise trees.Failed("--against: which revision? such as --against HEAD")
+    if asked.json is not None and not asked.json.absolute().parent.is_dir():
+        raise trees.Failed(f"--json {asked.json}: its folder does not exist; make it first")
     rows, began = _rows("--only", asked.only), time.monotonic()
+    if not rows:
+        raise trees.Failed(f"--only: no row given; there are {', '.join(ROWS)}")
     commit = trees.commit_of(asked.against)
     with ExitStack() as stack:
         if asked.keep:
@@ -101,12 +108,13 @@ def run(asked: argparse.Namespace, interrupts: trees.Interrupts) -> int:
         results = compare.compare(base, present, permits.permits)
     unmatched = compare.unmatched(permits.permits, results)
     complete = not asked.quick and bool(permits.against) and commit.startswith(permits.against)
-    stale = [one for one in unmatched if complete and not one.pending]
+    stale = [permit for permit in unmatched if complete and not permit.pending]
     print("\n".join(["", *compare.table(results), "", *compare.details(results)]))
-    for note in dict.fromkeys([*base["notes"], *present["notes"]]):
+    empty = [f"{result.row}: no entries, so nothing is shown of it" for result in results if not result.entries]
+    for note in dict.fromkeys([*base["notes"], *present["notes"], *empty]):
         print(f"note: {note}")
-    for one in unmatched if complete else ():
-        print(f"{'pending' if one.pending else 'stale'}: {one.change} {one.entry} matches no difference")
+    for permit in unmatched if complete else ():
+        print(f"{'pending' if permit.pending else 'stale'}: {permit.change} {permit.entry} matches no difference")
     if asked.keep:
         print(f"kept: {work}")
     differing = [result.row for result in results if result.differences]
@@ -119,13 +127,13 @@ def run(asked: argparse.Namespace, interrupts: trees.Interrupts) -> int:
 
 def _write(file: Path, commit: str, results: Sequence[compare.RowResult], stale: Sequence[compare.Permit]) -> None:
     """Write every difference and the counts of each row."""
-    told = {
+    content = {
         "against": commit,
-        "rows": [{**asdict(one), "permitted": [[asdict(part) for part in pair] for pair in one.permitted]}
-                 for one in results],
-        "stale": [asdict(one) for one in stale],
+        "rows": [{**asdict(result), "permitted": [[asdict(part) for part in pair] for pair in result.permitted]}
+                 for result in results],
+        "stale": [asdict(permit) for permit in stale],
     }  # fmt: skip
-    file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -78,13 +78,13 @@ class Rooms:
 
     def splits(self, data: Any) -> dict[str, Any]:
         """Return the labels of each split, and the pixels or the file names."""
-        found = {}
+        arrays = {}
         for name, part in data.there().items():
-            found[f"{name} labels"] = part.labels
+            arrays[f"{name} labels"] = part.labels
             pixels = getattr(part, "images", None)
             files = [Path(path).name for path in getattr(part, "paths", ())]
-            found[f"{name} images"] = np.array(files) if pixels is None else pixels
-        return found
+            arrays[f"{name} images"] = np.array(files) if pixels is None else pixels
+        return arrays
 
     # -- checkpoints
     def weights(self, checkpoint: Path) -> dict[str, Any]:
@@ -192,6 +192,9 @@ def _with_flipped_pixel(before: Callable[[], Any]) -> Callable[[], Any]:
 
 def _with_another_rate(before: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
     changed = replace(before["digits"](), lr=math.nextafter(before["digits"]().lr, 1))
-    made: Callable[[], Any] = lambda: changed  # noqa: E731
-    made.__doc__ = before["digits"].__doc__
-    return {**before, "digits": made}
+
+    def digits() -> Any:
+        return changed
+
+    digits.__doc__ = before["digits"].__doc__
+    return {**before, "digits": digits}

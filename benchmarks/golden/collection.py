@@ -55,17 +55,17 @@ def reslab(*words: object) -> str:
 
     Raises RuntimeError with its message if it ends with another status than 0.
     """
-    told, message, argv = io.StringIO(), io.StringIO(), sys.argv
+    output, message, argv = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["reslab", *map(str, words)]
     try:
-        with redirect_stdout(told), redirect_stderr(message):
+        with redirect_stdout(output), redirect_stderr(message):
             runpy.run_module("reslab", run_name="__main__")
     except SystemExit as end:
         if end.code:
             raise RuntimeError(f"{' '.join(sys.argv)}: status {end.code}: {message.getvalue()[-400:]}") from None
     finally:
         sys.argv = argv
-    return told.getvalue()
+    return output.getvalue()
 
 
 def reslab_json(*words: object) -> Any:

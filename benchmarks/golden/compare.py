@@ -69,40 +69,42 @@ class RowResult:
     permitted: list[tuple[Difference, Permit]] = field(default_factory=list)
 
     def count(self, change: str) -> int:
-        return sum(one.change == change for one in self.differences)
+        return sum(difference.change == change for difference in self.differences)
 
 
 def read_permits(file: Path = LIST) -> Permits:
     """Return the committed list. Raises Failed if it is damaged or an entry lacks its reason."""
     try:
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Failed(f"{file}: cannot be read ({error})") from None
     permits = []
-    for number, one in enumerate(told.get("difference", []), 1):
-        unknown = sorted(set(one) - {"entry", "change", "reason", "pending"})
+    for number, item in enumerate(content.get("difference", []), 1):
+        unknown = sorted(set(item) - {"entry", "change", "reason", "pending"})
         if unknown:
             raise Failed(f"{file}: difference {number} has an unknown key {unknown[0]!r}; remove it")
-        if not all(str(one.get(key, "")).strip() for key in ("entry", "reason")):
+        if not all(str(item.get(key, "")).strip() for key in ("entry", "reason")):
             raise Failed(f"{file}: difference {number} needs an entry and a reason; add them")
-        if one.get("change") not in CHANGES:
-            raise Failed(f"{file}: difference {number}: change is one of {', '.join(CHANGES)}, not {one.get('change')}")
-        permits.append(Permit(one["entry"], one["change"], one["reason"], bool(one.get("pending", False))))
-    return Permits(str(told.get("against", "")), tuple(permits))
+        if item.get("change") not in CHANGES:
+            raise Failed(
+                f"{file}: difference {number}: change is one of {', '.join(CHANGES)}, not {item.get('change')}"
+            )
+        permits.append(Permit(item["entry"], item["change"], item["reason"], bool(item.get("pending", False))))
+    return Permits(str(content.get("against", "")), tuple(permits))
 
 
 def differences_of(row: str, base: Entries, present: Entries) -> list[Difference]:
     """Return where two collections of a row differ; a fault differs from everything, itself included."""
-    found = []
+    differences = []
     for entry in [*base, *(name for name in present if name not in base)]:
         before, after = base.get(entry, ""), present.get(entry, "")
         if entry not in base:
-            found.append(Difference(row, entry, "new", before, after))
+            differences.append(Difference(row, entry, "new", before, after))
         elif entry not in present:
-            found.append(Difference(row, entry, "gone", before, after))
+            differences.append(Difference(row, entry, "gone", before, after))
         elif before != after or after.startswith(FAULT):
-            found.append(Difference(row, entry, "differs", before, after))
-    return found
+            differences.append(Difference(row, entry, "differs", before, after))
+    return differences
 
 
 def compare(base: Mapping[str, Any], present: Mapping[str, Any], permits: Sequence[Permit]) -> list[RowResult]:
@@ -110,16 +112,16 @@ def compare(base: Mapping[str, Any], present: Mapping[str, Any], permits: Sequen
     results = []
     for row, before in base["entries"].items():
         after = present["entries"][row]
-        found = differences_of(row, before, after)
+        differences = differences_of(row, before, after)
         seconds = (float(base["seconds"][row]), float(present["seconds"][row]))
         result = RowResult(row, len(before.keys() | after.keys()), 0, seconds)
-        result.equal = result.entries - len(found)
-        for one in found:
-            permit = next((p for p in permits if p.covers(one)), None)
+        result.equal = result.entries - len(differences)
+        for difference in differences:
+            permit = next((p for p in permits if p.covers(difference)), None)
             if permit is None:
-                result.differences.append(one)
+                result.differences.append(difference)
             else:
-                result.permitted.append((one, permit))
+                result.permitted.append((difference, permit))
         results.append(result)
     return results
 
@@ -128,7 +130,7 @@ def unmatched(permits: Sequence[Permit], results: Sequence[RowResult]) -> list[P
     """Return the permits that cover no difference, of the rows that were compared."""
     rows = {result.row for result in results}
     used = {permit for result in results for _, permit in result.permitted}
-    return [one for one in permits if one not in used and one.entry.partition("/")[0] in rows]
+    return [permit for permit in permits if permit not in used and permit.entry.partition("/")[0] in rows]
 
 
 def table(results: Sequence[RowResult]) -> list[str]:
@@ -156,10 +158,10 @@ def details(results: Sequence[RowResult]) -> list[str]:
     """Return the lines of the first differences of each row, with both values."""
     lines = []
     for result in results:
-        for one in result.differences[:SHOWN]:
-            lines.append(f"{one.change}: {one.name}")
-            lines += [f"    base  {_cut(one.base)}"] if one.change != "new" else []
-            lines += [f"    here  {_cut(one.present)}"] if one.change != "gone" else []
+        for difference in result.differences[:SHOWN]:
+            lines.append(f"{difference.change}: {difference.name}")
+            lines += [f"    base  {_cut(difference.base)}"] if difference.change != "new" else []
+            lines += [f"    here  {_cut(difference.present)}"] if difference.change != "gone" else []
         more = len(result.differences) - SHOWN
         lines += [f"{result.row}: {more} more differences; --json FILE has all of them"] if more > 0 else []
     return lines

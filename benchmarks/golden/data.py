@@ -72,23 +72,23 @@ def _batches(
     collection: Collection, name: str, source: str, cases: dict[str, Any], workers: tuple[int, ...]
 ) -> Entries:
     layout, entries, loaded = collection.layout, Entries(), dict[int, Any]()
-    for case, (recipe, values, seed, span) in cases.items():
-        made = layout.recipe(recipe, values)
-        if made.holdout not in loaded:
-            loaded[made.holdout] = layout.data(source, "cifar_resnet8", made)
-        data = loaded[made.holdout]
+    for case, (name_of_recipe, values, seed, span) in cases.items():
+        recipe = layout.recipe(name_of_recipe, values)
+        if recipe.holdout not in loaded:
+            loaded[recipe.holdout] = layout.data(source, "cifar_resnet8", recipe)
+        data = loaded[recipe.holdout]
         entries[f"{name}/{case}/fingerprint"] = data.fingerprint
         if case in ("held out", next(iter(cases))):
             entries |= {f"{name}/{case}/{part}": of_array(value) for part, value in layout.splits(data).items()}
         if case == next(iter(cases)):
             for centre, scale in STATISTICS:
-                found = layout.statistics(data, centre, scale)
-                entries |= {f"{name}/statistics/{centre}, {scale}/{k}": of_array(v) for k, v in found.items()}
+                statistics = layout.statistics(data, centre, scale)
+                entries |= {f"{name}/statistics/{centre}, {scale}/{k}": of_array(v) for k, v in statistics.items()}
             split = "test" if data.test is not None else "val"
             for number, batch in enumerate(layout.evaluation_batches(data, split, 500, 0)):
                 entries |= _parts(f"{name}/evaluation/{number}", batch)
         for count in workers:
-            for number, batch in enumerate(layout.batches(data, made, seed, range(*span), count), span[0]):
+            for number, batch in enumerate(layout.batches(data, recipe, seed, range(*span), count), span[0]):
                 entries |= _parts(f"{name}/{case}/{count} workers/{number:05}", batch)
     return entries
 

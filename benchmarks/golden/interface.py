@@ -19,8 +19,6 @@ from benchmarks.golden.collection import (
 )
 from benchmarks.golden.values import Entries, exact, key_paths
 
-SOURCES = ("list", "describe", "recipe show", "evaluate", "probe", "predict", "claims")
-
 
 def interface(collection: Collection) -> Entries:
     """Return recipes with their fields, models, and the key paths of every JSON output and record."""
@@ -31,8 +29,8 @@ def interface(collection: Collection) -> Entries:
         entries |= {f"recipes/{recipe}/{key}": exact(value) for key, value in fields.items()}
     models = [row["name"] for row in reslab_json("list")]
     entries |= {f"models/{name}": "present" for name in models}
-    told = _outputs(collection)
-    entries |= {f"keys/{name}": text for source in told for name, text in key_paths(told[source], source).items()}
+    for source, output in _outputs(collection).items():
+        entries |= {f"keys/{name}": text for name, text in key_paths(output, source).items()}
     return entries | _events() | _records()
 
 
@@ -56,7 +54,7 @@ def _events() -> Entries:
     import reslab as package
     from reslab.errors import Interrupted
 
-    out, events = Path("told"), list[dict[str, Any]]()
+    out, events = Path("interrupted"), list[dict[str, Any]]()
 
     def tell(event: dict[str, Any]) -> None:
         events.append(event)
@@ -76,8 +74,8 @@ def _events() -> Entries:
     train()
     entries = {f"events/{key}": text for event in events for key, text in key_paths(event, event["kind"]).items()}
     for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        told = json.loads(line)
-        entries |= {f"keys/{key}": text for key, text in key_paths(told, f"metrics.jsonl {told['kind']}").items()}
+        facts = json.loads(line)
+        entries |= {f"keys/{key}": text for key, text in key_paths(facts, f"metrics.jsonl {facts['kind']}").items()}
     newest = checkpoints_of(out)[-1]
     for file in (out / "run.json", newest / "state.json", newest / "manifest.json"):
         entries |= _keys(file, file.name)
@@ -88,7 +86,7 @@ def _events() -> Entries:
 
 def _records() -> Entries:
     """Return the keys of a study's files."""
-    out = Path("told-study")
+    out = Path("analytic-study")
     reslab("reproduce", "C10", "--depths", "8,14", "--seeds", 1, "--out", out, "--processes", 1)
     entries = _keys(out / "study.json", "study.json")
     for file in sorted((out / "measured").glob("*.json")):
@@ -97,6 +95,6 @@ def _records() -> Entries:
 
 
 def _keys(file: Path, name: str) -> Entries:
-    told = json.loads(file.read_text(encoding="utf-8"))
-    paths = {f"keys/{key}": text for key, text in key_paths(told, name).items()}
-    return paths | ({f"format/{name}": exact(told["format"])} if "format" in told else {})
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    paths = {f"keys/{key}": text for key, text in key_paths(facts, name).items()}
+    return paths | ({f"format/{name}": exact(facts["format"])} if "format" in facts else {})

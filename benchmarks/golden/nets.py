@@ -81,11 +81,11 @@ def plans(collection: Collection) -> Entries:
     entries: Entries = {}
     chosen = [*_chosen(collection), *((model, model, dict[str, Any]()) for model in LARGE)]
     for name, model, switches in chosen:
-        told = reslab_json("describe", model, *_words(switches))
-        entries |= {f"{name}/{key}": exact(value) for key, value in told.items() if key not in ("rows", "paper")}
-        for row in told["rows"]:
+        facts = reslab_json("describe", model, *_words(switches))
+        entries |= {f"{name}/{key}": exact(value) for key, value in facts.items() if key not in ("rows", "paper")}
+        for row in facts["rows"]:
             entries[f"{name}/rows/{row['name']}"] = exact(row)
-        entries[f"{name}/order of rows"] = exact([row["name"] for row in told["rows"]])
+        entries[f"{name}/order of rows"] = exact([row["name"] for row in facts["rows"]])
     for row in reslab_json("list"):
         entries |= flat(row, f"list/{row['name']}")
     return entries

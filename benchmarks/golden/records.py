@@ -38,14 +38,14 @@ def claims(collection: Collection) -> Entries:
             studies = [_with_another_digit(studies[0]), *studies[1:]]
         for study in studies:
             name = f"{shelf}/{study.name}"
-            for told in reslab_json("claims", "--records", study):
-                (one,) = told["studies"]
-                entries[f"{name}/{told['id']}/problems"] = exact(len(one["problems"]))
-                entries[f"{name}/recipe"] = exact(one.pop("recipe"))
-                entries |= flat(compared(one, WORDING), f"{name}/{told['id']}")
+            for claim in reslab_json("claims", "--records", study):
+                (judgement,) = claim["studies"]
+                entries[f"{name}/{claim['id']}/problems"] = exact(len(judgement["problems"]))
+                entries[f"{name}/recipe"] = exact(judgement.pop("recipe"))
+                entries |= flat(compared(judgement, WORDING), f"{name}/{claim['id']}")
         words = [word for study in studies for word in ("--records", study)]
-        for told in reslab_json("claims", *words):
-            entries[f"{shelf}/together/{told['id']}"] = exact([told["verdict"], len(told["studies"])])
+        for claim in reslab_json("claims", *words):
+            entries[f"{shelf}/together/{claim['id']}"] = exact([claim["verdict"], len(claim["studies"])])
     return entries
 
 
@@ -58,7 +58,7 @@ def _with_another_digit(study: Path) -> Path:
         if '"kind": "eval"' in lines[place] and '"split": "test"' in lines[place]:
             lines[place] = re.sub(
                 r'("top1_error": \d*?)(\d)([.,])',
-                lambda found: f"{found[1]}{int(found[2]) ^ 1}{found[3]}",
+                lambda digit: f"{digit[1]}{int(digit[2]) ^ 1}{digit[3]}",
                 lines[place],
             )
             break
@@ -95,8 +95,8 @@ def _read(collection: Collection, name: str, checkpoint: Path, facts: dict[str, 
     for precision in ("fp32", "bf16"):
         entries |= {f"{name}/{key}": text for key, text in predictions(checkpoint, files, precision).items()}
     if facts["data"].get("name") == "digits":
-        (told,) = reslab_json("evaluate", checkpoint, "--data", "digits", "--threads", 1)
-        entries |= flat(compared(told, frozenset({"checkpoint"})), f"{name}/digits")
+        (scores,) = reslab_json("evaluate", checkpoint, "--data", "digits", "--threads", 1)
+        entries |= flat(compared(scores, frozenset({"checkpoint"})), f"{name}/digits")
     return entries
 
 
@@ -121,12 +121,12 @@ def measurements(collection: Collection) -> Entries:
     reslab("reproduce", *words, "--depths", "8,14", "--seeds", 1, "--out", "study", "--processes", 1)
     entries: Entries = {}
     for file in sorted(Path("study/measured").glob("*.json")):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        entries |= flat(told["figures"], f"{file.stem}/figures")
-        entries[f"{file.stem}/version, seed, runs"] = exact([told["version"], told["seed"], told["runs"]])
+        measured = json.loads(file.read_text(encoding="utf-8"))
+        entries |= flat(measured["figures"], f"{file.stem}/figures")
+        entries[f"{file.stem}/version, seed, runs"] = exact([measured[key] for key in ("version", "seed", "runs")])
     study = json.loads(Path("study/study.json").read_text(encoding="utf-8"))
     entries |= flat(compared(study), "study.json")
-    for told in reslab_json("claims", *words, "--records", "study"):
-        (one,) = told["studies"]
-        entries |= flat(compared(one, WORDING), f"{told['id']}")
+    for claim in reslab_json("claims", *words, "--records", "study"):
+        (judgement,) = claim["studies"]
+        entries |= flat(compared(judgement, WORDING), f"{claim['id']}")
     return entries

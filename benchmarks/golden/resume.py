@@ -88,15 +88,15 @@ def _terminated(out: Path) -> Path:
 def _ends_equal(out: Path, whole: Path) -> Entries:
     """Return whether a resumed run has the lines, weights and momentum of the whole one."""
     entries = {}
-    for name, mine, theirs in (
+    for name, own, theirs in (
         ("lines", _lines(out), _lines(whole)),
         ("tensors", _tensors(out), _tensors(whole)),
     ):
-        entries[f"{name} are the whole run's"] = "yes" if mine == theirs else fault("they are not")
+        entries[f"{name} are the whole run's"] = "yes" if own == theirs else fault("they are not")
     statuses = out / "statuses"
     if statuses.is_file():
-        told = statuses.read_text(encoding="utf-8")
-        entries["statuses"] = told if told == "[75, 0]" else fault(f"{told}, not [75, 0]: it was not interrupted")
+        codes = statuses.read_text(encoding="utf-8")
+        entries["statuses"] = codes if codes == "[75, 0]" else fault(f"{codes}, not [75, 0]: it was not interrupted")
     return entries
 
 

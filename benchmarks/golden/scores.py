@@ -41,8 +41,8 @@ def scores(collection: Collection) -> Entries:
     for name, words in EVALUATIONS.items():
         entries |= flat(reslab_json("evaluate", first, "--threads", 1, *words), f"{name}")
     for average in ("softmax", "logits"):
-        told = reslab_json("evaluate", first, second, "--ensemble", average, "--threads", 1)
-        entries |= flat(told, f"ensemble of {average}")
+        results = reslab_json("evaluate", first, second, "--ensemble", average, "--threads", 1)
+        entries |= flat(results, f"ensemble of {average}")
     for precision in ("fp32", "bf16"):
         entries |= predictions(first, squares(8, "L"), precision)
     entries |= {f"other size/{k}": v for k, v in predictions(first, images() / "val", "fp32").items()}
@@ -56,11 +56,11 @@ def _cifar(collection: Collection) -> Entries:
         return {}
     entries: Entries = {}
     for precision in ("fp32", "bf16"):
-        (told,) = reslab_json(
+        (results,) = reslab_json(
             "evaluate", committed[0], "--data", f"cifar10:{collection.cifar}", "--precision", precision, "--threads", 1
         )
-        del told["checkpoint"]
-        entries |= flat(told, f"cifar10 {precision}")
+        del results["checkpoint"]
+        entries |= flat(results, f"cifar10 {precision}")
     return entries
 
 
@@ -75,12 +75,12 @@ def predictions(checkpoint: Path, files: Path, precision: str) -> Entries:
 def probes(collection: Collection) -> Entries:
     """Return the figures of `probe`: of a short run, and of nets at initialisation."""
     first, _ = _runs(collection, "probes")
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name, words in list(PROBES.items())[: 1 if collection.quick else None]:
-        told[name] = reslab_json("probe", first, "--threads", 1, *words)
+        results[name] = reslab_json("probe", first, "--threads", 1, *words)
     for name, words in () if collection.quick else FRESH.items():
-        told[name] = reslab_json("probe", *words, "--threads", 1)
-    return {name: text for part, value in told.items() for name, text in flat(value, part).items()}
+        results[name] = reslab_json("probe", *words, "--threads", 1)
+    return {name: text for part, value in results.items() for name, text in flat(value, part).items()}
 
 
 def _runs(collection: Collection, row: str) -> tuple[Path, Path]:

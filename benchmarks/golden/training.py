@@ -120,17 +120,17 @@ def traces(collection: Collection) -> Entries:
         except UserError as error:
             collection.note(f"{trace.name}: {error}")
             continue
-        for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-            told = compared(json.loads(line))
-            if told["kind"] == "warning":  # such as an engine that could not be used
-                collection.note(f"{trace.name}: {told['text']}")
-            what = f"{told['kind']} {told.get('split', '')}".strip()
-            loss = told.pop("loss", None)
-            name = f"{trace.name}/{told.pop('iteration', 0):05} {what}"
+        for text in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            line = compared(json.loads(text))
+            if line["kind"] == "warning":  # such as an engine that could not be used
+                collection.note(f"{trace.name}: {line['text']}")
+            what = f"{line['kind']} {line.get('split', '')}".strip()
+            loss = line.pop("loss", None)
+            name = f"{trace.name}/{line.pop('iteration', 0):05} {what}"
             entries |= {f"{name}/loss": exact(loss)} if loss is not None else {}
-            entries[name] = exact(told)
+            entries[name] = exact(line)
         newest = checkpoints_of(out)[-1]
-        entries |= {f"{trace.name}/final {part}": text for part, text in of_files(newest).items()}
+        entries |= {f"{trace.name}/final {part}": digest for part, digest in of_files(newest).items()}
         entries[f"{trace.name}/settings"] = _settings(out)
         shutil.rmtree(out)
     return entries

@@ -54,26 +54,26 @@ def _hexed(value: Any) -> Any:
     if isinstance(value, float):
         return value.hex()
     if isinstance(value, Mapping):
-        return {str(key): _hexed(one) for key, one in value.items()}
-    return [_hexed(one) for one in value] if isinstance(value, list | tuple) else value
+        return {str(key): _hexed(item) for key, item in value.items()}
+    return [_hexed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def compared(value: Any, without: frozenset[str] = UNCOMPARED) -> Any:
     """Return a plain value without the keys that are not compared, at any depth."""
     if isinstance(value, Mapping):
-        return {key: compared(one, without) for key, one in value.items() if key not in without}
-    return [compared(one, without) for one in value] if isinstance(value, list | tuple) else value
+        return {key: compared(item, without) for key, item in value.items() if key not in without}
+    return [compared(item, without) for item in value] if isinstance(value, list | tuple) else value
 
 
 def flat(value: Any, path: str) -> Entries:
     """Return an entry for each leaf of a plain value, named by its path below `path`; a list of numbers is a leaf."""
     if isinstance(value, Mapping) and value:
-        parts = [(str(key), one) for key, one in value.items()]
-    elif isinstance(value, list | tuple) and any(isinstance(one, Mapping | list | tuple) for one in value):
-        parts = [(f"{place:03}", one) for place, one in enumerate(value)]
+        parts = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        parts = [(f"{place:03}", item) for place, item in enumerate(value)]
     else:
         return {path: exact(value)}
-    return {name: text for key, one in parts for name, text in flat(one, f"{path}/{key}").items()}
+    return {name: text for key, item in parts for name, text in flat(item, f"{path}/{key}").items()}
 
 
 def key_paths(value: Any, path: str) -> Entries:
@@ -88,10 +88,10 @@ TABLES = frozenset({"switches", "paper", "figures", "sizes", "gradients", "activ
 
 def _paths(value: Any, path: str) -> Iterator[str]:
     if isinstance(value, Mapping):
-        for key, one in value.items():
+        for key, item in value.items():
             yield f"{path}.{key}"
-            if key not in TABLES or not isinstance(one, Mapping):
-                yield from _paths(one, f"{path}.{key}")
+            if key not in TABLES or not isinstance(item, Mapping):
+                yield from _paths(item, f"{path}.{key}")
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _paths(one, f"{path}[]")
+        for item in value:
+            yield from _paths(item, f"{path}[]")
