@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +161,16 @@ def details(results: Sequence[RowResult]) -> list[str]:
     for result in results:
         for difference in result.differences[:SHOWN]:
             lines.append(f"{difference.change}: {difference.name}")
-            lines += [f"    base  {_cut(difference.base)}"] if difference.change != "new" else []
-            lines += [f"    here  {_cut(difference.present)}"] if difference.change != "gone" else []
+            same = len(commonprefix([difference.base, difference.present]))
+            lines += [f"    base  {_cut(difference.base, same)}"] if difference.change != "new" else []
+            lines += [f"    here  {_cut(difference.present, same)}"] if difference.change != "gone" else []
         more = len(result.differences) - SHOWN
         lines += [f"{result.row}: {more} more differences; --json FILE has all of them"] if more > 0 else []
     return lines
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+def _cut(text: str, place: int) -> str:
+    """Return at most WIDTH characters of a value, those around `place` among them."""
+    start = max(0, min(place - WIDTH // 2, len(text) - WIDTH))
+    part = text[start : start + WIDTH]
+    return f"{'…' if start else ''}{part}{'…' if start + WIDTH < len(text) else ''}"

@@ -133,6 +133,14 @@ def test_every_kind_of_difference_is_reported_once():
         assert fragment in text
 
 
+def test_the_part_of_a_long_value_that_differs_is_shown():
+    base, here = f"{'a' * 500}1{'b' * 500}", f"{'a' * 500}2{'b' * 500}"
+    (row,) = compare.compare(collection(one={"x": base}), collection(one={"x": here}), [])
+    _, before, after = compare.details([row])
+    assert before != after
+    assert max(map(len, (before, after))) < 2 * compare.WIDTH
+
+
 def test_the_same_fault_in_both_trees_is_no_equality():
     broken = values.fault("it did not end as the whole run")
     (row,) = compare.compare(collection(one={"a": broken}), collection(one={"a": broken}), [])
