@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +160,18 @@ def details(results: Sequence[RowResult]) -> list[str]:
     for result in results:
         for difference in result.differences[:SHOWN]:
             lines.append(f"{difference.change}: {difference.name}")
-            same = len(commonprefix([difference.base, difference.present]))
+            same = _length_of_same(difference.base, difference.present)
             lines += [f"    base  {_cut(difference.base, same)}"] if difference.change != "new" else []
             lines += [f"    here  {_cut(difference.present, same)}"] if difference.change != "gone" else []
         more = len(result.differences) - SHOWN
         lines += [f"{result.row}: {more} more differences; --json FILE has all of them"] if more > 0 else []
     return lines
+
+
+def _length_of_same(a: str, b: str) -> int:
+    """Return how many characters two values share from their start."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((place for place, (left, right) in pairs if left != right), min(len(a), len(b)))
 
 
 def _cut(text: str, place: int) -> str:
