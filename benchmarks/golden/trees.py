@@ -96,7 +96,7 @@ def environment(tree: Path, work: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(work / "collector"), str(tree)]),
         "PYTHONHASHSEED": "0",
         "PYTHONNOUSERSITE": "1",
-        "PYTHONPYCACHEPREFIX": str(home / "bytecode"),  # nothing is written into a tree
+        "PYTHONDONTWRITEBYTECODE": "1",  # nothing is written into a tree
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "HOME": str(home),
