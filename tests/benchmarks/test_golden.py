@@ -101,7 +101,7 @@ def test_a_value_tells_every_bit():
 
 
 def test_clocks_and_hashes_are_left_out_at_any_depth():
-    told = {"loss": 1.5, "clock": {"seconds": 1}, "rows": [{"sha256": "a", "n": 1}], "chain": "b"}
+    told = {"loss": 1.5, "clock": {"seconds": 1}, "rows": [{"sha256": "a", "n": 1}], "check": "b"}
     assert values.compared(told) == {"loss": 1.5, "rows": [{"n": 1}]}
 
 
