@@ -12,7 +12,8 @@ import numpy as np
 
 Entries = dict[str, str]
 FAULT = "fault: "  # begins an entry that is wrong in itself, so that two trees with the same fault are not equal
-UNCOMPARED = frozenset({"clock", "chain", "check", "sha256", "format"})  # times, integrity and format numbers in records
+# Times, integrity and format numbers in records.
+UNCOMPARED = frozenset({"clock", "chain", "check", "sha256", "format"})
 
 
 def fault(text: str) -> str:
