@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint types check reliability bench evidence clean
+.PHONY: env demo test lint types check reliability bench golden evidence clean
 
 env: $(STAMP)
 
@@ -34,6 +34,9 @@ reliability: env  ## kills, flipped bits, full disks, hostile input: half an hou
 bench: env  ## every benchmark, or PARTS="train_cpu jpeg"; ARGS="--quick" or "--record" for all of them
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks $(PARTS) $(ARGS)
+
+golden: env  ## proof that this tree computes what REV does, bit for bit; ARGS="--quick", "--only ROW,ROW"
+	$(BIN)/python -m benchmarks.golden --against $(or $(REV),HEAD) $(ARGS)
 
 evidence: env  ## CIFAR-10 runs behind results/; resumable; DATA=cifar10:PATH
 	$(BIN)/python -m benchmarks.evidence $(if $(DATA),--data $(DATA))
