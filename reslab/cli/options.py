@@ -30,7 +30,7 @@ def whole(type_: Any, tokens: Sequence[Any]) -> int:
         value = int(tokens[0].value)
     except ValueError:
         raise ValueError(f"{tokens[0].value!r} is no whole number") from None
-    return bounded(f"{option}: ", option.lstrip("-").replace("-", "_"), value)
+    return bounded(f"{option}: ", value)
 
 
 @Parameter(name="*", group=NET)
@@ -104,7 +104,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         raise UserError(f"{option}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
     if len(values) > MOST_NUMBERS:
         raise UserError(f"{option}: {len(values):,} numbers are more than {MOST_NUMBERS:,}; give fewer")
-    return tuple(bounded(f"{option}: ", option.lstrip("-"), value) for value in values)
+    return tuple(bounded(f"{option}: ", value) for value in values)
 
 
 MOST_NUMBERS = 1000  # in a list: far beyond any net's stages and any study's depths
@@ -129,6 +129,6 @@ def pairs(texts: list[str]) -> dict[str, str]:
             raise UserError(f"--set: {text!r}: key=value is wanted")
         for part in value.strip("[]() ").split(","):
             with suppress(ValueError):  # what is no whole number is for the field's own type to refuse
-                bounded(f"--set: {key.strip()}=", "", int(part.replace("_", "")))
+                bounded(f"--set: {key.strip()}=", int(part.replace("_", "")))
         found[key.strip()] = value.strip()
     return found

@@ -48,31 +48,14 @@ KEYS: dict[str, tuple[type, ...]] = {
 LARGEST = 1 << 20  # bytes of a file of settings
 LARGEST_NUMBER = 2**63 - 1  # what a file, a tensor or torch can hold
 
-# The most that a number may be, if that is less: beyond any machine or data set, and still quickly refused.
-MOST: dict[str, int] = {
-    "iterations": 1_000_000_000,
-    "threads": 4096,
-    "workers": 4096,
-    "processes": 4096,
-    "seeds": 10_000,
-    "depths": 100_000,
-    "image_size": 100_000,
-    "in_channels": 1_000_000,
-    "classes": 10_000_000,
-    "widths": 1_000_000,
-    "top": 10_000_000,
-    "batch": 1_000_000_000,
-    "samples": 1_000_000_000_000,
-}
 
+def bounded(lead: str, value: int) -> int:
+    """Return `value`. Raises UserError, with `lead` before the number, if no file, tensor or library can hold it.
 
-def bounded(lead: str, key: str, value: int) -> int:
-    """Return `value`. Raises UserError if it is beyond what option or key `key` can mean; `lead` stands before it."""
-    most = MOST.get(key, LARGEST_NUMBER)
-    if value > most:
-        raise UserError(f"{lead}{_digits(value)} is more than {most:,}; give a smaller number")
-    if value < -LARGEST_NUMBER:
-        raise UserError(f"{lead}{_digits(value)} is less than {-LARGEST_NUMBER:,}; give a number nearer to 0")
+    What an option or field can mean is bounded with the field itself (`Recipe`, `Spec`, `host.check_processes`).
+    """
+    if abs(value) > LARGEST_NUMBER:
+        raise UserError(f"{lead}{_digits(value)} has more than 63 bits; give a number nearer to 0")
     return value
 
 
@@ -104,7 +87,7 @@ def read(path: Path) -> dict[str, Any]:
             known = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
             raise UserError(f"--config {path}: unknown key {key!r}{suggest(key, known) or _inside(key)}")
         if type(value) is int:
-            bounded(f"--config {path}: {key} = ", key, value)
+            bounded(f"--config {path}: {key} = ", value)
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
             wanted = " or ".join(
                 {"dict": "table", "str": "text", "bool": "true or false"}.get(t.__name__, t.__name__) for t in KEYS[key]
@@ -115,7 +98,7 @@ def read(path: Path) -> dict[str, Any]:
         for key, value in values.get(table, {}).items():
             for part in value if isinstance(value, list) else [value]:
                 if type(part) is int:
-                    bounded(f"--config {path}: [{table}] {key} = ", key if table == "net" else "", part)
+                    bounded(f"--config {path}: [{table}] {key} = ", part)
     part = fields.get("bn_batch")
     if type(part) is int and part > 0:
         fields.setdefault("batch", part)  # whether it divides the batch is known once recipe and flags are
