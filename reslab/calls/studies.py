@@ -16,6 +16,7 @@ from reslab.claims.catalogue import chosen, default_setting
 from reslab.claims.claim import Claim, Judgement, Measurement, judge
 from reslab.claims.evidence import Net, Setting
 from reslab.errors import Interrupted, UserError
+from reslab.training.host import check_processes
 from reslab.training.naming import command_of, recipe_words, resolve_recipe, run_name
 from reslab.training.recipe import Recipe
 from reslab.training.runlog import Tell, steady
@@ -92,6 +93,7 @@ def reproduce(
     check_machine(device)
     if processes is not None and processes < 1:
         raise UserError(f"--processes: {processes} must be at least 1")
+    check_processes("--processes", processes or 1)
     nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
     first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
     loaded = load_data(data, first, setting.recipe, download=download, splits=("test",))
