@@ -110,11 +110,11 @@ def _job(
         raise UserError("--epochs and --iterations: both say how long; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
+    check_machine(device, threads)
     if out is not None and not leave_no_trace:
         from reslab.store.files import writable_folder
 
         writable_folder(Path(out))
-    check_machine(device, threads)
     from reslab.training.inputs import (
         check_batch_norm,
         check_optimizer,
