@@ -107,9 +107,8 @@ def reproduce(
         return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download, loaded.fingerprint)
 
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
-    for plan in {
-        plan.spec: plan for plan in plans.values()
-    }.values():  # each net once: of the last seed, the least done
+    last_of_each = {plan.spec: plan for plan in plans.values()}  # of each net the last seed, which has done the least
+    for plan in last_of_each.values():
         check_batch_norm(plan.spec, plan.recipe, plan.recipe.batch)
         check_run(plan.out, plan.spec, plan.recipe, Wish(device))
     _enter(writable_folder(folder), replace(setting, data=loaded.name))
