@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-LONGEST = 400  # characters of a message
+LONGEST = 1_000  # characters of a message: some paths of usual length and what is said of them
 LONGEST_TEXT = 200  # characters of another library's text within a message
 SHORTEST_WORD = 40  # characters that a cut word keeps at least
 _OUT_OF_MEMORY = re.compile(  # how torch, CUDA, cuDNN, cuBLAS and oneDNN say it

@@ -37,6 +37,7 @@ from reslab.training.runlog import CHECKPOINTS, FACTS, RUN
 
 FORMAT = 1
 KEPT = 2  # the newest and the one before it
+FAR = 4  # times as many weights as there are: no net that misses some, but another one
 WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the user's share of it, a file's own limit
 
@@ -158,8 +159,8 @@ def _read(folder: Path) -> Checkpoint:
     try:
         facts = read_json(folder / FACTS)
         checkpoint = Checkpoint(folder, _tensors(folder / WEIGHTS), _tensors(folder / STATE), facts)
-    except UserError as error:
-        raise RunError(str(error)) from None
+    except UserError:
+        raise RunError(f"{folder / FACTS}: damaged (it cannot be read as JSON)") from None
     except (OSError, ValueError, SafetensorError) as error:
         raise RunError(f"{folder}: damaged ({type(error).__name__})") from None
     if problem := problem_of(facts, checkpoint.state):
@@ -259,9 +260,11 @@ def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
 
 def network(checkpoint: Checkpoint) -> Network:
     """Return the network of a checkpoint, its weights filled in. Raises UserError as `fill` does."""
-    # Before the net is made, which may be of any size: the weights are as large as a file that is there.
-    if cost(checkpoint.spec).parameters > sum(value.numel() for value in checkpoint.weights.values()):
-        raise UserError(f"{checkpoint.folder}: has fewer weights than {name_of(checkpoint.spec)} needs; use another")
+    stated, present = cost(checkpoint.spec).parameters, sum(value.numel() for value in checkpoint.weights.values())
+    if stated > FAR * present:  # the net is not made: it may be of any size, the weights are of a file that is there
+        raise UserError(
+            f"{checkpoint.folder}: its weights do not fit {name_of(checkpoint.spec)}: {present:,} values for {stated:,}"
+        )
     net = Network(checkpoint.spec)
     fill(net, checkpoint.weights, str(checkpoint.folder))
     return net

@@ -9,7 +9,7 @@ import pytest
 import torch
 from commands import environment
 
-LONGEST = 400  # characters of a message
+from reslab.errors import LONGEST
 
 # A command line with one more verb, whose failures are real ones.
 VERB = """
@@ -105,7 +105,7 @@ def test_memory_that_is_not_there(tmp_path):
     assert done.returncode in (1, 2)  # 2: refused before it is tried
     (line,) = done.stderr.splitlines()
     assert line.startswith("reslab: ")
-    assert "memory" in line
+    assert "are free" in line
 
 
 def raised(call) -> Exception:
