@@ -134,7 +134,7 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
                 time.sleep(0.2)
                 failed += _drained(failures)  # a process does not end before its words have been taken
                 if stop() and not leave.is_set():
-                    tell({"kind": "note", "text": "stopping: every run finishes its step and saves"})
+                    tell({"kind": "note", "text": "stopping: every run finishes its step and saves what it has"})
                     leave.set()  # no signal of ours: one to the whole group has reached the workers already
                 now = time.perf_counter()
                 if now - last_told >= 1.0:

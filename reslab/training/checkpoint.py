@@ -110,15 +110,20 @@ def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], fa
 def _unsaved(target: Path, size: int, error: OSError) -> str:
     """Why a checkpoint of `size` bytes could not be written, and what to do."""
     what = f"{target.parent}: the checkpoint at iteration {_number(target):,} could not be saved"
+    try:
+        before = [_number(folder) for folder in folders(target.parents[1]) if _number(folder) < _number(target)]
+    except UserError:  # it cannot be read either
+        before = []
+    left = f"that of iteration {before[-1]:,} is kept" if before else "there is none before it"
     if error.errno not in FULL:
-        return f"{what} ({error.strerror or error}); those before it are kept, and the same command goes on from there"
+        return f"{what} ({error.strerror or error}); {left}, and the same command goes on from there"
     try:
         free = f"{shutil.disk_usage(target.parent).free:,} are free"
     except OSError:
-        free = "nobody knows how many are free"
+        free = "how many are free is unknown"
     return (
-        f"{what} ({error.strerror}): it needs {size:,} bytes, {free}; those before it are kept: make room, and the "
-        "same command goes on from there"
+        f"{what} ({error.strerror}): it needs {size:,} bytes, {free}; {left}: make room, and the same command goes on "
+        "from there"
     )
 
 

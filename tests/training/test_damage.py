@@ -21,6 +21,7 @@ from reslab.training.machine import Wish
 from reslab.training.recipe import changed
 from reslab.training.recipes import recipe
 
+OLDER = Path(__file__).with_name("format1") / "run"
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
 SHORT = changed(recipe("digits"), {"batch": 16, "iterations": 6, "drops": (4,), "save_every": 3, "log_every": 1})
 
@@ -148,6 +149,23 @@ def test_a_run_of_the_first_format_goes_on_and_is_sealed(half, whole, tmp_path):
     assert (found.checked, found.problems, found.run["format"]) == (True, (), 2)
     assert list(found.metrics[: len(lines)]) == lines
     assert weights(out) == weights(whole)
+
+
+def test_a_run_that_an_older_reslab_began_goes_on(whole, tmp_path):
+    """Written by commit d95dce7: `job` as here, killed after the checkpoint at iteration 3. Kept for good.
+
+    There it ended as it ends here; on another processor the first three updates may have come out otherwise.
+    """
+    out = copied(OLDER, tmp_path / "run")
+    assert not runlog.read(out).checked
+    warnings = resumed(out)
+    assert any("begun by an older reslab, without checksums" in text for text in warnings)
+    found = runlog.read(out)
+    assert (found.finished, found.checked, found.problems) == (True, True, ())
+    begun = (found.run["environment"][key] for key in ("cpu", "torch", "numpy"))
+    here = (runlog.read(whole).run["environment"][key] for key in ("cpu", "torch", "numpy"))
+    if [*begun] == [*here]:
+        assert weights(out) == weights(whole)
 
 
 def hostile(half: Path, out: Path, change) -> Path:
