@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,7 +28,8 @@ def held(folder: Path) -> Iterator[None]:
         who = who or "another process"
         raise UserError(f"{folder}: in use by {who}; wait for it, or give another --out") from None
     try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk: the lock holds without it, and what is needed will name itself
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)
