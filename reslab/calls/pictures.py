@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reslab.calls.verdicts import read_source, studies_found
+from reslab.calls.verdicts import problems_of, read_source, studies_found
 from reslab.claims.evidence import Evidence, read
 
 
@@ -15,8 +15,9 @@ def picture(
     out: str | Path | None = None,
     language: str = "en",
     overwrite: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a picture and return where it stands.
+    """Write a picture and return its path.
 
     name     fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying,
              progress, table1, table2, table3, table4, table6
@@ -24,6 +25,7 @@ def picture(
              runs/ and results/ with twins of two depths that has something to show in it (table6: all studies)
     out      a file; its ending says the kind: .svg, .png, or .html, in which charts answer to the mouse, and drawings
              (fig3, fig5) and tables stand still (default: NAME.svg)
+    tell     called with each problem of the records: what is damaged, missing or unchecked
     Raises UserError for unknown names and paths, for a file that exists, and where nothing was recorded to draw.
     """
     from reslab.show.pictures import known, write_picture
@@ -33,6 +35,9 @@ def picture(
     known(name)
     check_target(path, overwrite)
     given = [found for one in sources for found in read_source(Path(one))] if sources else _by_default(name)
+    for problem in problems_of(given):
+        if tell is not None:
+            tell(f"problem: {problem}")
     write_picture(name, given, path, language, overwrite)
     return path
 

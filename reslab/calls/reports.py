@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reslab.calls.verdicts import read_source, studies_found
+from reslab.calls.verdicts import problems_of, read_source, studies_found
 from reslab.claims.evidence import Evidence
 from reslab.claims.overview import overview
 from reslab.claims.text import LANGUAGES, Text
@@ -19,14 +19,16 @@ def report(
     out: str | Path | None = None,
     language: str = "en",
     overwrite: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write one HTML page and return where it stands.
+    """Write one HTML page and return its path.
 
     sources    folders: studies, or runs (a folder of runs counts as its runs); default: the studies of runs/ and
                results/. One run is shown by itself, several are compared
     out        the file (default: report.html, or report.ko.html, in the one folder that is given, else here)
     language   "en" or "ko"
     overwrite  also a file that is no report of ours
+    tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
     Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, a language
     that there is none of, and a file that is in the way.
     """
@@ -37,6 +39,9 @@ def report(
     path = _target(folders if sources else [], out, language)
     _check(path, overwrite)
     found = [one for folder in folders for one in read_source(folder)]
+    for problem in problems_of(found):
+        if tell is not None:
+            tell(f"problem: {problem}")
     studies = [one for one in found if isinstance(one, Evidence)]
     runs = [one for one in found if isinstance(one, Record)]
     if studies and runs:

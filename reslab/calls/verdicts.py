@@ -32,6 +32,11 @@ def verdicts(wanted: Iterable[str] = (), sources: Sequence[str | Path] | None = 
     return overview([read(folder) for folder in folders], wanted)
 
 
+def problems_of(found: Iterable[Evidence | Record]) -> list[str]:
+    """Return what is damaged, missing or unchecked in some records, one line each, each once."""
+    return list(dict.fromkeys(problem for one in found for problem in one.problems))
+
+
 def read_source(folder: Path) -> list[Evidence | Record]:
     """What a folder holds: a study, one run, or runs. Raises UserError where it is none of them."""
     if not folder.is_dir():

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from reslab.cli.app import app
 from reslab.cli.options import DATA, MACHINE, TRAINING, countable, numbers, pairs, whole
-from reslab.cli.output import print_json, show
+from reslab.cli.output import print_json, say, show
 
 
 @app.command
@@ -145,7 +145,7 @@ def report(
     """
     from reslab.api import report as write
 
-    show(write(sources or (), out, lang, overwrite).resolve())
+    show(write(sources or (), out, lang, overwrite, say).resolve())
 
 
 @app.command
@@ -177,4 +177,4 @@ def figure(
     """
     from reslab.api import picture
 
-    show(picture(name, sources or (), out, lang, overwrite).resolve())
+    show(picture(name, sources or (), out, lang, overwrite, say).resolve())

@@ -22,7 +22,7 @@ from reslab.data.splits import Data, Files, fingerprint
 from reslab.errors import UserError, suggest
 from reslab.store.files import cache, expanded
 
-_FORM = 2  # of the kept index: another form is never read
+_FORM = 3  # of the kept index: another form is never read
 
 
 def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error") -> Data:

@@ -13,6 +13,7 @@ damaged file is; `touch` on their folder has all headers read anew.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import os
@@ -186,7 +187,7 @@ def _signature(found: os.stat_result) -> list[int]:
 
 
 def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
-    """Write `index` where `kept` finds it: arrays, then a JSON object, whose position stands in the first eight bytes.
+    """Write `index` where `kept` finds it: arrays, a JSON object, whose position is in the first eight bytes, a hash.
 
     Nothing is written for few files, for a folder that was just changing when its listing `began` (time.time()), and
     if the cache cannot be written or is not private to the user.
@@ -207,7 +208,11 @@ def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
         "watched": index.watched,
     }  # fmt: skip
     with suppress(OSError), replacing_privately(place) as file:
-        file.writelines([at.to_bytes(8, "little"), *pieces, json.dumps(facts).encode()])
+        digest = hashlib.sha256()
+        for piece in (at.to_bytes(8, "little"), *pieces, json.dumps(facts).encode()):
+            digest.update(piece)
+            file.write(piece)
+        file.write(digest.digest())
 
 
 def kept(place: Path, key: Sequence[Any], lead: str) -> Index | None:
@@ -220,7 +225,10 @@ def kept(place: Path, key: Sequence[Any], lead: str) -> Index | None:
     try:
         with place.open("rb") as file:
             block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        facts = json.loads(block[int.from_bytes(block[:8], "little") :])
+        end = len(block) - hashlib.sha256().digest_size
+        if end < 8 or hashlib.sha256(memoryview(block)[:end]).digest() != block[end:]:
+            return None  # torn or damaged: other names would be other images
+        facts = json.loads(block[int.from_bytes(block[:8], "little") : end])
         if facts["key"] != key or any(signed(lead + name) != was for name, was in facts["watched"].items()):
             return None
         parts = {}

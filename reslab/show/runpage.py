@@ -28,6 +28,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
     names = _names(found)
     shelf, drawn = Shelf(), list[Drawn]()
     missing = [words.NOT_ENDED.filled(name=n)(language) for n, r in zip(names, found, strict=True) if not r.finished]
+    missing += [clean(problem) for record in found for problem in record.problems]
     missing += [words.BROKEN.filled(n=clear.broken)(language)] if clear.broken else []
     try:
         drawn = records_figures(found, language)

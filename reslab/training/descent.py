@@ -70,13 +70,26 @@ class Descent:
         return {n: state[p]["momentum_buffer"] for n, p in named if "momentum_buffer" in state.get(p, {})}
 
     def restore(self, buffers: dict[str, Tensor], rate: float | None) -> None:
-        """The inverse of `momentum`; `rate` is that of the last update."""
+        """Take up the state that `momentum` gave; `rate` is that of the last update.
+
+        Raises ValueError if it is not that of this network and optimizer.
+        """
+        self._check(buffers, rate)
         self.rate = rate
         self._at(self.recipe.lr if rate is None else rate)
         owner = {p: o for o in self._both() for group in o.param_groups for p in group["params"]}
         for name, p in self.net.named_parameters():
             if name in buffers:
                 owner[p].state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffers[name])
+
+    def _check(self, buffers: dict[str, Tensor], rate: float | None) -> None:
+        # Buffers that are missing would begin at 0 and others be passed over: another run, in silence.
+        owners = [self.sgd, self.muon] if self.recipe.momentum else [self.muon]
+        kept = {p for owner in owners if owner for group in owner.param_groups for p in group["params"]}
+        shapes = {name: p.shape for name, p in self.net.named_parameters() if p in kept and rate is not None}
+        wrong = sorted({*shapes} ^ {*buffers}) or [n for n, shape in shapes.items() if buffers[n].shape != shape]
+        if wrong:
+            raise ValueError(f"its momentum does not fit the network: {', '.join(wrong[:5])}")
 
 
 def _groups(net: nn.Module, recipe: Recipe, turned: list[nn.Parameter]) -> list[dict[str, Any]]:

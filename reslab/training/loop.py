@@ -15,7 +15,7 @@ import torch
 
 from reslab.data.loader import Statistics, TrainLoader, statistics
 from reslab.data.splits import Data
-from reslab.errors import Interrupted, RunError
+from reslab.errors import Interrupted, RunError, UserError
 from reslab.measure.evaluate import precise_statistics
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
@@ -155,7 +155,10 @@ def _state(
         return stats, 0, warms_up(job.recipe, job.spec.depth), not moments.is_due(job.recipe, 0), logs, window
     at, facts, state = found.iteration, found.facts, found.state
     checkpoints.fill(step.net, found.weights, str(found.folder))
-    step.descent.restore({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
+    try:
+        step.descent.restore({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
+    except ValueError as error:
+        raise UserError(f"{found.folder}: {error}; put a whole copy of the checkpoint back") from None
     stats = found.statistics
     measured = bool(facts["measured"])
     warnings = runlog.rewind(record, facts)

@@ -1,8 +1,10 @@
 """Names in one block equal names in a list; a kept index equals a new one, and is left as soon as something changed."""
 
 import dataclasses
+import hashlib
 import os
 import pickle
+import random
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +226,21 @@ def their_folder(file: Path) -> None:
     os.chown(file.parent, 65534, 65534)
 
 
+def test_a_damaged_index_is_made_anew(pets, monkeypatch, tmp_path):
+    """100 flipped bits and cuts at every sixteenth: other names would be other images, or none."""
+    names = opened(monkeypatch, pets)[0].train.paths[:]
+    (file,) = (tmp_path / "cache" / "reslab").glob("folder-*.index")
+    whole, draw = file.read_bytes(), random.Random(4)
+    for number in range(116):
+        raw = bytearray(whole)
+        if number < 100:
+            raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+        file.write_bytes(raw if number < 100 else raw[: len(raw) * (number - 100) // 16])
+        data, was_kept = opened(monkeypatch, pets)
+        assert not was_kept
+        assert list(data.train.paths) == list(names)
+
+
 @pytest.mark.parametrize("arrange", [open_folder, link_to_open_folder, open_file, their_file, their_folder])
 def test_an_index_that_another_user_may_have_written_is_not_read(pets, monkeypatch, tmp_path, arrange):
     """It could swap the classes of all images; in a folder that others can write none is written either."""
@@ -231,7 +248,8 @@ def test_an_index_that_another_user_may_have_written_is_not_read(pets, monkeypat
         pytest.skip("only root can make files of another user")
     opened(monkeypatch, pets)
     (file,) = (tmp_path / "cache" / "reslab").glob("folder-*.index")
-    planted = file.read_bytes().replace(b'["cat", "dog"]', b'["dog", "cat"]')
+    planted = file.read_bytes()[:-32].replace(b'["cat", "dog"]', b'["dog", "cat"]')
+    planted += hashlib.sha256(planted).digest()
     file.write_bytes(planted)
     assert folder(pets, 32, 0.4).classes == ("dog", "cat")  # from a private place it is believed
     arrange(file)
