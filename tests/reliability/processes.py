@@ -33,7 +33,7 @@ class Ended(Told):
     @property
     def last(self) -> str:
         """The last line on standard error, which says why a command failed."""
-        return (self.err.strip().splitlines() or [""])[-1]
+        return (self.err.strip().splitlines() or [""])[-1].lstrip("\0")  # which torch writes after a worker's crash
 
 
 class Running:
@@ -47,8 +47,14 @@ class Running:
 
     def wait(self, seconds: float = LIMIT) -> Ended:
         answer = self.server.ask({"wait": self.pid, "seconds": seconds})
-        out, err = ((self.folder / name).read_bytes().decode("utf-8", "replace") for name in ("out", "err"))
+        out, err = (self._written(name) for name in ("out", "err"))
         return Ended(self.words, answer["code"], out, err, answer["hung"], answer["peak"])
+
+    def _written(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_bytes().decode("utf-8", "replace")
+        except FileNotFoundError:  # killed before it opened the file
+            return ""
 
     @property
     def alive(self) -> bool:
