@@ -31,12 +31,12 @@ from reslab.store import jsonl
 from reslab.store.checksums import write_checksums
 from reslab.store.files import write_json
 from reslab.store.sealed import write_sealed
-from reslab.training import checkpoint as checkpoints
 from reslab.training import runlog
 from reslab.training.campaign import Plan, run_all
 from reslab.training.inputs import fit, load_data
 from reslab.training.naming import command_of, resolve_recipe
 from reslab.training.recipe import Recipe
+from reslab.training.saving import copied
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = ROOT / "runs", ROOT / "results"
@@ -180,7 +180,7 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
         scores.pop("checkpoint")
     write_sealed(target / runlog.EXACT, {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
-        checkpoints.copied(run, target, shown, to_resume=False)
+        copied(run, target, shown, to_resume=False)
         if not record.run["recipe"]["probe_every"]:
             seen = api.probe(target, data, what=("responses", "gradients", "residuals")).to_dict()
             seen.pop("checkpoint")
@@ -208,7 +208,7 @@ def set_aside(name: str) -> None:
         shutil.rmtree(target, ignore_errors=True)
         if not any((run / runlog.CHECKPOINTS).glob("step-*")):
             continue
-        kept = checkpoints.copied(run, target, PUBLIC, to_resume=not runlog.read(run).finished)
+        kept = copied(run, target, PUBLIC, to_resume=not runlog.read(run).finished)
         write_record(run, target, PUBLIC)
         print(f"{target}: {kept.name}")
 

@@ -1,4 +1,4 @@
-"""A checkpoint: a folder published by one rename, its every file hashed; tensors and plain types only.
+"""A checkpoint read: a folder published by one rename, its every file hashed; tensors and plain types only.
 
 checkpoints/step-00001200/
     weights.safetensors   parameters and BN buffers, by name
@@ -9,11 +9,8 @@ checkpoints/step-00001200/
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
-from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from reslab.data.loader import Statistics
@@ -31,15 +27,13 @@ from reslab.nets.cost import cost
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
-from reslab.store.files import MANIFEST, aside_folder, aside_of, publish_folder, read_json, verified_manifest
+from reslab.store.files import MANIFEST, read_json, verified_manifest
 from reslab.training.facts import problem_of
 from reslab.training.runlog import CHECKPOINTS, FACTS, RUN
 
 FORMAT = 1
-KEPT = 2  # the newest and the one before it
 FAR = 4  # times as many weights as there are: no net that misses some, but another one
 WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the user's share of it, a file's own limit
 
 
 @dataclass(frozen=True)
@@ -67,76 +61,6 @@ class Checkpoint:
 
 def folder_of(run: Path, iteration: int) -> Path:
     return run / CHECKPOINTS / f"step-{iteration:08d}"
-
-
-def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Publish a checkpoint of `net` at facts["iteration"]; the one before it is kept, older ones go.
-
-    Raises RunError where a weight is not finite, for such a state is never saved, and where the disk takes no more.
-    """
-    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    for name, value in weights.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise RunError(f"{run}: {name} is not finite at iteration {facts['iteration']}; not saved")
-    target = _publish(run, weights, {k: v.detach().cpu().contiguous() for k, v in state.items()}, facts)
-    there = folders(run)
-    # Those ahead of this one were passed over as damaged when the run resumed before them.
-    ahead = [c for c in there if _number(c) > _number(target)]
-    older = [c for c in there if _number(c) <= _number(target)][:-KEPT]
-    for useless in [*ahead, *older]:
-        shutil.rmtree(useless, ignore_errors=True)
-    return target
-
-
-def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Raises RunError where the disk takes it not, and leaves nothing of it behind."""
-    target = folder_of(run, int(facts["iteration"]))
-    files = {WEIGHTS: bytes_of(weights), STATE: bytes_of(state), FACTS: json.dumps(facts, indent=2).encode("ascii")}
-    aside = aside_of(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside_folder(target)
-        for name, content in files.items():
-            (aside / name).write_bytes(content)
-        if target.exists():
-            shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
-        publish_folder(aside, target, FORMAT)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise RunError(_unsaved(target, sum(map(len, files.values())), error)) from None
-    return target
-
-
-def _unsaved(target: Path, size: int, error: OSError) -> str:
-    """Why a checkpoint of `size` bytes could not be written, and what to do."""
-    what = f"{target.parent}: the checkpoint at iteration {_number(target):,} could not be saved"
-    try:
-        before = [_number(folder) for folder in folders(target.parents[1]) if _number(folder) < _number(target)]
-    except UserError:  # it cannot be read either
-        before = []
-    left = f"that of iteration {before[-1]:,} is kept" if before else "there is none before it"
-    if error.errno not in FULL:
-        return f"{what} ({error.strerror or error}); {left}, and the same command goes on from there"
-    try:
-        free = f"{shutil.disk_usage(target.parent).free:,} are free"
-    except OSError:
-        free = "how many are free is unknown"
-    return (
-        f"{what} ({error.strerror}): it needs {size:,} bytes, {free}; {left}: make room, and the same command goes on "
-        "from there"
-    )
-
-
-def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
-    """The newest checkpoint of `run` in `target`: to go on from, or without momentum: enough to score, half the size.
-
-    source  stands in it as where the data came from, in place of the paths of this machine
-    """
-    found = find(run)
-    state = {k: v for k, v in found.state.items() if to_resume or not k.startswith("momentum.")}
-    data = {k: v for k, v in found.facts["data"].items() if k != "place"}
-    facts = {**found.facts, "data": {**data, "source": source}}
-    return _publish(target, found.weights, state, facts)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -190,10 +114,11 @@ def folders(run: Path) -> list[Path]:
         if not os.path.lexists(place):
             return []
         raise UserError(f"{place}: cannot be read ({error.strerror}); nothing was changed: make it readable") from None
-    return sorted((place / name for name in names if re.fullmatch(r"step-\d{8,}", name)), key=_number)
+    return sorted((place / name for name in names if re.fullmatch(r"step-\d{8,}", name)), key=number_of)
 
 
-def _number(folder: Path) -> int:
+def number_of(folder: Path) -> int:
+    """Return the iteration that a step-… folder is of."""
     return int(folder.name.removeprefix("step-"))
 
 

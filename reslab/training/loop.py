@@ -28,6 +28,7 @@ from reslab.training.job import Job, enter, keep_settings
 from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
 from reslab.training.runlog import METRICS, Record, Tell, steady
+from reslab.training.saving import save
 from reslab.training.schedule import is_moment, rate, warms_up
 from reslab.training.step import Step
 from reslab.training.stop import Stop
@@ -201,4 +202,4 @@ def _save(
     }
     if (job.out / METRICS).exists():
         sync(job.out / METRICS)  # a checkpoint is never newer than the lines that lead to it
-    checkpoints.save(job.out, step.net, state, facts)
+    save(job.out, step.net, state, facts)

@@ -15,6 +15,7 @@ import reslab
 from reslab.errors import UserError
 from reslab.store.files import MANIFEST, sha256
 from reslab.training import checkpoint as checkpoints
+from reslab.training.saving import copied
 
 SHORT = {"batch": 8, "iterations": 2, "drops": (), "log_every": 1, "save_every": 1, "eval_every": 2, "clean_every": 2}
 LEVELS = {"dark": 40, "grey": 120, "light": 200}
@@ -126,7 +127,7 @@ def test_the_place_is_in_the_checkpoint_and_in_no_copy_of_it(flat, tmp_path):
     """What is committed of a run names no path of the machine that made it."""
     data, run = flat
     assert checkpoints.find(run).facts["data"]["place"] == str(data)
-    checkpoints.copied(run, tmp_path / "copy", "PHOTOS", to_resume=True)
+    copied(run, tmp_path / "copy", "PHOTOS", to_resume=True)
     text = "".join(f.read_text() for f in (tmp_path / "copy").rglob("*.json"))
     assert str(tmp_path) not in text
     record = json.loads((run / "run.json").read_text())

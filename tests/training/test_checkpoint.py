@@ -19,6 +19,7 @@ from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.store.files import MANIFEST, publish_folder
 from reslab.training import checkpoint as checkpoints
+from reslab.training import saving
 from reslab.training.job import Job
 from reslab.training.loop import train
 from reslab.training.machine import Wish
@@ -39,7 +40,7 @@ def facts(iteration: int) -> dict:
 def save(run: Path, iteration: int) -> Path:
     sums = {key: torch.zeros(3, dtype=torch.float64) for key in ("logs", "window")}
     state = {"momentum.head.fc.bias": torch.arange(10.0), "mean": torch.zeros(8, 8, 1), "scale": torch.ones(1), **sums}
-    return checkpoints.save(run, build(TINY, seed=iteration), state, facts(iteration))
+    return saving.save(run, build(TINY, seed=iteration), state, facts(iteration))
 
 
 def names(run: Path) -> list[str]:
@@ -260,7 +261,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     with torch.no_grad():
         net.head.fc.weight[3, 2] = value
     with pytest.raises(RunError, match=r"head\.fc\.weight is not finite at iteration 2"):
-        checkpoints.save(tmp_path, net, {}, facts(2))
+        saving.save(tmp_path, net, {}, facts(2))
     assert names(tmp_path) == ["step-00000001"]
 
 
@@ -361,14 +362,14 @@ def test_a_run_goes_on_with_a_note_in_its_checkpoint(tmp_path):
 FULL = """
 import json, resource, sys
 from pathlib import Path
-from reslab.training import checkpoint
+from reslab.training import saving
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
 run, limit = Path(sys.argv[1]), int(sys.argv[2])
 spec = Spec.from_dict(json.loads(sys.argv[3]))
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-checkpoint.save(run, build(spec), {}, {"iteration": 2, "spec": spec.to_dict(), "classes": []})
+saving.save(run, build(spec), {}, {"iteration": 2, "spec": spec.to_dict(), "classes": []})
 """
 
 
@@ -449,7 +450,7 @@ def test_a_copy_scores_without_momentum_and_resumes_with_it(tmp_path):
     reslab.train("cifar_resnet8", set=short, out=run, threads=1, widths=(4, 4, 8), tell=lambda event: None)
     whole = checkpoints.find(run)
     for name, to_resume in (("scored", False), ("resumed", True)):
-        kept = checkpoints.load(checkpoints.copied(run, tmp_path / name, "digits", to_resume=to_resume))
+        kept = checkpoints.load(saving.copied(run, tmp_path / name, "digits", to_resume=to_resume))
         assert all(torch.equal(kept.weights[k], v) for k, v in whole.weights.items())
         assert any(k.startswith("momentum.") for k in kept.state) is to_resume
         assert kept.facts == {**whole.facts, "data": {**whole.facts["data"], "source": "digits"}}
