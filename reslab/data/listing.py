@@ -13,10 +13,10 @@ damaged file is; `touch` on their folder has all headers read anew.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 import os
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -32,6 +32,7 @@ from reslab.store.trust import distrust, is_trusted, replacing_privately
 KEPT_FROM = 10_000  # files: below it all headers are read within a second
 SETTLED = 2.0  # seconds: a folder that changed later than that may change again within one tick of its clock
 SAMPLE = 500
+CHECKSUM = 4  # bytes of the CRC-32: for 80 MB of names it takes a third of the time of a SHA-256
 LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # what operating systems leave behind; never images
 INITIALS = ".tTdD_"  # of names that may be hidden or litter
 
@@ -187,7 +188,7 @@ def _signature(found: os.stat_result) -> list[int]:
 
 
 def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
-    """Write `index` where `kept` finds it: arrays, a JSON object, whose position is in the first eight bytes, a hash.
+    """Write `index` where `kept` finds it: arrays, a JSON object, whose position is in the first eight bytes, a CRC.
 
     Nothing is written for few files, for a folder that was just changing when its listing `began` (time.time()), and
     if the cache cannot be written or is not private to the user.
@@ -208,11 +209,11 @@ def keep(place: Path, key: Sequence[Any], index: Index, began: float) -> None:
         "watched": index.watched,
     }  # fmt: skip
     with suppress(OSError), replacing_privately(place) as file:
-        digest = hashlib.sha256()
+        checksum = 0
         for piece in (at.to_bytes(8, "little"), *pieces, json.dumps(facts).encode()):
-            digest.update(piece)
+            checksum = zlib.crc32(piece, checksum)
             file.write(piece)
-        file.write(digest.digest())
+        file.write(checksum.to_bytes(CHECKSUM, "little"))
 
 
 def kept(place: Path, key: Sequence[Any], lead: str) -> Index | None:
@@ -225,8 +226,8 @@ def kept(place: Path, key: Sequence[Any], lead: str) -> Index | None:
     try:
         with place.open("rb") as file:
             block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        end = len(block) - hashlib.sha256().digest_size
-        if end < 8 or hashlib.sha256(memoryview(block)[:end]).digest() != block[end:]:
+        end = len(block) - CHECKSUM
+        if end < 8 or zlib.crc32(memoryview(block)[:end]) != int.from_bytes(block[end:], "little"):
             return None  # torn or damaged: other names would be other images
         facts = json.loads(block[int.from_bytes(block[:8], "little") : end])
         if facts["key"] != key or any(signed(lead + name) != was for name, was in facts["watched"].items()):
