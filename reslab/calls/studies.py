@@ -121,6 +121,8 @@ def reproduce(
         run_all(list(plans.values()), tell, processes)
     _measure(folder, claims, setting, {key: plan.out for key, plan in plans.items()}, data, whole, tell)
     found = evidences.read(folder)
+    for problem in found.problems:
+        tell({"kind": "warning", "text": problem})
     every = [judge(claim, found) for claim in chosen(setting, ["all"])]
     judgements = tuple(one for one in every if one.claim.id in {claim.id for claim in claims})
     for one in judgements:

@@ -161,8 +161,8 @@ def _state(
     except ValueError as error:
         raise UserError(f"{found.folder}: {error}; put a whole copy of the checkpoint back") from None
     stats = found.statistics
-    measured = bool(facts["measured"])
-    warnings = runlog.rewind(record, facts)
+    measured, warnings = runlog.rewind(record, facts)
+    measured = measured or not moments.is_due(job.recipe, at)
     tell({"kind": "note", "text": f"resumes at iteration {at:,} from {found.folder}"})
     for text in warnings:
         moments.warn(job, at, text, tell)

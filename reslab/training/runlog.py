@@ -54,7 +54,7 @@ class Record:
     metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
              top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
              activations, residuals by block; layer_gradients, layer_activations, weight_gradients, responses by
-             layer), "warmup_end", "warning", "resume", "end"
+             layer), "warmup_end", "warning", "resume", "lost" (lines that a resume did not find), "end"
     exact    `summary.json`, where there is one: by split the final weights' scores in fp32 (`reslab evaluate`), which
              count before what the run measured in its own precision
     checked  whether seals or a list of checksums cover the files; records of the first format had none
@@ -135,6 +135,11 @@ def read(folder: Path) -> Record:
     damaged = lines.damaged + len(lines.records) - len(metrics)
     problems = [f"{folder}: {damaged} damaged lines of {METRICS} are left out"] if damaged else []
     problems += [f"{folder}: {lines.missing} lines of {METRICS} are missing"] if lines.missing else []
+    problems += [
+        f"{folder}: {line.get('lines')} lines of {METRICS} before iteration {line.get('iteration')} were lost"
+        for line in metrics
+        if line["kind"] == "lost"
+    ]
     if is_sealed(run) and not record.finished:
         problems += _cut(record, lines)
     return replace(record, problems=tuple(problems))
@@ -155,14 +160,15 @@ def is_whole(line: dict[str, Any]) -> bool:
     return all(isinstance(line[key], dict) for key in PROBE_TABLES if key in line)
 
 
-def rewind(record: Record, facts: dict[str, Any]) -> list[str]:
+def rewind(record: Record, facts: dict[str, Any]) -> tuple[bool, list[str]]:
     """Drop the lines of `metrics.jsonl` that a checkpoint with these facts did not have yet, and note the resume.
 
-    What was not measured yet at the checkpoint's iteration will be measured again. Returns warnings, one line each.
+    Returns whether the checkpoint's iteration is measured, and warnings, one line each. It is to be measured (again)
+    if the checkpoint came first, or if lines are lost, which may have been of this moment.
     """
-    at, measured, end = int(facts["iteration"]), bool(facts["measured"]), jsonl.Tail.from_dict(facts.get("metrics"))
-    path = record.folder / METRICS
+    at, end, path = int(facts["iteration"]), jsonl.Tail.from_dict(facts.get("metrics")), record.folder / METRICS
     lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
+    measured = bool(facts["measured"]) and not lost
 
     def belongs(line: dict[str, Any]) -> bool:
         when = line.get("iteration", 0) if is_whole(line) else math.inf
@@ -172,13 +178,14 @@ def rewind(record: Record, facts: dict[str, Any]) -> list[str]:
     jsonl.append(path, {"kind": "resume", "iteration": at})
     warnings = []
     if end and lost:
+        jsonl.append(path, {"kind": "lost", "iteration": at, "lines": lost})
         warnings.append(
             f"{lost} of the {end.lines} lines of {METRICS} before iteration {at:,} are damaged or missing; the weights "
             "are whole, the record of their training is not"
         )
     if not record.sealed:
         warnings.append(f"begun by an older reslab, without checksums: {RUN} and {METRICS} up to here are unchecked")
-    return warnings
+    return measured, warnings
 
 
 def _cut(record: Record, lines: jsonl.Lines) -> list[str]:

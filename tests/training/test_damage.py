@@ -86,7 +86,23 @@ def test_a_resume_says_how_many_lines_are_missing(half, whole, tmp_path):
             continue
         assert f"{count - length} of the {count} lines" in warnings[0]
         assert f"{count - length} of the {count} lines of metrics.jsonl at iteration 3" in before.problems[0]
-        assert [m["text"] for m in runlog.read(out).metrics if m["kind"] == "warning"] == warnings
+        after = runlog.read(out)
+        assert [m["text"] for m in after.metrics if m["kind"] == "warning"] == warnings
+        assert after.problems == (f"{out}: {count - length} lines of metrics.jsonl before iteration 3 were lost",)
+
+
+def test_what_was_measured_at_the_end_is_measured_again(whole, tmp_path):
+    """The final weights are there: a cut through the last lines costs nothing that they can tell."""
+    lines = (whole / runlog.METRICS).read_bytes().splitlines(keepends=True)
+    finals = [runlog.read(whole).final(split) for split in ("train", "test")]
+    for length in range(len(lines) - 4, len(lines)):
+        out = copied(whole, tmp_path / str(length))
+        (out / runlog.METRICS).write_bytes(b"".join(lines[:length]))
+        resumed(out)
+        found = runlog.read(out)
+        assert [found.final(split) for split in ("train", "test")] == finals
+        assert len(found.evaluations("test")) == len(runlog.read(whole).evaluations("test"))
+        assert weights(out) == weights(whole)
 
 
 def test_a_damaged_key_is_said_and_the_run_goes_on(half, whole, tmp_path):
