@@ -90,7 +90,9 @@ def predict(
         with ThreadPoolExecutor(settings.threads) as pool:  # Pillow lets others compute while it decodes
             while some := list(islice(rest, batch)):
                 good = []
-                for file, seen in zip(some, pool.map(partial(_seen, view), some), strict=True):
+                # All of them before the first is reported: reading TIFF takes the process's standard error away.
+                views = [*pool.map(partial(_seen, view), some)]
+                for file, seen in zip(some, views, strict=True):
                     if not isinstance(seen, BadImage):
                         good.append((file, seen))
                     elif bad_images == "error":

@@ -191,7 +191,22 @@ def rendered(chart: Any, ending: str, scale: float = 2.0) -> bytes:
     """Return the content of a chart's file that ends in `ending`, ".svg" or ".png"."""
     import vl_convert
 
+    _check_address_space()
+
     spec = json.dumps(styled(chart.to_dict()))
     if ending == ".svg":
         return str(vl_convert.vegalite_to_svg(spec)).encode()
     return bytes(vl_convert.vegalite_to_png(spec, scale=scale))
+
+
+def _check_address_space() -> None:
+    """Raise UserError if `ulimit -v` restricts this process: the chart engine (V8) would end it by a signal."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        raise UserError(
+            "charts as .svg and .png need address space without a limit, and `ulimit -v` sets one here; lift it, or "
+            "write --out NAME.html"
+        )

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from commands import SMOKE, environment
+from PIL import Image
 
 STREAMS = {
     "cp949": ({"PYTHONIOENCODING": "cp949"}, "cp949"),
@@ -221,3 +222,17 @@ def test_only_names_that_could_be_mistaken_are_quoted():
     for name in ("a: b", "a  b", " a", "a ", '"a"', "a\n", "\x1b", "caf\udce9", "\u200b"):
         assert quoted(name)[0] == '"'
         assert json.loads(quoted(name)) == name
+
+
+def test_no_message_is_lost_while_tiff_is_read(warm, trained, tmp_path):
+    """libtiff is silenced by taking standard error away: of 32 large files in turn whole and cut, each is heard of."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(32):
+        path = folder / f"{number}.tiff"
+        Image.effect_noise((900, 900), 50).convert("RGB").save(path, compression="tiff_lzw")
+        if number % 2:
+            path.write_bytes(path.read_bytes()[:-200_000])
+    told = warm("predict", trained, folder, "--bad-images", "skip", "--threads", "2").good()
+    named = [f"{folder / f'{number}.tiff'}" in (told.err if number % 2 else told.out) for number in range(32)]
+    assert named == [True] * 32

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import resource
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -265,3 +269,20 @@ def test_files(study, tmp_path):
     assert (tmp_path / "depth.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match=r"\.svg or \.png"):
         save(curves(records), tmp_path / "curves.gif")
+
+
+def test_a_limit_on_address_space_is_one_line_and_no_death_by_signal(tmp_path):
+    """V8 reserves terabytes, and ends the process by SIGTRAP if it may not; HTML needs it not."""
+    results = Path(__file__).parents[2] / "results" / "digits"
+    words = [sys.executable, "-m", "reslab", "figure", "fig6", str(results), "--out"]
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+
+    done = subprocess.run([*words, "x.svg"], cwd=tmp_path, capture_output=True, text=True, preexec_fn=limited)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "`ulimit -v`" in line
+    assert ".html" in line
+    assert list(tmp_path.iterdir()) == []
+    assert subprocess.run([*words, "x.html"], cwd=tmp_path, preexec_fn=limited).returncode == 0
