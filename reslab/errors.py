@@ -12,6 +12,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 LONGEST = 1_000  # characters of a message: some paths of usual length and what is said of them
 LONGEST_TEXT = 200  # characters of another library's text within a message
+LONGEST_WORD = 240  # characters of a word, such as a path, beyond which it is always cut
 SHORTEST_WORD = 40  # characters that a cut word keeps at least
 _OUT_OF_MEMORY = re.compile(  # how torch, CUDA, cuDNN, cuBLAS and oneDNN say it
     r"out[ _]of[ _]memory|not enough memory|can.t allocate memory|cannot allocate memory|alloc[_ ]failed|"
@@ -97,7 +98,7 @@ def shortened(text: str, most: int = LONGEST) -> str:
     The longest words are cut in the middle first, so that the words around a long name stay readable; then the whole.
     """
     words = re.split(r"(\s+)", text)
-    limit = max(map(len, words))
+    limit = min(LONGEST_WORD, max(map(len, words)))
     while limit > SHORTEST_WORD and sum(min(len(w), limit) for w in words) > most:
         limit -= 1 + limit // 64
     return _middle_cut("".join(_middle_cut(w, max(limit, SHORTEST_WORD)) for w in words), most)

@@ -127,7 +127,7 @@ def files_of(images: Iterable[str | Path]) -> list[str]:
             if unread:
                 raise UserError(unread[0])
             found += inside
-        elif one.exists():
+        elif one.exists() or one.is_symlink():  # a link that leads nowhere is a bad image
             found.append(str(one))
         else:
             raise UserError(f"{one}: no such file or folder{suggest_beside(one)}")

@@ -8,6 +8,7 @@ import pytest
 from commands import SMOKE
 
 from reslab.cli.verbs import app
+from reslab.errors import LONGEST
 
 LONG = "x" * 5000
 HOSTILE = {
@@ -124,7 +125,7 @@ def checked(told):
         mine = [line for line in lines if line.startswith("reslab: ")]
         assert len(mine) == 1, (told.words, told.err)
         assert lines[-1] == mine[0], told.err
-        assert len(mine[0]) <= 410
+        assert len(mine[0]) <= LONGEST + len("reslab: ")
         assert all(c.isprintable() for c in mine[0])
 
 
