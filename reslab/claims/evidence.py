@@ -124,9 +124,7 @@ def read_setting(folder: Path) -> Setting:
     path = folder / STUDY
     if not path.is_file():
         raise UserError(f"{folder}: holds no study ({STUDY} is missing)")
-    listed = checksums.covering(folder)
-    if listed and (problem := listed.problem(path)):
-        raise UserError(problem)
+    checksums.covering(folder).verify(path)
     told = read_sealed(path)
     try:
         return Setting(
@@ -142,9 +140,7 @@ def read(folder: Path) -> Evidence:
     setting = read_setting(folder)
     records: dict[str, dict[int, Record]] = {}
     listed = checksums.covering(folder)
-    problems = [
-        f"{path}: missing, though {checksums.LIST} lists it" for path in (listed.missing(folder) if listed else ())
-    ]
+    problems = [f"{path}: missing, though {checksums.LIST} lists it" for path in listed.missing(folder)]
     unchecked: list[Path] = []
     for path in _folders(folder):
         try:
@@ -163,10 +159,9 @@ def read(folder: Path) -> Evidence:
     measured: dict[str, dict[int | None, dict[str, Any]]] = {}
     for path in sorted((folder / MEASURED).glob("*.json")):
         try:
-            if listed and (problem := listed.problem(path)):
-                raise UserError(problem)
+            listed.verify(path)
             told = read_sealed(path)
-            unchecked += [] if is_sealed(told) or (listed and listed.covers(path)) else [path]
+            unchecked += [] if is_sealed(told) or listed.covers(path) else [path]
             measured.setdefault(str(told["name"]), {})[told["seed"]] = dict(told["figures"])
         except UserError as error:
             problems.append(str(error))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from reslab.errors import UserError
 from reslab.store.files import ASIDE, sha256
 from reslab.store.sealed import read_sealed, write_sealed
 
@@ -15,7 +16,7 @@ ABOVE = 2  # levels: results/STUDY/RUN is covered by the list of results/
 
 @dataclass(frozen=True)
 class Checksums:
-    """The list of `root`: SHA-256 (hex) by path below it, parts divided by "/"."""
+    """The list of `root`: SHA-256 (hex) by path below it, parts divided by "/"; empty if there is no list."""
 
     root: Path
     files: dict[str, str]
@@ -30,6 +31,12 @@ class Checksums:
         if sha256(file) != expected:
             return f"{file}: damaged (its SHA-256 is not the one in {self.root / LIST}); put a whole copy back"
         return ""
+
+    def verify(self, *files: Path) -> None:
+        """Raise UserError for the first of `files` that is not the listed one."""
+        for file in files:
+            if problem := self.problem(file):
+                raise UserError(problem)
 
     def covers(self, file: Path) -> bool:
         """Whether `file` is listed."""
@@ -55,8 +62,8 @@ def write_checksums(root: Path) -> Path:
     return root / LIST
 
 
-def covering(folder: Path) -> Checksums | None:
-    """Return the list that covers `folder`: its own or the nearest above it; None if there is none.
+def covering(folder: Path) -> Checksums:
+    """Return the list that covers `folder`: its own or the nearest above it; an empty one if there is none.
 
     Raises UserError if the list is damaged.
     """
@@ -67,7 +74,7 @@ def covering(folder: Path) -> Checksums | None:
         except OSError:
             continue
         return _read(root, found.st_mtime_ns, found.st_size)
-    return None
+    return Checksums(here, {})
 
 
 @lru_cache(maxsize=4)  # one list covers the hundred runs of a study

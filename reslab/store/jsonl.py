@@ -142,18 +142,33 @@ def read(path: Path, *, checked: bool = False) -> Lines:
 
     checked  every line must carry a check, as in format 2; a line without one is damaged
     """
-    records, checks, damaged, highest = [], dict[int, str](), 0, 0
-    for content, number, check in _contents(path):
-        value = None
-        if (number is None and not checked) or (number is not None and check == _hash(number, content)):
-            value = _object(content)
-        if value is None or (number is not None and number <= highest):
+    records, checks, damaged = [], dict[int, str](), 0
+    for line in _verified(path, checked):
+        if line is None:
             damaged += 1
             continue
+        _, record, number, check = line
+        records.append(record)
         if number is not None:
-            checks[number], highest = check, number
-        records.append(value)
-    return Lines(tuple(records), checks, damaged, max(0, highest - len(checks) - damaged) if checks else 0)
+            checks[number] = check
+    missing = max(0, max(checks) - len(checks) - damaged) if checks else 0
+    return Lines(tuple(records), checks, damaged, missing)
+
+
+def _verified(path: Path, checked: bool) -> Iterator[tuple[bytes, dict[str, Any], int | None, str] | None]:
+    """Yield (content, record, number, hash) of each line, None for a damaged one; the numbers rise."""
+    highest = 0
+    for content, number, check in _contents(path):
+        record = None
+        if number is None:
+            record = None if checked else _object(content)
+        elif check == _hash(number, content) and number > highest:
+            record = _object(content)
+        if record is None:
+            yield None
+            continue
+        highest = number or highest
+        yield content, record, number, check
 
 
 def _contents(path: Path) -> Iterator[tuple[bytes, int | None, str]]:
@@ -193,10 +208,7 @@ def keep(path: Path, wanted: Callable[[dict[str, Any]], bool], *, checked: bool 
         return
     with replacing(path) as aside, aside.open("wb") as file:
         number = 0
-        for content, old, check in _contents(path):
-            if (checked and old is None) or (old is not None and check != _hash(old, content)):
-                continue
-            value = _object(content)
-            if value is not None and wanted(value):
+        for line in _verified(path, checked):
+            if line is not None and wanted(line[1]):
                 number += 1
-                file.write(_line(number, content))
+                file.write(_line(number, line[0]))

@@ -119,8 +119,7 @@ def read(folder: Path) -> Record:
     if not (folder / RUN).is_file():
         raise UserError(f"{folder}: holds no run ({RUN} is missing)")
     listed = checksums.covering(folder)
-    if listed and (problem := next(filter(None, (listed.problem(folder / n) for n in (RUN, METRICS, EXACT))), "")):
-        raise UserError(problem)
+    listed.verify(folder / RUN, folder / METRICS, folder / EXACT)
     run = read_sealed(folder / RUN)
     for key in REQUIRED:
         if key not in run:
@@ -130,7 +129,7 @@ def read(folder: Path) -> Record:
     exact = read_sealed(folder / EXACT, unmarked=True) if (folder / EXACT).is_file() else {}
     lines = jsonl.read(folder / METRICS, checked=is_sealed(run))
     metrics = tuple(filter(is_whole, lines.records))
-    checked = is_sealed(run) or bool(listed and listed.covers(folder / RUN) and listed.covers(folder / METRICS))
+    checked = is_sealed(run) or (listed.covers(folder / RUN) and listed.covers(folder / METRICS))
     record = Record(folder, run, metrics, exact, checked)
     damaged = lines.damaged + len(lines.records) - len(metrics)
     problems = [f"{folder}: {damaged} damaged lines of {METRICS} are left out"] if damaged else []

@@ -78,6 +78,16 @@ class Warm:
         self.server.wait(timeout=60)
 
 
+def verbs(of, path=()):
+    """Yield (words, command) of every verb: ("recipe", "show"), its object."""
+    for name in of:
+        if not name.startswith("-"):
+            if of[name].default_command is None:
+                yield from verbs(of[name], (*path, name))
+            else:
+                yield (*path, name), of[name]
+
+
 def untrained(folder: Path) -> bool:
     """Whether nothing below `folder` is a run: no step was made, no folder was taken."""
     return not [p for name in ("run.json", "metrics.jsonl", "step-*") for p in folder.rglob(name)]

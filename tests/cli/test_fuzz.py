@@ -5,7 +5,7 @@ import os
 import random
 
 import pytest
-from commands import SMOKE
+from commands import SMOKE, verbs
 
 from reslab.cli.verbs import app
 from reslab.errors import LONGEST
@@ -62,18 +62,9 @@ BASE = {
 }
 
 
-def commands(of, path=()):
-    for name in of:
-        if not name.startswith("-"):
-            if of[name].default_command is None:
-                yield from commands(of[name], (*path, name))
-            else:
-                yield (*path, name), of[name]
-
-
 def options():
     """(words of the verb, option or "" for a word of its own), all of them."""
-    for path, verb in commands(app):
+    for path, verb in verbs(app):
         yield path, ""
         for argument in verb.assemble_argument_collection(parse_docstring=False):
             if argument.parse and argument.names and argument.names[0].startswith("--"):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import environment
+from commands import environment, verbs
 from rich.console import Console
 
 from reslab.cli.verbs import app
@@ -87,18 +87,8 @@ def test_recipe_show_without_a_name_is_the_papers(cold):
     assert json.loads(cold("recipe", "show", "--scale", "0.5", "--json").good().out)["iterations"] == 32_000
 
 
-def commands(of, path=()):
-    """Every command with its words: ("recipe", "show"), its object."""
-    for name in of:
-        if not name.startswith("-"):
-            if of[name].default_command is None:
-                yield from commands(of[name], (*path, name))
-            else:
-                yield (*path, name), of[name]
-
-
 def test_every_option_of_every_verb_says_what_it_is():
-    found = list(commands(app))
+    found = list(verbs(app))
     assert ("recipe", "show") in [path for path, _ in found]
     silent = [
         (*path, argument.names[0])

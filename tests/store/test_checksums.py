@@ -23,10 +23,10 @@ def root(tmp_path):
 def test_whole_files_have_no_problem(root):
     for folder in (root, root / "a", root / "a" / "one"):
         found = covering(folder)
-        assert found is not None
+        assert found.files
         assert found.missing(folder) == []
     assert all(found.covers(f) and not found.problem(f) for f in root.rglob("*.js*") if f.name != LIST)
-    assert covering(root / "a" / "one" / "deeper") is None, "three levels up is another folder's business"
+    assert covering(root / "a" / "one" / "deeper").files == {}, "three levels up is another folder's business"
 
 
 def test_what_is_changed_missing_or_new(root):
@@ -64,7 +64,6 @@ def test_the_committed_list_covers_every_committed_record():
         pytest.skip("no git checkout here")
     files = [ROOT / name for name in asked.stdout.splitlines() if not name.endswith(LIST)]
     found = covering(results)
-    assert found is not None
     assert [f for f in files if not found.covers(f)] == []
     assert [p for f in files if (p := found.problem(f))] == []
     assert len(found.files) == len(files)

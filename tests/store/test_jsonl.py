@@ -113,6 +113,8 @@ def test_a_line_taken_out_is_missing_and_a_line_put_twice_is_damage(path):
     assert lines(path).lost_since(tail(path)) == 1
     path.write_bytes(first + second + second + third)
     assert (lines(path).missing, lines(path).damaged, read(path)) == (0, 1, RECORDS)
+    keep(path, lambda r: True)
+    assert (lines(path).damaged, read(path)) == (0, RECORDS), "the line put twice is kept once"
 
 
 def test_another_file_of_as_many_lines_is_told_from_this_one(path, tmp_path):
