@@ -16,6 +16,8 @@ from damage import Tally, crash, refusal
 from trained import FOLDER, OFTEN, TINY, end_of, iteration_of, orphans, pets, same_end, sets
 from written_runs import write_run
 
+from reslab.errors import LONGEST_WORD
+
 TRAIN = (*TINY, "--iterations", "60", *sets("save_every=1", "log_every=1", "eval_every=10", "clean_every=20"))
 
 
@@ -203,7 +205,8 @@ def test_fault_07_output_that_cannot_be_written(reslab, count, verb):
             target = place
         words = [str(run) if w == "RUN" else w for w in OUTPUTS[verb]]
         ended = reslab(*words, target, cwd=here, plain=True, XDG_CACHE_HOME="/nowhere", HOME="/nowhere")
-        tally.add(PLACES[name], refusal(ended, str(target)[:200]))
+        # A message cuts longer words in the middle.
+        tally.add(PLACES[name], refusal(ended, str(target)[: LONGEST_WORD // 2]))
     assert (here / "plain").read_text() == "mine"
     assert sorted(p.name for p in closed.iterdir()) == ["link"]
     tally.told(count, 7, f"{verb} --out: read-only, a file, a pipe, a device, too long")
