@@ -6,7 +6,7 @@ Processes that are compared live side by side and update in turn, one waiting wh
 neighbours come and go for minutes changes what two processes one after the other take by half. Linux.
 
 Line   through 20 and 110 layers, by multiply-adds: a layer must not cost more in a deeper net.
-Told   `training.memory.need` beside what the process has before the net is built.
+Told   `engines.memory.need` beside what the process has before the net is built.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ONE = """
 import json, sys, time, torch
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.training import host, memory
-from reslab.training.machine import Wish, prepare, settle
-from reslab.training.recipe import changed
-from reslab.training.recipes import paper_cifar
+from reslab.engines import host, memory
+from reslab.engines.machine import Wish, prepare, settle
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import paper_cifar
 from reslab.training.step import Step
 depth, batch, threads, recompute = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 recipe, spec = changed(paper_cifar(), {"batch": batch}), spec_of(f"cifar_resnet{depth}")

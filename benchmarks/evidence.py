@@ -21,21 +21,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from reslab import api
+import reslab
 from reslab.claims import evidence as evidences
 from reslab.data.splits import Data
 from reslab.errors import ReslabError
 from reslab.nets.names import spec_of
-from reslab.show.plain import PlainTeller
+from reslab.runs import runlog
+from reslab.runs.naming import command_of, resolve_recipe
+from reslab.runs.recipe import Recipe
+from reslab.show.terminal.plain import PlainTeller
 from reslab.store import jsonl
 from reslab.store.checksums import write_checksums
 from reslab.store.files import write_json
 from reslab.store.sealed import write_sealed
-from reslab.training import runlog
 from reslab.training.campaign import Plan, run_all
 from reslab.training.inputs import fit, load_data
-from reslab.training.naming import command_of, resolve_recipe
-from reslab.training.recipe import Recipe
 from reslab.training.saving import copied
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,7 +127,7 @@ def trained(part: Part, data: str, folder: Path) -> None:
     """What is missing of a part's runs, in `folder`."""
     tell = PlainTeller(every=60)
     if part.what:
-        api.reproduce(
+        reslab.reproduce(
             part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=folder, tell=tell
         )
         return
@@ -175,14 +175,14 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     if data == "digits" or (target / runlog.EXACT).is_file():
         return
     of = ("val" if record.run["recipe"]["holdout"] else "test", "train")
-    found = {s: api.evaluate(run, data, split=s)[0].to_dict() for s in of}
+    found = {s: reslab.evaluate(run, data, split=s)[0].to_dict() for s in of}
     for scores in found.values():
         scores.pop("checkpoint")
     write_sealed(target / runlog.EXACT, {"command": command, **found})
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         copied(run, target, shown, to_resume=False)
         if not record.run["recipe"]["probe_every"]:
-            seen = api.probe(target, data, what=("responses", "gradients", "residuals")).to_dict()
+            seen = reslab.probe(target, data, what=("responses", "gradients", "residuals")).to_dict()
             seen.pop("checkpoint")
             write_json(target / PROBE, seen)
 
@@ -190,7 +190,7 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
 def write_record(run: Path, target: Path, source: str) -> str:
     """`run.json` and `metrics.jsonl` of a run, `source` in place of its data's path; returns its command."""
     record = runlog.read(run)
-    spec = api.spec(record.model, **record.run["switches"])
+    spec = reslab.spec(record.model, **record.run["switches"])
     cut = {k: record.run["data"][k] for k in ("val_share", "bad_images") if k in record.run["data"]}
     asked = record.run["settings"]["precision"] if "--precision" in str(record.run.get("command")) else "auto"
     command = command_of(spec, source, Recipe.from_dict(record.run["recipe"]), record.seed, precision=asked, **cut)

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from benchmarks.evidence import RESULTS
 from benchmarks.side import Asked, Bar, Row, main, say
 from reslab.nets.names import spec_of
-from reslab.training import runlog
+from reslab.runs import runlog
+from reslab.runs.recipe import Recipe
+from reslab.runs.recipes import paper_cifar
 from reslab.training.inputs import full_size_updates
-from reslab.training.recipe import Recipe
-from reslab.training.recipes import paper_cifar
 
 PART, MODEL, ERROR = "fast-cifar", "cifar_resnet20", 8.75
 SEEDS = 3  # at least: one lucky run is no mean

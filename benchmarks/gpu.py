@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
 from benchmarks.train_cpu import Ours, Peer, images, loader_of
-from reslab.measure.inference import Inference
+from reslab.engines.inference import Inference
+from reslab.engines.machine import Settings, Wish, prepare, settle
 from reslab.nets.cost import cost
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.training.machine import Settings, Wish, prepare, settle
-from reslab.training.recipe import Recipe, changed
-from reslab.training.recipes import paper_cifar
+from reslab.runs.recipe import Recipe, changed
+from reslab.runs.recipes import paper_cifar
 from reslab.training.step import Step
 
 CIFAR = ("cifar_resnet20", "cifar_resnet56", "cifar_resnet110")

@@ -24,9 +24,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
-from reslab.data.folder import folder, listed
-from reslab.data.listing import Paths
 from reslab.data.order import positions
+from reslab.data.paths import Paths
+from reslab.data.sets.folder import folder, listed
 
 FILES, CLASSES = 1_281_167, 1_000
 FIRST, AGAIN, ORDER, MEMORY = Bar(most=1.5), Bar(most=0.1), Bar(most=0.01), Bar(most=1)
@@ -35,7 +35,7 @@ SHARE, SIZE, BATCH = 0.04, 224, 256
 SOURCES = 64  # images behind the links: a file system allows so many links to one
 OPEN = f"""
 import sys, time
-from reslab.data.folder import folder
+from reslab.data.sets.folder import folder
 def told(key):
     return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
 before, begin = told("VmRSS"), time.perf_counter()

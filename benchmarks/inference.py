@@ -5,7 +5,7 @@ the package: `pip install --group bench`; without it the peer is torchvision alo
 
 Peer    the better of onnxruntime fp32 (torchvision's resnet50 through `torch.onnx`, all graph optimisations, the best
         of its thread settings) and torchvision eager fp32 (the better of its layouts), found at each batch in the run.
-Ours    `reslab.measure.inference.Inference` in bf16 on the same weights ("v1.5": `stride_in="3x3"`), close calls again
+Ours    `reslab.engines.inference.Inference` in bf16 on the same weights ("v1.5": `stride_in="3x3"`), close calls again
         in fp32; each piece takes the next images, so that close calls are in the figure as often as they come.
 Inputs  no trained weights of this size come with anything here, so the run makes some from scikit-learn's digits,
         enlarged and cropped at random (224 of 256, as in §3.4), the first lesson on small ones: minutes. Random weights
@@ -34,14 +34,14 @@ import torchvision
 from torch import Tensor, nn
 
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
 from reslab.data.splits import Memory
+from reslab.engines.inference import Inference, close_calls
+from reslab.engines.machine import Wish, prepare, settle, thread_count
 from reslab.measure.evaluate import precise_statistics
-from reslab.measure.inference import Inference, close_calls
 from reslab.nets.model import Network, build
-from reslab.training.machine import Wish, prepare, settle, thread_count
-from reslab.training.recipe import changed
-from reslab.training.recipes import paper_cifar
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import paper_cifar
 from reslab.training.step import Step
 
 BATCHES = {1: Bar(least=1.0, aim=1.5), 32: Bar(least=1.5, aim=3.0)}

@@ -24,9 +24,9 @@ from PIL import Image
 from torchvision import transforms
 
 from benchmarks.side import Asked, Bar, Row, Side, in_turn, main, say, timed
-from reslab.data.folder import folder
-from reslab.data.loader import Statistics, TrainLoader
-from reslab.training.host import keep_memory
+from reslab.data.batches.loader import Statistics, TrainLoader
+from reslab.data.sets.folder import folder
+from reslab.engines.host import keep_memory
 
 SIZE = 224
 BAR = Bar(least=2.0, aim=4.0)

@@ -14,9 +14,9 @@ from functools import partial
 
 from benchmarks.side import Asked, Bar, Row, main, pair_by_pair, say
 from benchmarks.train_cpu import LEAD, MODELS, Ours, images, loader_of
+from reslab.engines.machine import Wish, prepare, settle
 from reslab.nets.names import spec_of
-from reslab.training.machine import Wish, prepare, settle
-from reslab.training.recipes import paper_cifar
+from reslab.runs.recipes import paper_cifar
 
 OF_STEP = Bar(least=0.97, aim=0.99)
 

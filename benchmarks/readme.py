@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reslab.claims.evidence import STUDY, read
 from reslab.claims.overview import overview
-from reslab.show.verdicts import claims_markdown
+from reslab.show.terminal.verdicts import claims_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"en": ROOT / "README.md", "ko": ROOT / "README.ko.md"}

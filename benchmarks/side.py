@@ -180,7 +180,7 @@ def machine(load: float) -> list[str]:
     """Hardware and versions, without which no figure means anything."""
     import torch
 
-    from reslab.training.machine import environment
+    from reslab.engines.machine import environment
 
     facts, abilities = environment(), torch.cpu.get_capabilities()
     units = [k for k in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16") if abilities.get(k)]
@@ -195,7 +195,7 @@ def machine(load: float) -> list[str]:
 
 def processor() -> str:
     """The CPU's name as part of a file name: "amd-epyc"."""
-    from reslab.training.machine import environment
+    from reslab.engines.machine import environment
 
     told = re.sub(r"\([^)]*\)", "", str(environment()["cpu"])).lower()
     return "-".join(re.findall(r"[a-z0-9]+", told))

@@ -37,23 +37,23 @@ from torchvision import transforms
 
 from benchmarks.evidence import find_cifar10
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
-from reslab.data.cifar import CLASSES
-from reslab.data.loader import Batch, TrainLoader
-from reslab.data.loader import statistics as image_statistics
+from reslab.data.batches.loader import Batch, TrainLoader
+from reslab.data.batches.loader import statistics as image_statistics
+from reslab.data.sets.cifar import CLASSES
 from reslab.data.sources import load
 from reslab.data.splits import Memory
+from reslab.engines import host
+from reslab.engines.choose import ENGINES
+from reslab.engines.machine import Settings, Wish, prepare, settle
 from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row as PlanRow
 from reslab.nets.spec import Spec
-from reslab.training import host
-from reslab.training.engines import ENGINES
-from reslab.training.machine import Settings, Wish, prepare, settle
+from reslab.runs.recipes import paper_cifar
+from reslab.runs.schedule import rate
 from reslab.training.progress import Sums
-from reslab.training.recipes import paper_cifar
-from reslab.training.schedule import rate
 from reslab.training.step import Step
 
 MODELS = ("cifar_resnet20", "cifar_resnet56")

@@ -15,10 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.side import machine, table
 from benchmarks.train_cpu import Floor
+from reslab.engines.machine import Wish, prepare, settle
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.training.machine import Wish, prepare, settle
-from reslab.training.recipes import paper_cifar
+from reslab.runs.recipes import paper_cifar
 from reslab.training.step import Step
 
 KINDS = {

@@ -1,31 +1,44 @@
 """reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
 
 `reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.evaluate(...)`,
-`reslab.predict(...)`,
-`reslab.probe(...)`, `reslab.reproduce(...)`, `reslab.verdicts(...)`, `reslab.report(...)`, `reslab.picture(...)`.
-Importing this package imports no torch; the functions do when they are called.
+`reslab.predict(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`, `reslab.verdicts(...)`, `reslab.report(...)`,
+`reslab.picture(...)`. Importing this package imports no torch; the functions do when they are called.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from reslab.version import VERSION
 
+if TYPE_CHECKING:
+    from reslab.api.networks import build, spec
+    from reslab.api.pictures import picture
+    from reslab.api.predictions import predict
+    from reslab.api.probes import probe
+    from reslab.api.reports import report
+    from reslab.api.runs import train
+    from reslab.api.scores import evaluate
+    from reslab.api.studies import reproduce
+    from reslab.api.verdicts import verdicts
+
 __version__ = VERSION
 __all__ = ["build", "evaluate", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts"]
 
-if TYPE_CHECKING:
-    from reslab.api import build, evaluate, picture, predict, probe, report, reproduce, spec, train, verdicts
+# The file of reslab/api in which a public name is defined; it is imported when the name is first used, so `describe`
+# does not import the claims.
+_FILES = {
+    "build": "networks", "evaluate": "scores", "picture": "pictures", "predict": "predictions", "probe": "probes",
+    "report": "reports", "reproduce": "studies", "spec": "networks", "train": "runs", "verdicts": "verdicts",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from reslab import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'reslab' has no attribute {name!r}")
+    if name not in _FILES:
+        raise AttributeError(f"module 'reslab' has no attribute {name!r}")
+    return getattr(import_module(f"reslab.api.{_FILES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return ["__version__", *__all__]

@@ -7,27 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from house import ROOT, house, modules
 
-PACKAGE = Path(__file__).parents[1] / "reslab"
+from benchmarks.files import DESIGN
 
-
-def files(room: str) -> list[str]:
-    return [f"reslab.{room}.{path.stem}" for path in sorted((PACKAGE / room).glob("*.py")) if path.stem != "__init__"]
-
-
-# docs/design.md: "Torch-free, therefore instant"
-FREE = [
-    "reslab",
-    "reslab.errors",
-    *files("store"),
-    *(name for name in files("nets") if name != "reslab.nets.model"),
-    *(f"reslab.training.{name}" for name in ("recipe", "recipes", "config", "naming", "schedule", "runlog")),
-    *files("claims"),
-    *files("show"),
-    *files("calls"),
-    "reslab.api",
-    "reslab.cli.main",
-]
+FREE = [name for name in modules(ROOT) if not house(DESIGN.read_text(encoding="utf-8")).may_use_torch(name)]
 
 
 def python(source: str, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -54,9 +38,25 @@ def test_torch_would_be_seen():
     assert "torch" in loaded("import reslab.nets.model")
 
 
-@pytest.mark.parametrize("name", FREE)
-def test_an_import_without_torch(name):
-    assert not {"torch", "torchvision"} & loaded(f"import {name}")
+ONE_BY_ONE = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    if {"torch", "torchvision"} & sys.modules.keys():
+        sys.exit(f"{name} imports torch")
+print(len(sys.argv) - 1)
+"""
+
+
+def test_what_docs_design_does_not_mark_imports_no_torch():
+    names = [name for name in FREE if name != "reslab.__main__"]
+    assert {"reslab", "reslab.nets.plan", "reslab.runs.runlog", "reslab.api.runs", "reslab.cli.verbs"} <= {*names}
+    done = python(ONE_BY_ONE, *names)
+    assert (done.stdout.strip(), done.returncode) == (str(len(names)), 0), done.stderr
+
+
+def test_an_import_of_torch_is_reported():
+    assert "reslab.nets.model imports torch" in python(ONE_BY_ONE, "reslab.nets.plan", "reslab.nets.model").stderr
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_the_refusal_refuses():
 def test_python_needs_neither_cyclopts_nor_rich_nor_altair(tmp_path):
     """Not only to import: to describe, train, evaluate."""
     source = """
-import reslab.api
-assert reslab.api.spec("resnet50", shortcut="C").shortcut == "C"
+import reslab
+assert reslab.spec("resnet50", shortcut="C").shortcut == "C"
 how = dict(recipe="digits-smoke", iterations=1, device="cpu", threads=1)
 record = reslab.train("cifar_resnet8", "digits", out="run", **how)
 assert record.finished

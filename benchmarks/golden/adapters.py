@@ -20,27 +20,32 @@ import numpy as np
 
 
 class Rooms:
-    """The layout with the rooms `data`, `nets`, `training` and `show` (docs/design.md)."""
+    """The layout with the rooms `data`, `nets`, `training` and `show`, none of which has rooms of its own."""
 
+    renamed: ClassVar[dict[str, str]] = {}  # names used below → the names in this layout
     modules = ("data.order", "data.augment", "data.loader", "data.splits", "nets.model", "training.inputs", "show.walk")
+
+    def of(self, name: str) -> Any:
+        """Return the module that this class calls `name`."""
+        return import_module(f"reslab.{self.renamed.get(name, name)}")
 
     # -- orders and draws
     def order(self, seed: int, epoch: int, n: int) -> np.ndarray:
         """Return the order of `n` samples in an epoch, int64 [n]."""
-        return _of("data.order").permutation(seed, epoch, n)
+        return self.of("data.order").permutation(seed, epoch, n)
 
     def positions(self, seed: int, iteration: int, batch: int, n: int, last_batch: str) -> tuple[np.ndarray, ...]:
         """Return (epochs, indices), int64 each, of the samples of an iteration."""
-        return _of("data.order").positions_of(seed, iteration, batch, n, last_batch)
+        return self.of("data.order").positions_of(seed, iteration, batch, n, last_batch)
 
     def draws(self, seed: int, stream: str, epochs: np.ndarray, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return what is drawn for (epoch, index): 64 bits, a float in [0, 1) and an integer below 9."""
-        order, where = _of("data.order"), (seed, stream, epochs, indices)
+        order, where = self.of("data.order"), (seed, stream, epochs, indices)
         return {"bits": order.draw(*where), "uniform": order.uniform(*where), "integers": order.integers(*where, 9)}
 
     def crops(self, seed: int, epochs: np.ndarray, indices: np.ndarray, flip: str) -> dict[str, np.ndarray]:
         """Return the draws of augmentation, for sets in memory (padded by 4) and for files."""
-        augment = _of("data.augment")
+        augment = self.of("data.augment")
         padded = augment.crop_flip(seed, epochs, indices, 4, flip)._asdict()
         scaled = augment.scale_crop_flip(seed, epochs, indices, flip)._asdict()
         return {f"{kind} {k}": v for kind, of in (("padded", padded), ("scaled", scaled)) for k, v in of.items()}
@@ -48,21 +53,21 @@ class Rooms:
     # -- data
     def recipe(self, name: str, values: dict[str, Any]) -> Any:
         """Return the named recipe with some fields changed."""
-        return _of("training.recipe").changed(_of("training.recipes").recipe(name), values)
+        return self.of("training.recipe").changed(self.of("training.recipes").recipe(name), values)
 
     def data(self, source: str, model: str, recipe: Any) -> Any:
         """Return the data of a run, cut as its recipe says; files are read at 32 pixels a side."""
-        spec = _of("nets.names").spec_of(model, image_size=32)
-        return _of("training.inputs").load_data(source, spec, recipe, splits=("train", "val", "test"))
+        spec = self.of("nets.names").spec_of(model, image_size=32)
+        return self.of("training.inputs").load_data(source, spec, recipe, splits=("train", "val", "test"))
 
     def statistics(self, data: Any, centre: str, scale: str) -> dict[str, np.ndarray]:
         """Return mean and scale of the training split, in pixel units."""
-        return vars(_of("data.loader").statistics(data.split("train"), centre, scale))
+        return vars(self.of("data.loader").statistics(data.split("train"), centre, scale))
 
     def batches(self, data: Any, recipe: Any, seed: int, span: range, workers: int) -> Iterator[Any]:
         """Yield the training batches of the iterations of `span`: images, labels, indices."""
-        stats = _of("data.loader").statistics(data.split("train"), recipe.centre, recipe.scale)
-        loader = _of("data.loader").TrainLoader(
+        stats = self.of("data.loader").statistics(data.split("train"), recipe.centre, recipe.scale)
+        loader = self.of("data.loader").TrainLoader(
             data.split("train"), stats, seed=seed, batch=recipe.batch, augment=recipe.augment, pad=recipe.pad,
             last_batch=recipe.last_batch, workers=workers, flip=recipe.flip,
             small=(recipe.small_size, recipe.small_until),
@@ -71,7 +76,7 @@ class Rooms:
 
     def evaluation_batches(self, data: Any, split: str, most: int, workers: int) -> Iterator[Any]:
         """Yield the first `most` samples of a split as an evaluation sees them."""
-        part, loader = data.split(split), _of("data.loader")
+        part, loader = data.split(split), self.of("data.loader")
         part = part.subset(np.arange(min(most, len(part))))
         stats = loader.statistics(data.split("train"))
         return loader.evaluation_batches(part, stats, 100, workers)
@@ -89,7 +94,7 @@ class Rooms:
     # -- checkpoints
     def weights(self, checkpoint: Path) -> dict[str, Any]:
         """Return the state of the network that a checkpoint's folder is read into."""
-        checkpoints = _of("training.checkpoint")
+        checkpoints = self.of("training.checkpoint")
         return checkpoints.network(checkpoints.load(checkpoint)).state_dict()
 
     def republish(self, checkpoint: Path) -> None:
@@ -113,12 +118,12 @@ class Rooms:
             yield
             return
         module, name, faulty = self.plants[row]
-        before = getattr(_of(module), name)
-        setattr(_of(module), name, faulty(before))
+        before = getattr(self.of(module), name)
+        setattr(self.of(module), name, faulty(before))
         try:
             yield
         finally:
-            setattr(_of(module), name, before)
+            setattr(self.of(module), name, before)
 
     # row → the module, its attribute, and what makes the attribute faulty; other rows plant theirs into files
     plants: ClassVar[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
@@ -136,19 +141,35 @@ class Rooms:
     }
 
 
-LAYOUTS = (Rooms,)
+class Wings(Rooms):
+    """The layout with `runs` and `engines`, and with rooms inside `data`, `claims` and `show`."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "claims.residuals": "claims.experiments.residuals",
+        "data.augment": "data.batches.augment",
+        "data.loader": "data.batches.loader",
+        "show.walk": "show.terminal.walk",
+        "training.recipe": "runs.recipe",
+        "training.recipes": "runs.recipes",
+    }
+
+
+LAYOUTS = (Wings, Rooms)
 
 
 def layout() -> Rooms:
     """Return the adapter of the tree that is imported. Raises LookupError if none fits."""
     for kind in LAYOUTS:
-        if all(find_spec(f"reslab.{name}") for name in kind.modules):
+        if all(_is_there(f"reslab.{kind.renamed.get(name, name)}") for name in kind.modules):
             return kind()
     raise LookupError("no adapter fits this layout of reslab; add one to benchmarks/golden/adapters.py")
 
 
-def _of(name: str) -> Any:
-    return import_module(f"reslab.{name}")
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the room itself is missing
+        return False
 
 
 def _flip(array: np.ndarray, place: int) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from reslab.claims import (
+from reslab.claims.claim import Claim
+from reslab.claims.evidence import Setting
+from reslab.claims.experiments import (
     addition,
     architecture,
     bottleneck,
@@ -24,12 +26,10 @@ from reslab.claims import (
     skips,
     strides,
 )
-from reslab.claims.claim import Claim
-from reslab.claims.evidence import Setting
 from reslab.claims.text import Text
 from reslab.errors import UserError, suggest
-from reslab.training.recipe import changed, scaled
-from reslab.training.recipes import recipe
+from reslab.runs.recipe import changed, scaled
+from reslab.runs.recipes import recipe
 
 EXPERIMENTS = (
     degradation, gradients, jacobians, residuals, identity, deeper, copying, addition, architecture, bottleneck,

@@ -1,7 +1,7 @@
 """What a claim is: its sentence, what it needs, the rule of each of its parts; and how records judge it.
 
 A claim is data. Its bars and margins stand in its file, were written before the runs, and are shown beside the figures.
-It trains nothing: `calls.studies` trains its nets, makes its measurements, and hands the evidence to `judge`.
+It trains nothing: `api.studies` trains its nets, makes its measurements, and hands the evidence to `judge`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reslab.claims.evidence import Evidence, Net
 from reslab.claims.quantity import Quantity
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Figure, Rule, combined, figure
 from reslab.claims.text import LANGUAGES, Text
-from reslab.training.recipe import Recipe
+from reslab.runs.recipe import Recipe
 
 UNITS = {
     "points": Text("points", "점"),

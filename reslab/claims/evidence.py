@@ -16,12 +16,12 @@ from typing import Any
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
+from reslab.runs import runlog
+from reslab.runs.naming import FROM_DATA
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import Record
 from reslab.store import checksums
 from reslab.store.sealed import is_sealed, read_sealed
-from reslab.training import runlog
-from reslab.training.naming import FROM_DATA
-from reslab.training.recipe import Recipe
-from reslab.training.runlog import Record
 
 STUDY, MEASURED = "study.json", "measured"
 

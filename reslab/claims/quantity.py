@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reslab.claims.evidence import Evidence, Net
-from reslab.training.runlog import Record
+from reslab.runs.runlog import Record
 
 Series = dict[int, float]  # seed → value; what was computed and not sampled has its cases numbered instead
 

@@ -30,7 +30,7 @@ def list_(glob: str | None = None, /, *, json_: Annotated[bool, Parameter(name="
         print JSON
     """
     from reslab.nets.names import matching
-    from reslab.show.walk import list_rows, list_text
+    from reslab.show.terminal.walk import list_rows, list_text
 
     rows = list_rows(matching(glob))
     if json_:
@@ -57,8 +57,8 @@ def describe(
     json_
         print JSON: name, depth, parameters, macs, rows …
     """
-    from reslab.api import spec
-    from reslab.show.walk import describe_json, describe_text
+    from reslab.api.networks import spec
+    from reslab.show.terminal.walk import describe_json, describe_text
 
     found = spec(model, **switches.given())
     if json_:
@@ -88,10 +88,11 @@ def draw(
     overwrite
         replace the file if it exists
     """
-    from reslab.api import spec
-    from reslab.show.blocks import FILE, draw_blocks
-    from reslab.show.drawing import FIG_3, draw_nets, file_name
-    from reslab.show.svg import check_target, write
+    from reslab.api.networks import spec
+    from reslab.nets.paper import FIG_3
+    from reslab.show.drawings.blocks import FILE, draw_blocks
+    from reslab.show.drawings.nets import draw_nets, file_name
+    from reslab.show.pages.files import check_target, write
 
     if blocks and models:
         raise UserError(f"draw: --blocks draws Fig. 5, not {models[0]}; give models or --blocks")
@@ -114,7 +115,7 @@ def _those_that_take(switches: dict[str, Any], names: Sequence[str]) -> dict[str
 
     Raises UserError where there is none.
     """
-    from reslab.api import spec
+    from reslab.api.networks import spec
 
     found: dict[str, Spec] = {}
     refused: dict[str, UserError] = {}

@@ -23,7 +23,7 @@ def whole(type_: Any, tokens: Sequence[Any]) -> int:
 
     Raises UserError if it is beyond what the option can mean.
     """
-    from reslab.training.config import bounded
+    from reslab.runs.config import bounded
 
     option = tokens[0].keyword or ""
     try:
@@ -96,7 +96,7 @@ AS_TRAINED = Reading()
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
     """Return "16,32,64" as (16, 32, 64). Raises UserError if it is no such list."""
-    from reslab.training.config import bounded
+    from reslab.runs.config import bounded
 
     try:
         values = [int(part) for part in text.split(",")]
@@ -120,7 +120,7 @@ def countable(option: str, value: float | None) -> float | None:
 
 def pairs(texts: list[str]) -> dict[str, str]:
     """Return --set key=value … as a dict. Raises UserError if one is no pair, or a number that nothing can hold."""
-    from reslab.training.config import bounded
+    from reslab.runs.config import bounded
 
     found = {}
     for text in texts:

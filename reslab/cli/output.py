@@ -49,7 +49,7 @@ def prepare_streams() -> None:
 
 def say(line: str) -> None:
     """Print one line on standard error. A stream that is closed or broken takes nothing and ends nothing."""
-    from reslab.show.plain import clean
+    from reslab.show.format import clean
 
     if sys.stderr is None:
         return

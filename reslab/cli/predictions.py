@@ -52,8 +52,8 @@ def predict(
     threads
         CPU threads (0: all)
     """
-    from reslab.api import predict as predicted
-    from reslab.show.text import prediction_text
+    from reslab.api.predictions import predict as predicted
+    from reslab.show.terminal.text import prediction_text
 
     left_out = 0
 

@@ -17,7 +17,7 @@ app.command(recipe_app)
 @recipe_app.command(name="list")
 def recipe_list() -> None:
     """List the recipes."""
-    from reslab.training.recipes import RECIPES
+    from reslab.runs.recipes import RECIPES
 
     for name, make in RECIPES.items():
         show(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
@@ -45,9 +45,9 @@ def recipe_show(
     json_
         print JSON
     """
-    from reslab.show.text import recipe_text
-    from reslab.training.naming import resolve_recipe
-    from reslab.training.recipes import RECIPES
+    from reslab.runs.naming import resolve_recipe
+    from reslab.runs.recipes import RECIPES
+    from reslab.show.terminal.text import recipe_text
 
     found = resolve_recipe("", name, scale=countable("--scale", scale), set=pairs(set_ or []))
     if json_:

@@ -100,8 +100,8 @@ def train(
     dry_run
         train nothing, write nothing: check configuration and data, tell memory and time
     """
-    from reslab.api import train as run
-    from reslab.show.console import teller
+    from reslab.api.runs import train as run
+    from reslab.show.terminal.console import teller
 
     flags: dict[str, Any] = {
         "data": data, "recipe": recipe, "out": out, "seed": seed, "iterations": iterations, "epochs": epochs,
@@ -113,7 +113,7 @@ def train(
     net: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     if config is not None:
-        from reslab.training.config import read
+        from reslab.runs.config import read
 
         merged = read(config)
         net, fields = merged.pop("net", {}), merged.pop("set", {})
@@ -130,8 +130,8 @@ def train(
         **merged, "set": {**fields, **pairs(set_ or [])}, **net, **switches.given(),
     }  # fmt: skip
     if dry_run:
-        from reslab.api import rehearse
-        from reslab.show.rehearsal import lines
+        from reslab.api.runs import rehearse
+        from reslab.show.terminal.rehearsal import lines
 
         show("\n".join(lines(rehearse(name, **choices).to_dict())))
         return
@@ -168,8 +168,8 @@ def evaluate(
     json_
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
     """
-    from reslab.api import evaluate as score
-    from reslab.show.text import evaluation_text
+    from reslab.api.scores import evaluate as score
+    from reslab.show.terminal.text import evaluation_text
 
     results = score(
         paths, data, split=split, ensemble=ensemble, precision=precision, **reading.given(),
@@ -217,8 +217,8 @@ def probe(
     json_
         print JSON: responses, responses_sorted, activations, gradients, layers, weight_gradients, residuals …
     """
-    from reslab.api import probe as look
-    from reslab.show.text import probe_text
+    from reslab.api.probes import probe as look
+    from reslab.show.terminal.text import probe_text
 
     parts: dict[str, Any] = {} if only is None else {"what": tuple(w.strip() for w in only.split(","))}
     told = look(

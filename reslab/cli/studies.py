@@ -63,8 +63,8 @@ def reproduce(
     download
         allow `--data cifar10` to fetch the archive
     """
-    from reslab.api import reproduce as run
-    from reslab.show.console import teller
+    from reslab.api.studies import reproduce as run
+    from reslab.show.terminal.console import teller
 
     seconds = None
     if budget is not None:
@@ -111,8 +111,8 @@ def claims(
     json_
         print JSON: id, claim, verdict, and for each study data, seeds, figures, command
     """
-    from reslab.api import verdicts as told
-    from reslab.show.verdicts import claim_text, claims_json, claims_text
+    from reslab.api.verdicts import verdicts as told
+    from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text
 
     found = told(ids or (), records)
     if json_:
@@ -143,7 +143,7 @@ def report(
     overwrite
         replace the file also where it is no report of ours
     """
-    from reslab.api import report as write
+    from reslab.api.reports import report as write
 
     show(write(sources or (), out, lang, overwrite, say).resolve())
 
@@ -175,6 +175,6 @@ def figure(
     overwrite
         replace the file if it exists
     """
-    from reslab.api import picture
+    from reslab.api.pictures import picture
 
     show(picture(name, sources or (), out, lang, overwrite, say).resolve())

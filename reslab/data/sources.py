@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from reslab.data import cifar as cifar_set
-from reslab.data import digits as digit_set
-from reslab.data.cifar import cifar10
-from reslab.data.cifar import download as fetch_cifar10
-from reslab.data.classes import rooms_of
-from reslab.data.digits import digits
-from reslab.data.folder import folder, labelled
+from reslab.data.sets import cifar as cifar_set
+from reslab.data.sets import digits as digit_set
+from reslab.data.sets.cifar import cifar10
+from reslab.data.sets.cifar import download as fetch_cifar10
+from reslab.data.sets.classes import rooms_of
+from reslab.data.sets.digits import digits
+from reslab.data.sets.folder import folder, labelled
 from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
 from reslab.store.files import cache, expanded

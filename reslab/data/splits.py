@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from reslab.data.listing import Paths
 from reslab.data.order import draw
+from reslab.data.paths import Paths
 from reslab.errors import UserError, suggest
 
 SPLITS = ("train", "val", "test")

@@ -12,6 +12,8 @@ from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
 
 # What the figures are called in words; their keys are those of `published`.
+FIG_3 = ("vgg19", "plain34", "resnet34")  # the nets drawn in Fig. 3
+
 WORDS: dict[str, str] = {
     "parameters": "parameters",
     "macs": "FLOPs (multiply-adds)",

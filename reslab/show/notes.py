@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from reslab.claims.text import Text
-from reslab.show.plain import clean
-from reslab.training.runlog import Record
+from reslab.runs.runlog import Record
+from reslab.show.format import clean
 
 INEXACT = re.compile(r"^(?P<parts>[\d,]+ of [\d,]+ \w+(?: and [\d,]+ of [\d,]+ \w+)*) images are not bit-exact$")
 OUR_DATA = Text("data: {note}", "데이터: {note}")

@@ -14,9 +14,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from reslab.claims.evidence import key_of
-from reslab.show.plain import clean
-from reslab.training.recipe import Recipe
-from reslab.training.runlog import Record
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import Record
+from reslab.show.format import clean
 
 SPLITS = ("train", "val", "test")
 

@@ -10,14 +10,14 @@ from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
 from reslab.claims.evidence import key_of
 from reslab.claims.rules import Always, Rule
 from reslab.measure.interval import wilson as counted
+from reslab.runs.naming import FROM_DATA
+from reslab.runs.recipe import OPEN_CHOICES, Recipe
+from reslab.runs.recipes import paper_cifar
+from reslab.runs.runlog import Record
 from reslab.show import words
-from reslab.show.plain import clean, duration, number
+from reslab.show.format import clean, duration, number
 from reslab.show.series import finite, splits_of
 from reslab.show.words import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
-from reslab.training.naming import FROM_DATA
-from reslab.training.recipe import OPEN_CHOICES, Recipe
-from reslab.training.recipes import paper_cifar
-from reslab.training.runlog import Record
 
 Table = list[list[str]]
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reslab.data.splits import Data
+from reslab.engines.machine import Wish, prepared, settle
 from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
+from reslab.runs.recipe import Recipe
 from reslab.training import rehearsal
 from reslab.training.campaign import Plan, iterations_done
-from reslab.training.machine import Wish, prepared, settle
 from reslab.training.moments import sizes_due
-from reslab.training.recipe import Recipe
 from reslab.training.step import Step
 
 SLACK = 1.25  # runs side by side share memory and caches: slower than one alone

@@ -17,12 +17,13 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from reslab.engines import host, memory
 from reslab.errors import Interrupted, ReslabError, RunError, UserError, unexpected
 from reslab.nets.spec import Spec
+from reslab.runs import runlog
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import METRICS, Record, Tell, steady
 from reslab.store import jsonl
-from reslab.training import host, memory, runlog
-from reslab.training.recipe import Recipe
-from reslab.training.runlog import METRICS, Record, Tell, steady
 from reslab.training.stop import Stop
 
 PROCESS = 1_300_000_000  # bytes of Python, torch and a data set such as CIFAR-10, at the peak of reading it (measured)
@@ -97,7 +98,7 @@ def side_by_side(plans: Sequence[Plan], processes: int | None = None) -> tuple[i
     cifar_resnet56 on a thread each made 442 img/s together, one on two threads 358 (docs/log.md). Small nets are never
     worth a second thread. On an accelerator one at a time.
     """
-    from reslab.training.machine import SMALL_STEP, resolve_device, update_macs
+    from reslab.engines.machine import SMALL_STEP, resolve_device, update_macs
 
     if not plans or resolve_device(plans[0].device) != "cpu":
         return (processes, 1) if processes and processes > 1 else (1, 0)
@@ -211,10 +212,10 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) 
 
 def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) -> None:
     """Import torch once, then train run after run, until none is left, asked to leave, or left alone."""
+    from reslab.engines.machine import Wish
     from reslab.training.inputs import load_data, workers_for
     from reslab.training.job import Job
     from reslab.training.loop import train
-    from reslab.training.machine import Wish
 
     parent = multiprocessing.parent_process()
 

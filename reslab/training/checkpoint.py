@@ -20,16 +20,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
 from torch import Tensor
 
-from reslab.data.loader import Statistics
+from reslab.data.batches.loader import Statistics
 from reslab.errors import RunError, UserError
 from reslab.measure.finite import check_weights
 from reslab.nets.cost import cost
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
+from reslab.runs.runlog import CHECKPOINTS, FACTS, RUN
 from reslab.store.files import MANIFEST, read_json, verified_manifest
 from reslab.training.facts import problem_of
-from reslab.training.runlog import CHECKPOINTS, FACTS, RUN
 
 FORMAT = 1
 FAR = 4  # times as many weights as there are: no net that misses some, but another one

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from reslab.nets.model import Network
-from reslab.training.recipe import Recipe
+from reslab.runs.recipe import Recipe
 
 # Newton-Schulz steps of fifth order with the coefficients of Jordan et al. 2024 ("Muon: an optimizer for hidden
 # layers"): five of them bring singular values from 1e-3..1 to about 0.7..1.2, which is orthogonal enough for an update.

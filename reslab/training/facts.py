@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
-from reslab.training.recipe import Recipe
+from reslab.runs.recipe import Recipe
 
 LARGEST = 2**63 - 1  # of an iteration and a seed
 SUMS = ("logs", "window")

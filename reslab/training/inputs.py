@@ -10,14 +10,14 @@ from typing import Any
 from reslab.data.order import batch_span, batches_per_epoch
 from reslab.data.sources import load, shape_of
 from reslab.data.splits import Data, Files, hold_out
+from reslab.engines import host
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.training import host
-from reslab.training.naming import is_set
-from reslab.training.recipe import Recipe
+from reslab.runs.naming import is_set
+from reslab.runs.recipe import Recipe
 from reslab.training.step import part_ends
 
 

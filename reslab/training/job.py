@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from reslab.data.splits import Data
+from reslab.engines.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
 from reslab.errors import UserError
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
+from reslab.runs import runlog
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import RUN
 from reslab.store.sealed import is_sealed, read_sealed, write_sealed
-from reslab.training import runlog
-from reslab.training.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
-from reslab.training.recipe import Recipe
-from reslab.training.runlog import RUN
 
 
 @dataclass(frozen=True)

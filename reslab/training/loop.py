@@ -13,23 +13,24 @@ from dataclasses import asdict
 
 import torch
 
-from reslab.data.loader import Statistics, TrainLoader, statistics
+from reslab.data.batches.loader import Statistics, TrainLoader, statistics
 from reslab.data.splits import Data
+from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.measure.evaluate import precise_statistics
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
+from reslab.runs import runlog
+from reslab.runs.runlog import METRICS, Record, Tell, steady
+from reslab.runs.schedule import is_moment, rate, warms_up
 from reslab.store import jsonl
 from reslab.store.files import sweep, sync, writable_folder
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
-from reslab.training import moments, runlog
+from reslab.training import moments
 from reslab.training.job import Job, enter, keep_settings
-from reslab.training.machine import Settings, prepare
 from reslab.training.progress import Clock, Sums
-from reslab.training.runlog import METRICS, Record, Tell, steady
 from reslab.training.saving import save
-from reslab.training.schedule import is_moment, rate, warms_up
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from reslab.data.loader import Batch, Statistics, evaluation_batches
+from reslab.data.batches.loader import Batch, Statistics, evaluation_batches
 from reslab.data.splits import Data, Split
+from reslab.engines.machine import Settings
 from reslab.errors import UserError
+from reslab.runs.naming import FROM_DATA
+from reslab.runs.recipe import Recipe
 from reslab.training import checkpoint as checkpoints
 from reslab.training.checkpoint import Checkpoint
 from reslab.training.inputs import fit
-from reslab.training.machine import Settings
-from reslab.training.naming import FROM_DATA
-from reslab.training.recipe import Recipe
 from reslab.training.step import Step
 
 

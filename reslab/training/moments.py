@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from reslab.data.loader import Statistics, evaluation_batches
+from reslab.data.batches.loader import Statistics, evaluation_batches
 from reslab.data.splits import Data
+from reslab.engines import memory
 from reslab.errors import RunError, UserError
 from reslab.measure.evaluate import Scores, evaluate
 from reslab.measure.findings import Probe, Subject
 from reslab.measure.probe import batch_size, probe
 from reslab.nets.spec import Spec
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import METRICS, Tell
+from reslab.runs.schedule import is_moment
 from reslab.store import jsonl
 from reslab.training import checkpoint as checkpoints
-from reslab.training import memory
 from reslab.training.inputs import iterations_per_epoch
 from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums
-from reslab.training.recipe import Recipe
-from reslab.training.runlog import METRICS, Tell
-from reslab.training.schedule import is_moment
 from reslab.training.step import Step
 
 EVALUATION_BATCH = 500  # images, or as many as EVALUATION_ROOM lets be

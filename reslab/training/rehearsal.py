@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from reslab.data.loader import evaluation_batches, statistics
+from reslab.data.batches.loader import evaluation_batches, statistics
 from reslab.data.splits import Data
+from reslab.engines import host, memory
+from reslab.engines.machine import Settings, prepared, settle
 from reslab.nets.model import build
-from reslab.training import host, memory
+from reslab.runs.runlog import RUN
 from reslab.training.inputs import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
-from reslab.training.machine import Settings, prepared, settle
 from reslab.training.moments import evaluation_batch, sizes_due
-from reslab.training.runlog import RUN
 from reslab.training.step import Step
 
 TIMED = 3  # updates; one goes before them, untimed

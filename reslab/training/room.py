@@ -8,15 +8,16 @@ from pathlib import Path
 
 import torch
 
+from reslab.engines import host, memory
+from reslab.engines.machine import AUTO, ROOM, Settings, Wish, resolve_device, settle
 from reslab.errors import UserError
 from reslab.measure.probe import GRADIENT_BATCH
 from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
-from reslab.training import host, memory, runlog
-from reslab.training.machine import AUTO, ROOM, Settings, Wish, resolve_device, settle
-from reslab.training.recipe import Recipe
-from reslab.training.runlog import RUN
+from reslab.runs import runlog
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import RUN
 
 # A run that fits must not be refused, so what it needs at least is compared. On the CPU that is predicted within 6 %.
 # Compiled updates keep less than torch's own, and what a GPU or an evaluation frees on the way was not measured: these

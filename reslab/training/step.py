@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._functorch import config
 
+from reslab.engines import choose, fused, memory
+from reslab.engines.machine import Settings
 from reslab.nets.model import Network
-from reslab.training import engines, fused, memory
+from reslab.runs.recipe import Recipe
 from reslab.training.descent import Descent
-from reslab.training.machine import Settings
-from reslab.training.recipe import Recipe
 
 
 def part_ends(samples: int, bn_batch: int) -> list[int]:
@@ -47,7 +47,7 @@ class Step:
         self.descent = Descent(net, recipe, settings.device)
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-        if reason := engines.unavailable_reason(settings.engine):
+        if reason := choose.unavailable_reason(settings.engine):
             self.fallback = f"engine {settings.engine}: {reason}, so the run goes on eagerly: slower, not broken"
         if settings.recompute or (settings.engine in fused.ENGINES and not self.fallback):
             kept = memory.segment(net.spec) if settings.recompute else 0

@@ -276,7 +276,7 @@ CHANGES = {
         "claims,orders", {"claims"},
     ),
     "rounding in the kernels": (
-        "reslab/training/kernels.cpp", "1.0 / std::sqrt(variance + eps)", "1.0f / (float)std::sqrt(variance + eps)",
+        "reslab/engines/kernels.cpp", "1.0 / std::sqrt(variance + eps)", "1.0f / (float)std::sqrt(variance + eps)",
         "traces,orders", {"traces"},
     ),
     "order of products in Muon": (

@@ -11,9 +11,9 @@ from reslab.claims.claim import LIMIT, MAIN, Claim, Judgement, judge
 from reslab.claims.evidence import Evidence, Net, Setting, read
 from reslab.claims.rules import HOLDS, NOT_RUN, VERDICTS, combined
 from reslab.nets.names import name_of, switches_of
+from reslab.runs.naming import FROM_DATA
 from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
-from reslab.training.naming import FROM_DATA
 
 DIGITS = default_setting("digits")
 

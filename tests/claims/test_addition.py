@@ -5,7 +5,7 @@ import torch
 from shelf import DIGITS, Shelf
 from torch import nn
 
-from reslab.claims import addition
+from reslab.claims.experiments import addition
 from reslab.claims.rules import FAILS, HOLDS, NOT_RUN
 from reslab.nets.model import build
 

@@ -3,7 +3,7 @@
 import pytest
 from shelf import DIGITS, Shelf
 
-from reslab.claims import bottleneck
+from reslab.claims.experiments import bottleneck
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.model import build
 from reslab.nets.names import spec_of

@@ -8,9 +8,9 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf
 
-from reslab.claims import copying
+from reslab.claims.experiments import copying
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
 from reslab.nets.model import build
 
 (C23,) = copying.claims(DIGITS)

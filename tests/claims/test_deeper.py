@@ -6,8 +6,8 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf
 
-from reslab.claims import deeper
 from reslab.claims.evidence import net
+from reslab.claims.experiments import deeper
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN
 from reslab.errors import UserError
 from reslab.nets.model import build
@@ -110,8 +110,8 @@ class TinyBench:
         return found.eval()
 
     def batch(self, of, seed, count, split="train"):
-        from reslab.claims.copying import images
-        from reslab.data.digits import digits
+        from reslab.claims.experiments.copying import images
+        from reslab.data.sets.digits import digits
 
         return images()[:count], torch.from_numpy(digits().train.labels[:count])
 

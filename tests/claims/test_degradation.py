@@ -3,7 +3,7 @@
 import pytest
 from shelf import DIGITS, Shelf
 
-from reslab.claims.degradation import MARGIN, claims, twins
+from reslab.claims.experiments.degradation import MARGIN, claims, twins
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 
 C1, C2 = claims(DIGITS)

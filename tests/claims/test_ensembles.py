@@ -8,15 +8,15 @@ import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
 import reslab
-from reslab.calls.bench import StudyBench
-from reslab.claims import ensembles
+from reslab.api.bench import StudyBench
 from reslab.claims.evidence import Setting, net
+from reslab.claims.experiments import ensembles
+from reslab.claims.experiments.shortcuts import options
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
-from reslab.claims.shortcuts import options
 from reslab.data.sources import load
 from reslab.measure.ensemble import average, scored
 from reslab.nets.model import build
-from reslab.training.recipes import recipe
+from reslab.runs.recipes import recipe
 
 (C16,) = ensembles.claims(DIGITS)
 SMALL = replace(DIGITS, seeds=(0, 1), depths=(8, 14))

@@ -9,8 +9,8 @@ from reslab.claims.catalogue import catalogue
 from reslab.claims.claim import judge
 from reslab.claims.evidence import net, read
 from reslab.errors import UserError
+from reslab.runs.runlog import read as read_run
 from reslab.store.checksums import write_checksums
-from reslab.training.runlog import read as read_run
 
 RESNET, C = net("cifar_resnet20"), net("cifar_resnet20", shortcut="C")
 

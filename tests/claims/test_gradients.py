@@ -6,14 +6,14 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.calls.bench import StudyBench
-from reslab.claims import decades, gradients
-from reslab.claims.decades import FAR, INITIAL, MOST, apart, at_start, in_training, key, variants
+from reslab.api.bench import StudyBench
 from reslab.claims.evidence import Setting, net
-from reslab.claims.gradients import DECADES
+from reslab.claims.experiments import decades, gradients
+from reslab.claims.experiments.decades import FAR, INITIAL, MOST, apart, at_start, in_training, key, variants
+from reslab.claims.experiments.gradients import DECADES
 from reslab.data.sources import load
 from reslab.nets.model import build
-from reslab.training.recipes import recipe
+from reslab.runs.recipes import recipe
 
 C3, C22 = gradients.claims(DIGITS)
 FAR_APART, NEAR_EACH = 5.0, 0.5

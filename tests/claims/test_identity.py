@@ -6,7 +6,7 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf
 
-from reslab.claims import identity
+from reslab.claims.experiments import identity
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN
 from reslab.nets.model import Note, build
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.claims import derivatives, jacobians
 from reslab.claims.evidence import net
-from reslab.claims.jacobians import BLOCKS, COUNTER, ROUNDING, TRAINED
+from reslab.claims.experiments import derivatives, jacobians
+from reslab.claims.experiments.jacobians import BLOCKS, COUNTER, ROUNDING, TRAINED
 from reslab.measure.jacobian import jacobian
 from reslab.nets.model import Note, build
 

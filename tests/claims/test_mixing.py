@@ -6,7 +6,7 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.claims import mixing
+from reslab.claims.experiments import mixing
 from reslab.claims.rules import FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.model import Block, build
 

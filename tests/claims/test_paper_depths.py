@@ -4,7 +4,7 @@ import pytest
 from shelf import DIGITS, Shelf
 from torch import nn
 
-from reslab.claims import architecture
+from reslab.claims.experiments import architecture
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN
 from reslab.nets.model import build
 from reslab.nets.names import spec_of

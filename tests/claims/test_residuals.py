@@ -4,10 +4,10 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.calls.bench import StudyBench
-from reslab.claims import residuals
+from reslab.api.bench import StudyBench
 from reslab.claims.evidence import Setting, net
-from reslab.claims.residuals import INITIAL, NEAR, identity_blocks
+from reslab.claims.experiments import residuals
+from reslab.claims.experiments.residuals import INITIAL, NEAR, identity_blocks
 from reslab.data.sources import load
 from reslab.measure.jacobian import blocks_of
 from reslab.nets.model import build

@@ -6,13 +6,13 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.calls.runs import train
-from reslab.claims import responses
+from reslab.api.runs import train
 from reslab.claims.evidence import net
+from reslab.claims.experiments import responses
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.data.sources import load
+from reslab.runs.recipes import recipe
 from reslab.training import checkpoint
-from reslab.training.recipes import recipe
 
 (C15,) = responses.claims(DIGITS)
 SHORT = replace(recipe("digits-smoke"), iterations=4, drops=(), eval_every=4, clean_every=4, probe_every=4)

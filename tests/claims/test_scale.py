@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.claims import scale
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import Setting, net
+from reslab.claims.experiments import scale
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.paper import TABLE_6
-from reslab.training.recipe import scaled
-from reslab.training.recipes import recipe
+from reslab.runs.recipe import scaled
+from reslab.runs.recipes import recipe
 
 WHOLE = Setting("cifar10", recipe("paper-cifar"), (0, 1, 2), (20, 56))
 DEEP = replace(WHOLE, depths=(20, 110, 1202))

@@ -4,7 +4,7 @@ import pytest
 from shelf import DIGITS, Shelf, canonical, unanswered
 from torch import nn
 
-from reslab.claims import shortcuts
+from reslab.claims.experiments import shortcuts
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.cost import cost
 from reslab.nets.model import Block, PadShortcut, build

@@ -6,7 +6,7 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
-from reslab.claims import skips
+from reslab.claims.experiments import skips
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.model import Block, Note, build
 

@@ -5,7 +5,7 @@ import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 from torch import nn
 
-from reslab.claims import strides
+from reslab.claims.experiments import strides
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.model import Note, build
 from reslab.nets.names import spec_of

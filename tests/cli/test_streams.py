@@ -68,7 +68,7 @@ LIVE = """
 import sys
 from reslab.cli.main import main
 from reslab.cli.verbs import app
-from reslab.show.console import Teller, teller
+from reslab.show.terminal.console import Teller, teller
 
 @app.command
 def live() -> None:
@@ -215,7 +215,7 @@ def test_json_of_anything():
 
 
 def test_only_names_that_could_be_mistaken_are_quoted():
-    from reslab.show.plain import quoted
+    from reslab.show.format import quoted
 
     for name in ("dog.png", "C:\\a b.png", "a:b", "잔차", "it's", 'a"b'):
         assert quoted(name) == name

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reslab.data import archives, cifar
-from reslab.data.cifar import cifar10
+from reslab.data.sets import archives, cifar
+from reslab.data.sets.cifar import cifar10
 from reslab.errors import UserError
 
 RECORDS = 6
@@ -110,7 +110,7 @@ BOMBS = [
 
 LIMITED = """
 import resource, sys
-from reslab.data.cifar import cifar10
+from reslab.data.sets.cifar import cifar10
 from reslab.errors import UserError
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (60 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reslab.data.augment import LONGEST, SHORTEST, crop_flip, flips, scale_crop_flip, windows
+from reslab.data.batches.augment import LONGEST, SHORTEST, crop_flip, flips, scale_crop_flip, windows
 
 MANY = np.arange(50_000)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data import cifar, parquet
-from reslab.data.cifar import cifar10, download
+from reslab.data.sets import cifar, parquet
+from reslab.data.sets.cifar import cifar10, download
 from reslab.errors import UserError
 
 RECORDS = 6  # images in each file of the synthetic binary version

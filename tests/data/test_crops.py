@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reslab.data.crops import ByRows, InOnePass, OnDevice, crops
+from reslab.data.batches.crops import ByRows, InOnePass, OnDevice, crops
 from reslab.store.native import compiler
 
 WAYS = {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data.folder import folder, labelled
+from reslab.data.sets.folder import folder, labelled
 from reslab.errors import UserError
 
 
@@ -149,7 +149,7 @@ def test_classes_may_be_called_like_splits_beside_others(tmp_path):
 
 UNREADABLE = """
 import os, sys
-from reslab.data.folder import folder
+from reslab.data.sets.folder import folder
 from reslab.errors import UserError
 root, good = sys.argv[1:]
 folder(good, 32)  # all that is imported late

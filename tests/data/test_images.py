@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data.images import BadImage, probe, read, read_rgb
+from reslab.data.images.decode import BadImage, probe, read, read_rgb
 
 RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 
@@ -206,7 +206,7 @@ def test_fault_14_a_bomb_costs_no_memory(tmp_path):
     (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000, 8, 2, b""))
     (tmp_path / "tiny.png").write_bytes(png(1, 1, 8, 0, b"\0\x07"))
     code = (
-        "import resource, sys\nfrom reslab.data.images import BadImage, read_rgb\n"
+        "import resource, sys\nfrom reslab.data.images.decode import BadImage, read_rgb\n"
         "try: read_rgb(sys.argv[1])\nexcept BadImage: pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

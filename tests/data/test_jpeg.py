@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from reslab.data import jpeg
-from reslab.data.images import BadImage, read, read_part
+from reslab.data.images.decode import BadImage, jpeg, read, read_part
 from reslab.store import native
 
 needs_library = pytest.mark.skipif(
@@ -103,7 +102,7 @@ def test_read_part_is_read_and_crop(file, least):
 def test_the_library_is_pillows_own_beside_others():
     """torchvision brings a libjpeg of another version into the process."""
     code = (
-        "import torchvision.io, sys; from reslab.data import jpeg\n"
+        "import torchvision.io, sys; from reslab.data.images import jpeg\n"
         "sys.stdout.buffer.write(jpeg.part(sys.stdin.buffer.read(), 1, 300, 200, (40, 30, 90, 70)).tobytes())"
     )
     file = content(300, 200)
@@ -148,7 +147,7 @@ def test_boxes_beyond_the_image_are_left_to_pillow():
 
 def test_without_a_compiler_the_whole_is_decoded():
     code = (
-        "import sys; from reslab.data import jpeg; from reslab.data.images import read_part\n"
+        "import sys; from reslab.data.images import jpeg; from reslab.data.images.decode import read_part\n"
         "file = sys.stdin.buffer.read(); assert jpeg.part(file, 1, 300, 200, (40, 30, 90, 70)) is None\n"
         "sys.stdout.buffer.write(read_part(file, lambda w, h: (40, 30, 90, 70)).tobytes())"
     )

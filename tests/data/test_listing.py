@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reslab.data import folder as folders
-from reslab.data import listing
-from reslab.data.folder import folder
-from reslab.data.listing import Paths, below, visible
+from reslab.data.paths import Paths
+from reslab.data.sets import folder as folders
+from reslab.data.sets import listing
+from reslab.data.sets.folder import folder
+from reslab.data.sets.listing import below, visible
 from reslab.data.splits import Files, hold_out
 
 NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1), max_size=20)

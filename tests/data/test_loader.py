@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from reslab.data.augment import crop_flip, scale_crop_flip
-from reslab.data.digits import digits
-from reslab.data.folder import folder
-from reslab.data.images import BadImage, read
-from reslab.data.loader import Statistics, TrainLoader, evaluation_batches, statistics
+from reslab.data.batches.augment import crop_flip, scale_crop_flip
+from reslab.data.batches.loader import Statistics, TrainLoader, evaluation_batches, statistics
+from reslab.data.batches.views import evaluation_view, training_place, training_view
+from reslab.data.images.decode import BadImage, read
 from reslab.data.order import positions_of
+from reslab.data.sets.digits import digits
+from reslab.data.sets.folder import folder
 from reslab.data.splits import Files, Memory
-from reslab.data.views import evaluation_view, training_place, training_view
 from reslab.errors import RunError, UserError
 
 
@@ -351,7 +351,8 @@ def test_fault_23_a_dead_worker_is_one_line(files):
 @pytest.mark.parametrize("how", ["", "raise ValueError('x')"])
 def test_leaving_the_program_with_a_stream_open_does_not_hang(tmp_path, files, how):
     code = (
-        "import sys\nfrom reslab.data.folder import folder\nfrom reslab.data.loader import TrainLoader, statistics\n"
+        "import sys\nfrom reslab.data.sets.folder import folder\n"
+        "from reslab.data.batches.loader import TrainLoader, statistics\n"
         "split = folder(sys.argv[1], 16, 0.3).train\n"
         "stream = TrainLoader(split, statistics(split), seed=0, batch=2, augment='none', pad=0, last_batch='fill', "
         f"workers=2).stream(0, 1000)\nnext(stream)\n{how}\n"

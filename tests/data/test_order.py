@@ -180,8 +180,8 @@ def test_batch_larger_than_the_set():
 
 def test_torch_free_import():
     code = (
-        "import sys, reslab.data.order, reslab.data.augment, reslab.data.images, reslab.data.splits, "
-        "reslab.data.digits, reslab.data.cifar, reslab.data.folder, reslab.data.sources; "
+        "import sys, reslab.data.order, reslab.data.batches.augment, reslab.data.images.decode, reslab.data.splits, "
+        "reslab.data.sets.digits, reslab.data.sets.cifar, reslab.data.sets.folder, reslab.data.sources; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data import parquet
-from reslab.data.cifar import cifar10
+from reslab.data.sets import parquet
+from reslab.data.sets.cifar import cifar10
 from reslab.errors import UserError
 from reslab.store.files import sha256
 
@@ -195,10 +195,10 @@ def bombs(folder: Path) -> dict[str, tuple[Path, str]]:
 
 LIMITED = """
 import resource, sys
-from reslab.data.cifar import cifar10
+from reslab.data.sets.cifar import cifar10
 from reslab.errors import UserError
 import pyarrow.parquet
-from reslab.data import parquet
+from reslab.data.sets import parquet
 parquet._PAGE, parquet._COLUMN, parquet._BATCH = 16 << 20, 64 << 20, 16 << 20
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (200 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data import pixels, png
-from reslab.data.images import read, read_part, read_rgb
+from reslab.data.images import pixels, png
+from reslab.data.images.decode import read, read_part, read_rgb
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -95,7 +95,7 @@ def test_without_room_for_a_temporary_file_the_pixels_are_the_same(monkeypatch):
 
 MEASURE = """
 import sys
-from reslab.data.images import read, read_rgb
+from reslab.data.images.decode import read, read_rgb
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 before = peak()

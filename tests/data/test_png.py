@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data import png
-from reslab.data.images import BadImage, probe, read, read_part, read_rgb
+from reslab.data.images.decode import BadImage, png, probe, read, read_part, read_rgb
 
 RAMP = np.arange(12 * 10 * 4, dtype=np.uint8).reshape(12, 10, 4)
 
@@ -127,7 +126,7 @@ def test_whole_files_keep_their_pixels_and_cut_ones_are_refused(name):
 
 LIMITED = """
 import resource, sys
-from reslab.data.images import BadImage, probe, read_rgb
+from reslab.data.images.decode import BadImage, probe, read_rgb
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (256 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 for way in (read_rgb, probe):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
 from reslab.data.splits import Data, Files, Memory, fingerprint, hold_out, stratified
 from reslab.errors import UserError
 

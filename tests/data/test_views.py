@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reslab.data.views import evaluation_view, training_place, training_view
+from reslab.data.batches.views import evaluation_view, training_place, training_view
 
 
 def trained(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:

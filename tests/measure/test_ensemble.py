@@ -108,9 +108,9 @@ def test_real_checkpoints(tmp_path):
     assert told[2].scores.n == 500
     # a slow twin: the same two nets scored by hand
     from reslab.data.sources import load
+    from reslab.engines.machine import Settings
     from reslab.training import checkpoint as checkpoints
     from reslab.training import member
-    from reslab.training.machine import Settings
 
     data = load("digits")
     settings = Settings("cpu", "fp32", "channels_last", "eager", 1)

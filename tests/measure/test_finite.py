@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 import reslab
 from reslab.cli.main import main
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
+from reslab.engines.inference import Inference
 from reslab.errors import UserError
-from reslab.measure.inference import Inference
 from reslab.nets.model import build
 from reslab.store.files import MANIFEST, aside_folder, publish_folder
 from reslab.training import checkpoint as checkpoints

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from written_runs import write_run
 
-from reslab.show.page import publish
-from reslab.show.runpage import runs_page
-from reslab.training.runlog import read
+from reslab.runs.runlog import read
+from reslab.show.pages.page import publish
+from reslab.show.pages.runpage import runs_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [

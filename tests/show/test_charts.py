@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from reslab.errors import UserError
-from reslab.show.charts import HUE, SHADES, colours_of, depth_panels, depth_rows, error_against_depth, save, shades
-from reslab.show.curves import ceiling, curve_panels, curve_rows, curves, split_panels
-from reslab.show.rates import progress_panels
+from reslab.show.charts.chart import colours_of, depth_panels, depth_rows, error_against_depth, save
+from reslab.show.charts.curves import ceiling, curve_panels, curve_rows, curves, split_panels
+from reslab.show.charts.rates import progress_panels
+from reslab.show.look import HUE, SHADES, shades
 from reslab.show.series import by_net, sound, thinned
 
 

@@ -15,11 +15,13 @@ from reslab.cli.main import main
 from reslab.errors import UserError
 from reslab.nets.cost import cost_of, shown
 from reslab.nets.names import spec_of
+from reslab.nets.paper import FIG_3
 from reslab.nets.plan import plan
-from reslab.show.blocks import FIG_5, draw_blocks
-from reslab.show.columns import Unit, folded, label_of, units_of
-from reslab.show.drawing import FIG_3, draw_nets, file_name
-from reslab.show.svg import Canvas, text_width, write
+from reslab.show.drawings.blocks import FIG_5, draw_blocks
+from reslab.show.drawings.canvas import Canvas, text_width
+from reslab.show.drawings.columns import Unit, folded, label_of, units_of
+from reslab.show.drawings.nets import draw_nets, file_name
+from reslab.show.pages.files import write
 
 NS = "{http://www.w3.org/2000/svg}"
 

@@ -16,17 +16,17 @@ from reslab.claims.rules import Above, Always, Below, Within
 from reslab.claims.text import Text
 from reslab.nets.cost import cost, shown
 from reslab.nets.names import spec_of
-from reslab.show.charts import shades
-from reslab.show.copying import copying_rows
-from reslab.show.costs import layer_costs, macs_rows, size_table
-from reslab.show.figures import figures_of, records_figures
-from reslab.show.findings import block_panels, response_panels
-from reslab.show.findings import table as findings_table
-from reslab.show.intervals import holding, interval_panel, interval_panels, table
+from reslab.runs.recipe import Recipe
+from reslab.show.charts.copying import copying_rows
+from reslab.show.charts.costs import layer_costs, macs_rows, size_table
+from reslab.show.charts.findings import block_panels, response_panels
+from reslab.show.charts.findings import table as findings_table
+from reslab.show.charts.intervals import holding, interval_panel, interval_panels, table
+from reslab.show.look import shades
+from reslab.show.pages.figures import figures_of, records_figures
 from reslab.show.series import by_net, sound
 from reslab.show.tables import run_head, run_table
 from reslab.show.words import COLUMNS, ERRORS, VERDICT, wide, wrapped
-from reslab.training.recipe import Recipe
 
 RULES = [Above(0.0), Below(1.0), Within(0.5), Always(high=2.0), Always(0.0, 0.0)]
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from reslab.show.costs import size_table
-from reslab.show.grid import draw_table
-from reslab.show.papertables import table1, table2, table3, table4, table6
+from reslab.runs.runlog import read
+from reslab.show.charts.costs import size_table
+from reslab.show.drawings.table import draw_table
+from reslab.show.pages.papertables import table1, table2, table3, table4, table6
 from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
-from reslab.training.runlog import read
 
 # The paper, by hand: Table 1's blocks, Table 3's rows, Table 6's.
 STAGES = {
@@ -84,7 +84,7 @@ def test_table_4_is_the_papers():
 def cifar10(folder, model, seed, error, iterations=64_000, **switches):
     """A finished record of a net on CIFAR-10 with one test error."""
     from reslab.nets.names import spec_of, switches_of
-    from reslab.training.recipes import recipe
+    from reslab.runs.recipes import recipe
 
     spec = spec_of(model, **switches)
     run = {

@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 from written_runs import write_run
 
-from reslab.calls.pictures import picture
+from reslab.api.pictures import picture
 from reslab.errors import UserError
-from reslab.show.embed import unpacked
-from reslab.show.figures import records_figures
-from reslab.show.page import is_ours
-from reslab.show.pictures import CHARTS, DEFINED, NAMES, drawn_of, write_picture
+from reslab.runs.recipes import recipe
+from reslab.show.pages.embed import unpacked
+from reslab.show.pages.figures import records_figures
+from reslab.show.pages.page import is_ours
+from reslab.show.pages.pictures import CHARTS, DEFINED, NAMES, drawn_of, write_picture
 from reslab.store.sealed import write_sealed
-from reslab.training.recipes import recipe
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

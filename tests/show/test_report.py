@@ -12,20 +12,20 @@ from itertools import pairwise
 import pytest
 from written_runs import COMMAND, INEXACT, ITERATIONS, judged, write_run, write_study
 
-from reslab.calls.reports import report
+from reslab.api.reports import report
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import net
 from reslab.errors import UserError
+from reslab.runs.recipe import OPEN_CHOICES
+from reslab.runs.runlog import Record, read
 from reslab.show import words
-from reslab.show.embed import packed, unpacked
-from reslab.show.page import is_ours, publish
-from reslab.show.report import study_page
-from reslab.show.runpage import runs_page
+from reslab.show.pages.embed import packed, unpacked
+from reslab.show.pages.page import is_ours, publish
+from reslab.show.pages.report import study_page
+from reslab.show.pages.runpage import runs_page
 from reslab.show.tables import departures, difference_table, run_table, seconds, wilson
 from reslab.show.words import VERDICT
 from reslab.store.sealed import read_sealed, write_sealed
-from reslab.training.recipe import OPEN_CHOICES
-from reslab.training.runlog import Record, read
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--\u2028'\"{{7*7}}"
 

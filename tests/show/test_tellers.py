@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
-from reslab.show.console import Teller, teller
-from reslab.show.plain import PlainTeller, clean, duration, number
+from reslab.show.format import clean, duration, number
+from reslab.show.terminal.console import Teller, teller
+from reslab.show.terminal.plain import PlainTeller
 
 
 def start(**more):

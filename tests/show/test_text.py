@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reslab.show.text import evaluation_text
+from reslab.show.terminal.text import evaluation_text
 
 
 def evaluated(classes: int, score: float = 0.0):

@@ -12,7 +12,7 @@ from written_runs import write_run, write_study
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import read
 from reslab.claims.overview import Told, overview
-from reslab.show.verdicts import claim_text, claims_json, claims_text, command, notes_of
+from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, command, notes_of
 
 NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
 KOREAN = "train 이미지 50,000장 중 82장, test 이미지 10,000장 중 21장이 bit 단위로 정확하지 않다"

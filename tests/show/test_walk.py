@@ -10,7 +10,7 @@ import pytest
 from reslab.nets.cost import cost
 from reslab.nets.names import listed, spec_of
 from reslab.nets.plan import plan
-from reslab.show.walk import describe_json, describe_text, list_rows, list_text
+from reslab.show.terminal.walk import describe_json, describe_text, list_rows, list_text
 
 # Note 002, "how to read the table", RGB image into the 50-layer net, in the one fixed form (the note leaves out the
 # channels after the 3x3 of the first block of conv2_x; a block here always has channels in and after each layer).

@@ -15,10 +15,10 @@ from reslab.claims.overview import overview
 from reslab.nets.names import spec_of, switches_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.runs.recipe import Recipe
+from reslab.runs.recipes import recipe
 from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
-from reslab.training.recipe import Recipe
-from reslab.training.recipes import recipe
 
 ITERATIONS = 600
 COMMAND = "reslab report --out 'a & b'"

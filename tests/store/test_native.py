@@ -56,7 +56,7 @@ def test_a_torn_file_in_the_cache_is_made_again(source):
 def test_without_a_cache_folder_a_library_is_built_aside(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    code = "from reslab.training import kernels as k; print(repr(k.unavailable_reason()), k.uncached_reason())"
+    code = "from reslab.engines import kernels as k; print(repr(k.unavailable_reason()), k.uncached_reason())"
     found = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "XDG_CACHE_HOME": str(blocked)}, capture_output=True, text=True
     )

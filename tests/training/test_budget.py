@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import recipe
 from reslab.training.budget import fitting, seconds_each, seconds_of
 from reslab.training.campaign import Plan
-from reslab.training.recipe import changed
-from reslab.training.recipes import recipe
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 m ", 120)])

@@ -19,12 +19,12 @@ import pytest
 
 from reslab.errors import Interrupted, ReslabError, RunError
 from reslab.nets.names import spec_of
+from reslab.runs.recipe import Recipe, changed
+from reslab.runs.recipes import recipe
+from reslab.runs.runlog import Record
 from reslab.store import jsonl
 from reslab.store.lock import held
 from reslab.training.campaign import Plan, _progress, is_done, iterations_done, run_all, side_by_side
-from reslab.training.recipe import Recipe, changed
-from reslab.training.recipes import recipe
-from reslab.training.runlog import Record
 
 LENGTH = 100
 RECIPE = changed(
@@ -140,15 +140,15 @@ def test_alone_a_run_ends_as_in_company(whole, tmp_path, monkeypatch):
 )
 def test_how_many_side_by_side(monkeypatch, count, cores, free, processes, expected):
     """Large nets: cifar_resnet56, batch 128."""
-    monkeypatch.setattr("reslab.training.host.cores", lambda: cores)
-    monkeypatch.setattr("reslab.training.host.available", lambda: int(free))
+    monkeypatch.setattr("reslab.engines.host.cores", lambda: cores)
+    monkeypatch.setattr("reslab.engines.host.available", lambda: int(free))
     found = [Plan(spec_of("cifar_resnet56"), "cifar10:x", Recipe(), seed, Path("x"), device="cpu")
              for seed in range(count)]  # fmt: skip
     assert side_by_side(found, processes) == expected
 
 
 def test_small_nets_keep_to_one_thread(tmp_path, monkeypatch):
-    monkeypatch.setattr("reslab.training.host.cores", lambda: 8)
+    monkeypatch.setattr("reslab.engines.host.cores", lambda: 8)
     assert side_by_side(plans(tmp_path)[:1]) == (8, 1)  # of which one is at work
     assert side_by_side(plans(tmp_path), processes=3) == (3, 1)
     assert side_by_side([]) == (1, 0)

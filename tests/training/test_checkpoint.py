@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
+from reslab.engines.machine import Wish
 from reslab.errors import ReslabError, RunError, UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import recipe
 from reslab.store.files import MANIFEST, publish_folder
 from reslab.training import checkpoint as checkpoints
 from reslab.training import saving
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.training.machine import Wish
-from reslab.training.recipe import changed
-from reslab.training.recipes import recipe
 
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
 FILES = (checkpoints.WEIGHTS, checkpoints.STATE, checkpoints.FACTS, MANIFEST)

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from reslab import api
-from reslab.data.digits import digits
+import reslab
+from reslab.data.sets.digits import digits
+from reslab.engines.machine import Wish
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
+from reslab.runs import runlog
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import recipe
 from reslab.store import jsonl
 from reslab.store.sealed import read_sealed
 from reslab.training import checkpoint as checkpoints
-from reslab.training import runlog
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.training.machine import Wish
-from reslab.training.recipe import changed
-from reslab.training.recipes import recipe
 
 OLDER = Path(__file__).with_name("format1") / "run"
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
@@ -219,7 +219,8 @@ def test_hostile_facts_are_refused_in_one_line(half, tmp_path, key):
                 facts[key] = value
 
         run = hostile(half, tmp_path / str(number), change)
-        for ask in (lambda run=run: api.evaluate(run), lambda run=run: train(job(run), digits(), lambda event: None)):
+        resume = lambda run=run: train(job(run), digits(), lambda event: None)  # noqa: E731
+        for ask in (lambda run=run: reslab.evaluate(run), resume):
             with pytest.raises(UserError) as caught:
                 ask()
             assert "\n" not in str(caught.value)
@@ -236,5 +237,5 @@ def test_hostile_facts_are_refused_in_one_line(half, tmp_path, key):
 def test_a_hostile_spec_takes_no_memory(half, tmp_path, key, value):
     run = hostile(half, tmp_path / "run", lambda facts: facts["spec"].update({key: value}))
     with pytest.raises(UserError) as caught:
-        api.evaluate(run)
+        reslab.evaluate(run)
     assert "\n" not in str(caught.value)

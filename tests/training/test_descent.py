@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from reslab.nets.model import build
+from reslab.runs.recipe import Recipe, changed
 from reslab.training.descent import Descent, Muon, orthogonal
-from reslab.training.recipe import Recipe, changed
 
 MUON = {"optimizer": "muon", "momentum_form": "nesterov", "muon_lr": 0.05, "lr": 0.2}
 GENERATOR = torch.Generator().manual_seed(11)

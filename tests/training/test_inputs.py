@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from reslab import api
+import reslab
+from reslab.api.runs import rehearse
 from reslab.data.order import batch_span
 from reslab.data.sources import load
+from reslab.engines.machine import Settings, thread_count
 from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
+from reslab.runs.recipe import Recipe, changed
 from reslab.training.inputs import check_batch_norm, expected, fit, on_small_images, workers_for
-from reslab.training.machine import Settings, thread_count
-from reslab.training.recipe import Recipe, changed
 from reslab.training.step import Step, part_ends
 
 NETS = {
@@ -87,10 +88,10 @@ def test_small_images_alone_can_have_such_maps():
     check_batch_norm(spec, changed(recipe, {"small_until": 0}), 10)
 
 
-@pytest.mark.parametrize("call", [api.train, api.rehearse])
+@pytest.mark.parametrize("call", [reslab.train, rehearse])
 @pytest.mark.parametrize("fields", [{"batch": 1}, {"bn_batch": 1}])
 def test_refused_before_a_run_and_its_rehearsal(tmp_path, call, fields):
-    told = {"tell": lambda event: None} if call is api.train else {}
+    told = {"tell": lambda event: None} if call is reslab.train else {}
     choices = {"set": {**fields, "small_size": 3, "small_until": 2}, "widths": (4, 4, 4), "out": tmp_path / "run"}
     with pytest.raises(UserError, match=r"normalises 1x1 maps.*set (bn_)?batch to 2 or more"):
         call("cifar_resnet8", "digits", **choices, **told)

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from reslab import api
-from reslab.data.digits import digits
+from reslab.api.runs import rehearse
+from reslab.data.sets.digits import digits
+from reslab.engines.machine import Wish
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
+from reslab.runs import runlog
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import recipe
 from reslab.store.files import sha256
 from reslab.store.sealed import write_sealed
 from reslab.training import checkpoint as checkpoints
-from reslab.training import runlog
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.training.machine import Wish
-from reslab.training.recipe import changed
-from reslab.training.recipes import recipe
 
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
 SHORT = changed(recipe("digits"), {"batch": 16, "iterations": 6, "drops": (), "log_every": 1, "save_every": 2})
@@ -134,7 +134,7 @@ def test_recompute_that_the_engine_does_not_have(half):
 
 def test_a_rehearsal_of_other_words_leaves_no_trace(half):
     before = (half / "run.json").read_bytes()
-    found = api.rehearse(TINY, "digits", recipe=SHORT, out=half, threads=2, device="cpu", engine="eager")
+    found = rehearse(TINY, "digits", recipe=SHORT, out=half, threads=2, device="cpu", engine="eager")
     assert found.settings.threads == 2
     assert (half / "run.json").read_bytes() == before
 

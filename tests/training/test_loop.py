@@ -14,23 +14,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reslab import api
-from reslab.data.digits import digits
-from reslab.data.loader import TrainLoader, evaluation_batches, statistics
+import reslab
+from reslab.data.batches.loader import TrainLoader, evaluation_batches, statistics
+from reslab.data.sets.digits import digits
 from reslab.data.splits import Data, Memory, hold_out
+from reslab.engines.machine import Settings, Wish
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
+from reslab.runs.recipe import Recipe, changed
+from reslab.runs.recipes import recipe
+from reslab.runs.runlog import Record
 from reslab.store import jsonl
 from reslab.store.lock import held
 from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.training.machine import Settings, Wish
-from reslab.training.recipe import Recipe, changed
-from reslab.training.recipes import recipe
-from reslab.training.runlog import Record
 from reslab.training.step import Step
 
 EAGER = Settings("cpu", "fp32", "channels_last", "eager", 1)
@@ -232,7 +232,7 @@ def test_measurements_are_those_of_a_slow_twin(whole, data):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_last_measurement_is_what_evaluate_says(whole, split):
     out, _, record = whole
-    (found,) = api.evaluate(out, split=split, threads=1)
+    (found,) = reslab.evaluate(out, split=split, threads=1)
     last = record.final(split)
     assert (found.scores.n, found.scores.top1_error, found.scores.top5_error) == (
         last["n"], last["top1_error"], last["top5_error"],
@@ -451,7 +451,7 @@ def test_held_out_images_are_measured_and_never_trained_on(tmp_path, data):
     record = train(wanted, cut, quiet)
     sizes = {m["split"]: m["n"] for m in of(wanted.out, "eval")}
     assert sizes == {"val": 97, "test": 500, "train": 1200} == record.run["data"]["sizes"]
-    (found,) = api.evaluate(wanted.out, split="val", threads=1)
+    (found,) = reslab.evaluate(wanted.out, split="val", threads=1)
     assert (found.scores.n, found.scores.top1_error) == (97, record.final("val")["top1_error"])
 
     def content(split: Memory) -> Counter:

@@ -12,23 +12,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reslab import api
-from reslab.data.digits import digits
-from reslab.data.loader import statistics
+import reslab
+from reslab.data.batches.loader import statistics
+from reslab.data.sets.digits import digits
 from reslab.data.splits import Data
+from reslab.engines.machine import Wish
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
-from reslab.show.console import Teller
-from reslab.show.plain import PlainTeller
+from reslab.runs.recipe import Recipe, changed
+from reslab.runs.recipes import recipe
+from reslab.show.terminal.console import Teller
+from reslab.show.terminal.plain import PlainTeller
 from reslab.store import jsonl
 from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.training.machine import Wish
-from reslab.training.recipe import Recipe, changed
-from reslab.training.recipes import recipe
 
 SHORT = changed(
     recipe("digits"),
@@ -183,7 +183,7 @@ def test_it_says_what_the_probe_of_the_checkpoint_says(tmp_path, data, spec):
     train(wanted, data, quiet)
     first, last = of(wanted.out, "probe")
     asked = {"data": "digits", "samples": 128, "what": ("responses", "gradients", "residuals"), "threads": 1}
-    for line, found in ((first, api.probe(spec, seed=3, **asked)), (last, api.probe(wanted.out, **asked))):
+    for line, found in ((first, reslab.probe(spec, seed=3, **asked)), (last, reslab.probe(wanted.out, **asked))):
         told = {
             "loss": found.loss,
             "gradients": {g.block: g.rms for g in found.gradients},

@@ -9,14 +9,15 @@ from itertools import product
 import pytest
 import torch
 
-from reslab import api
-from reslab.data.digits import digits
-from reslab.show.rehearsal import lines
-from reslab.training import machine
+import reslab
+from reslab.api.runs import rehearse
+from reslab.data.sets.digits import digits
+from reslab.engines import machine
+from reslab.runs.recipe import Recipe, changed
+from reslab.runs.recipes import recipe
+from reslab.runs.schedule import is_moment
+from reslab.show.terminal.rehearsal import lines
 from reslab.training.moments import sizes_due
-from reslab.training.recipe import Recipe, changed
-from reslab.training.recipes import recipe
-from reslab.training.schedule import is_moment
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
 SET = {"eval_every": 7, "clean_every": 15, "save_every": 10, "log_every": 10}
@@ -34,12 +35,12 @@ def evaluated(out, after=0):
 def test_figures_against_the_run(tmp_path):
     out = tmp_path / "run"
     choices = {**TINY, "iterations": 40, "set": SET, "out": out}
-    told = api.rehearse(**choices)
+    told = rehearse(**choices)
     assert not out.exists()
     assert (told.iterations, told.start, told.sizes) == (40, 0, {"train": 1297, "test": 500})
     assert told.update > 0
     assert told.image > 0
-    record = api.train(**choices, tell=quiet)
+    record = reslab.train(**choices, tell=quiet)
     assert told.settings.to_dict() == record.run["settings"]
     assert told.evaluated == evaluated(out)
     assert told.seconds == 40 * (told.update + told.batch) + told.evaluated * told.image
@@ -48,13 +49,14 @@ def test_figures_against_the_run(tmp_path):
 PEAK = """
 import sys
 from pathlib import Path
-from reslab import api
-from reslab.training import host
+import reslab
+from reslab.api.runs import rehearse
+from reslab.engines import host
 choices = {"iterations": 6, "recipe": "paper-cifar", "set": {"batch": 32}, "threads": 1, "out": Path(sys.argv[3])}
 if sys.argv[1] == "told":
-    print(api.rehearse(sys.argv[2], "digits", **choices).memory)
+    print(rehearse(sys.argv[2], "digits", **choices).memory)
 else:
-    api.train(sys.argv[2], "digits", **choices)
+    reslab.train(sys.argv[2], "digits", **choices)
     print(host.resident()[1])
 """
 
@@ -84,7 +86,7 @@ def test_a_fall_back_of_the_engine_is_told(tmp_path, monkeypatch):
     torch._dynamo.reset()
     monkeypatch.setattr(machine.engines, "refuse", lambda *a: None)
     with torch._inductor.config.patch({"cpp.cxx": ("false",), "force_disable_caches": True}):
-        told = api.rehearse(**TINY, engine="compiled", iterations=4, out=tmp_path / "run").to_dict()
+        told = rehearse(**TINY, engine="compiled", iterations=4, out=tmp_path / "run").to_dict()
     assert "slower, not broken" in told["warning"]
     assert any(told["warning"] in line for line in lines(told))
 
@@ -101,17 +103,17 @@ def test_of_a_run_that_has_begun(tmp_path):
 
     choices = {**TINY, "iterations": 40, "set": SET, "out": out}
     with pytest.raises(KeyboardInterrupt):
-        api.train(**choices, tell=leave)
+        reslab.train(**choices, tell=leave)
     before = {p: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
-    told = api.rehearse(**choices)
+    told = rehearse(**choices)
     assert told.start == 10
     assert {p: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()} == before
-    api.train(**choices, tell=quiet)
+    reslab.train(**choices, tell=quiet)
     assert told.evaluated == evaluated(out, after=10)
 
 
 def test_validation_counts_too(tmp_path):
-    told = api.rehearse(**TINY, iterations=20, set={**SET, "holdout": 97}, out=tmp_path / "run")
+    told = rehearse(**TINY, iterations=20, set={**SET, "holdout": 97}, out=tmp_path / "run")
     assert told.sizes == {"train": 1200, "val": 97, "test": 500}
     # at 7, 14 and 20 on val and test, at 15 and 20 on the training split
     assert told.evaluated == 3 * (97 + 500) + 2 * 1200

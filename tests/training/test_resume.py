@@ -162,8 +162,8 @@ def test_the_same_command_again_trains_nothing(whole):
     ],
 )
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):
+    from reslab.engines import winograd
     from reslab.store.native import compiler
-    from reslab.training import winograd
 
     if "--engine" in path and compiler() is None:
         pytest.skip("no C++ compiler: neither fused nor compiled can run here")

@@ -7,12 +7,14 @@ import sys
 
 import pytest
 
-from reslab import api
+import reslab
+from reslab.api.runs import rehearse
+from reslab.engines import host, memory
+from reslab.engines.machine import Settings, Wish
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
-from reslab.training import host, memory, room
-from reslab.training.machine import Settings, Wish
-from reslab.training.recipe import Recipe, changed
+from reslab.runs.recipe import Recipe, changed
+from reslab.training import room
 
 SPEC = spec_of("cifar_resnet20")
 EAGER = Settings("cpu", "fp32", "channels_last", "eager", 1)
@@ -100,29 +102,29 @@ def test_a_run_is_checked_with_the_settings_it_began_with(free, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        api.train("cifar_resnet8", "digits", precision="bf16", recompute="on", tell=leave, **choices)
-    record = api.rehearse("cifar_resnet8", "digits", **choices).settings
+        reslab.train("cifar_resnet8", "digits", precision="bf16", recompute="on", tell=leave, **choices)
+    record = rehearse("cifar_resnet8", "digits", **choices).settings
     spec, recipe = spec_of("cifar_resnet8"), Recipe()
     assert room.settings_of(out, spec, recipe, Wish()) == record
     assert (record.precision, record.recompute) == ("bf16", True)
     assert not room.settings_of(out, spec, recipe, Wish(recompute="off")).recompute
     free(10**4)
     with pytest.raises(UserError, match="takes at least"):
-        api.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)
+        reslab.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)
     free(10**10)
-    api.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)
+    reslab.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)
     free(10**4)
     assert room.settings_of(out, spec, recipe, Wish()) is None
-    api.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)  # finished: nothing to compute
+    reslab.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)  # finished: nothing to compute
 
 
 UPDATE = """
 import sys, torch
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.training import host, memory
-from reslab.training.machine import Settings, prepare
-from reslab.training.recipe import Recipe, changed
+from reslab.engines import host, memory
+from reslab.engines.machine import Settings, prepare
+from reslab.runs.recipe import Recipe, changed
 from reslab.training.step import Step
 spec, recipe = spec_of(sys.argv[1]), changed(Recipe(), {"batch": int(sys.argv[2])})
 precision, recompute = sys.argv[3], sys.argv[4] == "on"
@@ -151,7 +153,7 @@ def test_no_update_takes_less_than_the_least(model, batch, precision, recompute)
 def test_the_limits_of_a_process_count_as_memory():
     """`ulimit -v` and `ulimit -d`, of which a part is used."""
     code = (
-        "import resource; from reslab.training import host; free = host.available();"
+        "import resource; from reslab.engines import host; free = host.available();"
         "resource.setrlimit(getattr(resource, NAME), (3 * 10**9,) * 2); print(free, host.available())"
     )
     for name in ("RLIMIT_AS", "RLIMIT_DATA"):

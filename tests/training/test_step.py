@@ -11,9 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reslab.engines.machine import Settings
 from reslab.nets.model import build
-from reslab.training.machine import Settings
-from reslab.training.recipe import Recipe, changed
+from reslab.runs.recipe import Recipe, changed
 from reslab.training.step import Step
 
 SETTINGS = Settings("cpu", "fp32", "channels_last", "eager", 1)
@@ -203,9 +203,9 @@ def test_torch_compiles_only_in_private_folders(tmp_path, variable, compiles):
     code = f"""
 import torch
 from reslab.nets.model import build
-from reslab.training.engines import uncached
-from reslab.training.machine import Settings
-from reslab.training.recipe import Recipe
+from reslab.engines.choose import uncached
+from reslab.engines.machine import Settings
+from reslab.runs.recipe import Recipe
 from reslab.training.step import Step
 net = build("cifar_resnet8", in_channels=1, image_size=8)
 step = Step(net, Recipe(), Settings("cpu", "fp32", "", "compiled", 1))

@@ -13,16 +13,16 @@ from contextlib import suppress
 import pytest
 from PIL import Image
 
-from reslab.data.digits import digits
+from reslab.data.sets.digits import digits
+from reslab.engines.machine import Wish
 from reslab.errors import Interrupted, RunError
 from reslab.nets.names import spec_of
+from reslab.runs.recipe import changed
+from reslab.runs.recipes import recipe
 from reslab.store import jsonl
 from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.training.machine import Wish
-from reslab.training.recipe import changed
-from reslab.training.recipes import recipe
 
 
 @pytest.mark.parametrize("answers", range(2, 10))
@@ -223,7 +223,7 @@ def test_a_campaign_saves_on_a_closed_terminal(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom reslab.errors import Interrupted\n"
         "from reslab.nets.names import spec_of\nfrom reslab.training.campaign import Plan, run_all\n"
-        "from reslab.training.recipe import changed\nfrom reslab.training.recipes import recipe\n"
+        "from reslab.runs.recipe import changed\nfrom reslab.runs.recipes import recipe\n"
         "if __name__ == '__main__':\n"
         "    base = changed(recipe('digits-smoke'), {'iterations': 100_000, 'log_every': 1, 'save_every': 50_000})\n"
         "    spec = spec_of('cifar_resnet8', in_channels=1, image_size=8, widths=(2, 2, 2))\n"

@@ -1,0 +1,1 @@
+"""The package's interface in Python, a file for each group of verbs."""

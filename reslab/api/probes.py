@@ -1,0 +1,156 @@
+"""`probe`: what a network does inside, from a run, a checkpoint, a name or a module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reslab.api.networks import spec
+from reslab.api.scores import notes_on, read, sought
+from reslab.errors import UserError, suggest, suggest_beside
+from reslab.nets.spec import Spec
+from reslab.runs.naming import FROM_DATA, resolve_recipe
+
+if TYPE_CHECKING:
+    from reslab.measure.findings import Probe
+    from reslab.nets.model import Network
+
+
+def probe(
+    source: str | Path | Spec | Network,
+    data: str | None = None,
+    *,
+    split: str = "train",
+    samples: int = 500,
+    seed: int = 0,
+    what: str | Iterable[str] = ("responses", "gradients", "residuals", "jacobians"),
+    block: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    workers: int | None = None,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    switches: Mapping[str, Any] | None = None,
+) -> Probe:
+    """Layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
+
+    source     a run or checkpoint folder; a model's name or `Spec` (the net at initialisation, with `switches` as in
+               `build`); or a `Network`. A path that exists goes before a name
+    data, val_share, bad_images    as in `evaluate`; default: what the run was trained on, else digits
+    samples    the first so many of the split in index order, at least 2, not augmented
+    seed       of the initial weights, where a name or a `Spec` is given
+    what       "responses", "gradients" (with activations), "residuals", "jacobians"
+    block      whose Jacobian ("conv3_2"); default: the first and the last identity block that are small enough
+    Statistics of the inputs are the run's own, else those of the training split by the data's default recipe.
+    Raises UserError for unknown names, paths, parts and blocks, and for data that does not fit.
+    """
+    known = ("train", "val", "test")
+    if split not in known:
+        raise UserError(f"--split: {split!r} is none of {', '.join(known)}{suggest(str(split), known)}")
+    if samples < 2:
+        raise UserError(f"--samples: {samples} must be at least 2, or BN has nothing to average over")
+    found = _spec_or_path(source, switches or {})
+    import numpy as np
+
+    from reslab.data.batches.loader import evaluation_batches, statistics
+    from reslab.engines.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.measure.findings import Subject
+    from reslab.measure.finite import check_network
+    from reslab.measure.probe import batch_size, parts_of
+    from reslab.measure.probe import probe as look
+    from reslab.nets.model import build as make
+    from reslab.training import checkpoint as checkpoints
+    from reslab.training import member
+    from reslab.training.inputs import fit, load_data, workers_for
+    from reslab.training.room import check_probe
+
+    asked = parts_of(what)
+    settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
+    checkpoint = checkpoints.find(found) if isinstance(found, Path) else None
+    if checkpoint is not None:
+        model, recipe = checkpoint.spec, member.recipe_of(checkpoint)
+    else:
+        assert not isinstance(found, Path)
+        model = found if isinstance(found, Spec) else found.spec
+        recipe = resolve_recipe(data or "digits")
+    if checkpoint is not None:
+        what_data = sought(checkpoint, data, val_share, bad_images, download)
+        there = read(checkpoint, what_data, known, download)
+    else:
+        there = load_data(
+            data or "digits", model, recipe, download=download, val_share=val_share, bad_images=bad_images
+        )
+    part = there.split(split)
+    n = min(samples, len(part))
+    if n < 2:
+        raise UserError(f"{there.name}: the {split} split has {n} samples; a probe needs at least 2")
+    fitted = model if checkpoint is not None else fit(model, there, _said(source, switches))
+    check_probe(fitted, batch_size(fitted, n), "gradients" in asked, settings.device)
+    prepare(settings)
+    if checkpoint is not None:
+        member.check_fits(checkpoint, there)
+        notes_on(checkpoint, what_data, there, data is not None)
+        net = checkpoints.network(checkpoint)
+        stats = checkpoint.statistics
+    else:
+        net = make(fitted, seed=seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
+        check_network(net, net.name)
+        stats = statistics(there.split("train"), recipe.centre, recipe.scale)
+    own_seed = checkpoint.facts["seed"] if checkpoint else seed if isinstance(found, Spec) else None
+    subject = Subject(
+        net.name, str(checkpoint.folder) if checkpoint else None, checkpoint.iteration if checkpoint else None,
+        there.name, split, own_seed,
+    )  # fmt: skip
+    chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, workers)
+    result = look(
+        net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, block, settings.device
+    )  # fmt: skip
+    unfit = _unfit(asdict(result))
+    if unfit:
+        result = replace(result, notes=(*result.notes, f"{unfit:,} figures are not finite: the network overflows"))
+    return result
+
+
+def _said(source: str | Path | Spec | Network, switches: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the caller says of the data: the switches beside a name, or all that a ready network has."""
+    return (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
+
+
+def _unfit(value: Any) -> int:
+    """How many numbers of a tree of dicts, tuples and lists are not finite."""
+    if isinstance(value, float):
+        return int(not math.isfinite(value))
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return sum(map(_unfit, inside))
+
+
+def _spec_or_path(source: str | Path | Spec | Network, switches: Mapping[str, Any]) -> Path | Spec | Network:
+    """What the source of a probe means: a path that exists, or the network that a name and switches say."""
+    if not isinstance(source, str | Path):
+        if switches:
+            raise UserError(f"probe: {', '.join(switches)} given beside a ready network; they belong to a model's name")
+        return source
+    path = Path(source)
+    if isinstance(source, Path) or _exists(path) or source.startswith((".", "~", "/")) or path.name != source:
+        if switches:
+            raise UserError(f"{source}: {', '.join(switches)} given beside a run, which has its own network")
+        if not _exists(path):
+            raise UserError(f"{source}: no such checkpoint or run{suggest_beside(path)}")
+        return path
+    try:
+        return spec(source, **switches)
+    except UserError as error:
+        if str(error).startswith("unknown model"):
+            raise UserError(f"no run of that name here, and {error}") from None
+        raise
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a null byte
+        return False

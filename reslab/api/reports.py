@@ -1,0 +1,84 @@
+"""`report`: one HTML page of studies, of a run, or of runs compared, from their folders. Computes nothing anew."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reslab.api.verdicts import problems_of, read_source, studies_found
+from reslab.claims.evidence import Evidence
+from reslab.claims.overview import overview
+from reslab.claims.text import LANGUAGES, Text
+from reslab.errors import UserError
+from reslab.runs.runlog import Record
+
+
+def report(
+    sources: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    language: str = "en",
+    overwrite: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """Write one HTML page and return its path.
+
+    sources    folders: studies, or runs (a folder of runs counts as its runs); default: the studies of runs/ and
+               results/. One run is shown by itself, several are compared
+    out        the file (default: report.html, or report.ko.html, in the one folder that is given, else here)
+    language   "en" or "ko"
+    overwrite  also a file that is no report of ours
+    tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
+    Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, a language
+    that there is none of, and a file that is in the way.
+    """
+    Text("", "")(language)
+    folders = [Path(s) for s in sources] if sources else studies_found()
+    if not folders:
+        raise UserError("report: no study is there (runs/*/study.json, results/*/study.json); give a folder")
+    path = _target(folders if sources else [], out, language)
+    _check(path, overwrite)
+    found = [one for folder in folders for one in read_source(folder)]
+    for problem in problems_of(found):
+        if tell is not None:
+            tell(f"problem: {problem}")
+    studies = [one for one in found if isinstance(one, Evidence)]
+    runs = [one for one in found if isinstance(one, Record)]
+    if studies and runs:
+        raise UserError("report: studies and runs in one call; give studies for verdicts, or runs for a comparison")
+    command = shlex.join(["reslab", "report", *map(str, sources), *(["--lang", language] if language != "en" else [])])
+    from reslab.show.pages.page import publish
+    from reslab.show.pages.report import study_page
+    from reslab.show.pages.runpage import runs_page
+
+    try:
+        if studies:
+            judgements = [j for told in overview(studies) for j in told.judgements]
+            html = study_page(judgements, language, command)
+        else:
+            html = runs_page(runs, language, command)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        where = ", ".join(map(str, folders))
+        raise UserError(f"{where}: damaged records ({type(error).__name__}: {error}); give another folder") from error
+    try:
+        publish(html, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); give another --out") from None
+    return path
+
+
+def _target(sources: Sequence[Path], out: str | Path | None, language: str) -> Path:
+    name = "report.html" if language == LANGUAGES[0] else f"report.{language}.html"
+    if out is None:
+        return sources[0] / name if len(sources) == 1 else Path(name)
+    return Path(out) / name if Path(out).is_dir() else Path(out)
+
+
+def _check(path: Path, overwrite: bool) -> None:
+    """Refuse what is in the way: a folder of that name, or a file that is no report of ours."""
+    from reslab.show.pages.page import is_ours
+
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: a report is written as .html")
+    if path.is_dir() or (path.exists() and not overwrite and not is_ours(path)):
+        raise UserError(f"{path}: is there and is no report of reslab; give another --out, or --overwrite")

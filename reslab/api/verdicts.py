@@ -1,0 +1,51 @@
+"""`verdicts`: what the committed records and one's own say of each claim. Reads, and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from reslab.api.runs import RUNS
+from reslab.claims.evidence import STUDY, Evidence, is_study, read
+from reslab.claims.overview import Told, overview
+from reslab.errors import UserError, suggest_beside
+from reslab.runs import runlog
+from reslab.runs.runlog import Record
+
+RESULTS = "results"
+
+
+def studies_found() -> list[Path]:
+    """Folders of studies: one's own (runs/*), then the committed ones (results/* here or beside the package)."""
+    beside = Path(__file__).resolve().parents[2] / RESULTS
+    results = Path(RESULTS) if Path(RESULTS).is_dir() else beside
+    own = sorted(path.parent for path in RUNS.glob(f"*/{STUDY}"))
+    return [*own, *sorted(path.parent for path in results.glob(f"*/{STUDY}"))]
+
+
+def verdicts(wanted: Iterable[str] = (), sources: Sequence[str | Path] | None = None) -> list[Told]:
+    """Every claim (or those of `wanted`, by id), judged on the studies `sources` (default: `studies_found()`).
+
+    Raises UserError for an unknown id and a folder that is no study.
+    """
+    folders = studies_found() if sources is None else [Path(source) for source in sources]
+    return overview([read(folder) for folder in folders], wanted)
+
+
+def problems_of(found: Iterable[Evidence | Record]) -> list[str]:
+    """Return what is damaged, missing or unchecked in some records, one line each, each once."""
+    return list(dict.fromkeys(problem for one in found for problem in one.problems))
+
+
+def read_source(folder: Path) -> list[Evidence | Record]:
+    """What a folder holds: a study, one run, or runs. Raises UserError where it is none of them."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder{suggest_beside(folder)}")
+    if is_study(folder):
+        return [read(folder)]
+    if (folder / runlog.RUN).is_file():
+        return [runlog.read(folder)]
+    inside = sorted(path.parent for path in folder.glob(f"*/{runlog.RUN}"))
+    if not inside:
+        raise UserError(f"{folder}: holds no study ({STUDY}), no run ({runlog.RUN}) and no folder of runs")
+    return [runlog.read(path) for path in inside]

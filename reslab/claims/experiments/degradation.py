@@ -1,0 +1,130 @@
+"""C1 and C2: a plain net's training error rises with depth; its residual twin's does not (§1, §4.2, Fig. 1 and 6).
+
+The runs: plain and residual twins (same layers, same initial weights, same order of samples) at several depths and
+seeds. The measure: training error of a clean pass in evaluation mode at the end of the schedule, and test error.
+The rule, written before the runs: over the seeds, the paired difference deepest minus shallowest of final training
+error, with its two-sided 95 % t-interval. Plain degrades where the interval lies above 0. Residual does not degrade
+where the interval ends at MARGIN or below (a claim of "no difference" needs a margin), and gets better where it ends
+at 0 or below.
+"""
+
+from __future__ import annotations
+
+from reslab.claims.claim import BESIDE, MAIN, RUNS_UNDECIDED, Claim, Statement, answers
+from reslab.claims.evidence import Net, Setting, net
+from reslab.claims.quantity import error_gap
+from reslab.claims.rules import Above, Below
+from reslab.claims.text import Text
+from reslab.runs.recipes import recipe
+
+NAME = "degradation"
+PILOT = Text(
+    " The rate {lr:g} was chosen on other seeds; at the paper's 0.1 the residual net of 56 layers ended at 17.5 and "
+    "26.8 % there, and this would not hold (docs/log.md).",
+    " learning rate {lr:g}는 다른 seed에서 골랐다. 논문의 0.1에서는 그 seed들에서 residual 56층이 17.5 %와 "
+    "26.8 %로 끝나, 이 판정이 성립하지 않았을 것이다(docs/log.md).",
+)
+MARGIN = 1.0  # percentage points of training error by which a deeper residual net may be worse and still "not worse"
+
+
+def twins(setting: Setting, kind: str) -> tuple[Net, ...]:
+    """The plain or residual ("resnet") nets of a setting's depths."""
+    return tuple(net(f"cifar_{kind}{depth}") for depth in setting.depths)
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_plain(setting), _residual(setting))
+
+
+def deeper_minus(
+    setting: Setting, kind: str, deep: int, split: str, rule: Above | Below, role: str = BESIDE,
+    more: tuple[str, str] = ("", ""), flat: tuple[Net, ...] = (),
+) -> Statement:  # fmt: skip
+    """The final error ("train" or "test") of a twin of `deep` layers minus that of the setting's shallowest."""
+    word, shallow = kind.replace("resnet", "residual"), setting.shallow
+    part = "training" if split == "train" else split
+    return Statement(
+        Text(
+            f"{part.capitalize()} error, {word}, {deep} layers minus {shallow}{more[0]}",
+            f"{part} error, {word}, {deep}층 − {shallow}층{more[1]}",
+        ),
+        error_gap(net(f"cifar_{kind}{deep}"), net(f"cifar_{kind}{shallow}"), split),
+        rule,
+        role=role,
+        unit="points",
+        flat=flat,
+    )
+
+
+def _plain(setting: Setting) -> Claim:
+    shallow, deep = setting.shallow, setting.deep
+    return Claim(
+        id="C1",
+        name=NAME,
+        quote="layer를 너무 많이 쌓으면 training error가 높게 나타난다. → 결국 degradation!",
+        said="000, 001, 002; §1, Fig. 1, §4.2, Fig. 6",
+        text=Text(
+            "A plain net's training error rises with depth, once it is deep enough.",
+            "plain 네트워크는 충분히 깊어지면 깊이에 따라 training error가 커진다.",
+        ),
+        statements=(
+            deeper_minus(setting, "plain", deep, "train", Above(0.0), MAIN, flat=twins(setting, "plain")),
+            deeper_minus(setting, "plain", deep, "test", Above(0.0)),
+            *(deeper_minus(setting, "plain", depth, "train", Above(0.0)) for depth in setting.depths[1:-1]),
+        ),
+        answers=answers(
+            f"From {shallow} to {deep} layers the plain net's training error changes by {{s0}}: {{end}}",
+            f"{shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s0}} 변한다: {{end}}",
+            holds=Text("it rises.", "커진다."),
+            condition=Text("it rises.", "커진다."),
+            fails=Text("it does not rise.", "커지지 않는다."),
+            undecided=RUNS_UNDECIDED,
+        ),
+        charts=("curves", "depth", "macs"),
+    )
+
+
+def _residual(setting: Setting) -> Claim:
+    shallow, deep = setting.shallow, setting.deep
+    piloted = setting.recipe == recipe("digits-study")
+    rate = PILOT.filled(lr=setting.recipe.lr) if piloted else Text("", "")
+    no_worse = f": not worse by more than {MARGIN:g} point", f": {MARGIN:g}점 넘게 나빠지지 않는다"
+    return Claim(
+        id="C2",
+        name=NAME,
+        quote="skip-connection을 적용하면 깊을수록 error가 감소함을 보임",
+        said="002; §4.2, Fig. 6",
+        text=Text(
+            "Residual nets of the same depths do not degrade, and the training error of deeper ones gets better.",
+            "같은 깊이의 residual 네트워크는 degradation이 없고, 깊을수록 training error가 더 좋아진다.",
+        ),
+        statements=(
+            deeper_minus(setting, "resnet", deep, "train", Below(MARGIN), MAIN, no_worse, twins(setting, "resnet")),
+            deeper_minus(setting, "resnet", deep, "train", Below(0.0), MAIN, (": better", ": 더 낮다")),
+            deeper_minus(setting, "resnet", deep, "test", Below(0.0)),
+            Statement(
+                Text(
+                    f"Training error at {deep} layers, residual minus plain",
+                    f"{deep}층의 training error, residual − plain",
+                ),
+                error_gap(net(f"cifar_resnet{deep}"), net(f"cifar_plain{deep}"), "train"),
+                Below(0.0),
+                role=BESIDE,
+                unit="points",
+            ),
+        ),
+        answers=answers(
+            f"From {shallow} to {deep} layers the residual net's training error changes by {{s0}}, its test error "
+            f"by {{s2}}: {{end}}",
+            f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0}}, test error가 {{s2}} "
+            f"변한다: {{end}}",
+            holds=Text(
+                f"no degradation, and its training error gets better.{rate.en}",
+                f"degradation이 없고 training error는 더 좋아진다.{rate.ko}",
+            ),
+            condition=Text(f"no degradation.{rate.en}", f"degradation은 없다.{rate.ko}"),
+            fails=Text("it degrades too.", "이것도 나빠진다."),
+            undecided=RUNS_UNDECIDED,
+        ),
+        charts=("curves", "depth", "macs"),
+    )

@@ -1,0 +1,192 @@
+"""C7 and C8: how large is F(x) against x, before training and after (note 002 §2, note 000; §3.1, §4.2).
+
+The measure: ‖F(x)‖ / ‖x‖ of a block with an identity shortcut, Frobenius norms over the first 128 training images,
+evaluation mode; its mean over the identity blocks of a net. `residuals-init`, for each seed, measures initial weights:
+He initialisation with BN, the last γ of each branch at 0, and the residual MLP of which the notes speak (no BN). After
+training it is read from the probes of the residual twins.
+
+The rule, written before the runs: a block is near the identity where the ratio is at most NEAR. C7 holds where that is
+so on the mean at He initialisation, in the convolutional net and in the MLP; C8 ("F(x) → 0") where it is so after
+training in the deepest net. A zero last γ is in neither the paper nor the notes, so that it gives exactly 0 stands
+beside C7. That the ratio falls in training, and is smaller in deeper nets, is less than C8 says and stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.evidence import Evidence, Net, Setting, net
+from reslab.claims.experiments.decades import SAMPLES
+from reslab.claims.quantity import Quantity, Series, measurement, minus, probe_lines
+from reslab.claims.rules import Always, Below
+from reslab.claims.text import Text
+from reslab.nets.plan import plan
+
+NAME = "residuals"
+INITIAL = "residuals-init"
+NEAR = 0.1  # the block moves its input by a tenth of its length: less than 6 degrees, whatever the direction
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_initial(setting), _learned(setting))
+
+
+def identity_blocks(of: Net) -> tuple[str, ...]:
+    """Blocks whose shortcut is solid, in network order; elsewhere F(x) is not compared with x itself."""
+    return tuple(row.block for row in plan(of.spec()) if row.kind == "add" and row.line == "solid")
+
+
+# -- at initialisation
+
+
+def wanted(setting: Setting) -> dict[str, Net]:
+    """What is measured at initialisation, by the name of its figure."""
+    found = {f"bn{d}": net(f"cifar_resnet{d}") for d in setting.depths}
+    found[f"zero{setting.deep}"] = net(f"cifar_resnet{setting.deep}", zero_init=True)
+    found[f"mlp{setting.middle}"] = net(f"mlp_resnet{setting.middle}")
+    return found
+
+
+def initial(setting: Setting, bench: Bench, seed: int | None) -> dict[str, Any]:
+    """The mean ratio of each net of `wanted`, and (with "_blocks") the ratios of its identity blocks."""
+    from reslab.measure.findings import Subject
+    from reslab.measure.probe import probe
+    from reslab.nets.model import build
+    from reslab.training.inputs import fit
+
+    data, batch = bench.first_images(setting.recipe, SAMPLES)
+    figures: dict[str, Any] = {}
+    for name, of in wanted(setting).items():
+        network = build(fit(of.spec(), data, {}), seed=seed or 0)
+        subject = Subject(network.name, None, None, data.name, "train", seed)
+        found = probe(network, lambda: [batch], subject, "residuals")
+        ratios = [r.ratio for r in found.residuals or () if r.line == "solid" and r.ratio is not None]
+        figures[name] = kept(fmean(ratios))
+        figures[f"{name}_blocks"] = [kept(r) for r in ratios]
+    return figures
+
+
+def _initial(setting: Setting) -> Claim:
+    deep, middle = setting.deep, setting.middle
+
+    def ratio(en: str, ko: str, key: str, rule: Always | Below, role: str = BESIDE) -> Statement:
+        return Statement(Text(f"‖F(x)‖ / ‖x‖ at initialisation: {en}", f"초기값의 ‖F(x)‖ / ‖x‖: {ko}"),
+                         measurement(INITIAL, key), rule, role=role)  # fmt: skip
+
+    near = Below(NEAR)
+    return Claim(
+        id="C7",
+        name=NAME,
+        quote="weight_init은 0과 근사하게 하기 때문에 skip-connection이 있는 MLP가 목표한 $H(x)$를 가장 효과적으로 "
+        "만들 수 있다.",
+        said="002",
+        text=Text(
+            "Initial weights are near zero, so a residual block starts near the identity.",
+            "초기 weight는 0에 가까우므로 residual block은 identity에 가깝게 시작한다.",
+        ),
+        statements=(
+            ratio(f"residual {deep}, He, BN, mean over identity blocks", f"residual {deep}, He, BN, block 평균",
+                  f"bn{deep}", near, MAIN),
+            ratio(f"residual MLP {middle}, He, no BN", f"residual MLP {middle}, He, BN 없음", f"mlp{middle}", near,
+                  MAIN),
+            ratio(f"residual {deep}, last γ of each branch 0, every block",
+                  f"residual {deep}, branch의 마지막 γ가 0, 모든 block", f"zero{deep}_blocks", Always(0.0, 0.0)),
+            *(ratio(f"residual {d}, He, BN", f"residual {d}, He, BN", f"bn{d}", near) for d in setting.depths[:-1]),
+        ),
+        answers=answers(
+            f"At He initialisation ‖F(x)‖ / ‖x‖ is {{s0}} in the {deep}-layer net with BN and {{s1}} in the MLP; "
+            f"with the last γ at 0 it is {{s2}}: {{end}}",
+            f"He 초기화에서 ‖F(x)‖ / ‖x‖는 BN이 있는 {deep}층에서 {{s0}}, MLP에서 {{s1}}이고, 마지막 γ를 0으로 "
+            f"두면 {{s2}}이다: {{end}}",
+            holds=Text("a block starts near the identity.", "block은 identity에 가깝게 시작한다."),
+            condition=Text("near the identity in one of the two nets only.", "둘 중 하나에서만 identity에 가깝다."),
+            fails=Text(
+                "F(x) is more than a tenth of x; a block does not start near the identity.",
+                "F(x)가 x의 10분의 1보다 크므로 identity에 가깝게 시작하지 않는다.",
+            ),
+            undecided=Text(
+                "these seeds do not decide whether that is near.",
+                "이것이 가까운지 이 seed들로는 결정할 수 없다.",
+            ),
+        ),
+        measurements=(Measurement(INITIAL, partial(initial, setting), each_seed=True),),
+        charts=("residuals",),
+    )  # fmt: skip
+
+
+# -- after training
+
+
+def ratio_of(of: Net, first: bool = False) -> Quantity:
+    """The mean ratio over a net's identity blocks at the end of training, or (`first`) of the initial weights."""
+    solid = identity_blocks(of)
+
+    def read(evidence: Evidence) -> Series:
+        found: Series = {}
+        for seed, record in evidence.runs(of).items():
+            lines = probe_lines(record)
+            values = _finite(lines[0 if first else -1].get("residuals", {}), solid) if lines else []
+            if values:
+                found[seed] = fmean(values)
+        return found
+
+    return Quantity(read, (of,))
+
+
+def _finite(residuals: dict[str, float | None], solid: Sequence[str]) -> list[float]:
+    return [v for block in solid if (v := residuals.get(block)) is not None]
+
+
+def _learned(setting: Setting) -> Claim:
+    shallow, deep = setting.shallow, setting.deep
+    nets = {d: net(f"cifar_resnet{d}") for d in setting.depths}
+    falls = Statement(
+        Text(f"Change of ‖F(x)‖ / ‖x‖ in training, residual {deep}", f"학습 중 ‖F(x)‖ / ‖x‖의 변화, residual {deep}"),
+        minus(ratio_of(nets[deep]), ratio_of(nets[deep], first=True)), Below(0.0), role=BESIDE,
+    )  # fmt: skip
+    deeper = Statement(
+        Text(f"‖F(x)‖ / ‖x‖ after training, residual {deep} minus {shallow}",
+             f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}"),
+        minus(ratio_of(nets[deep]), ratio_of(nets[shallow])), Below(0.0), role=BESIDE,
+    )  # fmt: skip
+    return Claim(
+        id="C8",
+        name=NAME,
+        quote="residual function $F(x)$가 0이 되도록 학습한다!",
+        said="000; §3.1, §4.2",
+        text=Text("The net learns F(x) → 0.", "네트워크는 F(x) → 0이 되도록 학습한다."),
+        statements=(
+            Statement(
+                Text(f"‖F(x)‖ / ‖x‖ after training, residual {deep}, mean over identity blocks",
+                     f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep}, block 평균"),
+                ratio_of(nets[deep]), Below(NEAR),
+            ),
+            falls,
+            deeper,
+            *(Statement(
+                Text(f"‖F(x)‖ / ‖x‖ after training, residual {d}", f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {d}"),
+                ratio_of(of), Below(NEAR), role=BESIDE,
+            ) for d, of in nets.items() if d != deep),
+        ),
+        answers=answers(
+            f"After training ‖F(x)‖ / ‖x‖ is {{s0}} on the mean of the {deep}-layer net's identity blocks; it "
+            f"changed by {{s1}} in training, and from {shallow} to {deep} layers it changes by {{s2}}: {{end}}",
+            f"학습 뒤 {deep}층의 identity block 평균 ‖F(x)‖ / ‖x‖는 {{s0}}이다. 학습 중 {{s1}} 변했고, "
+            f"{shallow}층에서 {deep}층으로 가면 {{s2}} 변한다: {{end}}",
+            holds=Text("F(x) is near 0.", "F(x)는 0에 가깝다."),
+            condition=Text("F(x) is near 0, with a condition.", "조건부로 F(x)는 0에 가깝다."),
+            fails=Text(
+                "F(x) does not become 0; a block learns what it adds to x.",
+                "F(x)는 0이 되지 않는다. block은 x에 더할 것을 배운다.",
+            ),
+            undecided=Text(
+                "these runs do not decide whether that is near 0.",
+                "0에 가까운지 이 실행들로는 결정할 수 없다.",
+            ),
+        ),
+        charts=("residuals",),
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""C20 and C21: what only the whole schedule on CIFAR-10 can show (§4.2, Table 6, Fig. 6 right).
+
+The runs: residual nets of Table 6's depths on CIFAR-10 by the paper's recipe, not shortened; on any other setting both
+claims are "not run" and train nothing. The measure: errors at the end of the schedule.
+The rule, written before the runs. C21: the 95 % interval of our test error minus the paper's lies within MARGIN, at
+each depth of the setting that Table 6 has. C20: at 1202 layers the training error ends at TRAINED or below, and the
+test error minus that of 110 layers, seed by seed, lies above 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reslab.claims.claim import RUNS_UNDECIDED, Claim, Statement, answers
+from reslab.claims.evidence import Evidence, Setting, net
+from reslab.claims.quantity import Quantity, Series, error_gap, final_error
+from reslab.claims.rules import Above, Below, Within
+from reslab.claims.text import Text
+from reslab.runs.recipes import recipe
+
+NAME = "scale"
+# Table 6, test error in percent; 110 layers: the mean of five runs, as one seed is no best of five.
+PAPER = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
+MARGIN = 0.5  # points: three of the 0.16 by which the paper's five runs of 110 layers spread
+TRAINED = 0.1  # percent (§4.2, of 1202 layers)
+MIDDLE, DEEPEST = 110, 1202
+# What makes a schedule the paper's (§4.2). The choices it leaves open, and when things are measured, may differ.
+STATED = (
+    "batch", "iterations", "lr", "drops", "drop_factor", "momentum", "weight_decay", "warmup_from_depth", "warmup_lr",
+    "warmup_error", "augment", "pad", "centre",
+)  # fmt: skip
+
+NOT_THE_PAPERS = Text(
+    "Not run: it needs CIFAR-10 and the paper's whole schedule of 64,000 iterations, beyond 20 layers an accelerator.",
+    "실행하지 않음: CIFAR-10과 논문의 64,000회 반복 전체가 필요하며, 20층보다 깊으면 가속기도 있어야 한다.",
+)
+NO_SUCH_DEPTHS = Text(
+    "Not run: this study has not the depths for it ({depths} layers).",
+    "실행하지 않음: 이 실험에는 필요한 깊이({depths}층)가 없다.",
+)
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_deepest(setting), _table_6(setting))
+
+
+def is_the_papers(setting: Setting) -> bool:
+    """Whether data and recipe are those of Table 6, unshortened."""
+    paper = recipe("paper-cifar")
+    return setting.data == "cifar10" and all(getattr(setting.recipe, k) == getattr(paper, k) for k in STATED)
+
+
+def to_the_paper(depth: int) -> Quantity:
+    """Our test error minus that of Table 6, points."""
+    ours = final_error(net(f"cifar_resnet{depth}"), "test")
+
+    def read(evidence: Evidence) -> Series:
+        return {seed: error - PAPER[depth] for seed, error in ours.read(evidence).items()}
+
+    return Quantity(read, ours.nets)
+
+
+def _only_if(able: bool, setting: Setting, needed: str, claim: Claim) -> Claim:
+    """The claim; where the setting cannot show it, its statements without anything to read or to train, and why."""
+    if able:
+        return claim
+    why = NO_SUCH_DEPTHS.filled(depths=needed) if is_the_papers(setting) else NOT_THE_PAPERS
+    idle = tuple(replace(statement, quantity=Quantity(lambda evidence: {})) for statement in claim.statements)
+    return replace(claim, statements=idle, charts=(), why_not_run=why)
+
+
+def _deepest(setting: Setting) -> Claim:
+    able = is_the_papers(setting) and {MIDDLE, DEEPEST} <= set(setting.depths)
+    middle, deepest = net(f"cifar_resnet{MIDDLE}"), net(f"cifar_resnet{DEEPEST}")
+    claim = Claim(
+        id="C20",
+        name=NAME,
+        quote="ResNet-1202: training error < 0.1 %, test error 7.93 %; ResNet-110: 6.43 %",
+        said="§4.2, Table 6, Fig. 6 right",
+        text=Text(
+            f"{DEEPEST} layers train to below {TRAINED:g} % training error, but test worse than {MIDDLE}.",
+            f"{DEEPEST}층은 training error {TRAINED:g} % 미만까지 학습되지만, test error는 {MIDDLE}층보다 크다.",
+        ),
+        statements=(
+            Statement(
+                Text(f"Training error, {DEEPEST} layers", f"training error, {DEEPEST}층"),
+                final_error(deepest, "train"),
+                Below(TRAINED),
+                unit="%",
+            ),
+            Statement(
+                Text(f"Test error, {DEEPEST} layers minus {MIDDLE}", f"test error, {DEEPEST}층 − {MIDDLE}층"),
+                error_gap(deepest, middle, "test"),
+                Above(0.0),
+                unit="points",
+            ),
+        ),
+        answers=answers(
+            f"{DEEPEST} layers end at {{s0}} training error and differ from {MIDDLE} by {{s1}} in test error: {{end}}",
+            f"{DEEPEST}층의 training error는 {{s0}}이고, test error는 {MIDDLE}층과 {{s1}} 다르다: {{end}}",
+            holds=Text("they train, and test worse.", "학습은 되지만 test에서는 더 나쁘다."),
+            condition=Text("one half of it holds.", "절반만 성립한다."),
+            fails=Text("it is not so.", "그렇지 않다."),
+            undecided=RUNS_UNDECIDED,
+        ),
+        charts=("curves", "depth"),
+    )
+    return _only_if(able, setting, f"{MIDDLE}, {DEEPEST}", claim)
+
+
+def _table_6(setting: Setting) -> Claim:
+    there = tuple(depth for depth in setting.depths if depth in PAPER) if is_the_papers(setting) else ()
+    depths = there or tuple(PAPER)
+    shown = ", ".join(f"{depth}: {{s{i}}}" for i, depth in enumerate(depths))
+    claim = Claim(
+        id="C21",
+        name=NAME,
+        quote="ResNet-20 8.75, 32 7.51, 44 7.17, 56 6.97, 110 6.43 (6.61±0.16), 1202 7.93 %",
+        said="Table 6",
+        text=Text(
+            "Table 6: test error on CIFAR-10 by depth (of 110 layers the mean of five runs, 6.61).",
+            "표 6: 깊이에 따른 CIFAR-10 test error (110층은 다섯 번의 평균 6.61).",
+        ),
+        statements=tuple(
+            Statement(
+                Text(
+                    f"Test error, residual, {depth} layers, minus the paper's {PAPER[depth]:.2f} %",
+                    f"test error, residual, {depth}층 − 논문의 {PAPER[depth]:.2f} %",
+                ),
+                to_the_paper(depth),
+                Within(MARGIN),
+                unit="points",
+            )
+            for depth in depths
+        ),
+        answers=answers(
+            f"Test error minus the paper's, by layers: {shown}. {{end}}",
+            f"층수별 test error − 논문의 값: {shown}. {{end}}",
+            holds=Text("Table 6 is met.", "표 6과 일치한다."),
+            condition=Text("Table 6 is met at some depths.", "일부 깊이에서만 표 6과 일치한다."),
+            fails=Text("Table 6 is not met.", "표 6과 일치하지 않는다."),
+            undecided=Text("These runs do not decide it.", "이 실행들로는 결정할 수 없다."),
+        ),
+        charts=("curves", "depth"),
+    )
+    return _only_if(bool(there), setting, ", ".join(map(str, PAPER)), claim)

@@ -1,0 +1,1 @@
+"""Data sets and folders of images, read from disk."""

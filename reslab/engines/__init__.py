@@ -1,0 +1,1 @@
+"""How an update or a forward pass is computed on a machine."""

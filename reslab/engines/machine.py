@@ -1,0 +1,203 @@
+"""`auto` resolved into explicit settings: device, precision, layout, engine, threads. Once, before a run starts.
+
+The settings are recorded and reused on resume: another precision would be another run.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from reslab.engines import choose, host, memory
+from reslab.errors import UserError, suggest
+from reslab.nets.cost import cost
+from reslab.nets.spec import Spec
+from reslab.runs.recipe import Recipe
+from reslab.version import VERSION
+
+SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
+THREADS = torch.get_num_threads()  # torch's own choice, before any run of this process sets another
+ROOM = 0.8  # of the free memory that an update may take: evaluation, data workers and others want some too
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for; "auto" leaves it to `settle`."""
+
+    device: str = AUTO
+    precision: str = AUTO
+    engine: str = AUTO
+    threads: int = 0
+    recompute: str = AUTO
+
+
+UNDECIDED = Wish()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run computes. `why` tells the choice in one line and decides nothing.
+
+    engine    one of `choose.ENGINES`
+    recompute activations between a few blocks are computed again on the way back instead of kept
+    """
+
+    device: str
+    precision: str
+    layout: str
+    engine: str
+    threads: int
+    why: str = ""
+    recompute: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Settings:
+        """The inverse of `to_dict`. Older records say `compile`. Raises TypeError."""
+        if "compile" in values:
+            values = {**values, "engine": "compiled" if values["compile"] else "eager"}
+            del values["compile"]
+        return Settings(**values)
+
+
+def _gpu_has_bf16() -> bool:
+    """Whether the GPU multiplies bf16 in hardware: torch also counts those that emulate it, slowly."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve_device(wanted: str) -> str:
+    """ "auto", "cpu", "cuda" or "cuda:1" as a device that exists. Raises UserError otherwise."""
+    if wanted == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    name = wanted.partition(":")[0]
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"--device: {wanted!r} is none of auto, cpu, cuda{suggest(name, ('auto', 'cpu', 'cuda'))}")
+    if name == "cpu" and wanted != "cpu":
+        raise UserError(f"--device: {wanted!r}: there is one cpu; write --device cpu")
+    if name == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = wanted.partition(":")[2] or "0"
+        if not index.isdigit() or int(index) >= count:
+            raise UserError(f"--device: {wanted} asked for, but torch sees {count} GPUs here; use --device cpu")
+    return wanted
+
+
+def thread_count(wanted: int) -> int:
+    """`wanted`, or for 0 torch's own choice, but no more than there are cores. Raises UserError for a negative number.
+
+    torch counts what the process is bound to and OMP_NUM_THREADS, but no share of time that a control group grants.
+    """
+    if wanted < 0:
+        raise UserError(f"--threads: {wanted} must be at least 0 (0: all cores)")
+    host.check_processes("--threads", wanted)
+    return wanted or min(THREADS, host.cores())
+
+
+def update_macs(spec: Spec, recipe: Recipe) -> float:
+    """Multiply-adds of one update: forward, and twice as many backward."""
+    return 3.0 * recipe.batch * cost(spec).macs
+
+
+def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
+    """Choose what the machine does best for this net and recipe; `why` says so in one line."""
+    device = resolve_device(wish.device)
+    gpu = device.startswith("cuda")
+    threads = thread_count(wish.threads)
+    small = update_macs(spec, recipe) < SMALL_STEP
+    reasons = []
+    if wish.precision not in (AUTO, "fp32", "bf16"):
+        raise UserError(f"--precision: {wish.precision!r} is none of auto, fp32, bf16")
+    if wish.precision != AUTO:
+        precision = wish.precision
+    elif small and not gpu:
+        precision = "fp32"
+        reasons.append("fp32, as the net is small")
+    elif _gpu_has_bf16() if gpu else host.bf16_units():
+        precision = "bf16"
+    else:
+        precision = "fp32"
+        reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
+    recompute, short = _recompute(spec, recipe, wish, device, precision)
+    if wish.engine != AUTO:
+        engine, why_not = wish.engine, list[str]()
+        choose.refuse(engine, spec, precision, gpu)
+    else:
+        engine, why_not = choose.best(spec, recipe, precision, gpu, small, recompute)
+    if recompute and engine == "compiled":
+        raise UserError("--recompute on: not with --engine compiled; leave one of them at auto")
+    why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
+    told = "; ".join([why, *reasons, *short, *why_not, *choose.uncached(engine)])
+    return Settings(device, precision, "channels_last", engine, threads, told, recompute)
+
+
+def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: str) -> tuple[bool, list[str]]:
+    """Whether activations are computed again on the way back, and why where nobody asked for it."""
+    if wish.recompute not in (AUTO, "on", "off"):
+        raise UserError(f"--recompute: {wish.recompute!r} is none of auto, on, off")
+    if wish.recompute != AUTO or wish.engine == "compiled":
+        return wish.recompute == "on", []
+    room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
+    wanted = memory.need(spec, recipe, precision).total
+    if room is None or wanted <= ROOM * room:
+        return False, []
+    return True, [f"recompute, as an update would take {memory.shown(wanted)} and {memory.shown(room)} are free"]
+
+
+def prepare(settings: Settings) -> None:
+    """Set torch up for a run with `settings`: thread count, memory, deterministic algorithms."""
+    torch.set_num_threads(settings.threads)
+    if settings.device == "cpu":
+        host.keep_memory()
+    if settings.device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # torch would then also fill every fresh tensor with NaN, to show reads of memory never written: a debugging aid
+    # that costs a pass over each activation
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def prepared(settings: Settings) -> Iterator[None]:
+    """`prepare` for a while: afterwards the thread count is what it was before."""
+    before = torch.get_num_threads()
+    prepare(settings)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as they stand in `run.json`."""
+    import numpy
+    import torchvision
+
+    cpu = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), cpu)
+    except OSError:
+        pass
+    return {
+        "reslab": VERSION,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": numpy.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu,
+        "cores": host.cores(),
+        "bf16_units": bool(host.bf16_units()),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }

@@ -1,0 +1,129 @@
+"""3x3 convolutions of stride 1 in training on a CPU with AVX512-BF16, by Winograd's F(2x2, 3x3): `convolve`.
+
+`winograd.cpp` says how. bf16 maps and fp32 weights, whose gradient comes out in fp32; what is multiplied is rounded
+once more than by the direct way (docs/performance.md has the errors of both).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from reslab.engines import host
+from reslab.engines.kernels import FLAGS, LANES
+from reslab.nets.plan import plan
+from reslab.nets.spec import Spec
+from reslab.store import native
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+WIDEST, FEWEST = 128, 512  # channels and tiles of 2x2 pixels between which it pays to transform the weights (measured)
+_P, _N, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+
+
+def unavailable_reason() -> str:
+    """Return the reason this machine cannot run the kernels, or "" if it can. Compiles them on first use."""
+    if "avx512_bf16" not in host.bf16_units():
+        return "this CPU has no AVX512-BF16"
+    return native.unavailable_reason(SOURCE, *FLAGS)
+
+
+def no_gain(spec: Spec) -> str:
+    """Why `spec` would be no faster on this machine, or "".
+
+    A CPU with AMX multiplies many times as fast as its vectors do, so torch's convolutions are expected to win.
+    """
+    if "amx_bf16" in host.bf16_units():
+        return "this CPU has AMX"
+    if not any(
+        row.kind == "conv" and (row.kernel, row.stride) == (3, 1) and _fit(row.c_in, row.c_out) for row in plan(spec)
+    ):
+        return f"the net has no 3x3 convolution of stride 1 with at most {WIDEST} channels, in multiples of {LANES}"
+    return ""
+
+
+def _fit(*channels: int) -> bool:
+    return all(count % LANES == 0 and count <= WIDEST for count in channels)
+
+
+def pays(x: Tensor) -> bool:
+    """Whether there is enough of x, [B,C,H,W], for the weights to be worth transforming."""
+    return len(x) * (-(-x.shape[2] // 2)) * (-(-x.shape[3] // 2)) >= FEWEST
+
+
+def served(conv: nn.Conv2d, x: Tensor) -> bool:
+    """bf16 maps on the CPU; fp32 weights of 3x3, stride 1, padding 1, no bias; 16, 32 … 128 channels."""
+    return bool(
+        x.device.type == "cpu"
+        and x.dtype == torch.bfloat16
+        and conv.weight.dtype == torch.float32
+        and conv.kernel_size == (3, 3)
+        and (conv.stride, conv.padding, conv.dilation, conv.groups) == ((1, 1), (1, 1), (1, 1), 1)
+        and conv.padding_mode == "zeros"
+        and conv.bias is None
+        and _fit(conv.in_channels, conv.out_channels)
+        and x.numel()
+    )
+
+
+def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """`conv(x)`, [B,C,H,W] in bf16 and channels_last; what is not `served`, or does not pay, is left to torch."""
+    return own(conv, x) if served(conv, x) and pays(x) else conv(x)
+
+
+def own(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """`conv(x)` by our own kernels, where it is `served`."""
+    return _Convolution.apply(x, conv.weight)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        ctx.save_for_backward(x, weight)
+        return _convolved(x, weight, turned=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        to_images, to_weights = ctx.needs_input_grad
+        dx = _convolved(gradient, weight, turned=True) if to_images else None
+        dw = torch.empty_like(weight) if to_weights else None
+        if dw is not None:
+            _library().weight_gradient(
+                *_at(x, gradient, dw), *_shape(x, gradient), *dw.stride(), torch.get_num_threads()
+            )
+        return dx, dw
+
+
+def _convolved(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
+    """The convolution of x with `weight`; turned: its way back, from gradients of outputs to those of inputs."""
+    channels = weight.shape[1] if turned else weight.shape[0]
+    y = torch.empty((len(x), channels, *x.shape[2:]), dtype=x.dtype, memory_format=torch.channels_last)
+    _library().convolve(*_at(x, weight, y), *_shape(x, y), *weight.stride(), turned, torch.get_num_threads())
+    return y
+
+
+def _at(*tensors: Tensor) -> list[int]:
+    return [t.data_ptr() for t in tensors]
+
+
+def _shape(x: Tensor, y: Tensor) -> tuple[int, ...]:
+    """Images, height, width, channels in and out."""
+    return len(x), *x.shape[2:], x.shape[1], y.shape[1]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    library = native.library(SOURCE, *FLAGS)
+    shape, strides = [_N] * 5, [_N] * 4
+    library.convolve.argtypes = (_P, _P, _P, *shape, *strides, _I, _I)
+    library.weight_gradient.argtypes = (_P, _P, _P, *shape, *strides, _I)
+    return library

@@ -1,0 +1,124 @@
+"""`run.toml`: what the command line takes, in a file. Defaults < recipe < file < flag. Torch-free.
+
+model = "cifar_resnet20"
+data = "cifar10:PATH"
+recipe = "paper-cifar"
+seed = 1
+[net]            # the switches of `reslab describe`
+shortcut = "B"
+[set]            # fields of the recipe
+lr = 0.05
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError, suggest
+from reslab.nets.names import SWITCHES
+from reslab.store.files import read_bounded
+from reslab.runs.recipe import Recipe, changed
+
+# Top-level keys and the type each takes.
+KEYS: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "data": (str,),
+    "recipe": (str,),
+    "out": (str,),
+    "seed": (int,),
+    "iterations": (int,),
+    "epochs": (int, float),
+    "scale": (int, float),
+    "device": (str,),
+    "precision": (str,),
+    "engine": (str,),
+    "recompute": (str,),
+    "threads": (int,),
+    "workers": (int,),
+    "val_share": (int, float),
+    "bad_images": (str,),
+    "download": (bool,),
+    "net": (dict,),
+    "set": (dict,),
+}
+
+
+LARGEST = 1 << 20  # bytes of a file of settings
+LARGEST_NUMBER = 2**63 - 1  # what a file, a tensor or torch can hold
+
+
+def bounded(lead: str, value: int) -> int:
+    """Return `value`. Raises UserError, with `lead` before the number, if no file, tensor or library can hold it.
+
+    What an option or field can mean is bounded with the field itself (`Recipe`, `Spec`, `host.check_processes`).
+    """
+    if abs(value) > LARGEST_NUMBER:
+        raise UserError(f"{lead}{_digits(value)} has more than 63 bits; give a number nearer to 0")
+    return value
+
+
+def _digits(value: int) -> str:
+    """Return `value` in decimal, or its size: Python writes no number of thousands of digits out."""
+    return str(value) if value.bit_length() < 1000 else f"a number of {value.bit_length():,} bits"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's values, checked. Raises UserError that names file and key (or line)."""
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for ever
+            raise UserError(f"--config {path}: is no regular file; give a TOML file")
+        raw = read_bounded(path, LARGEST)
+    except OSError as error:
+        raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise UserError(f"--config {str(path)!r}: a zero byte cannot stand in a name") from None
+    try:
+        values = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise UserError(f"--config {path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--config {path}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets nested as deep
+        raise UserError(f"--config {path}: cannot be read as TOML ({error})") from None
+    for key, value in values.items():
+        if key not in KEYS:
+            known = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
+            raise UserError(f"--config {path}: unknown key {key!r}{suggest(key, known) or _inside(key)}")
+        if type(value) is int:
+            bounded(f"--config {path}: {key} = ", value)
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
+            wanted = " or ".join(
+                {"dict": "table", "str": "text", "bool": "true or false"}.get(t.__name__, t.__name__) for t in KEYS[key]
+            )
+            raise UserError(f"--config {path}: {key} = {value!r} is not of type {wanted}")
+    fields = dict(values.get("set", {}))
+    for table in ("net", "set"):
+        for key, value in values.get(table, {}).items():
+            for part in value if isinstance(value, list) else [value]:
+                if type(part) is int:
+                    bounded(f"--config {path}: [{table}] {key} = ", part)
+    part = fields.get("bn_batch")
+    if type(part) is int and part > 0:
+        fields.setdefault("batch", part)  # whether it divides the batch is known once recipe and flags are
+    try:
+        changed(Recipe(), fields)
+    except UserError as error:
+        raise UserError(f"--config {path}: [set] {error}") from None
+    for key, value in values.get("net", {}).items():
+        if key not in SWITCHES:
+            raise UserError(f"--config {path}: [net] unknown key {key!r}{suggest(key, SWITCHES)}")
+        if key == "block" and not isinstance(value, str):
+            raise UserError(f"--config {path}: [net] block = {value!r} is not of type text, such as 'basic,bottleneck'")
+        if key == "widths" and not (isinstance(value, list) and all(type(v) is int for v in value)):
+            raise UserError(
+                f"--config {path}: [net] widths = {value!r} is no list of whole numbers, such as [16, 32, 64]"
+            )
+    return values
+
+
+def _inside(key: str) -> str:
+    if key in Recipe().to_dict():
+        return f"; {key} is a field of the recipe and belongs under [set]"
+    return f"; {key} is a switch and belongs under [net]" if key in SWITCHES else f"; keys are {', '.join(KEYS)}"

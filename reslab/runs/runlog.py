@@ -1,0 +1,246 @@
+"""A run's folder, read and written: who it is (`run.json`), what it measured (`metrics.jsonl`). Torch-free."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+from reslab.nets.spec import Spec
+from reslab.store import checksums, jsonl
+from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
+from reslab.store.sealed import is_sealed, read_sealed
+from reslab.runs.recipe import Recipe
+
+Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
+
+
+def steady(tell: Tell) -> Tell:
+    """`tell`, gone silent once its stream is broken (a closed pipe, a full disk): no reason for a run to end."""
+    broken = False
+
+    def told(event: dict[str, Any]) -> None:
+        nonlocal broken
+        if not broken:
+            try:
+                tell(event)
+            except (OSError, ValueError) as error:  # ValueError: "I/O operation on closed file"
+                if isinstance(error, ValueError) and "closed file" not in str(error):
+                    raise
+                broken = True
+
+    return told
+
+
+RUN, METRICS, CHECKPOINTS, EXACT = "run.json", "metrics.jsonl", "checkpoints", "summary.json"
+FACTS = "state.json"  # of a checkpoint: its plain facts
+
+# What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
+IDENTITY = ("spec", "recipe", "seed")
+PROBE_TABLES = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
+          "responses")  # tables of a probe's line  # fmt: skip
+REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as it stands on disk.
+
+    run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command
+    metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
+             top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
+             activations, residuals by block; layer_gradients, layer_activations, weight_gradients, responses by
+             layer), "warmup_end", "warning", "resume", "lost" (lines that a resume did not find), "end"
+    exact    `summary.json`, where there is one: by split the final weights' scores in fp32 (`reslab evaluate`), which
+             count before what the run measured in its own precision
+    checked  whether seals or a list of checksums cover the files; records of the first format had none
+    problems what is damaged or missing, one line each; the rest of the record is used
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    metrics: tuple[dict[str, Any], ...]
+    exact: dict[str, Any] = field(default_factory=dict)
+    checked: bool = True
+    problems: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return str(self.run["model"])
+
+    @property
+    def depth(self) -> int:
+        return int(self.run["spec"]["depth"])
+
+    @property
+    def residual(self) -> bool:
+        return bool(self.run["spec"]["residual"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.run["seed"])
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its files carry hashes of their own: those of the first format did not."""
+        return is_sealed(self.run)
+
+    @property
+    def finished(self) -> bool:
+        return any(m.get("kind") == "end" for m in self.metrics)
+
+    def __repr__(self) -> str:
+        at = max((m.get("iteration", 0) for m in self.metrics), default=0)
+        state = "finished" if self.finished else "unfinished"
+        return f"Record({self.model}, seed {self.seed}, {state} at iteration {at:,}, {str(self.folder)!r})"
+
+    def evaluations(self, split: str) -> list[dict[str, Any]]:
+        """The measurements of a split ("train" is the clean pass), in the order of their iterations."""
+        return [m for m in self.metrics if m.get("kind") == "eval" and m.get("split") == split]
+
+    def final(self, split: str) -> dict[str, Any] | None:
+        """The scores of a split at the end of a finished run, exact ones where they were made, or None."""
+        found = self.evaluations(split)
+        if not self.finished or not found:
+            return None
+        exact = self.exact.get(split)
+        return exact if isinstance(exact, dict) and "top1_error" in exact else found[-1]
+
+
+def read(folder: Path) -> Record:
+    """Return the record in `folder`.
+
+    Raises UserError if it holds no run, one of another format, or files that are not those of their checksums.
+    """
+    if not (folder / RUN).is_file():
+        raise UserError(f"{folder}: holds no run ({RUN} is missing)")
+    listed = checksums.covering(folder)
+    listed.verify(folder / RUN, folder / METRICS, folder / EXACT)
+    run = read_sealed(folder / RUN)
+    for key in REQUIRED:
+        if key not in run:
+            raise UserError(f"{folder / RUN}: damaged ({key} is missing); give another folder")
+        if key not in ("model", "seed") and not isinstance(run[key], dict):
+            raise UserError(f"{folder / RUN}: damaged ({key} is no table); give another folder")
+    exact = read_sealed(folder / EXACT, unmarked=True) if (folder / EXACT).is_file() else {}
+    lines = jsonl.read(folder / METRICS, checked=is_sealed(run))
+    metrics = tuple(filter(is_whole, lines.records))
+    checked = is_sealed(run) or (listed.covers(folder / RUN) and listed.covers(folder / METRICS))
+    record = Record(folder, run, metrics, exact, checked)
+    damaged = lines.damaged + len(lines.records) - len(metrics)
+    problems = [f"{folder}: {damaged} damaged lines of {METRICS} are left out"] if damaged else []
+    problems += [f"{folder}: {lines.missing} lines of {METRICS} are missing"] if lines.missing else []
+    problems += [
+        f"{folder}: {line.get('lines')} lines of {METRICS} before iteration {line.get('iteration')} were lost"
+        for line in metrics
+        if line["kind"] == "lost"
+    ]
+    if is_sealed(run) and not record.finished:
+        problems += _cut(record, lines)
+    return replace(record, problems=tuple(problems))
+
+
+def is_whole(line: dict[str, Any]) -> bool:
+    """Whether a line of `metrics.jsonl` has what its kind must have."""
+    kind, at = line.get("kind"), line.get("iteration")
+    if not isinstance(kind, str):
+        return False
+    numbered = isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at)
+    if kind not in ("eval", "probe", "train"):
+        return numbered or at is None
+    if not numbered:
+        return False
+    if kind == "eval":
+        return isinstance(line.get("split"), str) and isinstance(line.get("top1_error", ""), int | float | None)
+    return all(isinstance(line[key], dict) for key in PROBE_TABLES if key in line)
+
+
+def rewind(record: Record, facts: dict[str, Any]) -> tuple[bool, list[str]]:
+    """Drop the lines of `metrics.jsonl` that a checkpoint with these facts did not have yet, and note the resume.
+
+    Returns whether the checkpoint's iteration is measured, and warnings, one line each. It is to be measured (again)
+    if the checkpoint came first, or if lines are lost, which may have been of this moment.
+    """
+    at, end, path = int(facts["iteration"]), jsonl.Tail.from_dict(facts.get("metrics")), record.folder / METRICS
+    lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
+    measured = bool(facts["measured"]) and not lost
+
+    def belongs(line: dict[str, Any]) -> bool:
+        when = line.get("iteration", 0) if is_whole(line) else math.inf
+        return bool(when < at or (when == at and (measured or line["kind"] not in ("eval", "probe"))))
+
+    jsonl.keep(path, belongs, checked=record.sealed)
+    jsonl.append(path, {"kind": "resume", "iteration": at})
+    warnings = []
+    if end and lost:
+        jsonl.append(path, {"kind": "lost", "iteration": at, "lines": lost})
+        warnings.append(
+            f"{lost} of the {end.lines} lines of {METRICS} before iteration {at:,} are damaged or missing; the weights "
+            "are whole, the record of their training is not"
+        )
+    if not record.sealed:
+        warnings.append(f"begun by an older reslab, without checksums: {RUN} and {METRICS} up to here are unchecked")
+    return measured, warnings
+
+
+def _cut(record: Record, lines: jsonl.Lines) -> list[str]:
+    """Say what the newest checkpoint of an unfinished run counted and its lines no longer have."""
+    folders = sorted((record.folder / CHECKPOINTS).glob("step-*"), reverse=True)
+    facts = _facts(folders[0]) if folders else {}
+    end, at = jsonl.Tail.from_dict(facts.get("metrics")), facts.get("iteration")
+    if end is None or not isinstance(at, int):
+        return []
+    here = f"{record.folder}: "
+    if lost := lines.lost_since(end):
+        return [f"{here}{lost} of the {end.lines} lines of {METRICS} at iteration {at:,} are damaged or missing"]
+    if at == record.run["recipe"].get("iterations"):
+        return [f"{here}the last line of {METRICS} is missing; run the command in {RUN} again to finish it"]
+    return []
+
+
+def _facts(checkpoint: Path) -> dict[str, Any]:
+    """Return the plain facts of a checkpoint, without torch; {} if they are damaged or gone."""
+    try:
+        manifest, facts = (json.loads(read_bounded(checkpoint / n, LARGEST_JSON)) for n in (MANIFEST, FACTS))
+        return dict(facts) if manifest["sha256"][FACTS] == sha256(checkpoint / FACTS) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
+        return {}
+
+
+def difference(mine: dict[str, Any], there: Record) -> str | None:
+    """The first thing in which two runs differ and that decides their numbers, in words; None where they agree.
+
+    A field that an older record does not have stands there at its default. Raises UserError where it is damaged.
+    """
+    theirs = {**there.run, **_completed(there)}
+    for part in IDENTITY:
+        a, b = _plain(mine[part]), _plain(theirs[part])
+        if not isinstance(a, dict):
+            a, b = {part: a}, {part: b}
+        for key in a:
+            if a[key] != b[key]:
+                return f"{key} is {a[key]!r} here and {b[key]!r} there"
+    if "data" in mine and mine["data"]["fingerprint"] != there.run["data"].get("fingerprint"):
+        return "the data's fingerprint is another"
+    return None
+
+
+def _completed(there: Record) -> dict[str, Any]:
+    """Spec and recipe of a record, every field there."""
+    try:
+        return {part: kind.from_dict(there.run[part]).to_dict() for part, kind in (("spec", Spec), ("recipe", Recipe))}
+    except UserError as error:
+        why = str(error)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:  # as from_dict comes to it
+        why = f"{type(error).__name__}: {error}"
+    file = there.folder / RUN
+    raise UserError(f"{file}: damaged, or written by another version of reslab ({why}); give another folder")
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: tuples become lists."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,1 @@
+"""Charts of measurements, in Altair."""

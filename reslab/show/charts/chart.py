@@ -1,0 +1,187 @@
+"""The house's look, and final errors against depth, in Altair: colours, sizes, files.
+
+Charts are made in panels, because a page sets them side by side or one above the other as its width allows; `joined`
+makes one of them for a file. Nothing here needs an accelerator, a checkpoint or data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+from reslab.show import words
+from reslab.show.look import AXIS, GRID, HUE, SHADES, shades
+from reslab.show.series import SPLITS, Runs
+from reslab.store.files import replacing
+
+LINES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # depth, MACs: lines of several data sets, recipes or precisions
+SOLID, DASHED, DOTTED = [1.0, 0.0], [4.0, 3.0], [1.5, 2.5]
+
+HEIGHT, WIDTH = 300, 420  # pixels of a panel; in a page its width is the container's
+
+
+def dashes_of(splits: Sequence[str]) -> dict[str, list[float]]:
+    """Fig. 6: training error dashed, test error solid; so is validation error where no net has a test split.
+
+    A measure that is drawn alone is solid.
+    """
+    held_out = {"val": DOTTED if "test" in splits else SOLID, "test": SOLID}
+    return {s: SOLID if len(splits) == 1 else held_out.get(s, DASHED) for s in splits}
+
+
+def colours_of(runs: Sequence[Runs]) -> dict[str, str]:
+    """A colour for each net, by its label: its kind's hue, shallow light and deep dark."""
+    found: dict[str, str] = {}
+    for kind in SHADES:
+        of = [one for one in runs if one.kind == kind]
+        found |= dict(zip([one.label for one in of], shades(kind, [one.depth for one in of]), strict=True))
+    return found
+
+
+def depth_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
+    """Final errors against depth, mean ± std: a chart for each split that was measured, plain and residual in each."""
+    rows = {split: found for split in SPLITS if (found := depth_rows(runs, split))}
+    top = max((r["high"] for found in rows.values() for r in found), default=0.0)
+    return {split: _depth_panel(found, split, 1.05 * top or 1.0, language) for split, found in rows.items()}
+
+
+def depth_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
+    """One row for each net with a final error of `split`: kind, net, line, depth, error, low, high (± std; percent), n.
+
+    Rows of one kind are joined where `line` is equal: where data, recipe and precision are.
+    """
+    rows: list[dict[str, Any]] = []
+    for one in runs:
+        error, std, n = one.final(split)
+        if n:
+            spread = std if math.isfinite(std) else 0.0
+            ends = {"low": max(0.0, error - spread), "high": error + spread}
+            told = {"kind": one.kind, "net": one.label, "line": one.line, "depth": one.depth}
+            rows.append({**told, "error": error, **ends, "n": n})
+    return rows
+
+
+def _depth_panel(rows: list[dict[str, Any]], split: str, top: float, language: str) -> Any:
+    import altair as alt
+
+    depths = sorted({r["depth"] for r in rows})
+    x = alt.X(
+        "depth:Q",
+        title=words.LAYERS(language),
+        scale=alt.Scale(type="log" if depths[-1] > 20 * depths[0] else "linear", zero=False, padding=24, nice=False),
+        axis=alt.Axis(values=depths, grid=False, format="d", labelOverlap="greedy"),
+    )
+    kinds = " / ".join(k for k in HUE if any(r["kind"] == k for r in rows))
+    said = words.MEASURES[split](language)
+    told = (
+        f"층 수에 따른 마지막 {said}, %, seed 평균과 표준편차, {kinds}. 값은 아래 표에 있다."
+        if language == "ko"
+        else f"Final {said} in percent against the number of layers, mean and standard deviation over seeds, {kinds} "
+        "nets. The figures stand in the table below."
+    )
+    return error_panel(rows, x, split, top, language).properties(description=told)
+
+
+def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, language: str) -> Any:
+    """Final errors of `depth_rows` against `x`, plain and residual: points with mean ± std, joined in their order."""
+    import altair as alt
+
+    kinds = [k for k in HUE if any(r["kind"] == k for r in rows)]
+    said = words.MEASURES[split](language)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=x,
+        color=alt.Color(
+            "kind:N", scale=alt.Scale(domain=kinds, range=[HUE[k] for k in kinds]), legend=alt.Legend(title=None)
+        ),
+    )
+    scale = alt.Scale(domain=[0, top], nice=True)
+    title = words.ERROR(language)
+    y = alt.Y("error:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6))
+    bars = base.mark_rule(strokeWidth=2, aria=False).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
+    line = base.mark_line(strokeWidth=2, aria=False).encode(y=y, detail="line:N")
+    lines = list(dict.fromkeys(r["line"] for r in rows))
+    if len(lines) > 1:  # other data, another recipe: another dash, said in the legend
+        styles = alt.Scale(domain=lines, range=[LINES[i % len(LINES)] for i in range(len(lines))])
+        legend = alt.Legend(title=None, symbolType="stroke", symbolSize=400, labelLimit=320, columns=1)
+        line = line.encode(strokeDash=alt.StrokeDash("line:N", scale=styles, legend=legend))
+    marks = base.mark_point(size=90, filled=True, opacity=1, aria=False).encode(
+        y=y,
+        shape=alt.Shape(
+            "kind:N",
+            scale=alt.Scale(domain=kinds, range=[{"plain": "square", "residual": "circle"}[k] for k in kinds]),
+        ),
+        tooltip=[
+            alt.Tooltip("net:N", title=words.NET(language)),
+            alt.Tooltip("error:Q", title=f"{said} (%)", format=".2f"),
+            alt.Tooltip("low:Q", title=f"{words.STD_BELOW(language)} (%)", format=".2f"),
+            alt.Tooltip("high:Q", title=f"{words.STD_ABOVE(language)} (%)", format=".2f"),
+            alt.Tooltip("n:Q", title=words.SEEDS(language)),
+        ],
+    )
+    return alt.layer(bars, line, marks).properties(title=said, height=HEIGHT - 40, width=WIDTH)
+
+
+def styled(spec: dict[str, Any]) -> dict[str, Any]:
+    """A chart's Vega-Lite dict with the house's look, and without its schema's address (nothing is ever fetched)."""
+    text = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
+    config = {
+        "background": "white",
+        "view": {"stroke": None},
+        "axis": {**text, "gridColor": GRID, "domainColor": AXIS, "tickColor": AXIS, "labelSeparation": 4},
+        "legend": {**text, "orient": "bottom", "symbolOpacity": 1, "layout": {"bottom": {"direction": "vertical"}}},
+        "title": {"fontSize": 14, "anchor": "start"},
+    }
+    return {**{k: v for k, v in spec.items() if k not in ("$schema", "config")}, "config": config}
+
+
+def error_against_depth(runs: Sequence[Runs]) -> Any:
+    """Final training error left, final test error right. Raises UserError where no run has ended."""
+    return joined(depth_panels(runs), "no run has ended yet")
+
+
+def joined(panels: dict[str, Any], empty: str) -> Any:
+    """Panels beside each other. Raises UserError where there is none."""
+    import altair as alt
+
+    if not panels:
+        raise UserError(f"charts: {empty}, so there is nothing to draw")
+    return alt.hconcat(*panels.values()).resolve_scale(
+        color="independent", shape="independent", strokeDash="independent"
+    )
+
+
+def save(chart: Any, path: Path, scale: float = 2.0) -> None:
+    """Write a chart as SVG or PNG, as `path`'s ending says; `scale` is the PNG's pixels for each CSS pixel."""
+    if path.suffix not in (".svg", ".png"):
+        raise UserError(f"{path}: a chart is written as .svg or .png")
+    with replacing(path) as aside:
+        aside.write_bytes(rendered(chart, path.suffix, scale))
+
+
+def rendered(chart: Any, ending: str, scale: float = 2.0) -> bytes:
+    """Return the content of a chart's file that ends in `ending`, ".svg" or ".png"."""
+    import vl_convert
+
+    _check_address_space()
+
+    spec = json.dumps(styled(chart.to_dict()))
+    if ending == ".svg":
+        return str(vl_convert.vegalite_to_svg(spec)).encode()
+    return bytes(vl_convert.vegalite_to_png(spec, scale=scale))
+
+
+def _check_address_space() -> None:
+    """Raise UserError if `ulimit -v` restricts this process: the chart engine (V8) would end it by a signal."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        raise UserError(
+            "charts as .svg and .png need address space without a limit, and `ulimit -v` sets one here; lift it, or "
+            "write --out NAME.html"
+        )

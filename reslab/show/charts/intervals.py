@@ -1,0 +1,198 @@
+"""The statements of a claim against their bars: each value, the mean, its 95 % interval, and where the statement holds.
+
+One row a statement, each with an axis of its own, since units and sizes differ; statements of one unit and of like
+size share theirs. A row is its words, its figure, and a strip in which the interval must lie in the shaded part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
+from reslab.claims.rules import Above, Always, Below, Rule, Within
+from reslab.claims.text import Text
+from reslab.show.charts.chart import WIDTH
+from reslab.show.look import GROUND, HOLDING, INK, SOFT
+from reslab.show.series import finite
+from reslab.show.tables import bar_words
+from reslab.show.words import BAR, COLUMNS, INTERVAL, JUDGED, VERDICT, wide, wrapped
+
+LINE, BAND, TICKS, GAP = 16, 20, 15, 16  # pixels: a line of words, a strip, its axis, the way to the next row
+MOST_DOTS, MOST_ROWS = 60, 7
+LIKE = 8.0  # statements of one unit share an axis where their extents differ by less than this
+ROLES = {BESIDE: Text("beside", "참고"), LIMIT: Text("limit", "한계")}
+WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
+CAPTION = Text(
+    "Dots: each seed, or each case. Diamond and bar with ends: mean over seeds and its 95 % interval. Dashed: the bar, "
+    "written before the runs. The statement holds where the whole interval lies in the shaded part.",
+    "점: seed(또는 경우)마다의 값. 마름모와 막대: seed 평균과 95 % 구간. 점선: 실행 전에 정한 기준. 구간 전체가 칠한 "
+    "부분에 들면 성립이다.",
+)
+
+
+def holding(rule: Rule) -> tuple[float, float]:
+    """Between which values a statement holds; ends may be infinite."""
+    if isinstance(rule, Above):
+        return rule.bar, math.inf
+    if isinstance(rule, Below):
+        return -math.inf, rule.bar
+    return (-rule.margin, rule.margin) if isinstance(rule, Within) else (rule.low, rule.high)
+
+
+def table(findings: Sequence[Finding], language: str) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: statement, figure, 95 % interval, bar, verdict."""
+    rows = []
+    for f in findings:
+        role = ROLES.get(f.statement.role)
+        told = f.statement.text(language) + (f" ({role(language)})" if role else "")
+        sampled = f.figure is not None and f.figure.n > 1 and not isinstance(f.statement.rule, Always)
+        between = f"{f.figure.low:.4g} … {f.figure.high:.4g}" if f.figure and sampled else "–"
+        rows.append(
+            [told, shown(f, language), between, bar_words(f.statement.rule, language), VERDICT[f.verdict](language)]
+        )
+    return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, JUDGED)], rows
+
+
+def interval_panels(findings: Sequence[Finding], language: str = "en") -> dict[str, Any]:
+    """The charts of a claim's statements, as many beside each other as it takes that none is long."""
+    size = math.ceil(len(findings) / math.ceil(len(findings) / MOST_ROWS))
+    parts = [findings[i : i + size] for i in range(0, len(findings), size)]
+    return {str(number): interval_panel(part, language, findings) for number, part in enumerate(parts, 1)}
+
+
+def interval_panel(findings: Sequence[Finding], language: str = "en", among: Sequence[Finding] = ()) -> Any:
+    """The chart of some statements, as wide as its place and as high as its words need; `among`: all of the claim's."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = []
+    y = 4.0
+    for number, finding in enumerate(findings):
+        made, y = _row(finding, _extent(finding, among or findings), number, y, language)
+        rows += made
+    height = max(40.0, y - GAP + 4)
+    at = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.03, 1.03], nice=False, zero=False))
+    down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[height, 0], nice=False, zero=False))
+    base = alt.Chart(alt.Data(values=rows)).encode(y=down)
+
+    def layer(part: str) -> Any:
+        return base.transform_filter(f"datum.part == '{part}'")
+
+    tip = [alt.Tooltip("tip:N", title=WORD(language)), alt.Tooltip("value:N", title=VALUE(language))]
+    words = {"align": "left", "baseline": "middle", "aria": False}
+    span = {"x": at, "x2": "x2:Q", "y2": "y2:Q"}
+    layers = [
+        layer("strip").mark_rect(color=GROUND, aria=False).encode(**span),
+        layer("holds").mark_rect(color=HOLDING, aria=False).encode(**span),
+        layer("bar").mark_rule(color=SOFT, strokeDash=[4, 3], strokeWidth=1.5, aria=False).encode(x=at, y2="y2:Q"),
+        layer("dot").mark_circle(color=INK, size=34, opacity=0.32, aria=False).encode(x=at, tooltip=tip),
+        layer("interval").mark_rule(color=INK, strokeWidth=2.2, aria=False).encode(x=at, x2="x2:Q", tooltip=tip),
+        layer("end").mark_rule(color=INK, strokeWidth=2.2, aria=False).encode(x=at, y2="y2:Q"),
+        layer("mean")
+        .mark_point(color=INK, filled=True, shape="diamond", size=85, opacity=1, aria=False)
+        .encode(x=at, tooltip=tip),
+        layer("tick").mark_text(fontSize=11, color=SOFT, baseline="middle", aria=False).encode(x=at, text="text:N"),
+        layer("words").mark_text(fontSize=12.5, color=INK, **words).encode(x=alt.value(2), text="text:N"),
+        layer("figure")
+        .mark_text(fontSize=12.5, fontWeight="bold", color=INK, **words)
+        .encode(x=alt.value(2), text="text:N"),
+    ]
+    told = "; ".join(f"{s}: {figure}, {verdict}" for s, figure, _, _, verdict in table(findings, language)[1])
+    return alt.layer(*layers).properties(height=height, width=WIDTH, description=told)
+
+
+def _row(
+    finding: Finding, extent: tuple[float, float] | None, number: int, y: float, language: str
+) -> tuple[list[dict[str, Any]], float]:
+    """The marks of one statement from `y` down, and where the next one begins."""
+    role = ROLES.get(finding.statement.role)
+    told = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
+    said = f"{BAR(language)} {bar_words(finding.statement.rule, language)}: {VERDICT[finding.verdict](language)}"
+    both = f"{shown(finding, language)}; {said}"
+    figures = (
+        wrapped(said)
+        if finding.figure is None
+        else [both]
+        if wide(both) <= COLUMNS - 4
+        else [shown(finding, language), said]
+    )
+    rows: list[dict[str, Any]] = []
+    for part, lines in (("words", told), ("figure", figures)):
+        for line in lines:
+            rows.append({"part": part, "y": y + LINE / 2, "text": line})
+            y += LINE
+    if finding.figure is None or extent is None:
+        return rows, y + GAP
+    low, high = extent
+    top, end = y + 3, y + 3 + BAND
+
+    def place(value: float) -> float:
+        return round(min(1.0, max(0.0, (value - low) / (high - low))), 5)
+
+    def add(part: str, x: float, at: float = (top + end) / 2, **more: Any) -> None:
+        rows.append({"part": part, "x": place(x), "y": at, **more})
+
+    tip: dict[str, Any] = {"tip": finding.statement.text(language), "row": number}
+    add("strip", low, top, x2=1.0, y2=end)
+    between = holding(finding.statement.rule)
+    inside = (max(low, between[0]), min(high, between[1]))
+    if inside[0] <= inside[1]:
+        add("holds", inside[0], top, x2=place(inside[1]), y2=end)
+    for edge in sorted({e for e in between if math.isfinite(e)}):
+        add("bar", edge, top - 2, y2=end + 2)
+    found = finding.figure
+    for value in _some(sorted(found.values)):
+        add("dot", value, value=f"{value:.6g}", **tip)
+    if not isinstance(finding.statement.rule, Always):
+        if found.n > 1:
+            ends = f"{found.low:.4g} … {found.high:.4g}"
+            add("interval", found.low, x2=place(found.high), value=ends, **tip)
+            for edge in (found.low, found.high):
+                add("end", edge, top + 4, y2=end - 4)
+        add("mean", found.mean, value=shown(finding, language), **tip)
+    for tick in _ticks(low, high):
+        add("tick", tick, end + TICKS / 2 + 1, text=f"{tick:.4g}".replace("-", "−"))
+    return rows, end + TICKS + GAP
+
+
+def _some(values: Sequence[float]) -> list[float]:
+    """At most MOST_DOTS of sorted values, the outermost among them."""
+    if len(values) <= MOST_DOTS:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (MOST_DOTS - 1))] for i in range(MOST_DOTS)]
+
+
+def _own(finding: Finding) -> tuple[float, float] | None:
+    """From the lowest to the highest of what a row must show: values, interval, bar."""
+    if finding.figure is None:
+        return None
+    f = finding.figure
+    ends = () if isinstance(finding.statement.rule, Always) else (f.low, f.high)
+    seen = [v for v in (*f.values, *ends, *holding(finding.statement.rule)) if finite(v)]
+    return (min(seen), max(seen)) if seen else None
+
+
+def _extent(finding: Finding, findings: Sequence[Finding]) -> tuple[float, float] | None:
+    """The axis of a row: that of all statements of its unit where they are of like size, or its own; with room."""
+    own = _own(finding)
+    if own is None:
+        return None
+    low, high = own
+    if finding.statement.unit:
+        alike = [e for f in findings if f.statement.unit == finding.statement.unit and (e := _own(f)) is not None]
+        sizes = [max(abs(a), abs(b), b - a) for a, b in alike]
+        if max(sizes) < LIKE * min(sizes):
+            low, high = min(a for a, _ in alike), max(b for _, b in alike)
+    room = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Two to five round numbers between the ends."""
+    rough = (high - low) / 3
+    base = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * base for m in (1, 2, 2.5, 5, 10) if m * base >= rough)
+    first = math.ceil(low / step)
+    found = [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, math.floor(high / step) + 1)]
+    return [t + 0.0 for t in found]

@@ -1,0 +1,133 @@
+"""Results as plain text: an evaluation by class, what a probe found, a recipe and what the paper leaves open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reslab.runs.recipe import OPEN_CHOICES, Recipe
+from reslab.show.format import clean, number, quoted
+
+NOT_FINITE = "scores are not finite (the loss is no number); an image with such scores counts as wrong"
+
+
+def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
+    """One evaluation (`Evaluation.to_dict`): errors in percent, the interval, loss, n, and a row for each class.
+
+    Top-5 is left out where there are no more than five classes: of those it is never wrong.
+    """
+    rows = result["per_class"]
+    low, high = (number(end, ".2f") for end in result["top1_interval"])
+    notes = [NOT_FINITE] if number(result["loss"], "") == "–" else []
+    notes += [str(result["note"])] if result.get("note") else []
+    lines = [
+        f"{result['model']} at iteration {result['iteration']:,}, {clean(result['data'])} {result['split']} split, "
+        f"{result['precision']}",
+        f"  n            {result['n']:,}",
+        f"  top-1 error  {number(result['top1_error'], '.2f', ' %')}   95 % interval {low} to {high}",
+        *([f"  top-5 error  {number(result['top5_error'], '.2f', ' %')}"] if len(rows) > 5 else []),
+        f"  loss         {number(result['loss'], '.4f')}",
+        f"  checkpoint   {clean(result['checkpoint'])}",
+        *(f"  data         {clean(note)}" for note in result.get("data_notes") or ()),
+        *(f"  note         {note}" for note in notes),
+        "",
+    ]
+    width = max(len("class"), *(len(clean(r["class"])) for r in rows[:most_classes]))
+    lines.append(f"  {'class':{width}}      n   wrong    error")
+    for row in rows[:most_classes]:
+        error = "     –  " if row["error"] is None else f"{row['error']:6.2f} %"
+        lines.append(f"  {clean(row['class']):{width}} {row['n']:6,} {row['wrong']:7,} {error}")
+    if len(rows) > most_classes:
+        lines.append(f"  … and {len(rows) - most_classes} more classes; --json gives them all")
+    return "\n".join(lines)
+
+
+def prediction_text(found: dict[str, Any]) -> str:
+    """Return a prediction (`Prediction.to_dict`) as a line: file, then classes with their probabilities in percent."""
+    shares = zip(found["classes"], found["probabilities"], strict=True)
+    told = "  ".join(
+        f"{quoted(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares
+    )
+    return f"{quoted(found['file'])}: {told}"
+
+
+BN_TOLD = {
+    "running": "BN by its moving averages",
+    "samples": "BN by averages over these samples",
+    "none": "no BN",
+}
+
+
+def probe_text(found: dict[str, Any]) -> str:
+    """A probe (`Probe.to_dict`): a head, and one table for each part that was asked for."""
+    state = f"at iteration {found['iteration']:,}" if found["iteration"] is not None else "in memory"
+    if found["iteration"] is None and found["seed"] is not None:
+        state = f"at initialisation, seed {found['seed']}"
+    lines = [
+        f"{found['model']} {state}, the first {found['n']:,} samples of {clean(found['data'])} {found['split']}, "
+        f"{BN_TOLD[found['bn']]}",
+        *([f"  checkpoint  {clean(found['checkpoint'])}"] if found["checkpoint"] else []),
+        *(f"  note: {clean(note)}" for note in found["notes"]),
+    ]
+    if found["responses"] is not None:
+        rank = {layer: i for i, layer in enumerate(found["responses_sorted"], start=1)}
+        rows = [[r["layer"], r["at"], number(r["std"], ".4g"), str(rank[r["layer"]])] for r in found["responses"]]
+        lines += _table("Layer responses (Fig. 7)", ["layer", "read at", "std", "rank"], rows)
+    if found["gradients"] is not None:
+        pairs = zip(found["activations"], found["gradients"], strict=True)
+        rows = [[a["block"], number(a["rms"], ".4g"), number(g["rms"], ".3e")] for a, g in pairs]
+        told = f"loss {number(found['loss'], '.4f')} over {found['gradient_batch']} samples, BN as in training"
+        lines += _table(f"Block outputs x ({told})", ["block", "rms of x", "rms of dL/dx"], rows)
+        rows = [
+            [x["layer"], x["at"], number(x["activation"], ".4g"), *(number(v, ".3e") for v in slopes)]
+            for x, w in zip(found["layers"], found["weight_gradients"], strict=True)
+            for slopes in [(x["gradient"], w["norm"], w["rms"])]
+        ]
+        head = ["layer", "x read at", "rms of x", "rms of dL/dx", "‖dL/dW‖", "rms of dL/dW"]
+        lines += _table("Layers: their outputs x and weights W", head, rows)
+    if found["residuals"]:
+        rows = [[r["block"], r["line"], number(r["ratio"], ".4g")] for r in found["residuals"]]
+        lines += _table("Residual ratios", ["block", "shortcut", "‖F(x)‖/‖x‖"], rows)
+    for block in found["jacobians"] or []:
+        rows = [
+            [name, *(number(part[key], ".4g") for key in ("min", "median", "max")), f"{part['below']} of {part['n']}"]
+            for name, part in (
+                ("J_F", block["branch"]),
+                ("J_H before the last ReLU", block["before"]),
+                ("J_H after it", block["after"]),
+            )
+            if part is not None
+        ]
+        title = f"Singular values, {block['block']} at the first sample ({block['outputs']:,} x {block['inputs']:,})"
+        lines += _table(title, ["Jacobian", "min", "median", "max", "below 0.1"], rows)
+        if block["gap"] is not None:
+            added = "I" if block["line"] == "solid" else "J of the shortcut"
+            lines.append(
+                f"  largest entry of J_H - (J_F + {added}) before the last ReLU: {number(block['gap'], '.1e')}"
+            )
+        if block["inactive"] is not None:
+            lines.append(f"  outputs whose derivative is 0 after the last ReLU: {block['inactive']:,}")
+    return "\n".join(lines)
+
+
+def _table(title: str, head: list[str], rows: list[list[str]]) -> list[str]:
+    """A title, a head, and rows: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    made = [
+        "  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, *rows]
+    ]
+    return ["", title, *made]
+
+
+def recipe_text(recipe: Recipe, about: str = "") -> str:
+    """Every field with its value; a mark before those that the paper leaves open, and what it is silent about."""
+    lines = [line.strip() for line in about.strip().splitlines() if line.strip()]
+    values = recipe.to_dict()
+    width = max(map(len, values))
+    lines.append("")
+    for key, value in values.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append(f"{'?' if key in OPEN_CHOICES else ' '} {key:{width}}  {shown}")
+    lines += ["", "? the paper leaves this open:"]
+    lines += [f"  {key:{width}}  {text}" for key, text in OPEN_CHOICES.items()]
+    return "\n".join(lines)

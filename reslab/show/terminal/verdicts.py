@@ -1,0 +1,170 @@
+"""Claims in words, for a terminal: the list, and one in full."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from reslab.claims.claim import Finding, Judgement, shown
+from reslab.claims.overview import Told
+from reslab.claims.rules import NOT_RUN, Figure
+from reslab.runs.naming import recipe_words
+from reslab.show.format import clean
+from reslab.show.notes import OUR_DATA, data_notes
+from reslab.show.words import VERDICT
+
+WIDTH = 100
+
+
+def command(judgement: Judgement) -> str:
+    """The command that makes this judgement's records again."""
+    setting = judgement.evidence.setting
+    data = setting.data if setting.data == "digits" else f"{setting.data}:PATH"
+    words = ["reslab", "reproduce", judgement.claim.id, "--data", data]
+    words += ["--depths", ",".join(map(str, setting.depths)), "--seeds", str(len(setting.seeds))]
+    return " ".join([*words, *recipe_words(setting.recipe, setting.data)])
+
+
+def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
+    """What must be said of the data of a claim's runs, or of the whole study's where the claim trains no net."""
+    evidence, nets = judgement.evidence, judgement.claim.nets
+    of = [r for n in nets for r in evidence.records.get(n.key, {}).values()] if nets else evidence.every_record()
+    return data_notes(of, language)
+
+
+def claims_text(every: Sequence[Told]) -> str:
+    """For each claim its id and verdict, and of each study data, seeds, the sentence with its figures, the command."""
+    lines = []
+    for told in every:
+        lines.append(f"{told.claim.id:4} {told.verdict:24} {told.claim.text.en}")
+        for one in told.judgements:
+            if one.verdict == NOT_RUN and told.verdict != NOT_RUN:
+                continue
+            where = "" if one.verdict == NOT_RUN else f"{one.evidence.setting.data}, {_seeds(one)}: "
+            lines += _wrapped(f"{where}{one.sentence.en}", "       ")
+            for note in notes_of(one):
+                lines += _wrapped(_data(note), "       ")
+            lines.append(f"       {command(one)}")  # unwrapped, to be copied
+    studies = {id(j.evidence): j.evidence for told in every for j in told.judgements}.values()
+    lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
+    return "\n".join(lines)
+
+
+def _data(note: str) -> str:
+    return OUR_DATA.filled(note=note).en
+
+
+def _seeds(judgement: Judgement) -> str:
+    n = len(judgement.seeds)
+    return "computed" if not n else f"{n} seed{'s' if n > 1 else ''}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def claim_text(told: Told) -> str:
+    """One claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
+    claim = told.claim
+    lines = [f"{claim.id}  {claim.text.en}", f"     {claim.text.ko}", f'     "{claim.quote}" ({claim.said})', ""]
+    lines += [f"verdict: {told.verdict}"]
+    for one in told.judgements:
+        setting = one.evidence.setting
+        lines += ["", f"{setting.data}, {_seeds(one)}, recipe {setting.recipe.name}: {one.verdict}"]
+        lines += _wrapped(one.sentence.en, "  ")
+        for finding in one.findings:
+            lines += _wrapped(f"- {_statement(finding)}", "  ")
+        for note in notes_of(one):
+            lines += _wrapped(_data(note), "  ")
+        lines += [f"  records: {one.evidence.folder}", f"  command: {command(one)}"]
+        lines += [f"  problem: {clean(problem)}" for problem in one.evidence.problems]
+    return "\n".join(lines)
+
+
+def _statement(finding: Finding) -> str:
+    role = "" if finding.statement.role == "main" else f" [{finding.statement.role}]"
+    told = f"{finding.statement.text.en}: {shown(finding)}"
+    found = finding.figure
+    if found is not None and found.n > 1 and math.isfinite(found.low) and found.low != found.high:
+        told += f", 95 % interval {found.low:.3g} to {found.high:.3g}"
+    return f"{told}; bar {finding.statement.rule}: {finding.verdict}{role}"
+
+
+def claims_markdown(every: Sequence[Told], language: str = "en") -> str:
+    """The list as a table for the README: id, claim, verdict, and the sentence of each study with its figures."""
+    heads = {"en": ("id", "claim", "verdict", "measured"), "ko": ("번호", "주장", "판정", "측정")}[language]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
+    for told in every:
+        run = [j for j in told.judgements if j.verdict != NOT_RUN] or list(told.judgements[:1])
+        said = "<br>".join(f"{_where(j, language, len(run) > 1)}{j.sentence(language)}" for j in run)
+        cells = (told.claim.id, told.claim.text(language), VERDICT[told.verdict](language), said)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _where(judgement: Judgement, language: str, several: bool) -> str:
+    """Data and seeds; where no net was trained, the data whose nets are meant, if there are others beside them."""
+    n, data = len(judgement.seeds), judgement.evidence.setting.data
+    if not n:
+        return f"{data}: " if several else ""
+    return f"{data}, {n} seed{'s' if n > 1 else ''}: " if language == "en" else f"{data}, seed {n}개: "
+
+
+def claims_json(every: Sequence[Told]) -> list[dict[str, Any]]:
+    """Plain types: id, claim, verdict, and for each study its data and what must be said of them, recipe, seeds …"""
+    return [
+        {
+            "id": told.claim.id,
+            "experiment": told.claim.name,
+            "claim": told.claim.text.en,
+            "claim_ko": told.claim.text.ko,
+            "quote": told.claim.quote,
+            "said": told.claim.said,
+            "verdict": told.verdict,
+            "studies": [_judgement_json(j) for j in told.judgements],
+        }
+        for told in every
+    ]
+
+
+def _judgement_json(one: Judgement) -> dict[str, Any]:
+    setting = one.evidence.setting
+    return {
+        "data": setting.data,
+        "data_notes": notes_of(one),
+        "recipe": setting.recipe.to_dict(),
+        "records": str(one.evidence.folder),
+        "seeds": list(one.seeds),
+        "verdict": one.verdict,
+        "flat": one.flat,
+        "sentence": one.sentence.en,
+        "sentence_ko": one.sentence.ko,
+        "statements": [
+            {
+                "statement": f.statement.text.en,
+                "role": f.statement.role,
+                "unit": f.statement.unit,
+                "bar": str(f.statement.rule),
+                "verdict": f.verdict,
+                **_figure_json(f.figure),
+            }
+            for f in one.findings
+        ],
+        "problems": list(one.evidence.problems),
+        "command": command(one),
+    }
+
+
+def _figure_json(found: Figure | None) -> dict[str, Any]:
+    if found is None:
+        return {"n": 0, "values": [], "mean": None, "std": None, "interval": None}
+    interval = [found.low, found.high] if math.isfinite(found.low) else None
+    return {
+        "n": found.n,
+        "values": list(found.values),
+        "mean": found.mean,
+        "std": found.std if math.isfinite(found.std) else None,
+        "interval": interval,
+    }
