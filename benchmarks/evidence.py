@@ -142,7 +142,7 @@ def plans(part: Part, data: str, folder: Path) -> list[Plan]:
     for seed, net, precision, (variant, changes) in product(seeds, part.nets, part.precisions, part.variants.items()):
         recipe = resolve_recipe(data, part.recipe, scale=part.scale, set={**part.set, **changes})
         if recipe.holdout not in kept:
-            kept[recipe.holdout] = load_data(data, spec_of(net), recipe, splits=("test",))
+            kept[recipe.holdout] = load_data(data, spec_of(net), recipe.holdout, splits=("test",))
         loaded = kept[recipe.holdout]
         spec = fit(spec_of(net), loaded, {})
         shown = precision if len(part.precisions) > 1 else ""

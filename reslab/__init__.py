@@ -1,8 +1,9 @@
 """reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
 
-`reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.evaluate(...)`,
-`reslab.predict(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`, `reslab.verdicts(...)`, `reslab.report(...)`,
-`reslab.picture(...)`. Importing this package imports no torch; the functions do when they are called.
+`reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.load(...)`,
+`reslab.classifier(...)`, `reslab.predict(...)`, `reslab.evaluate(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`,
+`reslab.verdicts(...)`, `reslab.report(...)`, `reslab.picture(...)`. Importing this package imports no torch; the
+functions do when they are called.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reslab.version import VERSION
 
 if TYPE_CHECKING:
+    from reslab.api.models import classifier, load
     from reslab.api.networks import build, spec
     from reslab.api.pictures import picture
     from reslab.api.predictions import predict
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
     from reslab.api.verdicts import verdicts
 
 __version__ = VERSION
-__all__ = ["build", "evaluate", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts"]
+__all__ = [
+    "build", "classifier", "evaluate", "load", "picture", "predict", "probe", "report", "reproduce", "spec", "train",
+    "verdicts",
+]  # fmt: skip
 
 # The file of reslab/api in which a public name is defined; it is imported when the name is first used, so `describe`
 # does not import the claims.
 _FILES = {
-    "build": "networks", "evaluate": "scores", "picture": "pictures", "predict": "predictions", "probe": "probes",
-    "report": "reports", "reproduce": "studies", "spec": "networks", "train": "runs", "verdicts": "verdicts",
+    "build": "networks", "classifier": "models", "evaluate": "scores", "load": "models", "picture": "pictures",
+    "predict": "predictions", "probe": "probes", "report": "reports", "reproduce": "studies", "spec": "networks",
+    "train": "runs", "verdicts": "verdicts",
 }  # fmt: skip
 
 

@@ -153,6 +153,13 @@ class Wings(Rooms):
         "training.recipes": "runs.recipes",
     }
 
+    def data(self, source: str, model: str, recipe: Any) -> Any:
+        spec = self.of("nets.names").spec_of(model, image_size=32)
+        return self.of("training.inputs").load_data(source, spec, recipe.holdout, splits=("train", "val", "test"))
+
+    def weights(self, checkpoint: Path) -> dict[str, Any]:
+        return self.of("models.trained").load(checkpoint).network.state_dict()
+
 
 LAYOUTS = (Wings, Rooms)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reslab.api.scored import check_fits
 from reslab.api.scores import BATCH
 from reslab.claims.claim import Measurement
 from reslab.claims.evidence import MEASURED, Net
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 
     from reslab.data.batches.loader import Batch, Statistics
     from reslab.data.splits import Data
+    from reslab.models.trained import TrainedModel
     from reslab.nets.model import Network
     from reslab.runs.recipe import Recipe
-    from reslab.training.checkpoint import Checkpoint
 
 
 @dataclass
@@ -35,27 +37,25 @@ class StudyBench:
     data: str
     folders: Mapping[tuple[Net, int], Path]
     whole: Callable[[], Data]
-    _found: dict[tuple[Net, int], Checkpoint] = field(default_factory=dict)
+    _found: dict[tuple[Net, int], TrainedModel] = field(default_factory=dict)
 
-    def _checkpoint(self, of: Net, seed: int) -> Checkpoint:
-        from reslab.training import checkpoint as checkpoints
+    def _model(self, of: Net, seed: int) -> TrainedModel:
+        from reslab.models.trained import load
 
         key = (of, seed)
         if key not in self._found:
             if key not in self.folders:
                 raise UserError(f"{of}, seed {seed}: not trained in this study; run `reslab reproduce` for it")
-            self._found[key] = checkpoints.find(self.folders[key])
+            self._found[key] = load(self.folders[key])
         return self._found[key]
 
     def network(self, of: Net, seed: int) -> Network:
         """The trained network, in evaluation mode."""
-        from reslab.training import checkpoint as checkpoints
-
-        return checkpoints.network(self._checkpoint(of, seed)).eval()
+        return deepcopy(self._model(of, seed).network)  # a measurement may change it
 
     def batch(self, of: Net, seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
         """The first `count` samples of a split, not augmented, with the run's own mean and scale."""
-        one = self._first(split, count, self._checkpoint(of, seed).statistics)
+        one = self._first(split, count, self._model(of, seed).transform.statistics)
         return one.images, one.labels
 
     def first_images(self, recipe: Recipe, count: int) -> tuple[Data, Batch]:
@@ -76,20 +76,21 @@ class StudyBench:
 
     def logits(self, members: list[tuple[Net, int]]) -> tuple[list[Tensor], Tensor]:
         """Of each run the logits of the whole test split, [N,classes] in float64; and the labels [N]."""
-        from reslab.engines.machine import Settings, prepare, resolve_device, thread_count
+        from reslab.data.batches.loader import evaluation_batches
+        from reslab.engines.machine import prepare, scoring
         from reslab.measure.ensemble import all_logits
-        from reslab.training import member
         from reslab.training.inputs import workers_for
 
-        settings = Settings(resolve_device("auto"), "fp32", "channels_last", "eager", thread_count(0))
+        settings = scoring("auto", 0)
         prepare(settings)
         data = self.whole()
         part, workers = data.split("test"), workers_for(data, None)
         found = []
         for key in members:
-            member.check_fits(self._checkpoint(*key), data)
-            one = member.ready(self._checkpoint(*key), settings)
-            found.append(all_logits(one.step.logits, one.batches(part, BATCH, workers), len(part)))
+            model = self._model(*key)
+            check_fits(model, data)
+            batches = evaluation_batches(part, model.transform.statistics, BATCH, workers)
+            found.append(all_logits(model.logits(settings), batches, len(part)))
         return [logits for logits, _ in found], found[0][1]
 
 

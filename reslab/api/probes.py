@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.networks import spec
-from reslab.api.scores import notes_on, read, sought
+from reslab.api.scored import check_fits, notes_on, read, sought
 from reslab.errors import UserError, suggest, suggest_beside
 from reslab.nets.spec import Spec
 from reslab.runs.naming import FROM_DATA, resolve_recipe
 
 if TYPE_CHECKING:
     from reslab.measure.findings import Probe
+    from reslab.models.trained import TrainedModel
     from reslab.nets.model import Network
 
 
 def probe(
-    source: str | Path | Spec | Network,
+    source: str | Path | Spec | Network | TrainedModel,
     data: str | None = None,
     *,
     split: str = "train",
@@ -38,8 +39,8 @@ def probe(
 ) -> Probe:
     """Layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
 
-    source     a run or checkpoint folder; a model's name or `Spec` (the net at initialisation, with `switches` as in
-               `build`); or a `Network`. A path that exists goes before a name
+    source     a run or checkpoint folder; a model from `load`; a model's name or `Spec` (the net at initialisation,
+               with `switches` as in `build`); or a `Network`. A path that exists goes before a name
     data, val_share, bad_images    as in `evaluate`; default: what the run was trained on, else digits
     samples    the first so many of the split in index order, at least 2, not augmented
     seed       of the initial weights, where a name or a `Spec` is given
@@ -57,54 +58,55 @@ def probe(
     import numpy as np
 
     from reslab.data.batches.loader import evaluation_batches, statistics
-    from reslab.engines.machine import Settings, prepare, resolve_device, thread_count
+    from reslab.engines.machine import prepare, scoring
     from reslab.measure.findings import Subject
     from reslab.measure.finite import check_network
     from reslab.measure.probe import batch_size, parts_of
     from reslab.measure.probe import probe as look
+    from reslab.models.trained import TrainedModel, load
     from reslab.nets.model import build as make
-    from reslab.training import checkpoint as checkpoints
-    from reslab.training import member
     from reslab.training.inputs import fit, load_data, workers_for
     from reslab.training.room import check_probe
 
     asked = parts_of(what)
-    settings = Settings(resolve_device(device), "fp32", "channels_last", "eager", thread_count(threads))
-    checkpoint = checkpoints.find(found) if isinstance(found, Path) else None
-    if checkpoint is not None:
-        model, recipe = checkpoint.spec, member.recipe_of(checkpoint)
+    settings = scoring(device, threads)
+    trained = load(found) if isinstance(found, Path) else found if isinstance(found, TrainedModel) else None
+    recipe = resolve_recipe(data or "digits")
+    if trained is not None:
+        model = trained.spec
+        what_data = sought(trained, data, val_share, bad_images, download)
+        there = read(trained, what_data, known, download)
     else:
-        assert not isinstance(found, Path)
+        assert not isinstance(found, Path | TrainedModel)
         model = found if isinstance(found, Spec) else found.spec
-        recipe = resolve_recipe(data or "digits")
-    if checkpoint is not None:
-        what_data = sought(checkpoint, data, val_share, bad_images, download)
-        there = read(checkpoint, what_data, known, download)
-    else:
         there = load_data(
-            data or "digits", model, recipe, download=download, val_share=val_share, bad_images=bad_images
+            data or "digits", model, recipe.holdout, download=download, val_share=val_share, bad_images=bad_images
         )
     part = there.split(split)
     n = min(samples, len(part))
     if n < 2:
         raise UserError(f"{there.name}: the {split} split has {n} samples; a probe needs at least 2")
-    fitted = model if checkpoint is not None else fit(model, there, _said(source, switches))
+    fitted = model if trained is not None else fit(model, there, _said(source, switches))
     check_probe(fitted, batch_size(fitted, n), "gradients" in asked, settings.device)
     prepare(settings)
-    if checkpoint is not None:
-        member.check_fits(checkpoint, there)
-        notes_on(checkpoint, what_data, there, data is not None)
-        net = checkpoints.network(checkpoint)
-        stats = checkpoint.statistics
+    if trained is not None:
+        check_fits(trained, there)
+        notes_on(trained, what_data, there, data is not None)
+        net, stats = trained.network, trained.transform.statistics
     else:
         net = make(fitted, seed=seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
         check_network(net, net.name)
         stats = statistics(there.split("train"), recipe.centre, recipe.scale)
-    own_seed = checkpoint.facts["seed"] if checkpoint else seed if isinstance(found, Spec) else None
+    origin = trained.origin if trained else None
+    own_seed = origin.seed if origin else seed if isinstance(found, Spec) else None
     subject = Subject(
-        net.name, str(checkpoint.folder) if checkpoint else None, checkpoint.iteration if checkpoint else None,
-        there.name, split, own_seed,
-    )  # fmt: skip
+        net.name,
+        str(origin.path) if origin else None,
+        origin.iteration if origin else None,
+        there.name,
+        split,
+        own_seed,
+    )
     chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, workers)
     result = look(
         net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, block, settings.device
@@ -115,7 +117,7 @@ def probe(
     return result
 
 
-def _said(source: str | Path | Spec | Network, switches: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _said(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What the caller says of the data: the switches beside a name, or all that a ready network has."""
     return (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
 
@@ -128,7 +130,9 @@ def _unfit(value: Any) -> int:
     return sum(map(_unfit, inside))
 
 
-def _spec_or_path(source: str | Path | Spec | Network, switches: Mapping[str, Any]) -> Path | Spec | Network:
+def _spec_or_path(
+    source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]
+) -> Path | Spec | Network | TrainedModel:
     """What the source of a probe means: a path that exists, or the network that a name and switches say."""
     if not isinstance(source, str | Path):
         if switches:

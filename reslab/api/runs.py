@@ -134,7 +134,9 @@ def _job(
     if early is not None and epochs is None and resolved.last_batch != "keep":
         named = RUNS / run_name(early, data.partition(":")[0], resolved, seed)
         check_run(Path(out) if out is not None else named, early, resolved, wish)
-    loaded = load_data(data, model_spec, resolved, download=download, val_share=val_share, bad_images=bad_images)
+    loaded = load_data(
+        data, model_spec, resolved.holdout, download=download, val_share=val_share, bad_images=bad_images
+    )
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     on_small_images(fitted, resolved)
     check_optimizer(fitted, resolved)

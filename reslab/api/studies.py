@@ -96,8 +96,8 @@ def reproduce(
     check_processes("--processes", processes or 1)
     nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
     first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
-    loaded = load_data(data, first, setting.recipe, download=download, splits=("test",))
-    whole = cache(lambda: load_data(data, first, setting.recipe, download=download))  # only where it is needed
+    loaded = load_data(data, first, setting.recipe.holdout, download=download, splits=("test",))
+    whole = cache(lambda: load_data(data, first, setting.recipe.holdout, download=download))  # only where it is needed
     folder = Path(out) if out is not None else RUNS / f"study-{loaded.name}"
 
     def planned(of: Net, seed: int) -> Plan:

@@ -103,6 +103,11 @@ def thread_count(wanted: int) -> int:
     return wanted or min(THREADS, host.cores())
 
 
+def scoring(device: str, threads: int, precision: str = "fp32") -> Settings:
+    """Return how a trained network is computed: no engine but torch's own. Raises UserError."""
+    return Settings(resolve_device(device), precision, "channels_last", "eager", thread_count(threads))
+
+
 def update_macs(spec: Spec, recipe: Recipe) -> float:
     """Multiply-adds of one update: forward, and twice as many backward."""
     return 3.0 * recipe.batch * cost(spec).macs

@@ -18,8 +18,8 @@ from typing import Any
 
 from reslab.errors import UserError, suggest
 from reslab.nets.names import SWITCHES
-from reslab.store.files import read_bounded
 from reslab.runs.recipe import Recipe, changed
+from reslab.store.files import read_bounded
 
 # Top-level keys and the type each takes.
 KEYS: dict[str, tuple[type, ...]] = {

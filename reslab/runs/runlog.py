@@ -11,10 +11,10 @@ from typing import Any
 
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
+from reslab.runs.recipe import Recipe
 from reslab.store import checksums, jsonl
 from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
 from reslab.store.sealed import is_sealed, read_sealed
-from reslab.runs.recipe import Recipe
 
 Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
 

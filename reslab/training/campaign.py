@@ -227,7 +227,7 @@ def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: in
         try:
             key = (plan.source, plan.recipe.holdout, plan.spec.image_size)
             if key not in kept:
-                kept[key] = load_data(plan.source, plan.spec, plan.recipe, download=plan.download)
+                kept[key] = load_data(plan.source, plan.spec, plan.recipe.holdout, download=plan.download)
             wish = Wish(device=plan.device, precision=plan.precision, threads=threads)
             workers = min(workers_for(kept[key], None), decoders)
             job = Job(plan.spec, plan.source, plan.recipe, plan.seed, plan.out, wish, workers, plan.command)

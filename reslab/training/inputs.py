@@ -33,17 +33,17 @@ def expected(model: Spec, source: str) -> Spec | None:
 def load_data(
     source: str,
     model: Spec,
-    recipe: Recipe,
+    holdout: int = 0,
     *,
     download: bool = False,
     val_share: float | None = None,
     bad_images: str = "error",
     splits: Sequence[str] = ("train", "val", "test"),
 ) -> Data:
-    """The data of `source`, cut as the recipe says; folders are read at the network's image size."""
+    """Return the data of `source`, `holdout` training images held out; folders are read at the network's image size."""
     size = None if is_set(source) else model.image_size
     data = load(source, splits=splits, size=size, download=download, val_share=val_share, bad_images=bad_images)
-    return hold_out(data, recipe.holdout) if recipe.holdout and data.train is not None else data
+    return hold_out(data, holdout) if holdout and data.train is not None else data
 
 
 def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:

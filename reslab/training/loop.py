@@ -18,6 +18,7 @@ from reslab.data.splits import Data
 from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.measure.evaluate import precise_statistics
+from reslab.models import checkpoints
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.runs import runlog
@@ -26,7 +27,6 @@ from reslab.runs.schedule import is_moment, rate, warms_up
 from reslab.store import jsonl
 from reslab.store.files import sweep, sync, writable_folder
 from reslab.store.lock import held
-from reslab.training import checkpoint as checkpoints
 from reslab.training import moments
 from reslab.training.job import Job, enter, keep_settings
 from reslab.training.progress import Clock, Sums

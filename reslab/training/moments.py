@@ -19,12 +19,12 @@ from reslab.errors import RunError, UserError
 from reslab.measure.evaluate import Scores, evaluate
 from reslab.measure.findings import Probe, Subject
 from reslab.measure.probe import batch_size, probe
+from reslab.models import checkpoints
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import METRICS, Tell
 from reslab.runs.schedule import is_moment
 from reslab.store import jsonl
-from reslab.training import checkpoint as checkpoints
 from reslab.training.inputs import iterations_per_epoch
 from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums

@@ -67,7 +67,7 @@ class Rehearsal:
 
 def rehearse(job: Job, data: Data) -> Rehearsal:
     """Try `job` on `data` without a trace. Raises UserError as `train` would, RunError for a damaged file."""
-    from reslab.training import checkpoint as checkpoints
+    from reslab.models import checkpoints
 
     there = (job.out / RUN).exists()
     settings = enter(job, data)[0] if there else settle(job.spec, job.recipe, job.wish)

@@ -13,10 +13,10 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from reslab.errors import RunError, UserError
+from reslab.models.checkpoints import FORMAT, STATE, WEIGHTS, find, folder_of, folders, number_of
 from reslab.nets.model import Network
 from reslab.runs.runlog import FACTS
 from reslab.store.files import aside_folder, aside_of, publish_folder
-from reslab.training.checkpoint import FORMAT, STATE, WEIGHTS, find, folder_of, folders, number_of
 
 KEPT = 2  # the newest and the one before it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the user's share of it, a file's own limit

@@ -13,7 +13,7 @@ from reslab.cli.main import main
 from reslab.data.images.decode import BadImage
 from reslab.data.sets.digits import digits
 from reslab.errors import UserError
-from reslab.training import checkpoint as checkpoints
+from reslab.models import checkpoints
 
 QUIET = {"tell": lambda event: None, "device": "cpu"}
 
@@ -47,7 +47,7 @@ def test_as_many_are_wrong_as_evaluate_says(run, files, precision):
 
 def test_probabilities_are_the_networks(run, files):
     found = checkpoints.find(run)
-    net, test = checkpoints.network(found).eval(), digits().test
+    net, test = reslab.load(found.folder).network, digits().test
     pixels = torch.from_numpy(test.images[:5]).float().permute(0, 3, 1, 2)
     mean, scale = found.state["mean"].permute(2, 0, 1), found.state["scale"]  # [1, 8, 8] and [1]
     with torch.no_grad():

@@ -13,8 +13,8 @@ from PIL import Image
 
 import reslab
 from reslab.errors import UserError
+from reslab.models import checkpoints
 from reslab.store.files import MANIFEST, sha256
-from reslab.training import checkpoint as checkpoints
 from reslab.training.saving import copied
 
 SHORT = {"batch": 8, "iterations": 2, "drops": (), "log_every": 1, "save_every": 1, "eval_every": 2, "clean_every": 2}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from shelf import DIGITS, Shelf, canonical, unanswered
 
+import reslab
 from reslab.api.runs import train
 from reslab.claims.evidence import net
 from reslab.claims.experiments import responses
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.data.sources import load
 from reslab.runs.recipes import recipe
-from reslab.training import checkpoint
 
 (C15,) = responses.claims(DIGITS)
 SHORT = replace(recipe("digits-smoke"), iterations=4, drops=(), eval_every=4, clean_every=4, probe_every=4)
@@ -63,7 +63,7 @@ def test_not_run(tmp_path):
 
 def slow_mean(out) -> float:
     """Mean of the stds of all BN outputs (option A has no other BN) on the first 128 training images, with hooks."""
-    network = checkpoint.network(checkpoint.find(out)).eval()
+    network = reslab.load(out).network
     train = load("digits").train
     pixels = torch.tensor(train.images).double()
     pixels = (pixels - pixels.mean(0)) / (pixels - pixels.mean(0)).std(correction=0)

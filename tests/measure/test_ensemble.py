@@ -107,18 +107,21 @@ def test_real_checkpoints(tmp_path):
     assert told[2].model == "ensemble of 2 (softmax averaged)"
     assert told[2].scores.n == 500
     # a slow twin: the same two nets scored by hand
+    from reslab.data.batches.loader import evaluation_batches
     from reslab.data.sources import load
-    from reslab.engines.machine import Settings
-    from reslab.training import checkpoint as checkpoints
-    from reslab.training import member
 
     data = load("digits")
-    settings = Settings("cpu", "fp32", "channels_last", "eager", 1)
-    ready = [member.ready(checkpoints.find(run), settings) for run in runs]
-    p = [
-        torch.cat([torch.softmax(m.step.logits(b.images).double(), 1) for b in m.batches(data.test, 500, 0)])
-        for m in ready
-    ]
+    models = [reslab.load(run) for run in runs]
+    with torch.no_grad():
+        p = [
+            torch.cat(
+                [
+                    torch.softmax(m.network(b.images).double(), 1)
+                    for b in evaluation_batches(data.test, m.transform.statistics, 500, 0)
+                ]
+            )
+            for m in models
+        ]
     wrong = ((p[0] + p[1]).argmax(1).numpy() != data.test.labels).sum()
     assert told[2].scores.top1_wrong == wrong
     words = [sys.executable, "-m", "reslab", "evaluate", *map(str, runs), "--ensemble", "softmax", "--threads", "1"]

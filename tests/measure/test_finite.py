@@ -15,9 +15,9 @@ from reslab.cli.main import main
 from reslab.data.sets.digits import digits
 from reslab.engines.inference import Inference
 from reslab.errors import UserError
+from reslab.models import checkpoints
 from reslab.nets.model import build
 from reslab.store.files import MANIFEST, aside_folder, publish_folder
-from reslab.training import checkpoint as checkpoints
 
 BLOCK = "conv3_1"
 KINDS = {

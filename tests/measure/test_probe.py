@@ -510,16 +510,16 @@ def run(tmp_path_factory):
 
 def test_a_run_and_its_network(run):
     """The same figures from the folder, from its checkpoint, and from the network with the same data."""
-    from reslab.training import checkpoint
+    from reslab.models import checkpoints
 
     more = {"samples": 40, "threads": 1, "device": "cpu"}
     found = reslab.probe(run.folder, **more)
-    loaded = checkpoint.find(run.folder)
+    loaded = checkpoints.find(run.folder)
     assert found.bn == "running"
     assert (found.n, found.subject.iteration, found.subject.data, found.subject.seed) == (40, 4, "digits", 0)
     assert found.subject.checkpoint == str(loaded.folder)
     assert reslab.probe(str(loaded.folder), **more) == found
-    told, other = found.to_dict(), reslab.probe(checkpoint.network(loaded), **more).to_dict()
+    told, other = found.to_dict(), reslab.probe(reslab.load(loaded.folder).network, **more).to_dict()
     assert {k for k in told if told[k] != other[k]} == {"checkpoint", "iteration", "seed"}
     test = reslab.probe(run.folder, split="test", what="responses", **more)
     assert test.subject.split == "test"

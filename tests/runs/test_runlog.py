@@ -10,17 +10,17 @@ import pytest
 
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Data
+from reslab.engines.machine import Wish
 from reslab.errors import Interrupted, UserError
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
-from reslab.store.sealed import read_sealed, write_sealed
 from reslab.runs import runlog
+from reslab.runs.recipe import Recipe, changed, scaled
+from reslab.runs.recipes import recipe
+from reslab.store.sealed import read_sealed, write_sealed
 from reslab.training.campaign import Plan, is_done
 from reslab.training.job import Job
 from reslab.training.loop import train
-from reslab.engines.machine import Wish
-from reslab.runs.recipe import Recipe, changed, scaled
-from reslab.runs.recipes import recipe
 
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
 SHORT = changed(recipe("digits"), {"batch": 16, "iterations": 6, "drops": (4,), "save_every": 3, "log_every": 1})

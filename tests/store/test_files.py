@@ -43,7 +43,7 @@ def published(tmp_path):
 
 
 def caught(folder) -> bool:
-    """As `training.checkpoint.load` asks: the files' hashes, and the manifest's format."""
+    """As `models.checkpoints.load` asks: the files' hashes, and the manifest's format."""
     try:
         return verified_manifest(folder).get("format") != FORM
     except RunError:

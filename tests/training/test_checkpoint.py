@@ -16,12 +16,12 @@ import torch
 from reslab.data.sets.digits import digits
 from reslab.engines.machine import Wish
 from reslab.errors import ReslabError, RunError, UserError
+from reslab.models import checkpoints
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
 from reslab.store.files import MANIFEST, publish_folder
-from reslab.training import checkpoint as checkpoints
 from reslab.training import saving
 from reslab.training.job import Job
 from reslab.training.loop import train
@@ -56,7 +56,7 @@ def test_what_was_saved_is_loaded(folder):
     found = checkpoints.load(folder)
     assert sorted(f.name for f in folder.iterdir()) == sorted(FILES)
     assert (found.iteration, found.spec, found.facts) == (7, TINY, json.loads(json.dumps(facts(7))))
-    net = checkpoints.network(found)
+    net = checkpoints.network(found.spec, found.weights, str(found.folder))
     for name, value in build(TINY, seed=7).state_dict().items():
         assert torch.equal(net.state_dict()[name], value), name
     assert torch.equal(found.state["momentum.head.fc.bias"], torch.arange(10.0))

@@ -13,13 +13,13 @@ from reslab.api.runs import rehearse
 from reslab.data.sets.digits import digits
 from reslab.engines.machine import Wish
 from reslab.errors import UserError
+from reslab.models import checkpoints
 from reslab.nets.names import spec_of
 from reslab.runs import runlog
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
 from reslab.store.files import sha256
 from reslab.store.sealed import write_sealed
-from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
 

@@ -20,6 +20,7 @@ from reslab.data.sets.digits import digits
 from reslab.data.splits import Data, Memory, hold_out
 from reslab.engines.machine import Settings, Wish
 from reslab.errors import Interrupted, RunError, UserError
+from reslab.models import checkpoints
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
@@ -28,7 +29,6 @@ from reslab.runs.recipes import recipe
 from reslab.runs.runlog import Record
 from reslab.store import jsonl
 from reslab.store.lock import held
-from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
 from reslab.training.step import Step

@@ -18,6 +18,7 @@ from reslab.data.sets.digits import digits
 from reslab.data.splits import Data
 from reslab.engines.machine import Wish
 from reslab.errors import Interrupted, RunError, UserError
+from reslab.models import checkpoints
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
@@ -26,7 +27,6 @@ from reslab.runs.recipes import recipe
 from reslab.show.terminal.console import Teller
 from reslab.show.terminal.plain import PlainTeller
 from reslab.store import jsonl
-from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
 
@@ -160,7 +160,7 @@ def test_loss_and_gradients_are_those_of_a_slow_twin(tmp_path, data):
     train(wanted, data, quiet)
     images = (data.train.images[:128].astype(np.float32) - statistics(data.train).mean) / statistics(data.train).scale
     x, labels = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(data.train.labels[:128])
-    nets = {0: build(RESIDUAL, seed=3), 10: checkpoints.network(checkpoints.newest(wanted.out))}
+    nets = {0: build(RESIDUAL, seed=3), 10: reslab.load(wanted.out).network}
     for line in of(wanted.out, "probe"):
         net = nets.pop(line["iteration"]).train()
         names = [r.name for r in net.rows if r.kind == "act" and r.path == "after"]

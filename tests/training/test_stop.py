@@ -16,11 +16,11 @@ from PIL import Image
 from reslab.data.sets.digits import digits
 from reslab.engines.machine import Wish
 from reslab.errors import Interrupted, RunError
+from reslab.models import checkpoints
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
 from reslab.store import jsonl
-from reslab.training import checkpoint as checkpoints
 from reslab.training.job import Job
 from reslab.training.loop import train
 

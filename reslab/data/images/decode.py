@@ -73,6 +73,15 @@ def read(
         return pixels.picture(image, _load(image))
 
 
+def upright(image: Image.Image, *, name: str = "the image") -> Image.Image:
+    """Return a Pillow image as `read` returns its file: RGB, upright. Raises BadImage."""
+    try:
+        image.load()
+        return pixels.picture(image.copy(), _turn(image))
+    except Exception as error:
+        raise BadImage(name, _reason(error)) from None
+
+
 def read_part(
     source: Source, place: Callable[[int, int], PixelBox], *, name: str | None = None, least: int | None = None
 ) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,13 @@ from torch import Tensor
 from reslab.data.batches.loader import Statistics
 from reslab.errors import RunError, UserError
 from reslab.measure.finite import check_weights
+from reslab.models.facts import problem_of
 from reslab.nets.cost import cost
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
 from reslab.runs.runlog import CHECKPOINTS, FACTS, RUN
 from reslab.store.files import MANIFEST, read_json, verified_manifest
-from reslab.training.facts import problem_of
 
 FORMAT = 1
 FAR = 4  # times as many weights as there are: no net that misses some, but another one
@@ -170,7 +171,7 @@ def find(path: Path) -> Checkpoint:
         raise UserError(str(error)) from None
 
 
-def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
+def fill(net: Network, weights: Mapping[str, Tensor], where: str) -> None:
     """Copy weights into `net`. Raises UserError with the first mismatched names or shapes (five at most), or if one is
     not finite."""
     own = net.state_dict()
@@ -188,13 +189,11 @@ def fill(net: Network, weights: dict[str, Tensor], where: str) -> None:
             value.copy_(weights[name])
 
 
-def network(checkpoint: Checkpoint) -> Network:
-    """Return the network of a checkpoint, its weights filled in. Raises UserError as `fill` does."""
-    stated, present = cost(checkpoint.spec).parameters, sum(value.numel() for value in checkpoint.weights.values())
+def network(spec: Spec, weights: Mapping[str, Tensor], where: str) -> Network:
+    """Return the network of `spec`, its weights filled in. Raises UserError as `fill` does."""
+    stated, present = cost(spec).parameters, sum(value.numel() for value in weights.values())
     if stated > FAR * present:  # the net is not made: it may be of any size, the weights are of a file that is there
-        raise UserError(
-            f"{checkpoint.folder}: its weights do not fit {name_of(checkpoint.spec)}: {present:,} values for {stated:,}"
-        )
-    net = Network(checkpoint.spec)
-    fill(net, checkpoint.weights, str(checkpoint.folder))
+        raise UserError(f"{where}: its weights do not fit {name_of(spec)}: {present:,} values for {stated:,}")
+    net = Network(spec)
+    fill(net, weights, where)
     return net

@@ -1,0 +1,42 @@
+"""`load` and `classifier`: a trained network, and what answers images with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reslab.models.classifier import Classifier
+    from reslab.models.trained import TrainedModel
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Return the trained model of a run folder (its newest checkpoint) or of a checkpoint folder.
+
+    `model.network` is an ordinary `nn.Module` in evaluation mode; the others are `spec`, `weights`, `classes`,
+    `transform` and `origin`. Raises UserError if there is no checkpoint, if it is damaged, or if it is a pickle.
+    """
+    from reslab.models.trained import load
+
+    return load(path)
+
+
+def classifier(
+    source: str | Path | TrainedModel,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    batch: int = 32,
+) -> Classifier:
+    """Return a function from images to class probabilities, float32 [N, classes].
+
+    source     a run or checkpoint folder, or a model from `load`
+    device, precision, threads, batch    as in `predict`
+    It takes one image or many: paths, bytes of image files, Pillow images, arrays uint8 [H, W, 3], [H, W, 1] or [H, W],
+    tensors uint8 [3, H, W] or [1, H, W], and batches of arrays or tensors.
+    """
+    from reslab.models.classifier import Classifier
+    from reslab.models.trained import opened
+
+    return Classifier(opened(source), device=device, precision=precision, threads=threads, batch=batch)

@@ -1,0 +1,1 @@
+"""A trained network on its own: read, given images, scored."""

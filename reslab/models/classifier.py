@@ -1,0 +1,117 @@
+"""Images to class probabilities: from paths, bytes, Pillow images, arrays or tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from reslab.data.images.decode import read, upright
+from reslab.engines import host
+from reslab.engines.inference import Inference, why_not
+from reslab.engines.machine import prepare, scoring
+from reslab.errors import RunError, UserError, suggest
+from reslab.models.trained import TrainedModel
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Classifier:
+    """`classifier(images)` gives the probability of each class, float32 [N, classes].
+
+    model      what it answers with
+    device, threads    as in `train`
+    precision  "auto": bf16 if the CPU has units for it (close calls again in fp32, so that the first class is that of
+               fp32), else fp32
+    batch      images computed at once
+    Attributes: `precision` (the one in use), `about` (how it computes, in one line).
+    """
+
+    def __init__(
+        self, model: TrainedModel, *, device: str = "auto", precision: str = "auto", threads: int = 0, batch: int = 32
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise UserError(
+                f"--precision: {precision!r} is none of {', '.join(PRECISIONS)}{suggest(str(precision), PRECISIONS)}"
+            )
+        if batch < 1:
+            raise UserError(f"--batch: {batch} must be at least 1")
+        self.model, self.batch, self.settings = model, batch, scoring(device, threads)
+        net = model.network.to(self.settings.device)
+        fastest = "bf16" if host.bf16_units() and not why_not(net, "bf16") else "fp32"
+        prepare(self.settings)
+        self._logits_of = Inference(net, fastest if precision == "auto" else precision)
+        self.precision = self._logits_of.precision
+        how = f"{self.settings.device}, {self.precision}, {self.settings.threads} threads"
+        self.about = "; ".join(filter(None, [how, self._logits_of.fallback]))
+
+    def __call__(self, images: Any) -> Tensor:
+        """Return the probabilities of one image or of many, on the CPU.
+
+        images    one of these, or an iterable of them: a path, the bytes of an image file, a Pillow image, an array
+                  uint8 [H, W], [H, W, 1] or [H, W, 3], a tensor uint8 [1 or 3, H, W]; an array or tensor with one more
+                  dimension is a batch
+        Raises BadImage for a file that is no image, UserError for anything else, RunError for scores that are not
+        finite.
+        """
+        sources = _each(images)
+        found = []
+        with ThreadPoolExecutor(self.settings.threads) as pool:
+            for start in range(0, len(sources), self.batch):
+                some = sources[start : start + self.batch]
+                shares, unfit = self.shares([*pool.map(self.pixels, some)])
+                if unfit:
+                    raise RunError(f"image {start + unfit[0]}: {self.unfit_reason()}")
+                found.append(shares)
+        return torch.cat(found) if found else torch.empty(0, len(self.model.classes))
+
+    def pixels(self, image: Any) -> np.ndarray:
+        """Return what the network sees of one image, uint8 [S, S, C]."""
+        return self.model.transform.pixels(_opened(image))
+
+    def shares(self, pixels: Sequence[np.ndarray]) -> tuple[Tensor, list[int]]:
+        """Return the probabilities [B, classes] of squares of pixels, and the rows whose scores are not finite."""
+        logits = self._logits_of(self.model.transform.inputs(pixels)).float()
+        unfit = (~torch.isfinite(logits).all(1)).nonzero().flatten().tolist()
+        return logits.softmax(1).cpu(), unfit
+
+    def unfit_reason(self) -> str:
+        return f"its scores are not finite, so there is no answer; use another checkpoint than {self.model.origin.path}"
+
+
+def _each(images: Any) -> Sequence[Any]:
+    """Return the single images of what the caller gave."""
+    if isinstance(images, np.ndarray | Tensor):
+        return [*images] if images.ndim == 4 else [images]
+    if isinstance(images, str | Path | bytes | bytearray | Image.Image):
+        return [images]
+    if isinstance(images, Iterable):
+        return [*images]
+    raise UserError(f"images: {type(images).__name__} is no image; give a path, bytes, a Pillow image or an array")
+
+
+def _opened(image: Any) -> Image.Image:
+    if isinstance(image, str | Path):
+        return read(str(image))
+    if isinstance(image, bytes | bytearray):
+        return read(bytes(image), name=f"{len(image):,} bytes")
+    if isinstance(image, Image.Image):
+        return upright(image)
+    if isinstance(image, Tensor) and image.ndim == 3:
+        image = image.permute(1, 2, 0)
+    if not isinstance(image, np.ndarray | Tensor):
+        raise UserError(f"images: {type(image).__name__} is no image; give a path, bytes, a Pillow image or an array")
+    array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3) or array.size == 0:
+        raise UserError(
+            f"images: an array of {array.dtype} {[*array.shape]} is no image; give uint8 [H, W, 3], [H, W, 1] or "
+            "[H, W] (a tensor [3, H, W] or [1, H, W]); inputs that are normalised already go to model.network"
+        )
+    return Image.fromarray(array if channels == 3 else array.reshape(array.shape[:2]))

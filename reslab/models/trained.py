@@ -1,0 +1,122 @@
+"""A trained network on its own: what it is, its weights, its classes, how it sees an image, where it comes from.
+
+It needs no recipe, no optimizer and no gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reslab.engines.inference import Inference
+from reslab.engines.machine import Settings
+from reslab.models import checkpoints
+from reslab.models.checkpoints import Checkpoint
+from reslab.models.transform import InputTransform
+from reslab.nets.model import Network
+from reslab.nets.names import name_of
+from reslab.nets.spec import Spec
+from reslab.runs.naming import was_set
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from.
+
+    path       the folder of its checkpoint
+    iteration  updates made
+    seed       of the training
+    data       what it was trained on, as `state.json` has it: source, name, fingerprint, how a folder was cut …
+    holdout    training images held out by the recipe
+    """
+
+    path: Path
+    iteration: int
+    seed: int
+    data: Mapping[str, Any]
+    holdout: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A trained network.
+
+    spec       what the network is
+    weights    parameters and BN buffers by name
+    classes    class names in the order of the logits
+    transform  from an image to what the network sees
+    origin     where it comes from
+    """
+
+    spec: Spec
+    weights: Mapping[str, Tensor] = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
+    transform: InputTransform = field(repr=False)
+    origin: Origin = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return name_of(self.spec)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network (an `nn.Module`) in evaluation mode. Built on first use.
+
+        Raises UserError if the weights do not fit the spec or are not finite.
+        """
+        return checkpoints.network(self.spec, self.weights, str(self.origin.path)).eval()
+
+    def logits(self, settings: Settings) -> Callable[[Tensor], Tensor]:
+        """Return the function from images [B, C, S, S] to logits [B, classes].
+
+        The network is moved to the settings' device. In bf16 close calls are computed again in fp32
+        (`engines.inference`).
+        """
+        net = self.network.to(settings.device)
+        if settings.layout == "channels_last" and self.spec.family != "mlp":
+            net.to(memory_format=torch.channels_last)
+        if settings.precision == "bf16":
+            return Inference(net, settings.precision)
+
+        def scored(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                return net(images.to(settings.device, non_blocking=True))
+
+        return scored
+
+    def __repr__(self) -> str:
+        return f"TrainedModel({self.name}, {len(self.classes)} classes, {str(self.origin.path)!r})"
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Return the model of a run folder (its newest checkpoint) or of a checkpoint folder.
+
+    Raises UserError if there is none, if it is damaged, or if it is a pickle.
+    """
+    return from_checkpoint(checkpoints.find(Path(path)))
+
+
+def opened(source: str | Path | TrainedModel) -> TrainedModel:
+    """Return a model as it is, and what `load` gives for a path."""
+    return source if isinstance(source, TrainedModel) else load(source)
+
+
+def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
+    """Return the model of a checkpoint; its momentum and the loop's state are left behind."""
+    facts, spec = checkpoint.facts, checkpoint.spec
+    view = "whole" if was_set(facts["data"]) else "centre crop"
+    return TrainedModel(
+        spec,
+        checkpoint.weights,
+        tuple(facts["classes"]),
+        InputTransform(spec.image_size, spec.in_channels, view, checkpoint.statistics),
+        Origin(
+            checkpoint.folder, checkpoint.iteration, facts["seed"], facts["data"], facts["recipe"].get("holdout", 0)
+        ),
+    )
