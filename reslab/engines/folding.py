@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reslab.nets.model import ADD, Block, GlobalAverage
+from reslab.nets.model import ADD, Block
+from reslab.nets.modules import GlobalAverage
 
+# kinds of layers whose bound is known here; the network's own forward computes any other
+FOLDED = frozenset({"conv", "linear", "bn", "act", "maxpool", "gap", "pad", "add", "flatten", "dropout"})
 ROUNDING = 1.01  # by which a layer in bf16 may exceed its bound
 
 Sizes = dict[nn.Module, int]  # sides of the maps that convolutions read

@@ -20,7 +20,8 @@ from torch.utils.checkpoint import checkpoint
 
 from reslab.engines.kernels import LANES, normalise
 from reslab.engines.winograd import convolve
-from reslab.nets.model import ADD, Block, Chain, Network, PadShortcut
+from reslab.nets.model import ADD, Block, Chain, Network
+from reslab.nets.modules import PadShortcut
 from reslab.nets.spec import Spec
 
 ENGINES = ("winograd", "fused")

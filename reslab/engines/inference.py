@@ -20,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from reslab.engines.folding import Part, part_of
+from reslab.engines.folding import FOLDED, Part, part_of
 from reslab.nets.model import Block, Network, path_of
 from reslab.nets.spec import Spec
 
@@ -34,6 +34,8 @@ def why_not(net: Network, precision: str) -> str:
     """Why `net` cannot be computed this way here, or ""."""
     if net.spec.family == "mlp":
         return "the net has no convolutions"
+    if unknown := {row.kind for row in net.rows} - FOLDED:
+        return f"the bounds of its {', '.join(sorted(unknown))} layers are unknown"
     if next(net.parameters()).device.type != "cpu":
         return "it is for the CPU"
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):

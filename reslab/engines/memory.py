@@ -104,10 +104,8 @@ def _reader(row: Row, part: list[Row]) -> Row | None:
 
 def _kept(row: Row, reader: Row | None, size: int) -> int:
     """Bytes of one image that this row's output keeps alive until the way back."""
-    if row.kind == "maxpool":
-        return _elements(row) * (size + INDEX)
-    if row.kind == "act" or reader is None or reader.kind in ("bn", "conv", "linear", "maxpool"):
-        return _elements(row) * size  # a ReLU keeps its output, these their input; another part begins with one of them
+    if row.facts.keeps_output or reader is None or reader.facts.keeps_input:  # the next part begins with such a reader
+        return _elements(row) * (size + INDEX * row.facts.keeps_places)
     return 0
 
 

@@ -102,7 +102,7 @@ def layer_rows(spec: Spec) -> tuple[tuple[str, str], ...]:
     rows = plan(spec)
     found = []
     for i, row in enumerate(rows):
-        if row.kind in ("conv", "linear"):
+        if row.is_weight_layer:
             at = row
             for after in rows[i + 1 :]:
                 if after.kind not in ("bn", "act") or (after.block, after.path) != (row.block, row.path):
@@ -227,7 +227,7 @@ def _gradients(
 ) -> tuple[int, float, tuple[BlockRms, ...], tuple[LayerRms, ...], tuple[WeightGradient, ...]]:
     """Batch, mean cross entropy, its derivative by each block's and layer's output and by each layer's weights."""
     images, labels = (x[:GRADIENT_BATCH] for x in next(iter(_moved(net, batches))))
-    layers: list[Row] = [row for row in net.rows if row.kind in ("conv", "linear")]
+    layers: list[Row] = [row for row in net.rows if row.is_weight_layer]
     weights = [net.get_parameter(f"{path_of(row)}.weight").requires_grad_() for row in layers]
     for norm in _norms(net):
         norm.train()

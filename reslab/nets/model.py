@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Literal, overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost, shown
+from reslab.nets.modules import MAKERS
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "identity": nn.Identity,
-}
 
 
 class Note:
@@ -44,32 +37,6 @@ class Note:
         return value
 
 
-class PadShortcut(nn.Module):
-    """Option A (§4.1): every stride-th pixel, and zeros for the channels that are missing. [B,C,H,W] or [B,C]."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int, at: str) -> None:
-        super().__init__()
-        before = (c_out - c_in) // 2 if at == "both" else 0
-        self.stride, self.pad = stride, (before, c_out - c_in - before)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 2:
-            return F.pad(x, self.pad)
-        if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, *self.pad))
-
-    def extra_repr(self) -> str:
-        return f"stride={self.stride}, zeros={self.pad}"
-
-
-class GlobalAverage(nn.Module):
-    """[B,C,H,W] to [B,C]. A plain mean: torch's adaptive pooling has no deterministic backward on CUDA."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
-
-
 class Chain(nn.Module):
     """Rows one after another, each noted under its own name; an empty chain is the identity."""
 
@@ -78,7 +45,7 @@ class Chain(nn.Module):
         self.rows: list[tuple[str, str]] = []
         for row in rows:
             local = row.name.rsplit(".", 1)[-1]
-            self.add_module(local, layer(row, spec))
+            self.add_module(local, MAKERS[row.kind].module(row, spec))
             self.rows.append((row.name, local))
 
     def forward(self, x: Tensor, note: Note) -> Tensor:
@@ -98,7 +65,7 @@ class Block(nn.Module):
         at = {path: [r for r in rows if r.path == path] for path in ("before", "branch", "shortcut", "after")}
         added = [r for r in at["after"] if r.kind == "add"]
         self.added = added[0].name if added else None
-        self.projected = any(r.kind == "conv" or r.kind == "linear" for r in at["shortcut"])
+        self.projected = any(r.is_weight_layer for r in at["shortcut"])
         self.before = Chain(at["before"], spec)
         self.branch = Chain(at["branch"], spec)
         self.shortcut = Chain(at["shortcut"], spec)
@@ -163,28 +130,6 @@ class Network(nn.Module):
         return f"Network({self.name!r}{told}: {shown(total.parameters)} parameters, {shown(total.macs)} MACs)"
 
 
-def layer(row: Row, spec: Spec) -> nn.Module:
-    """The torch module of one row."""
-    if row.kind == "conv":
-        return nn.Conv2d(row.c_in, row.c_out, row.kernel, row.stride, row.padding, bias=row.bias)
-    if row.kind == "bn":
-        return (nn.BatchNorm1d if spec.family == "mlp" else nn.BatchNorm2d)(row.c_out)
-    if row.kind == "linear":
-        return nn.Linear(row.c_in, row.c_out, bias=row.bias)
-    if row.kind == "maxpool":
-        # an odd map is rounded up as a strided convolution does, but VGG's own pooling drops the border
-        return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.size_out * 2 > row.size_in)
-    if row.kind == "pad":
-        return PadShortcut(row.c_in, row.c_out, row.stride, spec.pad_at)
-    plainly: Mapping[str, Any] = {
-        "act": ACTIVATIONS[spec.activation],
-        "gap": GlobalAverage,
-        "flatten": nn.Flatten,
-        "dropout": lambda: nn.Dropout(spec.dropout),
-    }
-    return plainly[row.kind]()
-
-
 def path_of(row: Row) -> str:
     """The module path of a row inside its `Network`: "conv2_1.branch.conv1", "stem.conv1", "head.fc"."""
     if not row.block:
@@ -198,29 +143,24 @@ def initialise(net: Network, seed: int) -> None:
     """He initialisation [13]: N(0, 2/fan); BN γ=1, β=0; biases 0; the head N(0, 1/fan_in), as no ReLU follows it.
 
     Each layer draws from its own generator, seeded by (seed, layer name) alone: twins share what they have in common.
+    Raises ValueError if a parameter is left unset.
     """
+    for parameter in net.parameters():
+        parameter.fill_(math.nan)  # what no kind sets is found below
     for row in net.rows:
-        if row.kind not in ("conv", "linear", "bn"):
-            continue
-        module = net.get_submodule(path_of(row))
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        if row.kind == "bn":
-            assert isinstance(module, nn.modules.batchnorm._BatchNorm)
-            module.reset_parameters()
-            if row.zero:
-                weight.zero_()
-            continue
-        area = row.kernel**2
-        if row is net.rows[-1]:
-            variance = 1.0 / row.c_in
-        else:
-            variance = 2.0 / (area * (row.c_in if net.spec.fan == "in" else row.c_out))
-        generator = torch.Generator().manual_seed(layer_seed(seed, row.name))
-        draw = torch.randn(weight.shape, generator=generator, dtype=torch.float32)
-        weight.copy_(draw * math.sqrt(variance))
-        if isinstance(module.bias, Tensor):
-            module.bias.zero_()
+        if set_parameters := MAKERS[row.kind].initialise:
+            if row is net.rows[-1]:
+                variance = 1.0 / row.c_in
+            else:
+                variance = 2.0 / (row.kernel**2 * (row.c_in if net.spec.fan == "in" else row.c_out))
+            generator = torch.Generator().manual_seed(layer_seed(seed, row.name))
+            set_parameters(net.get_submodule(path_of(row)), row, variance, generator)
+    unset = [name for name, parameter in net.named_parameters() if parameter.sum().isnan()]
+    if unset:
+        raise ValueError(
+            f"{net.name}: {', '.join(unset)} not set by initialise; set each in its kind's entry of MAKERS in "
+            "nets/modules.py"
+        )
 
 
 def layer_seed(seed: int, name: str) -> int:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reslab.nets.kinds import KINDS, Kind
+
 
 @dataclass(frozen=True)
 class Row:
     """One layer. Sizes are the side of a square map in pixels (1 after global pooling and in an MLP).
 
     name     dotted and unique: the name of its output, and the prefix of its weights
-    kind     conv, bn, act, maxpool, add, gap, flatten, linear, dropout; pad is option A's shortcut: every
-             stride-th pixel, and zeros for the channels that are missing
+    kind     a key of `KINDS`; raises ValueError for any other
     part     stem, conv2_x … conv5_x, head (Table 1's row)
     block    the block it belongs to ("conv2_1"), or ""
     path     inside a block: before, branch, shortcut, after; "" outside
@@ -34,18 +35,35 @@ class Row:
     zero: bool = False
     line: str = ""
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"layer {self.name}: unknown kind {self.kind!r}; add it to KINDS in nets/kinds.py")
+
+    @property
+    def facts(self) -> Kind:
+        """What its kind means."""
+        return KINDS[self.kind]
+
     @property
     def parameters(self) -> int:
         """Trainable numbers: weights, biases, γ and β (running statistics are not trained)."""
-        if self.kind == "conv":
-            return self.kernel**2 * self.c_in * self.c_out + (self.c_out if self.bias else 0)
-        if self.kind == "linear":
-            return self.c_in * self.c_out + (self.c_out if self.bias else 0)
-        return 2 * self.c_out if self.kind == "bn" else 0
+        return self.facts.parameters(self)
 
     @property
     def macs(self) -> int:
         """Multiply-adds for one image: the paper's "FLOPs" (§3.3), convolutions and fully connected layers alone."""
-        if self.kind == "conv":
-            return self.kernel**2 * self.c_in * self.c_out * self.size_out**2
-        return self.c_in * self.c_out if self.kind == "linear" else 0
+        return self.facts.macs(self)
+
+    @property
+    def is_weight_layer(self) -> bool:
+        """Whether it is a convolution or a fully connected layer, which the paper counts; BN is not."""
+        return self.facts.is_weight_layer
+
+    @property
+    def label(self) -> str:
+        """The text of its box in drawings: "7x7 conv, 64, /2", "fc 1000"; "" if it has no box."""
+        return self.facts.label(self)
+
+    def word(self, activation: str) -> str:
+        """Return its name in the order of a block's layers: "conv", "BN", the activation's name, "+"."""
+        return activation if self.kind == "act" else self.facts.word

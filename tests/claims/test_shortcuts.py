@@ -7,7 +7,8 @@ from torch import nn
 from reslab.claims.experiments import shortcuts
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.nets.cost import cost
-from reslab.nets.model import Block, PadShortcut, build
+from reslab.nets.model import Block, build
+from reslab.nets.modules import PadShortcut
 from reslab.nets.names import spec_of
 
 (C11,) = shortcuts.claims(DIGITS)

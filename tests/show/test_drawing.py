@@ -19,7 +19,7 @@ from reslab.nets.paper import FIG_3
 from reslab.nets.plan import plan
 from reslab.show.drawings.blocks import FIG_5, draw_blocks
 from reslab.show.drawings.canvas import Canvas, text_width
-from reslab.show.drawings.columns import Unit, folded, label_of, units_of
+from reslab.show.drawings.columns import Unit, folded, units_of
 from reslab.show.drawings.nets import draw_nets, file_name
 from reslab.show.pages.files import write
 
@@ -74,7 +74,7 @@ def test_labels_are_the_rows():
     assert found[-2:] == ["global avg pool", "fc 1000"]
     kinds = ("conv", "linear", "maxpool", "gap")
     for model in ("vgg19", "resnet152", "cifar_resnet20"):
-        rows = [label_of(r) for r in plan(spec_of(model)) if r.kind in kinds and r.path != "shortcut"]
+        rows = [r.label for r in plan(spec_of(model)) if r.kind in kinds and r.path != "shortcut"]
         assert [box.label for unit in units_of(spec_of(model)) for box in unit.boxes][1:] == rows
 
 

@@ -74,7 +74,7 @@ def concatenated(name: str) -> int:
         if row.path in ("shortcut", "after"):
             width += row.c_out if row.kind == "add" else 0
             continue
-        if row.kind in ("conv", "linear"):
+        if row.is_weight_layer:
             first = row.block and row.name.endswith("1")
             c_in = width if first or row is rows[-1] else row.c_in
             total += row.kernel**2 * c_in * row.c_out + (row.c_out if row.bias else 0)

@@ -41,7 +41,7 @@ def weight_layers(spec: Spec) -> int:
 
 
 def _weighing(rows: tuple[Row, ...]) -> list[Row]:
-    return [row for row in rows if row.kind in ("conv", "linear") and row.path != "shortcut"]
+    return [row for row in rows if row.is_weight_layer and row.path != "shortcut"]
 
 
 # -- C10

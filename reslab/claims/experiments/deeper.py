@@ -58,7 +58,7 @@ def deeper_copy(shallow: Network, depth: int) -> Network:
     deep.load_state_dict(mine)
     copied = {row.block for row in shallow.rows}
     for row in deep.rows:
-        if row.block in copied or row.kind not in ("conv", "linear", "bn"):
+        if row.block in copied or not row.parameters:
             continue
         layer = deep.get_submodule(path_of(row))
         if isinstance(layer, _BatchNorm):

@@ -49,7 +49,7 @@ def receptive_field(spec: Spec, block: str = "") -> int:
     """Side in pixels of what one value after the last 3x3 layer sees: of the image, or of a block's own input."""
     side, step = 1, 1
     for row in plan(spec):
-        if row.kind in ("conv", "maxpool") and row.path != "shortcut" and (not block or row.block == block):
+        if row.path != "shortcut" and (not block or row.block == block):
             side += (row.kernel - 1) * step
             step *= row.stride
     return side

@@ -26,7 +26,7 @@ SUM = Text("sum", "합계")
 
 def layer_costs(name: str) -> list[dict[str, Any]]:
     """One row for each layer with weights of a net's branch, in order: net, number, layer, side (of its map), macs."""
-    rows = [r for r in plan(spec_of(name)) if r.kind in ("conv", "linear") and r.path != "shortcut"]
+    rows = [r for r in plan(spec_of(name)) if r.is_weight_layer and r.path != "shortcut"]
     return [
         {"net": name, "number": i, "layer": r.name, "side": r.size_out, "macs": r.macs} for i, r in enumerate(rows, 1)
     ]

@@ -15,7 +15,7 @@ from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 from reslab.show.drawings.canvas import Canvas, Picture, text_width
-from reslab.show.drawings.columns import WEIGHED, Box, label_of
+from reslab.show.drawings.columns import box_of
 from reslab.show.drawings.nets import ARC, BOX, LEAD, NAME, SIZE, draw_box, draw_shortcut
 from reslab.show.look import INK, LINE, SOFT
 from reslab.show.words import PARAMETERS
@@ -74,7 +74,7 @@ def _inside(spec: Spec, block: str) -> list[Row]:
 
 def _beside(rows: Sequence[Row], language: str) -> str:
     """What a block's shortcut is: identity, or the labels of its layers."""
-    return THEN(language).join(label_of(r) for r in rows if r.path == "shortcut" and r.kind != "bn") or "identity"
+    return THEN(language).join(r.label for r in rows if r.path == "shortcut" and r.label) or "identity"
 
 
 def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str) -> tuple[float, float]:
@@ -83,11 +83,11 @@ def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str
     canvas.text(middle, y, f"{rows[0].c_in}-d", NAME, "bold", class_="input")
     top = before = y + 8
     start = (middle, before + 8)
-    projected = any(r.path == "shortcut" and r.kind in WEIGHED for r in rows)
+    projected = any(r.path == "shortcut" and r.is_weight_layer for r in rows)
     notes: list[str] = []
     for row in [r for r in rows if r.path != "shortcut"]:
-        if row.kind in ("bn", "act"):
-            notes.append("BN" if row.kind == "bn" else spec.activation)
+        if row.facts.is_appended:
+            notes.append(row.word(spec.activation))
             continue
         y = before + (LINK if before > top or notes else 0.7 * LINK)
         _link(canvas, middle, before, y, notes)
@@ -103,8 +103,7 @@ def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str
             canvas.text(beside, (start[1] + end[1]) / 2 + 4, words, SIZE, anchor="start", fill=SOFT)
             before = y + 2 * RADIUS
         else:
-            kind = "layer" if row.kind in WEIGHED else "pool"
-            draw_box(canvas, Box(label_of(row), kind, row.part, row.size_out), middle - BLOCK / 2, y, BLOCK)
+            draw_box(canvas, box_of(row), middle - BLOCK / 2, y, BLOCK)
             before = y + BOX
         notes = []
     y = before + LINK

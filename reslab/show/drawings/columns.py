@@ -15,8 +15,6 @@ from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 from reslab.show.look import HUES, NO_HUE
 
-WEIGHED = ("conv", "linear")
-DRAWN = (*WEIGHED, "maxpool", "gap")
 MOST_LAYERS = 60  # a net with more makes the picture fold its runs of equal blocks
 MOST_PERIOD = 4  # the longest pattern of mixed blocks that is folded
 
@@ -52,17 +50,9 @@ class Column:
         return [box for units, _ in self.runs for unit in units for box in unit.boxes]
 
 
-def label_of(row: Row) -> str:
-    """What stands in a row's box: "7x7 conv, 64, /2", "3x3 max pool, /2", "fc 1000"."""
-    step = f", /{row.stride}" if row.stride > 1 else ""
-    if row.kind == "linear":
-        return f"fc {row.c_out}"
-    if row.kind == "gap":
-        return "global avg pool"
-    if row.kind == "pad":
-        return f"zeros to {row.c_out}{step}"
-    window = f"{row.kernel}x{row.kernel}"
-    return f"{window} max pool{step}" if row.kind == "maxpool" else f"{window} conv, {row.c_out}{step}"
+def box_of(row: Row) -> Box:
+    """Return a row's box, with its label: "7x7 conv, 64, /2", "3x3 max pool, /2", "fc 1000"."""
+    return Box(row.label, "layer" if row.is_weight_layer else "pool", row.part, row.size_out)
 
 
 def units_of(spec: Spec) -> list[Unit]:
@@ -71,11 +61,7 @@ def units_of(spec: Spec) -> list[Unit]:
     found = [Unit((Box(f"image, {spec.in_channels}x{side}x{side}", "image", "", side),))]
     for (block, _), group in groupby(plan(spec), key=lambda r: (r.block, "" if r.block else r.name)):
         rows = list(group)
-        boxes = tuple(
-            Box(label_of(r), "layer" if r.kind in WEIGHED else "pool", r.part, r.size_out)
-            for r in rows
-            if r.kind in DRAWN and r.path != "shortcut"
-        )
+        boxes = tuple(box_of(r) for r in rows if r.label and r.path != "shortcut")
         if boxes:
             found.append(Unit(boxes, next((r.line for r in rows if r.kind == "add"), ""), bool(block)))
     return found
@@ -107,7 +93,7 @@ def columns_of(specs: Sequence[Spec]) -> list[Column]:
 
 def layers_of(spec: Spec) -> int:
     """How many layers with weights a net has, its shortcuts' projections not counted: the depth in its name."""
-    return sum(r.kind in WEIGHED and r.path != "shortcut" for r in plan(spec))
+    return sum(r.is_weight_layer and r.path != "shortcut" for r in plan(spec))
 
 
 def stage_of(part: str) -> int:

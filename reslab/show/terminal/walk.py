@@ -13,13 +13,13 @@ from itertools import groupby
 from typing import Any
 
 from reslab.nets.cost import by_part, cost, cost_of, shown
+from reslab.nets.kinds import sizes, square
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.paper import WORDS, published
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
 
-WEIGHED = ("conv", "linear")
 COLOURS = {3: "RGB", 1: "grey"}
 MOST_PERIOD = 4  # the longest pattern of mixed blocks that is folded
 
@@ -28,7 +28,7 @@ def describe_text(spec: Spec) -> str:
     """The walk through `spec`, its totals, the paper's figures where it prints any, and what the words mean."""
     parts = by_part(spec)
     name = COLOURS.get(spec.in_channels, "input")
-    lines = [_title(spec), "", f"[{name}] {spec.in_channels}, {_side(spec.image_size)}"]
+    lines = [_title(spec), "", f"[{name}] {spec.in_channels}, {square(spec.image_size)}"]
     for part, rows in parts.items():
         lines += [_stage(part, rows)] if any(r.block for r in rows) else _single(rows)
     last = plan(spec)[-1]
@@ -94,14 +94,6 @@ def _plainly(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _side(size: int) -> str:
-    return f"{size}x{size}"
-
-
-def _sizes(first: int, last: int) -> str:
-    return _side(first) if first == last else f"{first} → {last}"
-
-
 def _costs(rows: Sequence[Row]) -> str:
     """A line's end: `, 9,536 parameters, 118.01M MACs`, or nothing for rows without weights."""
     total = cost_of(list(rows))
@@ -113,45 +105,30 @@ def _single(rows: Sequence[Row]) -> list[str]:
     """Stem and head: a line for each layer, which takes along the BN, activation and dropout that follow it."""
     groups: list[list[Row]] = []
     for row in rows:
-        if groups and row.kind in ("bn", "act", "dropout"):
+        if groups and row.facts.is_appended:
             groups[-1].append(row)
         else:
             groups.append([row])
-    return [_layer(group[0]) + _costs(group) for group in groups]
-
-
-def _layer(row: Row) -> str:
-    """One layer outside a block."""
-    step = f" /{row.stride}" if row.stride > 1 else ""
-    window, sizes = f"{_side(row.kernel)}{step}", _sizes(row.size_in, row.size_out)
-    if row.kind == "conv":
-        return f"[{row.name}] {row.c_in} → {row.c_out}, {window}, {sizes}"
-    if row.kind == "maxpool":
-        return f"[{row.name}] {row.c_out}, max {window}, {sizes}"
-    if row.kind == "gap":
-        return f"[GAP] {_side(row.size_in)} → {_side(row.size_out)}, {row.c_out}"
-    if row.kind == "flatten":
-        return f"[{row.name}] {row.c_in} x {_side(row.size_in)} → {row.c_out}"
-    if row.kind == "linear":
-        return f"[{row.name}] {row.c_in} → {row.c_out}"
-    return f"[{row.name}] {row.c_out}, {sizes}"  # pre-activation's last BN, and its activation where BN is off
+    return [group[0].facts.line(group[0]) + _costs(group) for group in groups]
 
 
 def _stage(part: str, rows: Sequence[Row]) -> str:
     """A stage: its blocks, its map size, where its stride sits, its cost."""
     links = _fold([_block(list(group)) for block, group in groupby(rows, key=lambda r: r.block) if block])
-    links += [f"max {_side(r.kernel)}" for r in rows if not r.block and r.kind == "maxpool"]  # VGG's end of a stage
+    links += [
+        f"{r.facts.word} {square(r.kernel)}" for r in rows if not r.block and r.facts.is_pool
+    ]  # VGG's end of a stage
     strided = [r.name for r in rows if r.stride > 1]
     where = f" (/2 in {' and '.join(strided)})" if strided else ""
     chain = " → ".join([str(rows[0].c_in), *links])
     flat = all(r.kind != "conv" for r in rows)  # an MLP has no maps
-    sizes = "" if flat else f", {_sizes(rows[0].size_in, rows[-1].size_out)}{where}"
-    return f"[{part}] {chain}{sizes}{_costs(rows)}"
+    maps = "" if flat else f", {sizes(rows[0].size_in, rows[-1].size_out)}{where}"
+    return f"[{part}] {chain}{maps}{_costs(rows)}"
 
 
 def _block(rows: Sequence[Row]) -> str:
     """`(256 → 64 → 64 → 256) solid`: channels in, after each weight layer of the branch, and the shortcut's line."""
-    branch = [r for r in rows if r.path == "branch" and r.kind in WEIGHED]
+    branch = [r for r in rows if r.path == "branch" and r.is_weight_layer]
     channels = " → ".join(str(c) for c in (branch[0].c_in, *(r.c_out for r in branch)))
     line = next((r.line for r in rows if r.kind == "add"), "plain")
     return f"({channels}) {line}"
@@ -179,7 +156,7 @@ def _fold(blocks: Sequence[str]) -> list[str]:
 def _totals(spec: Spec) -> list[str]:
     total = cost(spec)
     return [
-        f"layers      {sum(r.kind in WEIGHED and r.path != 'shortcut' for r in plan(spec)):,} with weights",
+        f"layers      {sum(r.is_weight_layer and r.path != 'shortcut' for r in plan(spec)):,} with weights",
         f"parameters  {total.parameters:,} ({shown(total.parameters)})",
         f"MACs        {total.macs:,} ({shown(total.macs)}) for one image",
     ]
@@ -198,7 +175,6 @@ def _paper(spec: Spec) -> list[str]:
 
 def _legend(rows: Sequence[Row], activation: str) -> list[str]:
     """What a block does, in order, where a bottleneck's stride is, and what its shortcut is: read from the rows."""
-    words = {"bn": "BN", "act": activation, "add": "+", "linear": "fc"}
     forms: dict[str, None] = {}
     shortcuts: dict[tuple[str, ...], list[Row]] = {}
     strided: dict[int, None] = {}
@@ -208,8 +184,8 @@ def _legend(rows: Sequence[Row], activation: str) -> list[str]:
         if not block:
             continue
         inside = list(group)
-        main = [r for r in inside if r.path != "shortcut" and r.kind != "maxpool"]
-        forms[" → ".join(words.get(r.kind, r.kind) for r in main)] = None
+        main = [r for r in inside if r.path != "shortcut" and not r.facts.is_pool]
+        forms[" → ".join(r.word(activation) for r in main)] = None
         if {r.kernel for r in main if r.kind == "conv"} == {1, 3}:
             strided |= dict.fromkeys(r.kernel for r in main if r.stride > 1)
         if not any(r.kind == "add" for r in inside):
@@ -221,7 +197,7 @@ def _legend(rows: Sequence[Row], activation: str) -> list[str]:
         shortcuts.setdefault(key, []).extend(beside)
     lines = [f"block   {form}" for form in forms]
     for kernel in strided:
-        lines.append(f"stride  in a bottleneck's {_side(kernel)}" + (" (the paper)" if kernel == 1 else ' ("v1.5")'))
+        lines.append(f"stride  in a bottleneck's {square(kernel)}" + (" (the paper)" if kernel == 1 else ' ("v1.5")'))
     if plain:
         lines.append(f"plain   {plain} without a shortcut")
     for key, beside in shortcuts.items():
@@ -234,8 +210,9 @@ def _shortcut(rows: Sequence[Row]) -> str:
     if not rows:
         return "identity: the input itself is added"
     kinds = {r.kind for r in rows}
-    strided = any(r.stride > 1 and r.kind != "maxpool" for r in rows)
-    pooled = "2x2 max-pooling where the map shrinks, " if "maxpool" in kinds else ""
+    strided = any(r.stride > 1 and not r.facts.is_pool for r in rows)
+    pools = dict.fromkeys(f"{square(r.kernel)} {r.facts.word}-pooling" for r in rows if r.facts.is_pool)
+    pooled = "".join(f"{pool} where the map shrinks, " for pool in pools)
     if "pad" in kinds:
         every = "every 2nd pixel, " if strided else ""
         return f"padded (option A): {pooled}{every}zeros for the channels that are missing; no parameters"
