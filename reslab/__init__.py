@@ -40,10 +40,12 @@ _FILES = {
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module 'reslab' has no attribute {name!r}")
-    return getattr(import_module(f"reslab.api.{_FILES[name]}"), name)
+if not TYPE_CHECKING:  # a type checker would take any name at all for one of the package's
+
+    def __getattr__(name: str) -> Any:
+        if name not in _FILES:
+            raise AttributeError(f"module 'reslab' has no attribute {name!r}")
+        return getattr(import_module(f"reslab.api.{_FILES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -37,7 +37,8 @@ def _mix(z: np.ndarray) -> np.ndarray:
     # Arrays of at least one dimension: numpy wraps them silently, but warns when a scalar overflows.
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
-    return z ^ (z >> np.uint64(31))
+    mixed: np.ndarray = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def _counter(value: np.ndarray | int) -> np.ndarray:

@@ -92,7 +92,8 @@ class Inference:
 
     def _plain(self, images: Tensor) -> Tensor:
         """Logits by the network's own forward in fp32, which hides nothing."""
-        return self.net(images.to(next(self.net.parameters()).device)).float()
+        logits: Tensor = self.net(images.to(next(self.net.parameters()).device)).float()
+        return logits
 
     def _settled(self, logits: Tensor, images: Tensor) -> Tensor:
         """`logits` with those that are not finite computed again in fp32."""
@@ -139,4 +140,5 @@ def close_calls(logits: Tensor, features: Tensor, weight: Tensor) -> Tensor:
         return torch.zeros(len(logits), dtype=torch.bool)
     (top, second), (a, b) = (found.T for found in logits.topk(2))
     unit = ((weight[a] - weight[b]) * features).norm(dim=1)
-    return ~(top - second > CLOSE * unit)  # also where a logit is not finite
+    close: Tensor = ~(top - second > CLOSE * unit)  # also where a logit is not finite
+    return close

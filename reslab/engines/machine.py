@@ -72,7 +72,7 @@ class Settings:
 
 def _gpu_has_bf16() -> bool:
     """Whether the GPU multiplies bf16 in hardware: torch also counts those that emulate it, slowly."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def resolve_device(wanted: str) -> str:

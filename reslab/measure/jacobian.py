@@ -126,7 +126,8 @@ def jacobian(block: Block, x: Tensor, row: str) -> Tensor:
         return note.seen[row].flatten()
 
     with torch.no_grad():  # of the parameters nothing is wanted
-        return torch.func.jacrev(output, chunk_size=CHUNK)(x.flatten())
+        matrix: Tensor = torch.func.jacrev(output, chunk_size=CHUNK)(x.flatten())
+        return matrix
 
 
 def spectrum(matrix: Tensor) -> Spectrum | None:

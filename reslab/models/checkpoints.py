@@ -100,7 +100,8 @@ def _read(folder: Path) -> Checkpoint:
 
 def _tensors(file: Path) -> dict[str, Tensor]:
     """Read through bytes: safetensors itself opens no path that is not UTF-8."""
-    return tensors_of(file.read_bytes())
+    tensors: dict[str, Tensor] = tensors_of(file.read_bytes())
+    return tensors
 
 
 def folders(run: Path) -> list[Path]:

@@ -86,7 +86,8 @@ class TrainedModel:
 
         def scored(images: Tensor) -> Tensor:
             with torch.no_grad():
-                return net(images.to(settings.device, non_blocking=True))
+                logits: Tensor = net(images.to(settings.device, non_blocking=True))
+                return logits
 
         return scored
 

@@ -56,4 +56,4 @@ def read_sealed(path: Path, *, unmarked: bool = False) -> dict[str, Any]:
 
 def is_sealed(record: Mapping[str, Any]) -> bool:
     """Whether a record from `read_sealed` carried a seal."""
-    return record["format"] != UNSEALED
+    return bool(record["format"] != UNSEALED)

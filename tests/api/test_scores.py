@@ -81,7 +81,7 @@ def test_the_share_held_out_is_the_trainings_own(flat):
     assert {k: record["data"][k] for k in ("kind", "val_share", "bad_images")} == {
         "kind": "folder", "val_share": 0.2, "bad_images": "error",
     }  # fmt: skip
-    last = [m for m in map(json.loads, (run / "metrics.jsonl").open()) if m.get("split") == "val"][-1]
+    last = [m for m in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if m.get("split") == "val"][-1]
     for options in ({}, {"val_share": 0.2}, {"data": data}):
         found = scored(run, **options)
         assert (found.split, found.scores.n, found.scores.top1_error) == ("val", 6, last["top1_error"])

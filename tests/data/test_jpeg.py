@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from reslab.data.images.decode import BadImage, jpeg, read, read_part
+from reslab.data.images import jpeg
+from reslab.data.images.decode import BadImage, read, read_part
 from reslab.store import native
 
 needs_library = pytest.mark.skipif(

@@ -1,5 +1,6 @@
 """Batches: equal to a slow twin bit for bit, the same from any start and with any number of workers."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -316,6 +317,22 @@ def test_fault_13_a_damaged_body_is_one_line_when_it_is_read(tmp_path, workers):
 
 def children() -> list[int]:
     return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for worker processes in /proc")
+def test_workers_are_forked_if_python_prefers_a_server(files):
+    """As Python 3.14 does; a server's workers are no children of the run, and import torch again."""
+    preferred = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("forkserver", force=True)
+    try:
+        before = set(children())
+        stream = loader(files, workers=2, batch=2).stream(0, 40)
+        next(stream), next(stream)
+        commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in set(children()) - before]
+        assert commands == [Path("/proc/self/cmdline").read_bytes()] * 2  # a server has a command of its own
+        stream.close()
+    finally:
+        multiprocessing.set_start_method(preferred, force=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for worker processes in /proc")

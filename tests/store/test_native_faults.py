@@ -22,7 +22,7 @@ from reslab.store import native
 from reslab.store.files import ASIDE
 
 ROOT = Path(native.__file__).parents[2]
-CROPS = ROOT / "reslab" / "data" / "crops.cpp"
+CROPS = ROOT / "reslab" / "data" / "batches" / "crops.cpp"
 CROPS_FLAGS = ("-O3", "-march=native", "-ffp-contract=off")
 TWICE = 'extern "C" int twice(int x) { return 2 * x; }\n'
 EVIL = """

@@ -84,7 +84,7 @@ def test_a_peak_that_is_past_is_a_peak(tmp_path):
 def test_a_fall_back_of_the_engine_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     torch._dynamo.reset()
-    monkeypatch.setattr(machine.engines, "refuse", lambda *a: None)
+    monkeypatch.setattr(machine.choose, "refuse", lambda *a: None)
     with torch._inductor.config.patch({"cpp.cxx": ("false",), "force_disable_caches": True}):
         told = rehearse(**TINY, engine="compiled", iterations=4, out=tmp_path / "run").to_dict()
     assert "slower, not broken" in told["warning"]

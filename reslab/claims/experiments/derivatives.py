@@ -108,7 +108,8 @@ def _columns(module: Any, x: Tensor) -> Tensor:
 
     with torch.no_grad():
         units = torch.eye(x.numel(), dtype=x.dtype).view(-1, *x.shape)
-        return (module.shortcut(units, Note()) - module.shortcut(torch.zeros_like(x)[None], Note())).flatten(1).T
+        images: Tensor = module.shortcut(units, Note()) - module.shortcut(torch.zeros_like(x)[None], Note())
+        return images.flatten(1).T
 
 
 def _padding(module: Any, x: Tensor) -> Tensor:

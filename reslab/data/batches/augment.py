@@ -47,8 +47,11 @@ def flips(seed: int, epochs: np.ndarray | int, indices: np.ndarray, how: str = "
     Alternating, a net sees each sample both ways in any two epochs (K. Jordan 2024, "94% on CIFAR-10 in 3.29 seconds").
     """
     alternating = how == "alternating"
-    drawn = (draw(seed, "flip", np.zeros_like(epochs) if alternating else epochs, indices) >> np.uint64(63)) == 1
-    return drawn ^ (np.asarray(epochs) % 2 == 1) if alternating else drawn
+    epoch_drawn = np.zeros_like(epochs) if alternating else epochs
+    flipped: np.ndarray = (draw(seed, "flip", epoch_drawn, indices) >> np.uint64(63)) == 1
+    if alternating:
+        flipped = flipped ^ (np.asarray(epochs) % 2 == 1)
+    return flipped
 
 
 def crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, pad: int, flip: str = "random") -> Crops:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -50,6 +51,7 @@ def decode(views: Decode, numbers: range, workers: int) -> Iterator[Item]:
         num_workers=workers,
         worker_init_fn=_ignore_signals if workers else None,
         generator=torch.Generator(),  # of its own, or starting workers would advance torch's global one
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # Python 3.14 starts others
     )
     # In a list that leaving the program empties: a stream kept alive by a traceback would otherwise leave workers that
     # ignore SIGTERM to an exit handler that sends SIGTERM and waits for ever.

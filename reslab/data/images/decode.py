@@ -23,7 +23,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from reslab.data.images import pixels, png
@@ -216,7 +216,7 @@ def _too_large(what: str, max_pixels: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return f"is no image of a known format ({', '.join(FORMATS)})"
     if isinstance(error, FileNotFoundError):
         return "no such file, or a link that leads nowhere"

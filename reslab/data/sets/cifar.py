@@ -78,7 +78,7 @@ def download(cache_dir: str | Path) -> Path:
             f"cifar10: the download to {cache_dir} failed ({' '.join(str(error).split())[:160]}); "
             "get it by other means and use cifar10:PATH"
         ) from None
-    return Path(cache_dir) / CIFAR10.base_folder
+    return Path(cache_dir) / str(CIFAR10.base_folder)
 
 
 def _data(parts: Mapping[str, Memory], digest: str, notes: Iterable[str] = ()) -> Data:
@@ -194,7 +194,7 @@ def _unpickled(files: Mapping[str, bytes], wanted: tuple[str, ...]) -> Data:
 def _python_folder(folder: Path, wanted: tuple[str, ...]) -> Data:
     from torchvision.datasets import CIFAR10
 
-    class Here(CIFAR10):
+    class Here(CIFAR10):  # type: ignore[misc]  # torchvision has no types
         base_folder = folder.resolve().name
 
     parts: dict[str, Memory] = {}
