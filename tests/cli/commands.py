@@ -74,8 +74,9 @@ class Warm:
 
     def close(self) -> None:
         assert self.server.stdin is not None
-        self.server.stdin.close()
-        self.server.wait(timeout=60)
+        with self.server:  # closes its pipes
+            self.server.stdin.close()
+            self.server.wait(timeout=60)
 
 
 def verbs(of, path=()):
