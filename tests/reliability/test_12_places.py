@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import signal
@@ -12,6 +13,7 @@ import pytest
 from counts import some
 from damage import Tally, crash, refusal
 from PIL import Image
+from processes import Running
 from test_cifar import binary_files, write_folder, write_parquet
 from trained import FOLDER, OFTEN, TINY, end_of, iteration_of, pets, same_end, sets
 
@@ -19,21 +21,29 @@ LONG = (*TINY, "--iterations", "100000", *sets("log_every=1", "eval_every=100000
 SHORT = (*FOLDER, "--widths", "4,4,8", "--image-size", "16", "--workers", "0", "--iterations", "2", *OFTEN)
 
 
+def holds(run: Running, out: Path) -> bool:
+    """Whether the lock of `out` is this run's."""
+    owner = out / ".owner"
+    return owner.exists() and f"process {run.pid} " in owner.read_text()
+
+
 def test_fault_12_two_runs_in_one_folder(reslab, count):
     """The second is refused with the first's process, and the first goes on; a lock that is left behind is no lock."""
     tally, out = Tally(), reslab.here / "run"
     for number in range(3):
         first = reslab.start(*LONG, "--out", out)
-        assert first.until(lambda: iteration_of(out) >= 3)
+        assert first.until(functools.partial(holds, first, out)), first.wait().text
         for words in (LONG, (*TINY, "--iterations", "3")):
             tally.add("a second process", refusal(reslab(*words, "--out", out), f"process {first.pid} on "))
-        assert first.alive
+        assert first.alive, first.wait().text
         first.signal((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)[number])
         first.wait()
+    before = iteration_of(out)
     again = reslab.start(*LONG, "--out", out)
-    seen = again.until(lambda: (out / ".owner").exists() and f"process {again.pid} " in (out / ".owner").read_text())
+    again.until(lambda: holds(again, out) and iteration_of(out) > before)
     again.signal(signal.SIGTERM)
-    tally.add("after kill -9", "" if seen and again.wait().code == 75 else "the stale lock holds")
+    ended = again.wait()
+    tally.add("after kill -9", "" if ended.code == 75 else f"the stale lock holds: {ended.code} {ended.text}")
     tally.told(count, 12, "second process in one folder; stale lock after kill -9")
 
 
