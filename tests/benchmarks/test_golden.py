@@ -268,7 +268,7 @@ def test_every_row_reports_its_planted_bit_and_no_other_does(checkout, parity):
 # file, text, another text (equal but for rounding if it can be), rows that are run, rows that differ
 CHANGES = {
     "gain off by an ulp of float32": (
-        "reslab/nets/model.py", "draw * math.sqrt(variance)", "draw * (math.sqrt(variance) * (1 + 2**-23))",
+        "reslab/nets/modules.py", "draw * math.sqrt(variance)", "draw * (math.sqrt(variance) * (1 + 2**-23))",
         "weights,orders", {"weights"},
     ),
     "bar of a rule": (
