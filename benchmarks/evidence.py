@@ -182,7 +182,7 @@ def keep_run(run: Path, target: Path, data: str, part: Part) -> None:
     if any(f"-{word}" in f"{run.name}-" for word in part.weights):
         copied(run, target, shown, to_resume=False)
         if not record.run["recipe"]["probe_every"]:
-            seen = reslab.probe(target, data, what=("responses", "gradients", "residuals")).to_dict()
+            seen = reslab.probe(target, data, only=("responses", "gradients", "residuals")).to_dict()
             seen.pop("checkpoint")
             write_json(target / PROBE, seen)
 

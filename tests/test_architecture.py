@@ -233,9 +233,7 @@ def test_a_room_without_a_place_is_reported(tmp_path, change):
 def test_no_third_party_beyond_its_file():
     """cyclopts is the command line's, rich the live line's, Altair the charts': nothing below needs them."""
     homes = {
-        "cyclopts": {
-            f"cli.{name}" for name in ("app", "options", "nets", "runs", "predictions", "recipes", "studies", "main")
-        },
+        "cyclopts": {f"cli.{name}" for name in ("app", "options", "runs", "recipes", "main")},
         "rich": {"show.terminal.console"},
         "altair": {
             *(f"show.charts.{n}" for n in ("chart", "copying", "costs", "curves", "findings", "intervals", "rates")),

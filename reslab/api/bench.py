@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.scored import check_fits
-from reslab.api.scores import BATCH
 from reslab.claims.claim import Measurement
 from reslab.claims.evidence import MEASURED, Net
 from reslab.errors import UserError
+from reslab.options.scoring import EvaluateOptions
 from reslab.store.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class StudyBench:
         for key in members:
             model = self._model(*key)
             check_fits(model, data)
-            batches = evaluation_batches(part, model.transform.statistics, BATCH, workers)
+            batches = evaluation_batches(part, model.transform.statistics, EvaluateOptions().batch, workers)
             found.append(all_logits(model.logits(settings), batches, len(part)))
         return [logits for logits, _ in found], found[0][1]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reslab.api.arguments import takes
 from reslab.api.networks import spec
 from reslab.api.scored import check_fits, notes_on, read, sought
-from reslab.errors import UserError, suggest, suggest_beside
+from reslab.errors import UserError, suggest_beside
 from reslab.nets.spec import Spec
+from reslab.options.scoring import ProbeOptions
 from reslab.runs.naming import FROM_DATA, resolve_recipe
 
 if TYPE_CHECKING:
@@ -20,44 +22,25 @@ if TYPE_CHECKING:
     from reslab.nets.model import Network
 
 
-def probe(
-    source: str | Path | Spec | Network | TrainedModel,
-    data: str | None = None,
-    *,
-    split: str = "train",
-    samples: int = 500,
-    seed: int = 0,
-    what: str | Iterable[str] = ("responses", "gradients", "residuals", "jacobians"),
-    block: str | None = None,
-    device: str = "auto",
-    threads: int = 0,
-    workers: int | None = None,
-    download: bool = False,
-    val_share: float | None = None,
-    bad_images: str = "error",
-    switches: Mapping[str, Any] | None = None,
-) -> Probe:
+@takes(ProbeOptions, "data")
+def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeOptions, **switches: Any) -> Probe:
     """Layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
 
     source     a run or checkpoint folder; a model from `load`; a model's name or `Spec` (the net at initialisation,
                with `switches` as in `build`); or a `Network`. A path that exists goes before a name
-    data, val_share, bad_images    as in `evaluate`; default: what the run was trained on, else digits
-    samples    the first so many of the split in index order, at least 2, not augmented
-    seed       of the initial weights, where a name or a `Spec` is given
-    what       "responses", "gradients" (with activations), "residuals", "jacobians"
-    block      whose Jacobian ("conv3_2"); default: the first and the last identity block that are small enough
-    Statistics of the inputs are the run's own, else those of the training split by the data's default recipe.
+    {options}
+    The images are not augmented. Statistics of the inputs are the run's own, else those of the training split by the
+    data's default recipe; without a run the data are digits.
     Raises UserError for unknown names, paths, parts and blocks, and for data that does not fit.
     """
-    known = ("train", "val", "test")
-    if split not in known:
-        raise UserError(f"--split: {split!r} is none of {', '.join(known)}{suggest(str(split), known)}")
+    split, samples, data = options.split, options.samples, options.data
     if samples < 2:
         raise UserError(f"--samples: {samples} must be at least 2, or BN has nothing to average over")
-    found = _spec_or_path(source, switches or {})
+    found = _spec_or_path(source, switches)
     import numpy as np
 
     from reslab.data.batches.loader import evaluation_batches, statistics
+    from reslab.data.splits import SPLITS
     from reslab.engines.machine import prepare, scoring
     from reslab.measure.findings import Subject
     from reslab.measure.finite import check_network
@@ -68,20 +51,21 @@ def probe(
     from reslab.training.inputs import fit, load_data, workers_for
     from reslab.training.room import check_probe
 
-    asked = parts_of(what)
-    settings = scoring(device, threads)
+    asked = parts_of(options.only)
+    settings = scoring(options.device, options.threads)
     trained = load(found) if isinstance(found, Path) else found if isinstance(found, TrainedModel) else None
     recipe = resolve_recipe(data or "digits")
     if trained is not None:
         model = trained.spec
-        what_data = sought(trained, data, val_share, bad_images, download)
-        there = read(trained, what_data, known, download)
+        what_data = sought(trained, data, options.val_share, options.bad_images, options.download)
+        there = read(trained, what_data, SPLITS, options.download)
     else:
         assert not isinstance(found, Path | TrainedModel)
         model = found if isinstance(found, Spec) else found.spec
         there = load_data(
-            data or "digits", model, recipe.holdout, download=download, val_share=val_share, bad_images=bad_images
-        )
+            data or "digits", model, recipe.holdout,
+            download=options.download, val_share=options.val_share, bad_images=options.bad_images,
+        )  # fmt: skip
     part = there.split(split)
     n = min(samples, len(part))
     if n < 2:
@@ -94,11 +78,11 @@ def probe(
         notes_on(trained, what_data, there, data is not None)
         net, stats = trained.network, trained.transform.statistics
     else:
-        net = make(fitted, seed=seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
+        net = make(fitted, seed=options.seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
         check_network(net, net.name)
         stats = statistics(there.split("train"), recipe.centre, recipe.scale)
     origin = trained.origin if trained else None
-    own_seed = origin.seed if origin else seed if isinstance(found, Spec) else None
+    own_seed = origin.seed if origin else options.seed if isinstance(found, Spec) else None
     subject = Subject(
         net.name,
         str(origin.path) if origin else None,
@@ -107,9 +91,9 @@ def probe(
         split,
         own_seed,
     )
-    chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, workers)
+    chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, options.workers)
     result = look(
-        net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, block, settings.device
+        net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, options.at, settings.device
     )  # fmt: skip
     unfit = _unfit(asdict(result))
     if unfit:
@@ -117,9 +101,9 @@ def probe(
     return result
 
 
-def _said(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _said(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the caller says of the data: the switches beside a name, or all that a ready network has."""
-    return (switches or {}) if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
+    return switches if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
 
 
 def _unfit(value: Any) -> int:

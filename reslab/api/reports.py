@@ -6,38 +6,35 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from reslab.api.arguments import takes
 from reslab.api.verdicts import problems_of, read_source, studies_found
 from reslab.claims.evidence import Evidence
 from reslab.claims.overview import overview
-from reslab.claims.text import LANGUAGES, Text
+from reslab.claims.text import LANGUAGES
 from reslab.errors import UserError
+from reslab.options.pages import ReportOptions
 from reslab.runs.runlog import Record
 
 
+@takes(ReportOptions, "out")
 def report(
-    sources: Sequence[str | Path] = (),
-    out: str | Path | None = None,
-    language: str = "en",
-    overwrite: bool = False,
-    tell: Callable[[str], None] | None = None,
+    sources: Sequence[str | Path] = (), *, options: ReportOptions, tell: Callable[[str], None] | None = None
 ) -> Path:
     """Write one HTML page and return its path.
 
     sources    folders: studies, or runs (a folder of runs counts as its runs); default: the studies of runs/ and
                results/. One run is shown by itself, several are compared
-    out        the file (default: report.html, or report.ko.html, in the one folder that is given, else here)
-    language   "en" or "ko"
-    overwrite  also a file that is no report of ours
+    {options}
     tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
-    Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, a language
-    that there is none of, and a file that is in the way.
+    Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, and a file
+    that is in the way.
     """
-    Text("", "")(language)
+    out, language = options.out, options.lang
     folders = [Path(s) for s in sources] if sources else studies_found()
     if not folders:
         raise UserError("report: no study is there (runs/*/study.json, results/*/study.json); give a folder")
     path = _target(folders if sources else [], out, language)
-    _check(path, overwrite)
+    _check(path, options.overwrite)
     found = [one for folder in folders for one in read_source(folder)]
     for problem in problems_of(found):
         if tell is not None:
@@ -67,11 +64,11 @@ def report(
     return path
 
 
-def _target(sources: Sequence[Path], out: str | Path | None, language: str) -> Path:
+def _target(sources: Sequence[Path], out: Path | None, language: str) -> Path:
     name = "report.html" if language == LANGUAGES[0] else f"report.{language}.html"
     if out is None:
         return sources[0] / name if len(sources) == 1 else Path(name)
-    return Path(out) / name if Path(out).is_dir() else Path(out)
+    return out / name if out.is_dir() else out
 
 
 def _check(path: Path, overwrite: bool) -> None:

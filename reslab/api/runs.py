@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reslab.api.arguments import takes
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.options.training import TrainOptions
 from reslab.runs.naming import FROM_DATA, command_of, resolve_recipe, run_name
-from reslab.runs.recipe import LONGEST, Recipe, changed
+from reslab.runs.recipe import LONGEST, changed
 from reslab.runs.runlog import Tell
 
 if TYPE_CHECKING:
@@ -33,73 +34,49 @@ def check_machine(device: str, threads: int = 0) -> None:
         thread_count(threads)
 
 
+@takes(TrainOptions, "data")
 def train(
     model: str | Spec,
-    data: str = "digits",
     *,
-    recipe: str | Recipe | None = None,
-    out: str | Path | None = None,
-    seed: int = 0,
-    iterations: int | None = None,
-    epochs: float | None = None,
-    scale: float | None = None,
-    set: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    engine: str = "auto",
-    recompute: str = "auto",
-    threads: int = 0,
-    workers: int | None = None,
-    download: bool = False,
-    val_share: float | None = None,
-    bad_images: str = "error",
+    options: TrainOptions,
     tell: Tell | None = None,
     command: str | None = None,
     **switches: Any,
 ) -> Record:
     """Train a network and return its record; the same call again resumes, or finds it finished.
 
-    model       a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
-    data        "digits", "cifar10:PATH", "cifar10" (with download) or a folder of class folders
-    recipe      a name or a `Recipe` (default: "digits" for digits, else "paper-cifar"); `set` changes fields of it
-    out         the run folder (default: runs/ and a name made of model, data, recipe and seed)
-    iterations, epochs    the length alone; scale shortens length and drops together
-    device, precision, engine, threads    "auto" (0 threads) takes what the machine does best, and says so
-    recompute   "on": keep fewer activations and compute them again on the way back; "auto": where memory is short
-    workers     processes that decode image files (default: one a core for folders, none for sets in memory)
-    tell        called with each event (a dict); default: plain lines on standard error
-    Raises UserError before the first step, RunError where training cannot go on, Interrupted after a signal.
+    model     a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
+    {options}
+    tell      called with each event (a dict); default: plain lines on standard error
+    command   recorded as what started the run
+    Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
     from reslab.show.terminal.plain import PlainTeller
     from reslab.training.loop import train as run
 
-    job, loaded = _job(
-        model, data, recipe=recipe, out=out, seed=seed, iterations=iterations, epochs=epochs, scale=scale, set=set,
-        device=device, precision=precision, engine=engine, threads=threads, recompute=recompute, workers=workers,
-        download=download, val_share=val_share, bad_images=bad_images, command=command, **switches,
-    )  # fmt: skip
+    job, loaded = _job(model, options, switches, command)
     return run(job, loaded, tell or PlainTeller())
 
 
-def rehearse(model: str | Spec, data: str = "digits", **choices: Any) -> Rehearsal:
+@takes(TrainOptions, "data")
+def rehearse(model: str | Spec, *, options: TrainOptions, command: str | None = None, **switches: Any) -> Rehearsal:
     """What `train` with the same arguments would take: settings, memory, time. Writes nothing, raises what it raises.
 
     Reads the first images, makes four updates of a fresh net and one evaluation.
     """
     from reslab.training.rehearsal import rehearse as run
 
-    defaults = {key: value for key, value in (train.__kwdefaults__ or {}).items() if key != "tell"}
-    return run(*_job(model, data, **{**defaults, **choices}, leave_no_trace=True))
+    return run(*_job(model, options, switches, command, leave_no_trace=True))
 
 
 def _job(
-    model: str | Spec, data: str, *, recipe: str | Recipe | None, out: str | Path | None, seed: int,
-    iterations: int | None, epochs: float | None, scale: float | None, set: Mapping[str, Any] | None, device: str,
-    precision: str, engine: str, recompute: str, threads: int, workers: int | None, download: bool,
-    val_share: float | None, bad_images: str, command: str | None, leave_no_trace: bool = False, **switches: Any,
+    model: str | Spec, options: TrainOptions, switches: dict[str, Any], command: str | None,
+    leave_no_trace: bool = False,
 ) -> tuple[Job, Data]:  # fmt: skip
     """The run that the arguments of `train` say, and its data; all that can be refused is refused here."""
-    resolved = resolve_recipe(data, recipe, iterations=None, scale=scale, set=set)
+    data, out, seed = options.data, options.out, options.seed
+    iterations, epochs = options.iterations, options.epochs
+    resolved = resolve_recipe(data, options.recipe, iterations=None, scale=options.scale, set=options.set)
     if iterations is not None:
         resolved = changed(resolved, {"iterations": iterations})
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
@@ -110,11 +87,11 @@ def _job(
         raise UserError("--epochs and --iterations: both say how long; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
-    check_machine(device, threads)
+    check_machine(options.device, options.threads)
     if out is not None and not leave_no_trace:
         from reslab.store.files import writable_folder
 
-        writable_folder(Path(out))
+        writable_folder(out)
     from reslab.engines.machine import Wish
     from reslab.training.inputs import (
         check_batch_norm,
@@ -128,15 +105,16 @@ def _job(
     )
     from reslab.training.room import check_run
 
-    wish = Wish(device, precision, engine, threads, recompute)
+    wish = Wish(options.device, options.precision, options.engine, options.threads, options.recompute)
     early = expected(model_spec, data)
     # Before the data are decoded, if the batch and the folder are known already.
     if early is not None and epochs is None and resolved.last_batch != "keep":
         named = RUNS / run_name(early, data.partition(":")[0], resolved, seed)
-        check_run(Path(out) if out is not None else named, early, resolved, wish)
+        check_run(out or named, early, resolved, wish)
     loaded = load_data(
-        data, model_spec, resolved.holdout, download=download, val_share=val_share, bad_images=bad_images
-    )
+        data, model_spec, resolved.holdout,
+        download=options.download, val_share=options.val_share, bad_images=options.bad_images,
+    )  # fmt: skip
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     on_small_images(fitted, resolved)
     check_optimizer(fitted, resolved)
@@ -146,13 +124,14 @@ def _job(
     check_batch_norm(fitted, resolved, len(loaded.split("train")))
     from reslab.training.job import Job
 
-    folder = Path(out) if out is not None else RUNS / run_name(fitted, loaded.name, resolved, seed)
+    folder = out or RUNS / run_name(fitted, loaded.name, resolved, seed)
     check_run(folder, fitted, resolved, wish, len(loaded.split("train")))
     job = Job(
-        fitted, data, resolved, seed, folder, wish, workers_for(loaded, workers),
+        fitted, data, resolved, seed, folder, wish, workers_for(loaded, options.workers),
         command or command_of(
             fitted, data, resolved, seed,
-            val_share=val_share, bad_images=bad_images, precision=precision, download=download,
+            val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
+            download=options.download,
         ),
         asked=True,
     )  # fmt: skip

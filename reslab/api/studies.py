@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.api import bench as benches
+from reslab.api.arguments import takes
 from reslab.api.runs import RUNS, check_machine
 from reslab.claims import evidence as evidences
 from reslab.claims.catalogue import chosen, default_setting
@@ -17,8 +18,8 @@ from reslab.claims.claim import Claim, Judgement, Measurement, judge
 from reslab.claims.evidence import Net, Setting
 from reslab.engines.host import check_processes
 from reslab.errors import Interrupted, UserError
+from reslab.options.pages import ReproduceOptions
 from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name
-from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import Tell, steady
 
 MOST_SEEDS = 1_000  # runs of each net; every one is planned before the first starts
@@ -44,34 +45,17 @@ class Due:
     runs: list[str]
 
 
+@takes(ReproduceOptions, "data")
 def reproduce(
-    what: str | Sequence[str],
-    data: str = "digits",
-    *,
-    depths: Sequence[int] | None = None,
-    seeds: int | None = None,
-    scale: float | None = None,
-    recipe: str | Recipe | None = None,
-    set: Mapping[str, Any] | None = None,
-    out: str | Path | None = None,
-    processes: int | None = None,
-    device: str = "auto",
-    budget: float | None = None,
-    language: str = "en",
-    download: bool = False,
-    tell: Tell | None = None,
-    command: str | None = None,
+    what: str | Sequence[str], *, options: ReproduceOptions, tell: Tell | None = None, command: str | None = None
 ) -> Study:
     """Train the nets that some claims need, measure, judge, and write one HTML report.
 
     what       experiments ("degradation", "shortcuts" …), claims ("C3"), or "all"
-    depths     of the twins (default: 8, 20, 56 on digits; 20, 56 elsewhere)
-    seeds      how many: 0, 1, 2 … (default: 5 on digits, 1 elsewhere)
-    scale, recipe, set    as in `train`, of the study's own recipe where none is named: digits-study on digits,
-               elsewhere paper-cifar, probed every 1,000 iterations, at a quarter of its length unless `scale` is given
-    out        the study's folder (default: runs/study-DATA); it holds runs of one recipe only
-    processes  runs side by side (default: on a CPU as many as cores and memory allow, else 1)
-    budget     seconds: claims whose runs fit into them are worked on, the cheapest first; the others stay as they are
+    {options}
+    command    recorded as what started the study
+    `scale`, `recipe` and `set` change the study's own recipe: digits-study on digits, elsewhere paper-cifar, probed
+    every 1,000 iterations. The folder holds runs of one recipe only. `budget` is in seconds.
     Finished runs are not trained again, unfinished ones resume. Raises UserError, RunError, Interrupted.
     """
     from reslab.engines.machine import Wish
@@ -84,21 +68,20 @@ def reproduce(
     from reslab.training.room import check_run
 
     tell = steady(tell or PlainTeller())
-    setting = _setting(data, depths, seeds, scale, recipe, set)
+    data, processes, device, download = options.data, options.processes, options.device, options.download
+    setting = _setting(options)
     names = [what] if isinstance(what, str) else list(what)
     claims = chosen(setting, names)
     if len(setting.depths) < 2 and "all" not in names and any(not c.statements for c in claims):
         told = ", ".join(c.id for c in claims if not c.statements)
         raise UserError(f"--depths: {setting.shallow}: at least two different depths are compared by {told}")
     check_machine(device)
-    if processes is not None and processes < 1:
-        raise UserError(f"--processes: {processes} must be at least 1")
     check_processes("--processes", processes or 1)
     nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
     first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
     loaded = load_data(data, first, setting.recipe.holdout, download=download, splits=("test",))
     whole = cache(lambda: load_data(data, first, setting.recipe.holdout, download=download))  # only where it is needed
-    folder = Path(out) if out is not None else RUNS / f"study-{loaded.name}"
+    folder = options.out or RUNS / f"study-{loaded.name}"
 
     def planned(of: Net, seed: int) -> Plan:
         spec = fit(of.spec(), loaded, {})
@@ -113,8 +96,8 @@ def reproduce(
         check_run(plan.out, plan.spec, plan.recipe, Wish(device))
     _enter(writable_folder(folder), replace(setting, data=loaded.name))
     left_out: tuple[str, ...] = ()
-    if budget is not None:
-        claims, left_out = _within(budget, claims, plans, folder, setting, whole, processes, tell)
+    if options.budget is not None:
+        claims, left_out = _within(options.budget, claims, plans, folder, setting, whole, processes, tell)
         wanted = {n for claim in claims for n in claim.nets}
         plans = {key: plan for key, plan in plans.items() if key[0] in wanted}
     if plans:
@@ -128,25 +111,25 @@ def reproduce(
     for one in judgements:
         tell({"kind": "note", "text": f"{one.claim.id} {one.verdict}: {one.sentence('en')}"})
     told = command or reproduce_command(names, data, setting)
-    page = folder / ("report.html" if language == "en" else f"report.{language}.html")
-    publish(study_page(every, language, told, loaded.notes), page)
+    page = folder / ("report.html" if options.lang == "en" else f"report.{options.lang}.html")
+    publish(study_page(every, options.lang, told, loaded.notes), page)
     return Study(folder, page, judgements, left_out)
 
 
-def _setting(
-    data: str, depths: Sequence[int] | None, seeds: int | None, scale: float | None, recipe: str | Recipe | None,
-    set: Mapping[str, Any] | None,
-) -> Setting:  # fmt: skip
+def _setting(options: ReproduceOptions) -> Setting:
+    seeds, scale, recipe = options.seeds, options.scale, options.recipe
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds: {seeds} must be at least 1")
     if seeds is not None and seeds > MOST_SEEDS:
         raise UserError(f"--seeds is too large; the largest value is {MOST_SEEDS:,}")
-    wanted = tuple(sorted(frozenset(depths))) if depths else None
-    setting = default_setting(data, seeds, wanted, scale)
+    depths = tuple(sorted(frozenset(options.depths))) if options.depths else None
+    setting = default_setting(options.data, seeds, depths, scale)
     for depth in setting.depths:
         Net(f"cifar_resnet{depth}").spec()  # refuses a depth that does not exist
     scaled_already = recipe is None
-    base = resolve_recipe(data, recipe or setting.recipe, scale=None if scaled_already else scale, set=set)
+    base = resolve_recipe(
+        options.data, recipe or setting.recipe, scale=None if scaled_already else scale, set=options.set
+    )
     return replace(setting, recipe=base)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
+from reslab.api.arguments import takes
 from reslab.api.runs import RUNS
 from reslab.claims.evidence import STUDY, Evidence, is_study, read
 from reslab.claims.overview import Told, overview
 from reslab.errors import UserError, suggest_beside
+from reslab.options.pages import ClaimsOptions
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
 
@@ -23,13 +25,15 @@ def studies_found() -> list[Path]:
     return [*own, *sorted(path.parent for path in results.glob(f"*/{STUDY}"))]
 
 
-def verdicts(wanted: Iterable[str] = (), sources: Sequence[str | Path] | None = None) -> list[Told]:
-    """Every claim (or those of `wanted`, by id), judged on the studies `sources` (default: `studies_found()`).
+@takes(ClaimsOptions, "records")
+def verdicts(ids: str | Iterable[str] = (), *, options: ClaimsOptions) -> list[Told]:
+    """Return every claim (or those with these `ids`, such as "C3"), judged on the records of studies.
 
+    {options}
     Raises UserError for an unknown id and a folder that is no study.
     """
-    folders = studies_found() if sources is None else [Path(source) for source in sources]
-    return overview([read(folder) for folder in folders], wanted)
+    folders = studies_found() if options.records is None else options.records
+    return overview([read(folder) for folder in folders], [ids] if isinstance(ids, str) else ids)
 
 
 def problems_of(found: Iterable[Evidence | Record]) -> list[str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from reslab.errors import ReslabError
 
 
+RECIPE_VERBS = ("train", "reproduce", "recipe")  # those with --set
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit status; errors are one line, unless --debug asks for the traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -39,14 +42,17 @@ def _run(words: list[str], debug: bool) -> int:
     from cyclopts import CycloptsError
 
     from reslab.cli import output
+    from reslab.cli.app import MORE
     from reslab.cli.verbs import app
     from reslab.errors import ReslabError, RunError, UserError, unexpected
 
     try:
-        app(words, exit_on_error=False, print_error=False)
-        output.show("", end="")  # what the help page's printer left in the stream: here a full disk can be told
+        app(MORE.begin(words), exit_on_error=False, print_error=False)
+        output.show(
+            MORE.last_line(words), end="\n" if MORE.hidden else ""
+        )  # what the help page's printer left in the stream: here a full disk can be told
     except CycloptsError as error:
-        return _fail(UserError(_told(error)), debug)
+        return _fail(UserError(_told(error, words)), debug)
     except ReslabError as error:
         return _fail(error, debug)
     except output.Unwritable as error:
@@ -67,8 +73,11 @@ def _fail(error: ReslabError, debug: bool) -> int:
     return error.exit_code
 
 
-def _told(error: CycloptsError) -> str:
-    """The parser's message in one line, with the nearest verb where the verb is the mistake."""
+def _told(error: CycloptsError, words: list[str]) -> str:
+    """Return the parser's message in one line.
+
+    A mistaken verb comes with the nearest one, and a field of the recipe with --set.
+    """
     import shlex
 
     from reslab.cli.verbs import VERBS
@@ -81,7 +90,25 @@ def _told(error: CycloptsError) -> str:
     unused = list(getattr(error, "unused_tokens", None) or [])
     if type(error).__name__ == "UnknownCommandError" and unused:
         return f"unknown command {unused[0]!r}{suggest(unused[0], verbs)}; there are {', '.join(verbs)}"
+    if type(error).__name__ == "UnknownOptionError" and (error.command_chain or ("",))[0] in RECIPE_VERBS:
+        token = error.token  # type: ignore[attr-defined]
+        if told := _as_field(token.keyword or token.value, words):
+            return told
     if type(error).__name__ == "UnusedCliTokensError" and unused:
         verb = " ".join(["reslab", *(error.command_chain or ())])
         return f"unexpected {shlex.join(unused)}; `{verb} --help` tells what may stand there"
     return text
+
+
+def _as_field(flag: str, words: list[str]) -> str:
+    """Return how --set says a flag that is a field of the recipe, or "" if it is none."""
+    from reslab.runs.recipe import Recipe
+
+    key = flag.partition("=")[0].removeprefix("--")
+    name = key.replace("-", "_")
+    if not flag.startswith("--") or name not in Recipe().to_dict():
+        return ""
+    places = [i for i, word in enumerate(words) if word.partition("=")[0] == f"--{key}"]
+    value = words[places[0]].partition("=")[2] or [*words, ""][places[0] + 1] if places else ""
+    value = "…" if value.startswith("-") or not value else value
+    return f"--{key}: {name} is a field of the recipe; use --set {name}={value}"

@@ -5,21 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
-from reslab.cli.app import app
-from reslab.cli.options import NO_SWITCHES, Switches
+from reslab.cli.options import Given, Json, command
 from reslab.cli.output import print_json, say, show
 from reslab.errors import UserError
+from reslab.options.network import Switches
+from reslab.options.pages import DrawOptions
 
 if TYPE_CHECKING:
     from reslab.nets.spec import Spec
 
 
-@app.command(name="list")
-def list_(glob: str | None = None, /, *, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+@command(name="list")
+def list_(glob: str | None = None, /, *, json_: Json = False) -> None:
     """List the networks, with depth, parameters and multiply-adds.
 
     Parameters
@@ -39,14 +38,11 @@ def list_(glob: str | None = None, /, *, json_: Annotated[bool, Parameter(name="
         show(list_text(rows))
 
 
-@app.command
-def describe(
-    model: str,
-    /,
-    *,
-    switches: Switches = NO_SWITCHES,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> None:
+COMMON_SWITCHES = ("shortcut", "block", "widths", "classes")
+
+
+@command(switches=Switches, common=COMMON_SWITCHES)
+def describe(model: str, /, *, switches: Given, json_: Json = False) -> None:
     """Walk through a network, from RGB to softmax: channels, map sizes, strides, shortcuts, parameters, MACs.
 
     Parameters
@@ -60,33 +56,21 @@ def describe(
     from reslab.api.networks import spec
     from reslab.show.terminal.walk import describe_json, describe_text
 
-    found = spec(model, **switches.given())
+    found = spec(model, **switches)
     if json_:
         print_json(describe_json(found))
     else:
         show(describe_text(found))
 
 
-@app.command
-def draw(
-    *models: str,
-    out: Path | None = None,
-    blocks: Annotated[bool, Parameter(negative="")] = False,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    switches: Switches = NO_SWITCHES,
-) -> None:
+@command(options=DrawOptions, switches=Switches, common=("out", "blocks", "overwrite", "shortcut"))
+def draw(*models: str, options: Given, switches: Given) -> None:
     """Draw networks side by side (Fig. 3), or two kinds of block (Fig. 5): SVG, PNG or HTML.
 
     Parameters
     ----------
     models
         names (see `reslab list`); default: those of vgg19 plain34 resnet34 that have the switches given
-    out
-        a file: .svg, .png or .html; default: SVG to a pipe, or MODEL-MODEL.svg here
-    blocks
-        the basic block beside the bottleneck, with what each costs
-    overwrite
-        replace the file if it exists
     """
     from reslab.api.networks import spec
     from reslab.nets.paper import FIG_3
@@ -94,15 +78,18 @@ def draw(
     from reslab.show.drawings.nets import draw_nets, file_name
     from reslab.show.pages.files import check_target, write
 
+    asked = DrawOptions.of(options)
+    out, blocks, overwrite = asked.out, asked.blocks, asked.overwrite
     if blocks and models:
         raise UserError(f"draw: --blocks draws Fig. 5, not {models[0]}; give models or --blocks")
-    given = switches.given()
-    nets = {} if blocks else {m: spec(m, **given) for m in models} if models else _those_that_take(given, FIG_3)
+    nets = {} if blocks else {m: spec(m, **switches) for m in models} if models else _those_that_take(switches, FIG_3)
     if out is None and sys.stdout.isatty():
         out = Path(FILE) if blocks else file_name(models or tuple(nets))
     if out is not None:
         check_target(out, overwrite)
-    picture = draw_blocks(given) if blocks else draw_nets([nets[m] for m in models] if models else list(nets.values()))
+    picture = (
+        draw_blocks(switches) if blocks else draw_nets([nets[m] for m in models] if models else list(nets.values()))
+    )
     if out is None:
         show(picture.svg, end="")
         return

@@ -1,30 +1,32 @@
-"""What options several verbs share: groups of the help page, a network's switches, `key=value`, lists of numbers."""
+"""A verb's options as flags of the command line, made from their descriptions in `reslab.options`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+import functools
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import field, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
-from reslab.errors import UserError
+from reslab.cli.app import MORE, app
+from reslab.options.option import Described, Options, checked
+from reslab.options.texts import bounded
 
-TRAINING = Group("Training", sort_key=1)
-DATA = Group("Data", sort_key=2)
-NET = Group("Network", sort_key=3)
-MACHINE = Group("Machine", sort_key=4)
+COMMON = Group("Options", sort_key=1)
+ORDER = ("Training", "Data", "Network", "Machine", "Output")  # on the help page
+GROUPS = {name: Group(name, sort_key=place, help_formatter=MORE) for place, name in enumerate(ORDER, 2)}
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, group=COMMON)]
+Given = dict[str, Any]  # the options that the command line gives, by name
 
 
 def whole(type_: Any, tokens: Sequence[Any]) -> int:
     """Return a whole number from the command line; the parser alone would round 1.5 to 2.
 
-    Raises UserError if it is beyond what the option can mean.
+    Raises UserError if it is beyond what any option can mean.
     """
-    from reslab.runs.config import bounded
-
     option = tokens[0].keyword or ""
     try:
         value = int(tokens[0].value)
@@ -33,102 +35,82 @@ def whole(type_: Any, tokens: Sequence[Any]) -> int:
     return bounded(f"{option}: ", value)
 
 
-@Parameter(name="*", group=NET)
-@dataclass(frozen=True)
-class Switches:
-    """What may be changed about a network; None is the paper's value."""
+def command(
+    on: App = app, /, *, name: str | None = None, common: Collection[str] | None = None, **options: type[Options]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that makes a function a verb of `on`.
 
-    shortcut: Annotated[Literal["A", "B", "C"] | None, Parameter(help="zero padding, projection where needed, all")] = (
-        None
-    )
-    stride_in: Annotated[Literal["1x1", "3x3"] | None, Parameter(help="bottleneck's stride: the paper, or v1.5")] = None
-    block: Annotated[str | None, Parameter(help="basic, bottleneck, single, triple, or a comma list")] = None
-    order: Annotated[Literal["post", "pre"] | None, Parameter(help="conv-BN-ReLU, or pre-activation")] = None
-    activation: Annotated[Literal["relu", "tanh", "sigmoid", "identity"] | None, Parameter(help="everywhere")] = None
-    stem: Annotated[Literal["3x3", "7x7"] | None, Parameter(help="7x7 with max-pooling, or 3x3")] = None
-    downsample: Annotated[Literal["stride", "pool"] | None, Parameter(help="stride, or max-pooling")] = None
-    batch_norm: Annotated[bool | None, Parameter(help="batch normalisation on or off")] = None
-    zero_init: Annotated[bool | None, Parameter(help="last γ of each residual branch starts at 0")] = None
-    fan: Annotated[Literal["in", "out"] | None, Parameter(help="of the He initialisation")] = None
-    pad_at: Annotated[Literal["end", "both"] | None, Parameter(help="where option A's zeros stand")] = None
-    widths: Annotated[str | None, Parameter(help="base width of each stage: 16,32,64")] = None
-    classes: Annotated[int | None, Parameter(help="classes of the head", converter=whole)] = None
-    in_channels: Annotated[int | None, Parameter(help="3 for RGB, 1 for grey", converter=whole)] = None
-    image_size: Annotated[int | None, Parameter(help="side of the square images, pixels", converter=whole)] = None
+    options   by the name of an argument: the class whose options are flags. The function receives what was given of
+              them as a dict
+    common    names of the options on the first screen of the help page, if they are others than the class says
+    """
 
-    def given(self) -> dict[str, Any]:
-        """The switches that were given, widths as numbers."""
-        values = {k: v for k, v in asdict(self).items() if v is not None}
-        if "widths" in values:
-            values["widths"] = numbers("--widths", values["widths"])
-        return values
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        makers = {key: flags(cls, common) for key, cls in options.items()}
+        annotations: dict[str, Any] = {key: Annotated[made, Parameter(name="*")] for key, made in makers.items()}
 
+        @functools.wraps(function)
+        def called(*args: Any, **keywords: Any) -> None:
+            for key, cls in options.items():
+                keywords[key] = given(cls, keywords.get(key))
+            function(*args, **keywords)
 
-NO_SWITCHES = Switches()
+        signature = inspect.signature(function)
+        hints = get_type_hints(function, include_extras=True)
+        called.__annotations__ = {**hints, **annotations}
+        called.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[
+                p.replace(annotation=annotations[p.name], default=makers[p.name]()) if p.name in makers else p
+                for p in signature.parameters.values()
+            ]
+        )
+        on.command(called, **({"name": name} if name else {}))
+        return called
 
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Reading:
-    """How the verbs that read a trained network's data reach them, and on what they compute."""
-
-    workers: Annotated[
-        int | None,
-        Parameter(group=DATA, converter=whole, help="processes that decode image files; default: one a core"),
-    ] = None
-    download: Annotated[
-        bool, Parameter(group=DATA, negative="", help="allow `--data cifar10` to fetch the archive")
-    ] = False
-    val_share: Annotated[float | None, Parameter(group=DATA, help="as in `reslab train`")] = None
-    bad_images: Annotated[
-        Literal["error", "skip"],
-        Parameter(group=DATA, help="error: refuse; skip: leave damaged files out, counted"),
-    ] = "error"
-    device: Annotated[str, Parameter(group=MACHINE, help="as in `reslab train`")] = "auto"
-    threads: Annotated[int, Parameter(group=MACHINE, converter=whole, help="CPU threads (0: all)")] = 0
-
-    def given(self) -> dict[str, Any]:
-        return asdict(self)
+    return decorate
 
 
-AS_TRAINED = Reading()
+def flags(cls: type[Options], common: Collection[str] | None = None) -> Any:
+    """Return a dataclass of a class's options as flags: None is what was not given."""
+    parts = []
+    for one in cls.described().values():
+        shown = one.about.common if common is None else one.name in common
+        group = COMMON if shown else GROUPS[one.about.group]
+        hint: Any = Annotated[_flag_type(one) | None, _parameter(one, group)]
+        parts.append((one.name, hint, field(default=None)))
+    return make_dataclass(cls.__name__, parts, frozen=True, namespace={"__module__": __name__})  # else "types"
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """Return "16,32,64" as (16, 32, 64). Raises UserError if it is no such list."""
-    from reslab.runs.config import bounded
-
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"{option}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
-    if len(values) > MOST_NUMBERS:
-        raise UserError(f"{option}: {len(values):,} numbers are more than {MOST_NUMBERS:,}; give fewer")
-    return tuple(bounded(f"{option}: ", value) for value in values)
+def _flag_type(one: Described) -> Any:
+    """Return the type that the parser reads."""
+    kind = one.types[0]
+    origin = get_origin(kind) or kind
+    if one.about.read is not None:
+        return list[str] if one.name == "set" else str
+    if origin is Literal or origin in (bool, int, float, str, Path):
+        return kind
+    return list[get_args(kind)[0]] if get_args(kind) else str  # type: ignore[misc]
 
 
-MOST_NUMBERS = 1000  # in a list: far beyond any net's stages and any study's depths
-MOST = 1e9  # epochs, or a schedule lengthened so many times: far beyond any run, and every count of it still a number
+def _parameter(one: Described, group: Group) -> Parameter:
+    kind = one.types[0]
+    more: dict[str, Any] = {"converter": whole} if kind is int else {}
+    if one.choices:
+        more["converter"] = lambda type_, tokens: checked(one, tokens[0].value)  # in the words that Python says too
+    if kind is not bool or not one.optional:
+        more["negative"] = ""
+    if one.about.metavar:
+        more["metavar"] = one.about.metavar
+    return Parameter(name=one.flag, help=one.help, group=group, show_default=False, **more)
 
 
-def countable(option: str, value: float | None) -> float | None:
-    """A length as it was given. Raises UserError where a run of that length could not be counted."""
-    if value is not None and MOST < abs(value) < math.inf:  # what is not finite is refused by its own words
-        raise UserError(f"{option}: {value:g} is longer than any run; at most {MOST:g} is taken")
-    return value
-
-
-def pairs(texts: list[str]) -> dict[str, str]:
-    """Return --set key=value … as a dict. Raises UserError if one is no pair, or a number that nothing can hold."""
-    from reslab.runs.config import bounded
-
-    found = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set: {text!r}: key=value is wanted")
-        for part in value.strip("[]() ").split(","):
-            with suppress(ValueError):  # what is no whole number is for the field's own type to refuse
-                bounded(f"--set: {key.strip()}=", int(part.replace("_", "")))
-        found[key.strip()] = value.strip()
-    return found
+def given(cls: type[Options], values: Any) -> Given:
+    """Return the options that were given, their texts read. Raises UserError if a text means no value."""
+    if values is None:
+        return {}
+    options = {f.name: getattr(values, f.name) for f in fields(values) if getattr(values, f.name) is not None}
+    for key, value in options.items():
+        one = cls.described()[key]
+        if one.about.read is not None:
+            options[key] = one.about.read(one.flag, value)
+    return options

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from reslab.cli.app import app
-from reslab.cli.options import countable, pairs
+from reslab.cli.options import Given, Json, command
 from reslab.cli.output import print_json, show
+from reslab.options.pages import RecipeOptions
 
 recipe_app = App(name="recipe", help="The named recipes.")
 app.command(recipe_app)
 
 
-@recipe_app.command(name="list")
+@command(recipe_app, name="list")
 def recipe_list() -> None:
     """List the recipes."""
     from reslab.runs.recipes import RECIPES
@@ -23,25 +22,14 @@ def recipe_list() -> None:
         show(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
-@recipe_app.command(name="show")
-def recipe_show(
-    name: str = "paper-cifar",
-    /,
-    *,
-    scale: float | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> None:
+@command(recipe_app, name="show", options=RecipeOptions)
+def recipe_show(name: str = "paper-cifar", /, *, options: Given, json_: Json = False) -> None:
     """Show every field of a recipe, and which of them the paper leaves open.
 
     Parameters
     ----------
     name
         see `reslab recipe list`; default: paper-cifar
-    scale
-        as in `reslab train`
-    set_
-        as in `reslab train`
     json_
         print JSON
     """
@@ -49,7 +37,8 @@ def recipe_show(
     from reslab.runs.recipes import RECIPES
     from reslab.show.terminal.text import recipe_text
 
-    found = resolve_recipe("", name, scale=countable("--scale", scale), set=pairs(set_ or []))
+    asked = RecipeOptions.of(options)
+    found = resolve_recipe("", name, scale=asked.scale, set=asked.set)
     if json_:
         print_json(found.to_dict())
     else:

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reslab.measure.jacobian import BlockJacobian
-
-WHAT = ("responses", "gradients", "residuals", "jacobians")
+from reslab.options.scoring import PARTS
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Probe:
         return found
 
     def __repr__(self) -> str:
-        parts = [w for w in WHAT if getattr(self, w) is not None]
+        parts = [w for w in PARTS if getattr(self, w) is not None]
         return f"Probe({self.subject.model}, {self.subject.split}, n = {self.n:,}: {', '.join(parts)})"
 
 

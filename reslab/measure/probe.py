@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from reslab.errors import UserError, suggest
 from reslab.measure.evaluate import LabelledBatch, precise_statistics
-from reslab.measure.findings import WHAT, BlockRms, LayerRms, Probe, Residual, Response, Subject, WeightGradient
+from reslab.measure.findings import BlockRms, LayerRms, Probe, Residual, Response, Subject, WeightGradient
 from reslab.measure.jacobian import BlockRows, block_jacobian, blocks_of, chosen, too_large
 from reslab.nets.model import Network, path_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
+from reslab.options.scoring import PARTS
 
 BATCH = 250  # samples of a forward pass, fewer where their intermediates would not fit
 GRADIENT_BATCH = 128  # samples whose mean loss is differentiated: the paper's batch
@@ -66,14 +67,14 @@ class Moments:
 
 
 def parts_of(what: str | Iterable[str]) -> tuple[str, ...]:
-    """The parts asked for, in the order of WHAT. Raises UserError for an unknown one, and for none at all."""
+    """The parts asked for, in the order of PARTS. Raises UserError for an unknown one, and for none at all."""
     asked = [what] if isinstance(what, str) else list(what)
     for word in asked:
-        if word not in WHAT:
-            raise UserError(f"--only: {word!r} is none of {', '.join(WHAT)}{suggest(word, WHAT)}")
+        if word not in PARTS:
+            raise UserError(f"--only: {word!r} is none of {', '.join(PARTS)}{suggest(word, PARTS)}")
     if not asked:
-        raise UserError(f"--only: nothing asked for; choose from {', '.join(WHAT)}")
-    return tuple(w for w in WHAT if w in asked)
+        raise UserError(f"--only: nothing asked for; choose from {', '.join(PARTS)}")
+    return tuple(w for w in PARTS if w in asked)
 
 
 def response_rows(spec: Spec) -> tuple[tuple[str, str], ...]:
@@ -123,7 +124,7 @@ def probe(
     net: Network,
     batches: Callable[[], Iterable[LabelledBatch]],
     subject: Subject,
-    what: str | Iterable[str] = WHAT,
+    what: str | Iterable[str] = PARTS,
     block: str | None = None,
     device: str = "cpu",
 ) -> Probe:

@@ -16,37 +16,26 @@ from reslab.data.images.decode import read, upright
 from reslab.engines import host
 from reslab.engines.inference import Inference, why_not
 from reslab.engines.machine import prepare, scoring
-from reslab.errors import RunError, UserError, suggest
+from reslab.errors import RunError, UserError
 from reslab.models.trained import TrainedModel
+from reslab.options.scoring import ClassifierOptions
 
-PRECISIONS = ("auto", "fp32", "bf16")
+DEFAULTS = ClassifierOptions()
 
 
 class Classifier:
     """`classifier(images)` gives the probability of each class, float32 [N, classes].
 
-    model      what it answers with
-    device, threads    as in `train`
-    precision  "auto": bf16 if the CPU has units for it (close calls again in fp32, so that the first class is that of
-               fp32), else fp32
-    batch      images computed at once
+    bf16 on a CPU computes close calls again in fp32, so that the first class is that of fp32.
     Attributes: `precision` (the one in use), `about` (how it computes, in one line).
     """
 
-    def __init__(
-        self, model: TrainedModel, *, device: str = "auto", precision: str = "auto", threads: int = 0, batch: int = 32
-    ) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(
-                f"--precision: {precision!r} is none of {', '.join(PRECISIONS)}{suggest(str(precision), PRECISIONS)}"
-            )
-        if batch < 1:
-            raise UserError(f"--batch: {batch} must be at least 1")
-        self.model, self.batch, self.settings = model, batch, scoring(device, threads)
+    def __init__(self, model: TrainedModel, options: ClassifierOptions = DEFAULTS) -> None:
+        self.model, self.batch, self.settings = model, options.batch, scoring(options.device, options.threads)
         net = model.network.to(self.settings.device)
         fastest = "bf16" if host.bf16_units() and not why_not(net, "bf16") else "fp32"
         prepare(self.settings)
-        self._logits_of = Inference(net, fastest if precision == "auto" else precision)
+        self._logits_of = Inference(net, fastest if options.precision == "auto" else options.precision)
         self.precision = self._logits_of.precision
         how = f"{self.settings.device}, {self.precision}, {self.settings.threads} threads"
         self.about = "; ".join(filter(None, [how, self._logits_of.fallback]))
@@ -93,7 +82,11 @@ def _each(images: Any) -> Sequence[Any]:
         return [images]
     if isinstance(images, Iterable):
         return [*images]
-    raise UserError(f"images: {type(images).__name__} is no image; give a path, bytes, a Pillow image or an array")
+    raise _no_image(images)
+
+
+def _no_image(value: Any) -> UserError:
+    return UserError(f"images: {type(value).__name__} is no image; give a path, bytes, a Pillow image or an array")
 
 
 def _opened(image: Any) -> Image.Image:
@@ -106,7 +99,7 @@ def _opened(image: Any) -> Image.Image:
     if isinstance(image, Tensor) and image.ndim == 3:
         image = image.permute(1, 2, 0)
     if not isinstance(image, np.ndarray | Tensor):
-        raise UserError(f"images: {type(image).__name__} is no image; give a path, bytes, a Pillow image or an array")
+        raise _no_image(image)
     array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3) or array.size == 0:

@@ -13,55 +13,33 @@ lr = 0.05
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from reslab.errors import UserError, suggest
 from reslab.nets.names import SWITCHES
+from reslab.options.texts import bounded
+from reslab.options.training import TrainOptions
 from reslab.runs.recipe import Recipe, changed
 from reslab.store.files import read_bounded
 
-# Top-level keys and the type each takes.
+TYPES: dict[Any, tuple[type, ...]] = {float: (int, float), int: (int,), bool: (bool,), Mapping: (dict,)}
+
+
+def _types(kind: Any) -> tuple[type, ...]:
+    """Return the TOML types of an option's type; words, paths and what Python alone takes as an object are text."""
+    return TYPES.get(get_origin(kind) or kind, (str,))
+
+
+# Top-level keys and the types each takes.
 KEYS: dict[str, tuple[type, ...]] = {
     "model": (str,),
-    "data": (str,),
-    "recipe": (str,),
-    "out": (str,),
-    "seed": (int,),
-    "iterations": (int,),
-    "epochs": (int, float),
-    "scale": (int, float),
-    "device": (str,),
-    "precision": (str,),
-    "engine": (str,),
-    "recompute": (str,),
-    "threads": (int,),
-    "workers": (int,),
-    "val_share": (int, float),
-    "bad_images": (str,),
-    "download": (bool,),
+    **{name: _types(one.types[0]) for name, one in TrainOptions.described().items()},
     "net": (dict,),
-    "set": (dict,),
 }
 
-
 LARGEST = 1 << 20  # bytes of a file of settings
-LARGEST_NUMBER = 2**63 - 1  # what a file, a tensor or torch can hold
-
-
-def bounded(lead: str, value: int) -> int:
-    """Return `value`. Raises UserError, with `lead` before the number, if no file, tensor or library can hold it.
-
-    What an option or field can mean is bounded with the field itself (`Recipe`, `Spec`, `host.check_processes`).
-    """
-    if abs(value) > LARGEST_NUMBER:
-        raise UserError(f"{lead}{_digits(value)} has more than 63 bits; give a number nearer to 0")
-    return value
-
-
-def _digits(value: int) -> str:
-    """Return `value` in decimal, or its size: Python writes no number of thousands of digits out."""
-    return str(value) if value.bit_length() < 1000 else f"a number of {value.bit_length():,} bits"
 
 
 def read(path: Path) -> dict[str, Any]:

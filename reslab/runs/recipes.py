@@ -128,8 +128,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 def recipe(name: str) -> Recipe:
     """The recipe of that name. Raises UserError with the nearest ones."""
-    if name not in RECIPES:
-        raise UserError(f"unknown recipe {name!r}{suggest(name, RECIPES)}; there are {', '.join(RECIPES)}")
+    if not isinstance(name, str) or name not in RECIPES:
+        raise UserError(f"unknown recipe {name!r}{suggest(str(name), RECIPES)}; there are {', '.join(RECIPES)}")
     return RECIPES[name]()
 
 

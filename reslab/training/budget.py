@@ -5,13 +5,11 @@ What a machine does alone says little of what it does beside others; so this is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reslab.data.splits import Data
 from reslab.engines.machine import Wish, prepared, settle
-from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
@@ -21,15 +19,6 @@ from reslab.training.moments import sizes_due
 from reslab.training.step import Step
 
 SLACK = 1.25  # runs side by side share memory and caches: slower than one alone
-UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def seconds_of(text: str) -> float:
-    """ "90s", "30m", "1.5h" as seconds. Raises UserError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
-    if not found or float(found[1]) <= 0:
-        raise UserError(f"--budget: {text!r}: a time such as 90s, 30m or 1.5h is wanted")
-    return float(found[1]) * UNITS[found[2]]
 
 
 def seconds_each(plans: Sequence[Plan], data: Data, threads: int) -> dict[Path, float]:

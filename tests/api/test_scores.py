@@ -53,7 +53,7 @@ def refused(run: Path, data: str | Path | None = None, **options) -> str:
 
 
 def probed(run: Path, **options):
-    return reslab.probe(run, samples=4, what="responses", threads=1, workers=0, **options)
+    return reslab.probe(run, samples=4, only="responses", threads=1, workers=0, **options)
 
 
 @pytest.fixture

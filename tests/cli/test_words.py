@@ -57,10 +57,10 @@ REFUSED = {
     "--scale 0": ((*TRAIN, "--scale", "0"), ["--scale: 0", "positive"]),
     "--scale -1": ((*TRAIN, "--scale", "-1"), ["--scale: -1", "positive"]),
     "--scale nan": ((*TRAIN, "--scale", "nan"), ["--scale: nan", "positive"]),
-    "--precision": ((*TRAIN, "--precision", "fp16"), ['"fp16"', "--precision", '"bf16"']),
-    "--bad-images": ((*TRAIN, "--bad-images", "ignore"), ['"ignore"', '"skip"']),
+    "--precision": ((*TRAIN, "--precision", "fp16"), ["--precision: 'fp16' is none of auto, fp32, bf16"]),
+    "--bad-images": ((*TRAIN, "--bad-images", "ignore"), ["--bad-images: 'ignore' is none of error, skip"]),
     # switches
-    "--shortcut": (("describe", "resnet18", "--shortcut", "D"), ['"D"', "--shortcut", '"A", "B", "C"']),
+    "--shortcut": (("describe", "resnet18", "--shortcut", "D"), ["--shortcut: 'D' is none of A, B, C"]),
     "--block kind": (("describe", "cifar_resnet20", "--block", "basik"), ["'basik'", "did you mean basic"]),
     "--block for ImageNet": (("describe", "resnet18", "--block", "bottleneck"), ["resnet18", "basic blocks", "cifar_"]),
     "--block of one layer": (("train", "resnet50", "--block", "single"), ["resnet50", "bottleneck blocks", "cifar_"]),

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 import reslab
 from reslab.errors import UserError
-from reslab.measure.findings import WHAT, Probe, Subject
+from reslab.measure.findings import Probe, Subject
 from reslab.measure.jacobian import MOST, blocks_of, jacobian, spectrum
 from reslab.measure.probe import Moments, batch_size, layer_rows, probe, response_rows
 from reslab.nets.model import Network, build, path_of
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.options.scoring import PARTS
 
 HERE = Subject("a net", None, None, "noise", "train", 0)
 
@@ -447,11 +448,11 @@ def test_the_net_is_left_as_it_was(training):
     assert all(p.grad is None and p.dtype == torch.float32 for p in net.parameters())
 
 
-@pytest.mark.parametrize("word", WHAT)
+@pytest.mark.parametrize("word", PARTS)
 def test_one_part_alone(word):
     net = net_of("digits")
     found, whole = probed(net, what=word), probed(net)
-    for part in WHAT:
+    for part in PARTS:
         assert getattr(found, part) == (getattr(whole, part) if part == word else None)
     assert (found.activations is None) == (found.layers is None) == (word != "gradients")
 
@@ -521,15 +522,15 @@ def test_a_run_and_its_network(run):
     assert reslab.probe(str(loaded.folder), **more) == found
     told, other = found.to_dict(), reslab.probe(reslab.load(loaded.folder).network, **more).to_dict()
     assert {k for k in told if told[k] != other[k]} == {"checkpoint", "iteration", "seed"}
-    test = reslab.probe(run.folder, split="test", what="responses", **more)
+    test = reslab.probe(run.folder, split="test", only="responses", **more)
     assert test.subject.split == "test"
     assert test.responses != found.responses
 
 
 def test_a_name_and_its_spec():
     """At initialisation: classes, channels and size follow from the data; the seed decides the weights."""
-    more = {"samples": 20, "threads": 1, "device": "cpu", "what": "residuals"}
-    found = reslab.probe("cifar_resnet8", switches={"widths": (4, 4, 8)}, **more)
+    more = {"samples": 20, "threads": 1, "device": "cpu", "only": "residuals"}
+    found = reslab.probe("cifar_resnet8", widths=(4, 4, 8), **more)
     spec: Spec = reslab.spec("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
     assert reslab.probe(spec, **more) == found
     assert (found.subject.checkpoint, found.subject.iteration, found.bn) == (None, None, "samples")
@@ -551,8 +552,8 @@ def test_what_the_face_refuses(run):
     with pytest.raises(UserError, match="samples: 1 must be at least 2"):
         reslab.probe("cifar_resnet8", samples=1)
     with pytest.raises(UserError, match="shortcut given beside a run"):
-        reslab.probe(run.folder, switches={"shortcut": "B"})
+        reslab.probe(run.folder, shortcut="B")
     with pytest.raises(UserError, match="shortcut given beside a ready network"):
-        reslab.probe(reslab.spec("cifar_resnet8"), switches={"shortcut": "B"})
+        reslab.probe(reslab.spec("cifar_resnet8"), shortcut="B")
     with pytest.raises(UserError, match="in_channels: 3 asked for, but digits has 1"):
         reslab.probe(reslab.build("cifar_resnet8"))

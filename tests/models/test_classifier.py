@@ -9,6 +9,7 @@ import reslab
 from reslab.data.images.decode import BadImage
 from reslab.errors import RunError, UserError
 from reslab.models.classifier import Classifier
+from reslab.options.scoring import ClassifierOptions
 
 SHORT = {"batch": 8, "iterations": 4, "drops": (), "eval_every": 4, "clean_every": 4, "log_every": 2}
 
@@ -120,7 +121,7 @@ def test_scores_that_are_not_finite_are_no_answer(model, files):
         broken.model.network.get_parameter("head.fc.weight").fill_(1e38)
     try:
         with pytest.raises(RunError, match="not finite"):
-            Classifier(model, threads=1, device="cpu", precision="fp32")(files)
+            Classifier(model, ClassifierOptions(threads=1, device="cpu", precision="fp32"))(files)
     finally:
         with torch.no_grad():
             model.network.get_parameter("head.fc.weight").copy_(model.weights["head.fc.weight"])

@@ -57,7 +57,7 @@ def test_a_model_is_scored_as_its_folder_is(run):
         batches = evaluation_batches(digits().split("test"), model.transform.statistics, 100, 0)
         wrong = sum(int((model.network(b.images).argmax(1) != b.labels).sum()) for b in batches)
     assert folder.scores.top1_wrong == wrong
-    probes = [reslab.probe(source, samples=8, what="responses", threads=1) for source in (run, model)]
+    probes = [reslab.probe(source, samples=8, only="responses", threads=1) for source in (run, model)]
     assert probes[0].to_dict() == probes[1].to_dict()
 
 

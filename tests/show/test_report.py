@@ -194,7 +194,7 @@ def test_records_that_cannot_be_read_are_told(tmp_path):
     other["recipe"]["lr"] = 0.5
     write_sealed(folder / "run1-0" / "run.json", other)
     (folder / "run1-1" / "run.json").write_text(json.dumps({**other, "format": 99}))
-    page = Outline(report([folder], language="en").read_text())
+    page = Outline(report([folder], lang="en").read_text())
     assert words.PAGE["problems"].en in page.words
     for name in ("run0-0", "run1-0", "run1-1"):
         assert str(folder / name) in page.words
@@ -331,7 +331,7 @@ def test_sources_and_targets(tmp_path, monkeypatch, digits_study):
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "runs" / "a", "cifar_resnet8", 0)
     write_run(tmp_path / "runs" / "b", "cifar_plain8", 0)
-    assert report([run], language="ko") == run / "report.ko.html"
+    assert report([run], lang="ko") == run / "report.ko.html"
     assert report([run, tmp_path / "runs" / "b"]).name == "report.html"
     assert is_ours(tmp_path / "report.html")
     assert report([tmp_path / "runs"], out=tmp_path / "all.html") == tmp_path / "all.html"
@@ -349,7 +349,7 @@ def test_sources_and_targets(tmp_path, monkeypatch, digits_study):
     with pytest.raises(UserError, match="html"):
         report([run], out=tmp_path / "x.pdf")
     with pytest.raises(UserError, match="--lang"):
-        report([run], language="fr")
+        report([run], lang="fr")
 
 
 def test_publish_replaces_the_whole_file(tmp_path):

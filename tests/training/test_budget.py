@@ -9,21 +9,22 @@ import pytest
 from reslab.data.sets.digits import digits
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
+from reslab.options.texts import seconds as seconds_of
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
-from reslab.training.budget import fitting, seconds_each, seconds_of
+from reslab.training.budget import fitting, seconds_each
 from reslab.training.campaign import Plan
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 m ", 120)])
 def test_times(text, seconds):
-    assert seconds_of(text) == seconds
+    assert seconds_of("--budget", text) == seconds
 
 
 @pytest.mark.parametrize("text", ["30", "m", "-3m", "0s", "3d", "1h30m", ""])
 def test_no_times(text):
     with pytest.raises(UserError, match="--budget"):
-        seconds_of(text)
+        seconds_of("--budget", text)
 
 
 @pytest.mark.parametrize("seed", range(20))

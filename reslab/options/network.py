@@ -1,0 +1,52 @@
+"""A network's switches as options. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from reslab.nets.spec import Activation, Downsample, Fan, Order, PadAt, Shortcut, StrideIn
+from reslab.options.option import Options, option
+from reslab.options.texts import numbers
+
+NAMED = "the model's own"
+
+
+@dataclass(frozen=True)
+class Switches(Options):
+    """Changes to a network. None keeps what the model's name says, which is the paper's value."""
+
+    verb: ClassVar[str] = "network"
+
+    shortcut: Shortcut | None = option(
+        None, "A: zero padding, B: projection if the size changes, C: projection everywhere", "Network",
+        text="A for cifar_ nets, else B", common=True,
+    )  # fmt: skip
+    stride_in: StrideIn | None = option(
+        None, "a bottleneck's stride: in its first 1x1 (the paper), or in its 3x3 (v1.5)", "Network", text="1x1",
+    )  # fmt: skip
+    order: Order | None = option(None, "post: conv-BN-ReLU, or pre: BN-ReLU-conv", "Network", text="post", common=True)
+    activation: Activation | None = option(None, "of every layer", "Network", text="relu")
+    stem: Literal["3x3", "7x7"] | None = option(
+        None, "7x7 with max-pooling, or 3x3", "Network", text="7x7 for ImageNet's nets, 3x3 for cifar_ nets",
+    )  # fmt: skip
+    downsample: Downsample | None = option(
+        None, "halve the map by a stride or by max-pooling", "Network", text="stride"
+    )
+    batch_norm: bool | None = option(None, "batch normalisation", "Network", text="on; off for mlp_ nets", common=True)
+    zero_init: bool | None = option(None, "start the last γ of each residual branch at 0", "Network", text="off")
+    fan: Fan | None = option(None, "fan-in or fan-out scaling for He initialisation", "Network", text="in")
+    pad_at: PadAt | None = option(None, "the side on which option A adds zero channels", "Network", text="end")
+    classes: int | None = option(None, "classes of the head", "Network", text="the data's; 10 or 1000 without data")
+    in_channels: int | None = option(None, "3 for RGB, 1 for grey", "Network", text="the data's; 3 without data")
+    image_size: int | None = option(
+        None, "side of the square images, in pixels", "Network", text="the data's; for folders the model's own",
+        common=True,
+    )  # fmt: skip
+    widths: Sequence[int] | None = option(
+        None, "base width of each stage: 16,32,64", "Network", text=NAMED, common=True, read=numbers, metavar="N,N,…",
+    )  # fmt: skip
+    block: str | None = option(
+        None, "basic, bottleneck, single, triple, or a comma list", "Network", text=NAMED, common=True,
+    )  # fmt: skip

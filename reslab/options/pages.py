@@ -1,0 +1,121 @@
+"""The options of the verbs that judge claims and write pages: `reproduce`, `claims`, `report`, `figure`. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from reslab.options.option import Options, option
+from reslab.options.texts import numbers, pairs, seconds
+from reslab.options.training import LONGEST
+
+Language = Literal["en", "ko"]
+
+
+@dataclass(frozen=True)
+class ReproduceOptions(Options):
+    """The study that `reproduce` runs."""
+
+    verb: ClassVar[str] = "reproduce"
+
+    data: str = option("digits", "digits, or cifar10:PATH", "Data", common=True)
+    depths: Sequence[int] | None = option(
+        None, "of the plain and residual nets", "Training", text="8,20,56 on digits, else 20,56", read=numbers,
+        metavar="N,N,…", common=True,
+    )  # fmt: skip
+    seeds: int | None = option(
+        None, "runs of each net, with seeds 0, 1, 2 …", "Training", text="5 on digits, else 1", common=True,
+    )  # fmt: skip
+    scale: float | None = option(
+        None, "the schedule's length: 0.25 is a quarter of it", "Training",
+        text="1 on digits, else 0.25", most=LONGEST,
+    )  # fmt: skip
+    recipe: Any = option(
+        None, "see `reslab recipe list`", "Training", text="digits-study for digits, else paper-cifar",
+    )  # fmt: skip
+    set: Mapping[str, Any] | None = option(
+        None, "change a field of the recipe, as in --set lr=0.05", "Training", text="none", read=pairs,
+        metavar="KEY=VALUE",
+    )  # fmt: skip
+    out: Path | None = option(
+        None, "folder of the runs and the report", "Output", text="runs/study-DATA", common=True,
+    )  # fmt: skip
+    processes: int | None = option(
+        None, "runs side by side", "Machine", text="as many as cores and memory allow", least=1,
+    )  # fmt: skip
+    device: str = option("auto", "auto, cpu, cuda", "Machine")
+    budget: float | None = option(
+        None, "such as 30m: do the claims that fit, the cheapest first; the others are not run", "Training",
+        text="none", read=seconds, metavar="TIME", common=True,
+    )  # fmt: skip
+    lang: Language = option("en", "language of the report", "Output", common=True)
+    download: bool = option(False, "let --data cifar10 download the archive", "Data")
+
+
+@dataclass(frozen=True)
+class ClaimsOptions(Options):
+    """The records that `claims` judges."""
+
+    verb: ClassVar[str] = "claims"
+
+    records: Sequence[Path] | None = option(
+        None, "folders of studies", "Data", text="runs/* and the committed results", common=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportOptions(Options):
+    """The page that `report` writes."""
+
+    verb: ClassVar[str] = "report"
+
+    out: Path | None = option(
+        None, "a file", "Output", text="report.html in the one folder given, else here", common=True,
+    )  # fmt: skip
+    lang: Language = option("en", "language of the page", "Output", common=True)
+    overwrite: bool = option(False, "replace a file that is no report of reslab too", "Output", common=True)
+
+
+@dataclass(frozen=True)
+class DrawOptions(Options):
+    """The file that `draw` writes."""
+
+    verb: ClassVar[str] = "draw"
+
+    out: Path | None = option(
+        None, "a file: .svg, .png or .html", "Output", text="SVG to a pipe, or MODEL-MODEL.svg here", common=True,
+    )  # fmt: skip
+    blocks: bool = option(False, "draw the basic block and the bottleneck, with what each costs", "Output", common=True)
+    overwrite: bool = option(False, "replace the file if it exists", "Output", common=True)
+
+
+@dataclass(frozen=True)
+class RecipeOptions(Options):
+    """Changes to the recipe that `recipe show` prints."""
+
+    verb: ClassVar[str] = "recipe show"
+
+    scale: float | None = option(
+        None, "the schedule's length: 0.25 is a quarter of it", "Training", text="1", most=LONGEST,
+        common=True,
+    )  # fmt: skip
+    set: Mapping[str, Any] | None = option(
+        None, "change a field: --set lr=0.05 --set drops=100,200", "Training", text="none", read=pairs,
+        metavar="KEY=VALUE", common=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FigureOptions(Options):
+    """The file that `figure` writes."""
+
+    verb: ClassVar[str] = "figure"
+
+    out: Path | None = option(
+        None, "a file: .svg, .png or .html (charts answer to the mouse there; fig3, fig5 and tables are still)",
+        "Output", text="NAME.svg", common=True,
+    )  # fmt: skip
+    lang: Language = option("en", "language of its words", "Output", common=True)
+    overwrite: bool = option(False, "replace the file if it exists", "Output", common=True)
