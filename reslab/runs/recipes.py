@@ -8,7 +8,16 @@ from dataclasses import replace
 from reslab.errors import UserError, suggest
 from reslab.runs.recipe import Recipe
 
+RECIPES: dict[str, Callable[[], Recipe]] = {}  # in the order of this file, as `reslab recipe list` shows them
 
+
+def named(make: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """Add a recipe under its own name."""
+    RECIPES[make().name] = make
+    return make
+
+
+@named
 def paper_cifar() -> Recipe:
     """§4.2: batch 128, 0.1 divided by 10 at 32k and 48k, stop at 64k iterations, weight decay 1e-4, momentum 0.9.
 
@@ -18,6 +27,7 @@ def paper_cifar() -> Recipe:
     return Recipe()
 
 
+@named
 def fast_cifar() -> Recipe:
     """A twelfth of the paper's full-size passes: Muon, one line up and down, small images first, smoothed labels.
 
@@ -42,6 +52,7 @@ def fast_cifar() -> Recipe:
     )
 
 
+@named
 def digits() -> Recipe:
     """Minutes on a laptop: the paper's rule shortened for the 1,297 training images of scikit-learn's digits.
 
@@ -64,6 +75,7 @@ def digits() -> Recipe:
     )
 
 
+@named
 def digits_study() -> Recipe:
     """The claims on digits: 400 iterations at 0.02, chosen on seeds 100 to 102, shown on 0 to 4; probed on the way.
 
@@ -83,6 +95,7 @@ def digits_study() -> Recipe:
     )
 
 
+@named
 def paper_cifar_smoke() -> Recipe:
     """`paper-cifar` in 40 iterations: does everything once, proves nothing about accuracy."""
     return Recipe(
@@ -98,6 +111,7 @@ def paper_cifar_smoke() -> Recipe:
     )
 
 
+@named
 def digits_smoke() -> Recipe:
     """`digits` in 20 iterations."""
     return Recipe(
@@ -114,16 +128,6 @@ def digits_smoke() -> Recipe:
         warmup_window=5,
         warmup_alarm=15,
     )
-
-
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    "paper-cifar": paper_cifar,
-    "fast-cifar": fast_cifar,
-    "digits": digits,
-    "digits-study": digits_study,
-    "paper-cifar-smoke": paper_cifar_smoke,
-    "digits-smoke": digits_smoke,
-}
 
 
 def recipe(name: str) -> Recipe:
