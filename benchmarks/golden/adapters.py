@@ -161,7 +161,17 @@ class Wings(Rooms):
         return self.of("models.trained").load(checkpoint).network.state_dict()
 
 
-LAYOUTS = (Wings, Rooms)
+class Registry(Wings):
+    """The layout with a registry of the data sets known by a word, each read by its own file."""
+
+    modules = (*Rooms.modules, "data.known")
+    plants: ClassVar[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
+        **Rooms.plants,
+        "batches": ("data.sets.digits", "digits", lambda before: _with_flipped_pixel(before)),
+    }
+
+
+LAYOUTS = (Registry, Wings, Rooms)
 
 
 def layout() -> Rooms:

@@ -6,14 +6,13 @@ import ast
 import functools
 import inspect
 import os
-import reprlib
 import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, get_type_hints
 
 from reslab.errors import UserError, suggest
 from reslab.nets.names import SWITCHES
-from reslab.options.option import Options
+from reslab.options.option import Options, shown
 from reslab.runs.recipe import Recipe
 
 Result = TypeVar("Result")
@@ -42,7 +41,7 @@ def takes(
             given = bound(verb, options, signature, args, keywords)
             for p in own:
                 if p.name in given and p.kind is not p.VAR_KEYWORD and not fits(given[p.name], p.annotation):
-                    raise UserError(f"{verb}: {p.name} = {reprlib.repr(given[p.name])} is not of type {p.annotation}")
+                    raise UserError(f"{verb}: {p.name} = {shown(given[p.name])} is not of type {p.annotation}")
             first = [given.pop(p.name) for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in given]
             rest: dict[str, Any] = next((given.pop(p.name, {}) for p in own if p.kind is p.VAR_KEYWORD), {})
             values = {name: given.pop(name) for name in options.described() if name in given}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reslab.api.scored import check_fits
 from reslab.claims.claim import Measurement
 from reslab.claims.evidence import MEASURED, Net
+from reslab.data.source import source_of
 from reslab.errors import UserError
 from reslab.options.scoring import EvaluateOptions
 from reslab.store.sealed import read_sealed, write_sealed
@@ -121,7 +122,7 @@ def make(path: Path, measurement: Measurement, seed: int | None, bench: StudyBen
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"name": measurement.name, "version": measurement.version, "seed": seed, "runs": runs}
     about = {
-        "data": bench.data.partition(":")[0],
+        "data": source_of(bench.data).name,
         "environment": environment(),
         "seconds": round(time.perf_counter() - begin, 2),
     }

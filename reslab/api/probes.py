@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
 from reslab.api.networks import spec
-from reslab.api.scored import check_fits, notes_on, read, sought
+from reslab.api.scored import check_fits, notes_on, read, requested
+from reslab.data.source import source_of
 from reslab.errors import UserError, suggest_beside
 from reslab.nets.spec import Spec
 from reslab.options.scoring import ProbeOptions
@@ -33,7 +34,8 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     data's default recipe; without a run the data are digits.
     Raises UserError for unknown names, paths, parts and blocks, and for data that does not fit.
     """
-    split, samples, data = options.split, options.samples, options.data
+    split, samples = options.split, options.samples
+    data = None if options.data is None else source_of(options.data)
     if samples < 2:
         raise UserError(f"--samples: {samples} must be at least 2, or BN has nothing to average over")
     found = _spec_or_path(source, switches)
@@ -57,7 +59,7 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     recipe = resolve_recipe(data or "digits")
     if trained is not None:
         model = trained.spec
-        what_data = sought(trained, data, options.val_share, options.bad_images, options.download)
+        what_data = requested(trained, data, options.val_share, options.bad_images, options.download, split)
         there = read(trained, what_data, SPLITS, options.download)
     else:
         assert not isinstance(found, Path | TrainedModel)

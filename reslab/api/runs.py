@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
+from reslab.data.source import source_of
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
@@ -49,6 +50,8 @@ def train(
     {options}
     tell      called with each event (a dict); default: plain lines on standard error
     command   recorded as what started the run
+    `data` may also be images in Python: a pair (images, labels), a mapping from "train", "val" and "test" to such pairs
+    (and from "classes" to their names), or a map-style torch dataset; see `reslab.data.given`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
     from reslab.show.terminal.plain import PlainTeller
@@ -74,9 +77,9 @@ def _job(
     leave_no_trace: bool = False,
 ) -> tuple[Job, Data]:  # fmt: skip
     """The run that the arguments of `train` say, and its data; all that can be refused is refused here."""
-    data, out, seed = options.data, options.out, options.seed
+    source, out, seed = source_of(options.data), options.out, options.seed
     iterations, epochs = options.iterations, options.epochs
-    resolved = resolve_recipe(data, options.recipe, iterations=None, scale=options.scale, set=options.set)
+    resolved = resolve_recipe(source, options.recipe, iterations=None, scale=options.scale, set=options.set)
     if iterations is not None:
         resolved = changed(resolved, {"iterations": iterations})
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
@@ -106,13 +109,13 @@ def _job(
     from reslab.training.room import check_run
 
     wish = Wish(options.device, options.precision, options.engine, options.threads, options.recompute)
-    early = expected(model_spec, data)
+    early = expected(model_spec, source)
     # Before the data are decoded, if the batch and the folder are known already.
     if early is not None and epochs is None and resolved.last_batch != "keep":
-        named = RUNS / run_name(early, data.partition(":")[0], resolved, seed)
+        named = RUNS / run_name(early, source.name, resolved, seed)
         check_run(out or named, early, resolved, wish)
     loaded = load_data(
-        data, model_spec, resolved.holdout,
+        source, model_spec, resolved.holdout,
         download=options.download, val_share=options.val_share, bad_images=options.bad_images,
     )  # fmt: skip
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
@@ -124,12 +127,12 @@ def _job(
     check_batch_norm(fitted, resolved, len(loaded.split("train")))
     from reslab.training.job import Job
 
-    folder = out or RUNS / run_name(fitted, loaded.name, resolved, seed)
+    folder = out or RUNS / run_name(fitted, loaded.name, resolved, seed, loaded.kind)
     check_run(folder, fitted, resolved, wish, len(loaded.split("train")))
     job = Job(
-        fitted, data, resolved, seed, folder, wish, workers_for(loaded, options.workers),
+        fitted, source.text, resolved, seed, folder, wish, workers_for(loaded, options.workers),
         command or command_of(
-            fitted, data, resolved, seed,
+            fitted, source, resolved, seed,
             val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
             download=options.download,
         ),

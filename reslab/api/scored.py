@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from reslab.data.source import DataLike, DataSource, recorded_kind, source_of
 from reslab.errors import UserError
 from reslab.runs.naming import FROM_DATA
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sought:
+class DataRequest:
     """Which data a checkpoint meets: said by the user, or those it was trained on. Equal ones are read once.
 
     own          the training's own files, in their place or as the user says them
     share, fingerprint    as the training had them
+    pair         the split that images given in Python are if they name none
     """
 
-    source: str
+    source: DataSource
     own: bool
     val_share: float | None
     bad_images: str
@@ -33,15 +34,25 @@ class Sought:
     classes: tuple[str, ...]
     share: float | None
     fingerprint: str | None
+    pair: str
 
 
-def sought(model: TrainedModel, data: str | None, val_share: float | None, bad: str, download: bool) -> Sought:
-    """The data that `data` names, or without it those of the training, cut as it cut them. Raises UserError."""
-    from reslab.data.sources import is_there
-
+def requested(
+    model: TrainedModel, data: DataLike | None, val_share: float | None, bad: str, download: bool, pair: str = "test"
+) -> DataRequest:
+    """The data that `data` means, or without it those of the training, cut as it cut them. Raises UserError."""
     told = model.origin.data
     share, typed, place = told.get("val_share"), told["source"], told.get("place")
-    own = data is None or _same_place(data, place or typed)
+    asked = None if data is None or data == "" else source_of(data)
+    if recorded_kind(told) == "given":
+        if asked is None:
+            raise UserError(
+                f"{model.origin.path}: was trained on images given in Python, which no run keeps; give them again as "
+                "the data of the call, or others with --data"
+            )
+        own = False  # known by their fingerprint once they are read
+    else:
+        own = asked is None or asked.is_same_place(source_of(place or typed))
     if own and share is not None:
         if val_share not in (None, share):
             raise UserError(
@@ -51,43 +62,35 @@ def sought(model: TrainedModel, data: str | None, val_share: float | None, bad: 
         val_share = share
     if own and told.get("bad_images") == "skip":
         bad = "skip"
-    source = data or (typed if download else next((s for s in (place, typed) if s and is_there(s)), None))
+    candidates = (source_of(text) for text in (place, typed) if text)
+    source = asked or (source_of(typed) if download else next((s for s in candidates if s.is_there()), None))
     if source is None:
         where = f"{typed} ({place})" if place and place != typed else typed
         raise UserError(
             f"{model.origin.path}: was trained on {where}, which is not here; say with --data where it lies now"
         )
-    return Sought(
+    return DataRequest(
         source, own, val_share, bad, model.origin.holdout, model.spec.image_size, model.classes, share,
-        told.get("fingerprint"),
+        told.get("fingerprint"), pair,
     )  # fmt: skip
 
 
-def _same_place(one: str, other: str) -> bool:
-    from reslab.data.sources import place_of
-
-    try:
-        a, b = (place_of(source) or source for source in (one, other))
-    except UserError:
-        return False
-    lead = "cifar10:"
-    return a == b or (
-        a.startswith(lead) == b.startswith(lead)
-        and os.path.realpath(a.removeprefix(lead)) == os.path.realpath(b.removeprefix(lead))
-    )
-
-
-def read(model: TrainedModel, what: Sought, splits: Sequence[str], download: bool) -> Data:
-    """The data sought. A folder without a train split that is not the training's own is scored whole."""
+def read(model: TrainedModel, what: DataRequest, splits: Sequence[str], download: bool) -> Data:
+    """Return the data requested. A folder without a train split that is not the training's own is scored whole."""
     from reslab.data.sources import to_score
+    from reslab.data.splits import hold_out
     from reslab.training.inputs import load_data
 
-    def loaded(val_share: float | None) -> Data:
+    def loaded(val_share: float | None, holdout: int = what.holdout) -> Data:
         return load_data(
-            what.source, model.spec, what.holdout,
-            splits=splits, download=download, val_share=val_share, bad_images=what.bad_images,
+            what.source, model.spec, holdout, splits=splits, download=download, val_share=val_share,
+            bad_images=what.bad_images, pair=what.pair, classes=what.classes,
         )  # fmt: skip
 
+    if what.source.given is not None:
+        given = loaded(what.val_share, 0)
+        is_own = given.fingerprint == what.fingerprint and what.holdout
+        return hold_out(given, what.holdout) if is_own else given
     if what.own or what.val_share is not None:
         return loaded(what.val_share)
     whole = to_score(what.source, what.classes, what.size, bad_images=what.bad_images)
@@ -103,16 +106,18 @@ def read(model: TrainedModel, what: Sought, splits: Sequence[str], download: boo
     return whole
 
 
-def notes_on(model: TrainedModel, what: Sought, data: Data, said: bool) -> tuple[str, ...]:
+def notes_on(model: TrainedModel, what: DataRequest, data: Data, said: bool) -> tuple[str, ...]:
     """What is to be told about the data. Raises UserError where nobody `said` them, and they have changed."""
     if what.fingerprint in (None, data.fingerprint):
         return data.notes
     if not said:
         cut = " (or --val-share is another)" if what.val_share is not None and what.share is None else ""
         raise UserError(
-            f"{what.source}: its files are not those that {model.origin.path} was trained on{cut}; give --data to "
+            f"{what.source.text}: its files are not those that {model.origin.path} was trained on{cut}; give --data to "
             "score others"
         )
+    if data.kind == "given":
+        return (*data.notes, "given in Python; images that it was trained on may be among them")
     if data.train is None and data.kind == "folder":
         return (*data.notes, "every image is scored; files that it was trained on may be among them")
     return (*data.notes, "not the files that it was trained on")

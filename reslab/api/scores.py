@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
-from reslab.api.scored import Sought, check_fits, notes_on, read, sought
+from reslab.api.scored import DataRequest, check_fits, notes_on, read, requested
+from reslab.data.source import source_of
 from reslab.errors import UserError
 from reslab.options.scoring import EvaluateOptions
 
@@ -29,9 +30,10 @@ def evaluate(
 
     paths     folders of runs (their newest checkpoint) or of checkpoints, or models from `load`
     {options}
-    A folder of class folders without a train split is scored whole, labelled by the checkpoint's classes. The ensemble
-    is the last of the list. `val_share` and `bad_images` hold for data that are given; the training's own are cut as
-    they were for training.
+    A folder of class folders without a train split is scored whole, labelled by the checkpoint's classes; so is a pair
+    (images, labels), as the split that `split` names. Training images that were given in Python must be given again.
+    The ensemble is the last of the list. `val_share` and `bad_images` are for other data than the training's own, which
+    are cut as they were for training.
     Raises UserError for a path that is no checkpoint, a damaged one, data of other classes, a split that is not there,
     training data that is gone or has changed.
     """
@@ -45,17 +47,18 @@ def evaluate(
     from reslab.training.inputs import workers_for
     from reslab.training.room import check_evaluation
 
-    data, split, ensemble, batch = options.data, options.split, options.ensemble, options.batch
+    split, ensemble, batch = options.split, options.ensemble, options.batch
+    data = None if options.data is None else source_of(options.data)
     settings = scoring(options.device, options.threads, options.precision)
     models = [
         opened(path) for path in (paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths])
     ]
     if ensemble and len(models) < 2:
         raise UserError(f"--ensemble: {len(models)} checkpoint given; an ensemble is of two or more")
-    loaded: dict[Sought, Data] = {}
+    loaded: dict[DataRequest, Data] = {}
     jobs = []
     for model in models:
-        what = sought(model, data, options.val_share, options.bad_images, options.download)
+        what = requested(model, data, options.val_share, options.bad_images, options.download, split or "test")
         if what not in loaded:
             wanted = ("train", "val", "test") if what.holdout or split in ("train", "val") else ("test", "val")
             loaded[what] = read(model, what, wanted, options.download)

@@ -27,6 +27,7 @@ from reslab.claims.experiments import (
     strides,
 )
 from reslab.claims.text import Text
+from reslab.data.source import source_of
 from reslab.errors import UserError, suggest
 from reslab.runs.recipe import changed, scaled
 from reslab.runs.recipes import recipe
@@ -78,7 +79,10 @@ def default_setting(
 
     scale  of the whole schedule (default: 1 on digits, a quarter elsewhere). Raises UserError where it is not positive.
     """
-    name = data.partition(":")[0]
+    source = source_of(data)
+    if source.given is not None:
+        raise UserError("reproduce: a study records its data by name; give a word or a folder, not images")
+    name = source.name
     if name == "digits":
         length = recipe("digits-study") if scale is None else scaled(recipe("digits-study"), scale)
         return Setting(name, length, tuple(range(seeds or 5)), depths or (8, 20, 56))

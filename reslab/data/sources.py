@@ -1,117 +1,98 @@
-"""The text behind `--data`: "digits", "cifar10:PATH", "cifar10", or a folder of class folders."""
+"""The data that a `DataSource` means, read: a set known by a word, a folder of class folders, images from Python."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from reslab.data.sets import cifar as cifar_set
-from reslab.data.sets import digits as digit_set
-from reslab.data.sets.cifar import cifar10
-from reslab.data.sets.cifar import download as fetch_cifar10
+from reslab.data.given import given
+from reslab.data.known import KNOWN, downloadable, grammar
 from reslab.data.sets.classes import rooms_of
-from reslab.data.sets.digits import digits
 from reslab.data.sets.folder import folder, labelled
+from reslab.data.source import DataLike, DataSource, source_of
 from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
 from reslab.store.files import cache, expanded
 
-WORDS = ("digits", "cifar10")
-GRAMMAR = "digits, cifar10:PATH, cifar10 (with --download), or a folder with train/CLASS and val/CLASS"
 FOLDER_SIZE = 224
 
 
 def load(
-    source: str,
+    source: DataLike,
     *,
     splits: Iterable[str] = SPLITS,
     size: int | None = None,
     download: bool = False,
     val_share: float | None = None,
     bad_images: str = "error",
+    pair: str = "train",
+    classes: Sequence[str] = (),
 ) -> Data:
-    """Read the data set that `source` names.
+    """Read the data that `source` means.
 
-    Only the `splits` asked for are decoded where decoding costs (CIFAR-10); the fingerprint is the same anyhow.
+    Only the `splits` asked for are decoded if decoding costs (CIFAR-10); the fingerprint is the same anyhow.
     `size` (side in pixels, default 224), `val_share` (in (0, 1)) and `bad_images` ("error" or "skip") are for folders;
-    sets in memory have a size of their own. `download` allows the one use of the network, for the word "cifar10",
-    which otherwise reads the folder or file that the environment variable RESLAB_CIFAR10 names.
+    sets in memory have a size of their own. `download` allows the one use of the network, for a word such as "cifar10",
+    which otherwise reads the folder or file that the environment variable RESLAB_CIFAR10 names. `pair` (a split) and
+    `classes` (names) are those of images given in Python that name none (`given`).
     Raises UserError in one line for anything unknown, absent, contradictory or damaged.
     """
     wanted = tuple(splits)
     for name in wanted:
         if name not in SPLITS:
             raise UserError(f"split {name!r} is unknown; choose from {', '.join(SPLITS)}{suggest(name, SPLITS)}")
-    word, colon, rest = source.partition(":")
-    if download and source != "cifar10":
-        raise UserError(f"download: only the word cifar10 can be downloaded, not {source!r}; leave one of the two out")
-    if source == "digits":
-        return _own_size(digits(), size, val_share)
-    if word == "cifar10" and colon:
-        if not rest:
-            raise UserError("cifar10: nothing stands after the colon; write cifar10:PATH")
-        return _placed(_own_size(cifar10(rest, wanted), size, val_share), source)
-    if source == "cifar10":
-        path = _cifar10_path(download)
-        return _placed(_own_size(cifar10(path, wanted), size, val_share), f"cifar10:{path}")
-    _check_folder(source)
-    return _placed(folder(source, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
+    source = source_of(source)
+    if download and not (source.known and source.known.downloads and source.path is None):
+        raise UserError(
+            f"download: only {downloadable()} can be downloaded, not {source.text!r}; leave one of the two out"
+        )
+    if source.given is not None:
+        return _own_size(given(source.given.value, pair, classes), size, val_share)
+    if source.known is None:
+        _check_folder(source)
+        return _placed(folder(source.text, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
+    if source.path == "":
+        raise UserError(f"{source.word}: nothing stands after the colon; write {source.word}:PATH")
+    if source.path is None and (source.known.takes_path or source.known.downloads):
+        source = dataclasses.replace(source, path=_home(source, download))
+    data = KNOWN[source.word].opened().read(source.path, wanted)
+    return _placed(_own_size(data, size, val_share), source)
 
 
-def shape_of(source: str) -> tuple[int, int, int] | None:
-    """Return (classes, channels, side in pixels) of a set known by a word, without reading it; None for a folder."""
-    known = {"digits": digit_set, "cifar10": cifar_set}.get(source.partition(":")[0])
-    return (len(known.CLASSES), known.CHANNELS, known.SIZE) if known else None
+def to_score(source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error") -> Data | None:
+    """Return the labelled images of a folder without a train split, for a network that tells `classes` apart.
 
-
-def place_of(source: str) -> str:
-    """`source` as it can be said in any folder: its path absolute, or "" where it is a word."""
-    word, colon, rest = source.partition(":")
-    if source in WORDS:
-        return ""
-    if word == "cifar10" and colon:
-        return f"cifar10:{os.path.abspath(expanded(rest, 'cifar10:'))}"
-    return os.path.abspath(expanded(source, "data: "))
-
-
-def is_there(source: str) -> bool:
-    """Whether something stands where `source` leads; of a word nobody knows before it is loaded."""
-    try:
-        return source in WORDS or Path(place_of(source).removeprefix("cifar10:")).exists()
-    except (OSError, ValueError, UserError):
-        return False
-
-
-def to_score(source: str, classes: Sequence[str], size: int, *, bad_images: str = "error") -> Data | None:
-    """The labelled images of a folder without a train split, to be scored by a network that tells `classes` apart.
-
-    None where `source` is no such folder. Raises UserError as `folder.labelled`.
+    None if `source` is no such folder. Raises UserError as `folder.labelled`.
     """
-    if source in WORDS or source.startswith("cifar10:"):
+    source = source_of(source)
+    if source.kind != "folder":
         return None
     _check_folder(source)
     try:
-        if "train" in rooms_of(expanded(source, "data: ")):
+        if "train" in rooms_of(expanded(source.text, source.lead)):
             return None
     except OSError as error:
-        raise UserError(f"data: {error.filename or source}: {error.strerror or error}") from None
-    return _placed(labelled(source, size, classes, bad_images=bad_images), source)
+        raise UserError(f"data: {error.filename or source.text}: {error.strerror or error}") from None
+    return _placed(labelled(source.text, size, classes, bad_images=bad_images), source)
 
 
-def _placed(data: Data, source: str) -> Data:
-    return dataclasses.replace(data, place=place_of(source))
+def _placed(data: Data, source: DataSource) -> Data:
+    return dataclasses.replace(data, place=source.place)
 
 
-def _cifar10_path(download: bool) -> str | Path:
-    if path := os.environ.get("RESLAB_CIFAR10"):
+def _home(source: DataSource, download: bool) -> str:
+    """Return where a set lies whose place was not said."""
+    word, known = source.word, KNOWN[source.word]
+    variable = f"RESLAB_{word.upper()}"
+    if path := os.environ.get(variable):
         return path
     if not download:
-        raise UserError("cifar10: give its place as cifar10:PATH or in RESLAB_CIFAR10, or allow --download")
+        way = ", or allow --download" if known.downloads else ""
+        raise UserError(f"{word}: give its place as {word}:PATH or in {variable}{way}")
     if (folder := cache()) is None:
-        raise UserError("--download: there is no home folder to keep CIFAR-10 in; set XDG_CACHE_HOME to a folder")
-    return fetch_cifar10(folder)
+        raise UserError(f"--download: there is no home folder to keep {known.title} in; set XDG_CACHE_HOME to a folder")
+    return str(known.opened().download(folder))
 
 
 def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:
@@ -122,17 +103,19 @@ def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:
     return data
 
 
-def _check_folder(source: str) -> None:
+def _check_folder(source: DataSource) -> None:
     """Raise UserError unless `source` is a folder, telling a misspelt word from a path that leads nowhere."""
-    path = expanded(source, "data: ")
+    text = source.text
+    path = expanded(text, source.lead)
     try:
         if path.is_dir():
             return
     except OSError as error:
-        raise UserError(f"data: {source[:80]}: {error.strerror}") from None
+        raise UserError(f"data: {text[:80]}: {error.strerror}") from None
     if path.exists():
-        raise UserError(f"data: {source} is a file, not a folder; for CIFAR-10 archives write cifar10:{source}")
-    if os.sep in source or source.startswith((".", "~")):
-        raise UserError(f"data: no such folder: {source}")
-    hint = suggest(source.lower().partition(":")[0], WORDS)
-    raise UserError(f"data: {source!r} is neither a known word nor a folder{hint or '; known: ' + GRAMMAR}")
+        archives = [f"{known.title} archives write {word}:{text}" for word, known in KNOWN.items() if known.takes_path]
+        raise UserError(f"data: {text} is a file, not a folder; for {', for '.join(archives)}")
+    if os.sep in text or text.startswith((".", "~")):
+        raise UserError(f"data: no such folder: {text}")
+    hint = suggest(text.lower().partition(":")[0], KNOWN)
+    raise UserError(f"data: {text!r} is neither a known word nor a folder{hint or '; known: ' + grammar()}")

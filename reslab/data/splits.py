@@ -95,7 +95,7 @@ class Data:
     place: str = ""
     """the text that names it from any folder, "" where the text it was named by does"""
     kind: str = "set"
-    """"set": one of those known by name; "folder": class folders of images, whatever they are called"""
+    """"set": one of those known by a word; "folder": class folders of images, by any name; "given": from Python"""
     val_share: float | None = None
     """of a folder, the share that was cut from train as val"""
     bad_images: str = "error"

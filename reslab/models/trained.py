@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reslab.data.source import recorded_kind
 from reslab.engines.inference import Inference
 from reslab.engines.machine import Settings
 from reslab.models import checkpoints
@@ -22,7 +23,6 @@ from reslab.models.transform import InputTransform
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
-from reslab.runs.naming import was_set
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def opened(source: str | Path | TrainedModel) -> TrainedModel:
 def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
     """Return the model of a checkpoint; its momentum and the loop's state are left behind."""
     facts, spec = checkpoint.facts, checkpoint.spec
-    view = "whole" if was_set(facts["data"]) else "centre crop"
+    view = "centre crop" if recorded_kind(facts["data"]) == "folder" else "whole"
     return TrainedModel(
         spec,
         checkpoint.weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
@@ -129,14 +130,15 @@ def checked(one: Described, value: Any) -> Any:
     if one.choices:
         if not isinstance(value, str) or value not in one.choices:
             raise UserError(
-                f"{one.flag}: {value!r} is none of {', '.join(one.choices)}{suggest(str(value), one.choices)}"
+                f"{one.flag}: {shown(value)} is none of {', '.join(one.choices)}{suggest(str(value), one.choices)}"
             )
         return value
     for kind in one.types:
         is_right, converted = _converted(value, kind)
         if is_right:
             return _in_range(one, converted)
-    raise UserError(f"{one.flag}: {value!r} is not {' or '.join(NAMES.get(kind, str(kind)) for kind in one.types)}")
+    wanted = " or ".join(NAMES.get(kind, str(kind)) for kind in one.types)
+    raise UserError(f"{one.flag}: {shown(value)} is not {wanted}")
 
 
 NAMES: dict[Any, str] = {
@@ -172,6 +174,11 @@ def _converted(value: Any, kind: Any) -> tuple[bool, Any]:
     if base is Mapping:
         return isinstance(value, Mapping) and all(isinstance(key, str) for key in value), value
     return isinstance(value, base), value
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is shown in a message: short, in one line."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def _is_list(value: Any) -> bool:

@@ -20,7 +20,7 @@ class ReproduceOptions(Options):
 
     verb: ClassVar[str] = "reproduce"
 
-    data: str = option("digits", "digits, or cifar10:PATH", "Data", common=True)
+    data: Any = option("digits", "digits, or cifar10:PATH", "Data", common=True)
     depths: Sequence[int] | None = option(
         None, "of the plain and residual nets", "Training", text="8,20,56 on digits, else 20,56", read=numbers,
         metavar="N,N,…", common=True,

@@ -9,34 +9,25 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from reslab.data.known import DEFAULT_RECIPE
+from reslab.data.source import DataLike, source_of
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES, name_of, switches_of
 from reslab.nets.spec import Spec
 from reslab.runs import recipes
 from reslab.runs.recipe import Recipe, changed, parsed, scaled
 
-SETS = ("digits", "cifar10")  # data known by a word; all else is a folder
 FROM_DATA = ("classes", "in_channels", "image_size")  # the switches that follow from the data
 
 
-def is_set(source: str) -> bool:
-    """Whether `--data SOURCE` means one of SETS, and not a folder."""
-    return source.partition(":")[0] in SETS
-
-
-def was_set(data: Mapping[str, Any]) -> bool:
-    """The same of data as a run recorded it; older records do not say their kind."""
-    return bool(data["kind"] == "set" if "kind" in data else is_set(str(data.get("source"))))
-
-
-def _said(model: Spec, data: str) -> dict[str, Any]:
-    """The switches that a command must say: not what follows from the data (a folder's image size does not)."""
-    follows = FROM_DATA if is_set(data) else FROM_DATA[:2]
+def _said(model: Spec, kind: str) -> dict[str, Any]:
+    """The switches that a command must say: not what follows from such data (a folder's image size does not)."""
+    follows = FROM_DATA[:2] if kind == "folder" else FROM_DATA
     return {k: v for k, v in switches_of(model).items() if k not in follows}
 
 
 def resolve_recipe(
-    data: str,
+    data: DataLike,
     recipe: str | Recipe | None = None,
     *,
     iterations: int | None = None,
@@ -55,9 +46,12 @@ def resolve_recipe(
     return changed(base, values)
 
 
-def run_name(model: Spec, data: str, recipe: Recipe, seed: int) -> str:
-    """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain."""
-    switches = _said(model, data)
+def run_name(model: Spec, data: str, recipe: Recipe, seed: int, kind: str | None = None) -> str:
+    """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain.
+
+    data, kind   the data's name and their kind (default: what the name means after --data)
+    """
+    switches = _said(model, kind or source_of(data).kind)
     named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
     parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
     if switches or not named:
@@ -76,7 +70,7 @@ def _unlike_defaults(model: Spec, recipe: Recipe) -> str:
 
 def command_of(
     model: Spec,
-    data: str,
+    data: DataLike,
     recipe: Recipe,
     seed: int,
     *,
@@ -88,27 +82,46 @@ def command_of(
     """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set.
 
     val_share, bad_images, precision, download    as they were asked for; what decides nothing is not said
+    Of data given in Python it is a call, in which `data` are those data.
     """
-    words = ["reslab", "train", name_of(model), "--data", data, "--seed", str(seed), *recipe_words(recipe, data)]
+    source = source_of(data)
+    if source.given is not None:
+        return _call(model, recipe, seed, precision)
+    words = ["reslab", "train", name_of(model), "--data", source.text, "--seed", str(seed)]
+    words += recipe_words(recipe, source)
     words += ["--val-share", str(val_share)] if val_share is not None else []
     words += ["--bad-images", bad_images] if bad_images != "error" else []
     words += ["--precision", precision] if precision != "auto" else []
     words += ["--download"] if download else []
-    for key, value in _said(model, data).items():
+    for key, value in _said(model, source.kind).items():
         flag = f"--{key.replace('_', '-')}"
         words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
     return shlex.join(words)
 
 
-def recipe_words(recipe: Recipe, data: str) -> list[str]:
+def _call(model: Spec, recipe: Recipe, seed: int, precision: str) -> str:
+    """The call in Python that trains a run on data that only Python has."""
+    name, fields_set = _unlike_named(recipe, DEFAULT_RECIPE)
+    said: dict[str, Any] = {"recipe": name, "seed": seed, "set": fields_set, "precision": precision}
+    plain = {"set": {}, "precision": "auto"}
+    words = {**{k: v for k, v in said.items() if k not in plain or v != plain[k]}, **_said(model, "given")}
+    return f"reslab.train({', '.join([repr(name_of(model)), 'data', *(f'{k}={v!r}' for k, v in words.items())])})"
+
+
+def recipe_words(recipe: Recipe, data: DataLike) -> list[str]:
     """The options that give `recipe`: the named one, and --set for each field that differs from it."""
-    name = recipe.name if recipe.name in recipes.RECIPES else recipes.default_for(data)
-    named = recipes.recipe(name).to_dict()
+    name, fields_set = _unlike_named(recipe, recipes.default_for(data))
     words = ["--recipe", name]
-    for key, value in recipe.to_dict().items():
-        if key != "name" and value != named[key]:
-            words += ["--set", f"{key}={_flag(value)}"]
+    for key, value in fields_set.items():
+        words += ["--set", f"{key}={_flag(value)}"]
     return words
+
+
+def _unlike_named(recipe: Recipe, default: str) -> tuple[str, dict[str, Any]]:
+    """Return the named recipe that `recipe` goes by (`default` if its name is none), and the fields that differ."""
+    name = recipe.name if recipe.name in recipes.RECIPES else default
+    named = recipes.recipe(name).to_dict()
+    return name, {key: value for key, value in recipe.to_dict().items() if key != "name" and value != named[key]}
 
 
 def _flag(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from reslab.data.source import DataLike, source_of
 from reslab.errors import UserError, suggest
 from reslab.runs.recipe import Recipe
 
@@ -137,6 +138,6 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]()
 
 
-def default_for(source: str) -> str:
-    """The recipe's name that a data source is trained with where none is said."""
-    return "digits" if source == "digits" else "paper-cifar"
+def default_for(source: DataLike) -> str:
+    """Return the name of the recipe that a data source is trained with if none is named."""
+    return source_of(source).recipe

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from reslab.data.order import batch_span, batches_per_epoch
-from reslab.data.sources import load, shape_of
+from reslab.data.source import DataLike, source_of
+from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
 from reslab.engines import host
 from reslab.errors import UserError
@@ -16,14 +17,13 @@ from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
-from reslab.runs.naming import is_set
 from reslab.runs.recipe import Recipe
 from reslab.training.step import part_ends
 
 
-def expected(model: Spec, source: str) -> Spec | None:
-    """Return `model` as `fit` will make it, before the data are read; None for a folder, which says so itself."""
-    shape = shape_of(source)
+def expected(model: Spec, source: DataLike) -> Spec | None:
+    """Return `model` as `fit` will make it, before the data are read; None if only the data themselves say it."""
+    shape = source_of(source).shape()
     if shape is None:
         return None
     classes, channels, size = shape
@@ -31,7 +31,7 @@ def expected(model: Spec, source: str) -> Spec | None:
 
 
 def load_data(
-    source: str,
+    source: DataLike,
     model: Spec,
     holdout: int = 0,
     *,
@@ -39,10 +39,18 @@ def load_data(
     val_share: float | None = None,
     bad_images: str = "error",
     splits: Sequence[str] = ("train", "val", "test"),
+    pair: str = "train",
+    classes: Sequence[str] = (),
 ) -> Data:
-    """Return the data of `source`, `holdout` training images held out; folders are read at the network's image size."""
-    size = None if is_set(source) else model.image_size
-    data = load(source, splits=splits, size=size, download=download, val_share=val_share, bad_images=bad_images)
+    """Return the data of `source`, `holdout` training images held out; folders are read at the network's image size.
+
+    pair, classes   as in `sources.load`
+    """
+    source = source_of(source)
+    data = load(
+        source, splits=splits, size=model.image_size if source.kind == "folder" else None, download=download,
+        val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
+    )  # fmt: skip
     return hold_out(data, holdout) if holdout and data.train is not None else data
 
 

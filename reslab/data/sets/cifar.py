@@ -14,7 +14,7 @@ import pickle
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,12 @@ _ADVICE = (
     "expected train-*.parquet and test-*.parquet, the binary version (data_batch_1.bin ..., or its .tar.gz), "
     "or the Python version (cifar-10-batches-py, or its .tar.gz)"
 )
+
+
+def read(path: str | Path | None, splits: Sequence[str]) -> Data:
+    """Return `cifar10` of `path`."""
+    assert path is not None, "the registry says that it takes a path"
+    return cifar10(path, splits)
 
 
 def cifar10(path: str | Path, splits: Iterable[str] = ("train", "test"), *, records: int = RECORDS) -> Data:

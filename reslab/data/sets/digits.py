@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from reslab.data.splits import Data, Memory, fingerprint, stratified
 
 TEST = 500
 CLASSES, CHANNELS, SIZE = tuple("0123456789"), 1, 8
+
+
+def read(path: str | Path | None, splits: Sequence[str]) -> Data:
+    """Return `digits`: it lies in scikit-learn, and decoding it costs nothing."""
+    return digits()
 
 
 def digits() -> Data:

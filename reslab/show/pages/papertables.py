@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from reslab.claims.text import Text
+from reslab.data.source import recorded_kind
 from reslab.errors import ReslabError
 from reslab.nets import paper
 from reslab.nets.cost import by_part, cost, shown
@@ -20,7 +21,6 @@ from reslab.nets.names import IMAGENET, name_of, spec_of, switches_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
-from reslab.runs.naming import was_set
 from reslab.runs.recipes import paper_cifar
 from reslab.runs.runlog import Record
 from reslab.show.notes import beside
@@ -208,7 +208,7 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
 def _is_cifar10(record: Record) -> bool:
     """The set itself, not a folder of that name."""
     data = record.run["data"]
-    return data.get("name") == "cifar10" and was_set(data)
+    return data.get("name") == "cifar10" and recorded_kind(data) == "set"
 
 
 def _net_of(one: Runs) -> str:

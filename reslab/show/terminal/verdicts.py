@@ -10,6 +10,7 @@ from typing import Any
 from reslab.claims.claim import Finding, Judgement, shown
 from reslab.claims.overview import Told
 from reslab.claims.rules import NOT_RUN, Figure
+from reslab.data.source import example
 from reslab.runs.naming import recipe_words
 from reslab.show.format import clean
 from reslab.show.notes import OUR_DATA, data_notes
@@ -21,8 +22,7 @@ WIDTH = 100
 def command(judgement: Judgement) -> str:
     """The command that makes this judgement's records again."""
     setting = judgement.evidence.setting
-    data = setting.data if setting.data == "digits" else f"{setting.data}:PATH"
-    words = ["reslab", "reproduce", judgement.claim.id, "--data", data]
+    words = ["reslab", "reproduce", judgement.claim.id, "--data", example(setting.data)]
     words += ["--depths", ",".join(map(str, setting.depths)), "--seeds", str(len(setting.seeds))]
     return " ".join([*words, *recipe_words(setting.recipe, setting.data)])
 

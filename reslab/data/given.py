@@ -1,0 +1,157 @@
+"""Images given in Python, checked and made `Data`: pairs, mappings of splits, torch's map-style datasets, `Data`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from reslab.data.arrays import images_of, is_dataset, is_of, items_of, kind_of, labels_of, shape_of
+from reslab.data.known import KNOWN
+from reslab.data.source import GIVEN_NAME
+from reslab.data.splits import SPLITS, Data, Memory, fingerprint
+from reslab.errors import UserError, suggest
+
+CLASSES = "classes"  # key of a mapping, and attribute of a dataset, that holds the names
+FORMS = (
+    "a text (a word or a folder), a pair (images, labels), a mapping of such pairs by split, a map-style "
+    "torch.utils.data.Dataset, or Data"
+)
+
+
+def given(value: Any, pair: str = "train", classes: Sequence[str] = ()) -> Data:
+    """Return the images and labels of `value` as `Data` of kind "given", all in memory.
+
+    value    a pair (images, labels); a dataset whose items are pairs (image, label); a mapping from "train", "val" and
+             "test" to either, with the names under "classes" if they have any; or `Data` held in memory. Images are
+             uint8, 0..255, squares of one size with 1 or 3 channels: arrays [N, H, W, C] or [N, H, W], tensors
+             [N, C, H, W] or [N, H, W]. Labels are whole numbers [N], 0 .. classes - 1
+    pair     the split that a single pair or dataset is
+    classes  names if `value` has none (default: "0", "1" … as many as the training labels count)
+    The fingerprint is over pixels, labels and names of all splits. Raises UserError in one line for anything else.
+    """
+    parts, names = _parts(value, pair)
+    splits = {name: _split(parts[name], f"data: {name}") for name in SPLITS if name in parts}
+    labels = next(iter(splits.values())).labels
+    names = names or tuple(classes) or _numbered(labels, f"data: {next(iter(splits))}")
+    (first, images), *others = ((name, split.images) for name, split in splits.items())
+    for name, more in others:
+        if more.shape[1:] != images.shape[1:]:
+            raise UserError(
+                f"data: {name} images are {shape_of(more.shape[1:])}, {first} images {shape_of(images.shape[1:])}; "
+                "give images of one size"
+            )
+    content = [part for name, split in splits.items() for part in (name.encode(), split.images, split.labels)]
+    return Data(
+        # Never the word of a set: nothing says that these images are that set, whole and unchanged.
+        name=value.name if isinstance(value, Data) and value.name not in KNOWN else GIVEN_NAME,
+        classes=names,
+        channels=images.shape[3],
+        size=images.shape[1],
+        train=splits.get("train"),
+        val=splits.get("val"),
+        test=splits.get("test"),
+        fingerprint=fingerprint([*content, "\0".join(names).encode()]),
+        notes=value.notes if isinstance(value, Data) else (),
+        kind="given",
+    )
+
+
+def _parts(value: Any, pair: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the splits of `value`, not looked at yet, and the names of the classes (none: ())."""
+    if isinstance(value, Data):
+        parts: dict[str, Any] = {**value.there()}
+        names = value.classes
+    elif isinstance(value, Mapping):
+        parts = {key: part for key, part in value.items() if key != CLASSES}
+        for key in parts:
+            if key not in SPLITS:
+                known = (*SPLITS, CLASSES)
+                raise UserError(f"data: the key {key!r} is none of {', '.join(known)}{suggest(str(key), known)}")
+        names = _names(value[CLASSES]) if CLASSES in value else ()
+    else:
+        parts, names = {pair: value}, ()
+    if not parts:
+        raise UserError(f"data: no split is given; give at least one of {', '.join(SPLITS)}")
+    for name in SPLITS:
+        own = _names_of(parts[name]) if name in parts else ()
+        if own and names and own != names:
+            raise UserError(f"data: the {name} dataset names other classes ({', '.join(own[:5])} …) than the rest")
+        names = names or own
+    return parts, names
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return names of classes. Raises UserError unless they are texts that differ."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
+        raise UserError(f"data: {CLASSES} is {kind_of(value)}; give the names of the classes as a list of texts")
+    if len(value) < 2 or len(set(value)) < len(value):
+        raise UserError(
+            f"data: {CLASSES} has {len(value)} names, {len(set(value))} of them different; give two or more"
+        )
+    return tuple(value)
+
+
+def _names_of(dataset: Any) -> tuple[str, ...]:
+    """Return the names that a dataset, or the one that it is a subset of, has under `classes`; () if it has none."""
+    while is_dataset(dataset) and not hasattr(dataset, CLASSES) and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    names = getattr(dataset, CLASSES, None) if is_dataset(dataset) else None
+    is_named = isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)
+    return _names(names) if is_named else ()
+
+
+def _numbered(labels: np.ndarray, where: str) -> tuple[str, ...]:
+    """Return the names "0", "1" …, one for each label. Raises UserError unless the labels are 0 .. K - 1, all there."""
+    found = np.unique(labels)
+    if found[0] != 0 or len(found) != int(found[-1]) + 1:
+        raise UserError(
+            f"{where}: labels run from {found[0]} to {found[-1]} with {len(found)} different ones; number the classes "
+            f"0, 1, 2 …, or name them all under {CLASSES!r}"
+        )
+    if len(found) < 2:
+        raise UserError(f"{where}: all labels are 0; at least two classes are needed")
+    return tuple(map(str, range(len(found))))
+
+
+def _split(value: Any, where: str) -> Memory:
+    """Return a split in memory. Raises UserError, `where` before it, for what is none."""
+    if isinstance(value, Memory):
+        images, labels = value.images, value.labels
+    elif is_dataset(value):
+        images, labels = items_of(value, where)
+    elif isinstance(value, tuple | list) and len(value) == 2:
+        images, labels = images_of(value[0], where), labels_of(value[1], where)
+    else:
+        _refuse(value, where)
+    if not len(images):
+        raise UserError(f"{where}: has no images")
+    if len(images) != len(labels):
+        raise UserError(f"{where}: {len(images):,} images and {len(labels):,} labels; give one label for each image")
+    height, width, channels = images.shape[1:]
+    if height != width or height < 1:
+        raise UserError(
+            f"{where}: images are {shape_of(images.shape[1:])} (height, width, channels); give squares: arrays are "
+            "[N, H, W, C], tensors [N, C, H, W]"
+        )
+    if channels not in (1, 3):
+        raise UserError(f"{where}: images have {channels} channels; give 1 (grey) or 3 (red, green, blue)")
+    return Memory(np.ascontiguousarray(images), labels.astype(np.int64))
+
+
+def _refuse(value: Any, where: str) -> NoReturn:
+    """Raise UserError that says why `value` is no split."""
+    if is_of(value, "torch.utils.data", "IterableDataset"):
+        why = "an iterable dataset has no order to come back to; give a map-style dataset, or a pair of arrays"
+    elif is_of(value, "torch.utils.data", "DataLoader"):
+        why = "a DataLoader makes batches of its own; give its dataset"
+    elif isinstance(value, np.ndarray) or is_of(value, "torch", "Tensor"):
+        why = "images without labels; give a pair (images, labels)"
+    elif isinstance(value, tuple | list):
+        why = f"{kind_of(value)} of {len(value)}; give a pair (images, labels)"
+    elif hasattr(value, "paths"):
+        why = "a list of files; give the path of their folder in place of Data"
+    else:
+        why = f"{kind_of(value)} is no data; give {FORMS}"
+    raise UserError(f"{where}: {why}")
