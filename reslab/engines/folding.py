@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from reslab.engines.grouping import groups
 from reslab.nets.model import ADD, Block
 from reslab.nets.modules import GlobalAverage
 
@@ -86,20 +87,15 @@ def _bound(work: Iterable[Work], most: float, shortcut: float | None = None) -> 
 
 def _grouped(modules: Iterable[nn.Module], sizes: Sizes, dtype: torch.dtype) -> list[Work]:
     """The modules as work to be done one after another: a convolution with the BN, addition and ReLU that follow it."""
-    rest, work = [*modules], list[Work]()
-
-    def following(kind: type[nn.Module]) -> nn.Module | None:
-        return rest.pop(0) if rest and isinstance(rest[0], kind) else None
-
-    while rest:
-        module = rest.pop(0)
-        if isinstance(module, nn.Conv2d):
-            weight, bias = (values.to(dtype) for values in folded(module, following(nn.BatchNorm2d)))
-            adds, relu = following(nn.Identity) is ADD, following(nn.ReLU) is not None
-            run = _convolution(module, weight, bias, sizes[module], adds, relu)
-            work.append(Work(run, _affine(weight, bias, adds)))
+    work = list[Work]()
+    for group in groups(modules):
+        if isinstance(group.layer, nn.Conv2d):
+            weight, bias = (values.to(dtype) for values in folded(group.layer, group.norm))
+            run = _convolution(group.layer, weight, bias, sizes[group.layer], group.adds, group.relu is not None)
+            work.append(Work(run, _affine(weight, bias, group.adds)))
         else:
-            work.append(_alone(module))
+            parts = (group.layer, group.norm, ADD if group.adds else None, group.relu)
+            work += [_alone(module) for module in parts if module is not None]
     return work
 
 

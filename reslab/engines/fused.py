@@ -18,9 +18,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from reslab.engines.grouping import groups
 from reslab.engines.kernels import LANES, normalise
 from reslab.engines.winograd import convolve
-from reslab.nets.model import ADD, Block, Chain, Network
+from reslab.nets.model import Block, Chain, Network
 from reslab.nets.modules import PadShortcut
 from reslab.nets.spec import Spec
 
@@ -108,29 +109,38 @@ def _run(
     modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, engine: str, twice: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The modules one after another, neighbours grouped; the result for its two readers."""
-    rest = [*modules]
+    chain = [*groups(modules)]
     again = x
-    kernels = engine in ENGINES
-    while rest:
-        module = rest.pop(0)
-        if module is ADD:
+    for place, group in enumerate(chain, 1):
+        if group.layer is not None:
+            x = again = _layer(group.layer, x, engine)
+        if group.norm is not None:
+            x, again = normalise(
+                group.norm,
+                x,
+                shortcut if group.adds else None,
+                relu=group.relu is not None,
+                twice=twice and place == len(chain),
+                kernels=engine in ENGINES,
+            )
+            continue
+        if group.adds:
             assert shortcut is not None
             x = again = x + shortcut
-        elif isinstance(module, nn.BatchNorm2d):
-            adds = bool(rest) and rest[0] is ADD
-            rest = rest[adds:]
-            relu = bool(rest) and isinstance(rest[0], nn.ReLU)
-            rest = rest[relu:]
-            x, again = normalise(
-                module, x, shortcut if adds else None, relu=relu, twice=twice and not rest, kernels=kernels
-            )
-        elif engine == "winograd" and isinstance(module, nn.Conv2d):
-            x = again = convolve(module, x)
-        elif kernels and isinstance(module, PadShortcut) and x.dim() == 4:
-            x = again = _OptionA.apply(x, module)
-        else:
-            x = again = module(x)
+        if group.relu is not None:
+            x = again = group.relu(x)
     return x, again
+
+
+def _layer(module: nn.Module, x: Tensor, engine: str) -> Tensor:
+    """The output of one layer, by our own kernel if `engine` has one for it."""
+    if engine == "winograd" and isinstance(module, nn.Conv2d):
+        return convolve(module, x)
+    if engine in ENGINES and isinstance(module, PadShortcut) and x.dim() == 4:
+        padded: Tensor = _OptionA.apply(x, module)
+        return padded
+    output: Tensor = module(x)
+    return output
 
 
 class _OptionA(torch.autograd.Function):

@@ -68,6 +68,7 @@ class Kind:
     keeps_input      the backward pass needs its input
     keeps_output     the backward pass needs its output
     keeps_places     the backward pass needs the place of each maximum
+    is_random        draws random numbers in training
     """
 
     word: str
@@ -81,6 +82,7 @@ class Kind:
     keeps_input: bool = False
     keeps_output: bool = False
     keeps_places: bool = False
+    is_random: bool = False
 
 
 def _step(row: Layer, mark: str) -> str:
@@ -136,5 +138,5 @@ KINDS: dict[str, Kind] = {
     "pad": Kind(word="pad", label=lambda row: f"zeros to {row.c_out}{_step(row, ', ')}"),
     "add": Kind(word="+"),  # the end of a block, where its shortcut joins
     "flatten": Kind(word="flatten", line=lambda row: f"[{row.name}] {row.c_in} x {square(row.size_in)} → {row.c_out}"),
-    "dropout": Kind(word="dropout", is_appended=True),
+    "dropout": Kind(word="dropout", is_appended=True, is_random=True),
 }

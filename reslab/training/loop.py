@@ -19,6 +19,7 @@ from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.measure.evaluate import precise_statistics
 from reslab.models import checkpoints
+from reslab.nets.kinds import KINDS
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.runs import runlog
@@ -68,7 +69,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         moments.warn(job, start, text, tell)
     loader = loader_of(data, stats, job, settings.device)
     stream = loader.stream(start, recipe.iterations)
-    has_dropout = any(row.kind == "dropout" for row in net.rows)
+    is_random = any(KINDS[row.kind].is_random for row in net.rows)
     clock = Clock(start)
     iteration = start
     tell(
@@ -107,7 +108,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         labels = batch.labels.to(settings.device, non_blocking=True)
         clock.waited()
         # -- update
-        if has_dropout:  # the one draw of torch's own generator, as a pure function too
+        if is_random:  # the one draw of torch's own generator, as a pure function too
             torch.manual_seed(layer_seed(job.seed, f"iteration {iteration}"))
         if not net.training:  # measured just now; asking every module takes a third of a millisecond
             net.train()
