@@ -48,17 +48,17 @@ def train(
 
     model     a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
     {options}
-    tell      called with each event (a dict); default: plain lines on standard error
+    tell      called with each event (a dict); default: a bar in a notebook, else plain lines on standard error
     command   recorded as what started the run
     `data` may also be images in Python: a pair (images, labels), a mapping from "train", "val" and "test" to such pairs
     (and from "classes" to their names), or a map-style torch dataset; see `reslab.data.given`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
-    from reslab.show.terminal.plain import PlainTeller
+    from reslab.show.terminal.notebook import default_teller
     from reslab.training.loop import train as run
 
     job, loaded = _job(model, options, switches, command)
-    return run(job, loaded, tell or PlainTeller())
+    return run(job, loaded, tell or default_teller())
 
 
 @takes(TrainOptions, "data")

@@ -61,13 +61,13 @@ def reproduce(
     from reslab.engines.machine import Wish
     from reslab.show.pages.page import publish
     from reslab.show.pages.report import study_page
-    from reslab.show.terminal.plain import PlainTeller
+    from reslab.show.terminal.notebook import default_teller
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
     from reslab.training.inputs import check_batch_norm, fit, load_data
     from reslab.training.room import check_run
 
-    tell = steady(tell or PlainTeller())
+    tell = steady(tell or default_teller())
     data, processes, device, download = options.data, options.processes, options.device, options.download
     setting = _setting(options)
     names = [what] if isinstance(what, str) else list(what)

@@ -1,4 +1,4 @@
-"""What training tells, as plain lines: for pipes, CI and notebooks. Needs neither rich nor a terminal.
+"""What training tells, as plain lines: for pipes and CI. Needs neither rich nor a terminal.
 
 Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, or campaign
 (many runs at once). Rates are in images per second, errors in percent, `data_wait` is a share from 0 to 1, `left` is in
