@@ -20,7 +20,7 @@ def picture(
     name       fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying,
                progress, table1, table2, table3, table4, table6
     sources    folders: a study, a run, or a folder of runs; of a study the twins are drawn. Default: the first study of
-               runs/ and results/ with twins of two depths that has something to show in it (table6: all studies)
+               runs/ and the committed results with twins of two depths that has something to show in it (table6: all)
     {options}
     tell       called with each problem of the records: what is damaged, missing or unchecked
     Raises UserError for unknown names and paths, for a file that exists, and if nothing was recorded to draw.

@@ -23,7 +23,7 @@ def report(
     """Write one HTML page and return its path.
 
     sources    folders: studies, or runs (a folder of runs counts as its runs); default: the studies of runs/ and
-               results/. One run is shown by itself, several are compared
+               the committed results. One run is shown by itself, several are compared
     {options}
     tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
     Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, and a file

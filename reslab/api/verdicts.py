@@ -18,11 +18,15 @@ RESULTS = "results"
 
 
 def studies_found() -> list[Path]:
-    """Folders of studies: one's own (runs/*), then the committed ones (results/* here or beside the package)."""
-    beside = Path(__file__).resolve().parents[2] / RESULTS
-    results = Path(RESULTS) if Path(RESULTS).is_dir() else beside
-    own = sorted(path.parent for path in RUNS.glob(f"*/{STUDY}"))
-    return [*own, *sorted(path.parent for path in results.glob(f"*/{STUDY}"))]
+    """Return the folders of studies: one's own (runs/*), then the committed ones.
+
+    Those are in results/ here, or else beside the package in a checkout, or else inside the package that a wheel
+    installs, which has them without checkpoints.
+    """
+    above = Path(__file__).resolve().parents
+    places = (Path(RESULTS), above[2] / RESULTS, above[1] / RESULTS)
+    own, *committed = (sorted(path.parent for path in place.glob(f"*/{STUDY}")) for place in (RUNS, *places))
+    return [*own, *next(filter(None, committed), [])]
 
 
 @takes(ClaimsOptions, "records")

@@ -56,7 +56,8 @@ def report(sources: list[Path] | None = None, /, *, options: Given) -> None:
     Parameters
     ----------
     sources
-        folders of studies (all claims and their verdicts), or of runs; default: runs/* and results/*
+        folders of studies (all claims and their verdicts), or of runs; default: runs/* and the committed
+        results
     """
     from reslab.api.reports import report as write
 
@@ -73,7 +74,8 @@ def figure(name: str, sources: list[Path] | None = None, /, *, options: Given) -
         fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying, progress,
         table1, table2, table3, table4, table6
     sources
-        folders of studies or runs; default: the first study of runs/* and results/* that shows it (table6: all)
+        folders of studies or runs; default: the first study of runs/* and the committed results that shows it
+        (table6: all)
     """
     from reslab.api.pictures import picture
 
