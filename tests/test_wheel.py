@@ -73,13 +73,13 @@ def test_what_the_wheel_holds(wheel):
 
 
 def test_it_is_the_installed_package_that_runs(installed):
-    code = "import reslab, sys; print(reslab.__file__); print(sys.path)"
+    code = "import json, reslab, sys; print(reslab.__file__); print(json.dumps(sys.path))"
     done = subprocess.run(
         [installed.python, "-c", code], cwd=installed.here, env=installed.environment, capture_output=True, text=True
     )
     place, path = done.stdout.splitlines()
     assert Path(place).is_relative_to(installed.here.parent)
-    assert str(ROOT) not in [entry for entry in eval(path) if not entry.startswith(sysconfig.get_path("purelib"))]
+    assert str(ROOT) not in [entry for entry in json.loads(path) if not entry.startswith(sysconfig.get_path("purelib"))]
 
 
 def test_claims_are_those_of_the_checkout(installed):
