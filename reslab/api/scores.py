@@ -10,6 +10,7 @@ from reslab.api.arguments import takes
 from reslab.api.scored import DataRequest, check_fits, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError
+from reslab.notebook import Shown
 from reslab.options.scoring import EvaluateOptions
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def evaluate(
             logits_of, origin = model.logits(settings), model.origin
             scores = score(logits_of, batches(model, there, part), len(there.split(part)), len(there.classes))
             results.append(result(origin.path, model.name, origin.iteration, there, part, scores, logits_of, notes))
-        return results
+        return Shown(results)
     _, there, part, _ = jobs[0]
     every = [model.logits(settings) for model in models]
     pairs = [(logits_of, batches(model, there, part)) for logits_of, model in zip(every, models, strict=True)]
@@ -113,4 +114,4 @@ def evaluate(
     notes = tuple(dict.fromkeys(note for *_, notes_of_one in jobs for note in notes_of_one))
     title = f"ensemble of {len(models)} ({ensemble} averaged)"
     newest = max(model.origin.iteration for model in models)
-    return [*results, result(parent, title, newest, there, part, whole, every[0], notes)]
+    return Shown([*results, result(parent, title, newest, there, part, whole, every[0], notes)])

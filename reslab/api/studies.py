@@ -18,6 +18,7 @@ from reslab.claims.claim import Claim, Judgement, Measurement, judge
 from reslab.claims.evidence import Net, Setting
 from reslab.engines.host import check_processes
 from reslab.errors import Interrupted, UserError
+from reslab.notebook import table
 from reslab.options.pages import ReproduceOptions
 from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name
 from reslab.runs.runlog import Tell, steady
@@ -33,6 +34,10 @@ class Study:
     page: Path
     judgements: tuple[Judgement, ...]
     left_out: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        rows = [(one.claim.id, one.verdict, one.sentence("en")) for one in self.judgements]
+        return table(f"Study in {self.folder}; its page: {self.page}", ("claim", "verdict", "why"), rows)
 
 
 @dataclass(frozen=True)

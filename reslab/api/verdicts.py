@@ -10,6 +10,7 @@ from reslab.api.runs import RUNS
 from reslab.claims.evidence import STUDY, Evidence, is_study, read
 from reslab.claims.overview import Told, overview
 from reslab.errors import UserError, suggest_beside
+from reslab.notebook import Shown
 from reslab.options.pages import ClaimsOptions
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
@@ -37,7 +38,7 @@ def verdicts(ids: str | Iterable[str] = (), *, options: ClaimsOptions) -> list[T
     Raises UserError for an unknown id and a folder that is no study.
     """
     folders = studies_found() if options.records is None else options.records
-    return overview([read(folder) for folder in folders], [ids] if isinstance(ids, str) else ids)
+    return Shown(overview([read(folder) for folder in folders], [ids] if isinstance(ids, str) else ids))
 
 
 def problems_of(found: Iterable[Evidence | Record]) -> list[str]:

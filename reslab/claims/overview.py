@@ -11,6 +11,7 @@ from reslab.claims.claim import Claim, Judgement, judge
 from reslab.claims.evidence import Evidence
 from reslab.claims.rules import NOT_RUN, UNDECIDED, together
 from reslab.errors import UserError, suggest
+from reslab.notebook import table
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Told:
     @property
     def verdict(self) -> str:
         return together([j.verdict for j in self.judgements])
+
+    def _repr_html_(self) -> str:
+        rows = [(j.evidence.setting.data, len(j.seeds), j.verdict, j.sentence("en")) for j in self.judgements]
+        caption = f"{self.claim.id} {self.verdict}: {self.claim.text('en')}"
+        return table(caption, ("data", "seeds", "verdict", "why"), rows)
 
 
 def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[Told]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reslab.measure.jacobian import BlockJacobian
+from reslab.notebook import table
 from reslab.options.scoring import PARTS
 
 
@@ -118,9 +119,25 @@ class Probe:
                 found["responses_sorted"] = ranked
         return found
 
+    def _repr_html_(self) -> str:
+        """The first part that was asked for: responses, gradients, residual ratios, or singular values."""
+        parts = {"responses": self.responses, "gradients": self.gradients, "residuals": self.residuals,
+                 "jacobians": self.jacobians}  # fmt: skip
+        tables = []
+        for name, lines in parts.items():
+            told = [_plain(asdict(line)) for line in lines or ()]
+            head = [key for key, value in told[0].items() if not isinstance(value, list | dict)] if told else []
+            if told:
+                tables.append(table(f"{self!r}: {name}", head, [[_shown(line[key]) for key in head] for line in told]))
+        return "\n".join(tables)
+
     def __repr__(self) -> str:
         parts = [w for w in PARTS if getattr(self, w) is not None]
         return f"Probe({self.subject.model}, {self.subject.split}, n = {self.n:,}: {', '.join(parts)})"
+
+
+def _shown(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.measure.evaluate import Scores
+from reslab.notebook import table
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class Evaluation:
             f"[{low:.2f}, {high:.2f}], n = {self.scores.n:,})"
         )
 
+    def _repr_html_(self) -> str:
+        scores, (low, high) = self.scores, self.scores.interval
+        row = (self.data, self.split, scores.n, f"{scores.top1_error:.2f} %", f"{low:.2f} to {high:.2f} %",
+               f"{scores.top5_error:.2f} %", f"{scores.loss:.4f}")  # fmt: skip
+        head = ("data", "split", "n", "top-1 error", "95 % interval", "top-5 error", "loss")
+        about = f"{self.model}, iteration {self.iteration:,}, {self.precision}, {self.checkpoint}"
+        return table("; ".join(filter(None, (about, self.note, *self.data_notes))), head, [row])
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -70,3 +79,6 @@ class Prediction:
             "classes": [name for name, _ in self.classes],
             "probabilities": [share if math.isfinite(share) else None for _, share in self.classes],
         }
+
+    def _repr_html_(self) -> str:
+        return table(self.file, ("class", "probability"), [(name, f"{share:.2%}") for name, share in self.classes])

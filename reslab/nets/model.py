@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost, shown
+from reslab.nets.kinds import KINDS, sizes
 from reslab.nets.modules import MAKERS
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
+from reslab.notebook import table
 
 
 class Note:
@@ -128,6 +130,15 @@ class Network(nn.Module):
         told = "".join(f", {k}={v!r}" for k, v in switches_of(self.spec).items())
         total = cost(self.spec)
         return f"Network({self.name!r}{told}: {shown(total.parameters)} parameters, {shown(total.macs)} MACs)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (row.name, KINDS[row.kind].word, f"{row.c_in} → {row.c_out}", sizes(row.size_in, row.size_out),
+             row.parameters, row.macs)
+            for row in self.rows
+            if KINDS[row.kind].is_weight_layer
+        ]  # fmt: skip
+        return table(repr(self), ("layer", "kind", "channels", "map", "parameters", "MACs"), rows)
 
 
 def path_of(row: Row) -> str:

@@ -2,10 +2,15 @@
 
 import re
 import sys
+from html.parser import HTMLParser
 from queue import Empty
 
 import pytest
 from jupyter_client.manager import KernelManager
+
+from reslab.measure.result import Prediction
+from reslab.nets.model import build
+from reslab.notebook import MOST_ROWS
 
 TRAIN = """
 import reslab
@@ -71,3 +76,58 @@ def test_a_wrong_argument_shows_its_one_line(kernel):
 def test_the_signature_is_shown(kernel):
     messages = kernel("import inspect; print(inspect.signature(reslab.evaluate))")
     assert "precision: Literal['fp32', 'bf16'] = 'fp32'" in "".join(m.get("text", "") for m in messages)
+
+
+RESULTS = {
+    "record": ("Record(cifar_resnet8", ("split", "top-1 error", "n", "iteration"), 2),
+    "reslab.evaluate(record.folder, threads=1)": ("cifar_resnet8, iteration 60", ("data", "split", "n"), 1),
+    "reslab.build('cifar_resnet20')": ("0.27M parameters", ("layer", "kind", "channels"), 20),
+    "reslab.probe(record.folder, only='responses', samples=8, threads=1)": ("responses", ("layer", "at", "std"), 7),
+    "reslab.verdicts('C20')": ("C20", ("data", "seeds", "verdict", "why"), 1),
+}
+
+
+class Table(HTMLParser):
+    """Caption, head and rows of the first table of a page; every tag must be closed in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open, self.texts, self.rows = [], {"caption": [], "th": [], "td": []}, 0
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.rows += tag == "tr"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in self.texts:
+            self.texts[self.open[-1]].append(data)
+
+
+@pytest.mark.parametrize("code", RESULTS)
+def test_results_are_tables(kernel, code):
+    caption, head, rows = RESULTS[code]
+    (result,) = [m for m in kernel(code) if m["type"] == "execute_result"]
+    found = Table(result["data"]["text/html"])
+    assert caption in "".join(found.texts["caption"])
+    assert tuple(found.texts["th"][: len(head)]) == head
+    assert found.rows >= rows + 1
+    assert "<script" not in result["data"]["text/html"]
+
+
+def test_hostile_names_are_text():
+    found = Prediction("<script>x</script>.png", (("<b>cat", 0.75), ("a&b", 0.25)))._repr_html_()
+    assert "<script" not in found
+    table = Table(found)
+    assert table.texts["caption"] == ["<script>x</script>.png"]
+    assert table.texts["td"] == ["<b>cat", "75.00%", "a&b", "25.00%"]
+
+
+def test_a_long_table_is_cut_and_says_so():
+    found = Table(build("cifar_resnet1202", device="meta")._repr_html_())
+    assert found.rows == MOST_ROWS + 2
+    assert found.texts["td"][-1] == "… 1,002 more rows"

@@ -1,0 +1,39 @@
+"""HTML tables for notebooks: what `_repr_html_` of networks, records, scores and verdicts returns."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+MOST_ROWS = 200  # of a table; a net of 1,202 layers is not read row by row
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table with everything in it escaped. Colours are the notebook's own, light or dark."""
+    lines = [*rows]
+    body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in lines[:MOST_ROWS])
+    if len(lines) > MOST_ROWS:
+        body += f'<tr><td colspan="{len(head)}">… {len(lines) - MOST_ROWS:,} more rows</td></tr>'
+    return (
+        f'<table><caption style="text-align:left;caption-side:top">{html.escape(caption)}</caption>'
+        f"<thead><tr>{_cells('th', head)}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cells(tag: str, cells: Sequence[object]) -> str:
+    return "".join(f'<{tag} style="text-align:left">{html.escape(_text(cell))}</{tag}>' for cell in cells)
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+class Shown(list[Item]):
+    """A list that a notebook shows as the tables of its items, one below the other."""
+
+    def _repr_html_(self) -> str:
+        return "\n".join(item._repr_html_() for item in self)  # type: ignore[attr-defined]
