@@ -43,7 +43,7 @@ def requested(
     """The data that `data` means, or without it those of the training, cut as it cut them. Raises UserError."""
     told = model.origin.data
     share, typed, place = told.get("val_share"), told["source"], told.get("place")
-    asked = None if data is None or data == "" else source_of(data)
+    asked = None if data is None else source_of(data)
     if recorded_kind(told) == "given":
         if asked is None:
             raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
@@ -29,7 +29,7 @@ class Items(Protocol):
 class Given:
     """Images given in Python, not looked at yet. Equal to itself alone: comparing arrays would read them."""
 
-    value: Any
+    value: Any = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ FORMS = {
     "a list of two": [COLOUR, LABELS.tolist()],
     "labels of 8 bits": (COLOUR, LABELS.astype(np.uint8)),
     "not contiguous": (np.repeat(COLOUR, 2, axis=0)[::2], np.repeat(LABELS, 2)[::2]),
+    "read-only": (np.frombuffer(COLOUR.tobytes(), np.uint8).reshape(COLOUR.shape), LABELS),
     "tensors": (torch.from_numpy(COLOUR).permute(0, 3, 1, 2), torch.from_numpy(LABELS)),
     "tensors, channels last": (torch.from_numpy(COLOUR.transpose(0, 3, 1, 2).copy()), torch.from_numpy(LABELS)),
     "a mapping": {"train": (COLOUR, LABELS)},

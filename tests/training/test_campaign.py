@@ -305,7 +305,7 @@ def test_an_unforeseen_error_of_a_process_is_told_as_on_the_command_line(tmp_pat
     """Its kind, its text, the line of reslab that raised it; the traceback is a note, which --debug prints."""
     (plan,) = plans(tmp_path, seeds=(0,))[:1]
     with pytest.raises(RunError) as told:
-        run_all([replace(plan, source=3)], lambda event: None, processes=1)  # type: ignore[arg-type]
+        run_all([replace(plan, command={3})], lambda event: None, processes=1)  # type: ignore[arg-type]
     text = str(told.value)
     assert text.startswith(f"1 of 1 runs failed; the first: {plan.out}: ")
     assert re.search(r"Error: .+ \(in reslab/[a-z/]+\.py:\d+\): this is a fault of reslab", text)
