@@ -40,8 +40,9 @@ def takes(
         def called(*args: Any, **keywords: Any) -> Result:
             given = bound(verb, options, signature, args, keywords)
             for p in own:
-                if p.name in given and p.kind is not p.VAR_KEYWORD and not fits(given[p.name], p.annotation):
-                    raise UserError(f"{verb}: {p.name} = {shown(given[p.name])} is not of type {p.annotation}")
+                kind = _written(p.annotation)
+                if p.name in given and p.kind is not p.VAR_KEYWORD and not fits(given[p.name], kind):
+                    raise UserError(f"{verb}: {p.name} = {shown(given[p.name])} is not of type {kind}")
             first = [given.pop(p.name) for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in given]
             rest: dict[str, Any] = next((given.pop(p.name, {}) for p in own if p.kind is p.VAR_KEYWORD), {})
             values = {name: given.pop(name) for name in options.described() if name in given}
@@ -83,6 +84,13 @@ def fits(value: Any, annotation: str) -> bool:
     elements of a list or tuple are compared too.
     """
     return _fits(value, ast.parse(annotation, mode="eval").body)
+
+
+def _written(annotation: Any) -> str:
+    """Return an annotation as it is written: a module without `from __future__ import annotations` has the type."""
+    if annotation is inspect.Parameter.empty:
+        return "Any"
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def _fits(value: Any, node: ast.expr) -> bool:
