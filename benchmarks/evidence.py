@@ -25,6 +25,7 @@ import reslab
 from reslab.claims import evidence as evidences
 from reslab.data.splits import Data
 from reslab.errors import ReslabError
+from reslab.models.inputs import fit, load_data
 from reslab.nets.names import spec_of
 from reslab.runs import runlog
 from reslab.runs.naming import command_of, resolve_recipe
@@ -35,7 +36,6 @@ from reslab.store.checksums import write_checksums
 from reslab.store.files import write_json
 from reslab.store.sealed import write_sealed
 from reslab.training.campaign import Plan, run_all
-from reslab.training.inputs import fit, load_data
 from reslab.training.saving import copied
 
 ROOT = Path(__file__).resolve().parent.parent

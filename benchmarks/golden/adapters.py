@@ -162,13 +162,17 @@ class Wings(Rooms):
 
 
 class Registry(Wings):
-    """The layout with a registry of the data sets known by a word, each read by its own file."""
+    """The layout with a registry of the data sets known by a word, and with `load_data` below training."""
 
-    modules = (*Rooms.modules, "data.known")
+    modules = (*Rooms.modules, "data.known", "models.inputs")
     plants: ClassVar[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
         **Rooms.plants,
         "batches": ("data.sets.digits", "digits", lambda before: _with_flipped_pixel(before)),
     }
+
+    def data(self, source: str, model: str, recipe: Any) -> Any:
+        spec = self.of("nets.names").spec_of(model, image_size=32)
+        return self.of("models.inputs").load_data(source, spec, recipe.holdout, splits=("train", "val", "test"))
 
 
 LAYOUTS = (Registry, Wings, Rooms)

@@ -80,7 +80,7 @@ class StudyBench:
         from reslab.data.batches.loader import evaluation_batches
         from reslab.engines.machine import prepare, scoring
         from reslab.measure.ensemble import all_logits
-        from reslab.training.inputs import workers_for
+        from reslab.models.inputs import workers_for
 
         settings = scoring("auto", 0)
         prepare(settings)

@@ -47,9 +47,9 @@ def predict(
     from reslab.engines.inference import piece_of
     from reslab.engines.machine import scoring
     from reslab.measure.result import Prediction
+    from reslab.models.capacity import check_evaluation
     from reslab.models.classifier import Classifier
     from reslab.models.trained import opened
-    from reslab.training.room import check_evaluation
 
     model = opened(source)
     files = files_of([images] if isinstance(images, str | Path) else images)

@@ -48,10 +48,10 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     from reslab.measure.finite import check_network
     from reslab.measure.probe import batch_size, parts_of
     from reslab.measure.probe import probe as look
+    from reslab.models.capacity import check_probe
+    from reslab.models.inputs import fit, load_data, workers_for
     from reslab.models.trained import TrainedModel, load
     from reslab.nets.model import build as make
-    from reslab.training.inputs import fit, load_data, workers_for
-    from reslab.training.room import check_probe
 
     asked = parts_of(options.only)
     settings = scoring(options.device, options.threads)

@@ -96,16 +96,8 @@ def _job(
 
         writable_folder(out)
     from reslab.engines.machine import Wish
-    from reslab.training.inputs import (
-        check_batch_norm,
-        check_optimizer,
-        expected,
-        fit,
-        iterations_per_epoch,
-        load_data,
-        on_small_images,
-        workers_for,
-    )
+    from reslab.models.inputs import expected, fit, load_data, workers_for
+    from reslab.training.inputs import check_batch_norm, check_optimizer, iterations_per_epoch, on_small_images
     from reslab.training.room import check_run
 
     wish = Wish(options.device, options.precision, options.engine, options.threads, options.recompute)

@@ -79,7 +79,7 @@ def read(model: TrainedModel, what: DataRequest, splits: Sequence[str], download
     """Return the data requested. A folder without a train split that is not the training's own is scored whole."""
     from reslab.data.sources import to_score
     from reslab.data.splits import hold_out
-    from reslab.training.inputs import load_data
+    from reslab.models.inputs import load_data
 
     def loaded(val_share: float | None, holdout: int = what.holdout) -> Data:
         return load_data(
@@ -125,7 +125,7 @@ def notes_on(model: TrainedModel, what: DataRequest, data: Data, said: bool) -> 
 
 def check_fits(model: TrainedModel, data: Data) -> None:
     """Refuse data of other classes, channels or size than the model was trained on."""
-    from reslab.training.inputs import fit
+    from reslab.models.inputs import fit
 
     for number, (here, there) in enumerate(zip_longest(data.classes, model.classes)):
         if here != there:

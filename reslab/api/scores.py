@@ -44,9 +44,9 @@ def evaluate(
     from reslab.measure.ensemble import evaluate_together
     from reslab.measure.evaluate import evaluate as score
     from reslab.measure.result import Evaluation
+    from reslab.models.capacity import check_evaluation
+    from reslab.models.inputs import workers_for
     from reslab.models.trained import opened
-    from reslab.training.inputs import workers_for
-    from reslab.training.room import check_evaluation
 
     split, ensemble, batch = options.split, options.ensemble, options.batch
     data = None if options.data is None else source_of(options.data)

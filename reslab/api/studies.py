@@ -64,12 +64,13 @@ def reproduce(
     Finished runs are not trained again, unfinished ones resume. Raises UserError, RunError, Interrupted.
     """
     from reslab.engines.machine import Wish
+    from reslab.models.inputs import fit, load_data
     from reslab.show.pages.page import publish
     from reslab.show.pages.report import study_page
     from reslab.show.terminal.notebook import default_teller
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
-    from reslab.training.inputs import check_batch_norm, fit, load_data
+    from reslab.training.inputs import check_batch_norm
     from reslab.training.room import check_run
 
     tell = steady(tell or default_teller())

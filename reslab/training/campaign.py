@@ -213,7 +213,7 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) 
 def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) -> None:
     """Import torch once, then train run after run, until none is left, asked to leave, or left alone."""
     from reslab.engines.machine import Wish
-    from reslab.training.inputs import load_data, workers_for
+    from reslab.models.inputs import load_data, workers_for
     from reslab.training.job import Job
     from reslab.training.loop import train
 

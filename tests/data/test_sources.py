@@ -9,9 +9,9 @@ from reslab.data.sets import cifar
 from reslab.data.source import DataSource, example, recorded_kind, source_of
 from reslab.data.sources import load
 from reslab.errors import UserError
+from reslab.models.inputs import load_data
 from reslab.nets.names import spec_of
 from reslab.runs.recipes import RECIPES
-from reslab.training.inputs import load_data
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,11 @@ from reslab.data.order import batch_span
 from reslab.data.sources import load
 from reslab.engines.machine import Settings, thread_count
 from reslab.errors import UserError
+from reslab.models.inputs import expected, fit, workers_for
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe, changed
-from reslab.training.inputs import check_batch_norm, expected, fit, on_small_images, workers_for
+from reslab.training.inputs import check_batch_norm, on_small_images
 from reslab.training.step import Step, part_ends
 
 NETS = {

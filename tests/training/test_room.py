@@ -12,6 +12,7 @@ from reslab.api.runs import rehearse
 from reslab.engines import host, memory
 from reslab.engines.machine import Settings, Wish
 from reslab.errors import UserError
+from reslab.models import capacity
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe, changed
 from reslab.training import room
@@ -203,12 +204,12 @@ def test_other_verbs_under_a_limit(tmp_path, words, start):
 
 def test_evaluations_and_predictions_are_refused_with_a_batch_that_fits(free):
     free(10**9)
-    room.check_evaluation(SPEC, 250, "cpu")
+    capacity.check_evaluation(SPEC, 250, "cpu")
     with pytest.raises(UserError, match=r"--batch 1000000: to score it .* --batch 2048 fits"):
-        room.check_evaluation(SPEC, 10**6, "cpu")
-    room.check_evaluation(SPEC, 100_000, "cpu", at_once=392)
+        capacity.check_evaluation(SPEC, 10**6, "cpu")
+    capacity.check_evaluation(SPEC, 100_000, "cpu", at_once=392)
     with pytest.raises(UserError, match="no batch fits"):
-        room.check_evaluation(spec_of("resnet152"), 1, "cpu", nets=100)
+        capacity.check_evaluation(spec_of("resnet152"), 1, "cpu", nets=100)
 
 
 @pytest.mark.parametrize("model", ["cifar_resnet20", "resnet50"])
@@ -217,8 +218,8 @@ def test_a_probe_is_refused_only_if_it_needs_more(free, model):
     spec = spec_of(model)
     least = memory.least(spec, Recipe(batch=128), "fp32")
     free(least)
-    room.check_probe(spec, 128, True, "cpu")
+    capacity.check_probe(spec, 128, True, "cpu")
     free(least // 3)
     with pytest.raises(UserError, match=f"probe: {model} would take about"):
-        room.check_probe(spec, 128, True, "cpu")
-    room.check_probe(spec, 2, False, "cpu")
+        capacity.check_probe(spec, 128, True, "cpu")
+    capacity.check_probe(spec, 2, False, "cpu")

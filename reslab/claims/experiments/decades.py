@@ -54,8 +54,8 @@ def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int
     """Decades of each variant's initial weights; for the deepest of the setting also the values by block."""
     from reslab.measure.findings import Subject
     from reslab.measure.probe import probe
+    from reslab.models.inputs import fit
     from reslab.nets.model import build
-    from reslab.training.inputs import fit
 
     data, batch = bench.first_images(setting.recipe, SAMPLES)
     figures: dict[str, Any] = {}

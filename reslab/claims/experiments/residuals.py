@@ -55,8 +55,8 @@ def initial(setting: Setting, bench: Bench, seed: int | None) -> dict[str, Any]:
     """The mean ratio of each net of `wanted`, and (with "_blocks") the ratios of its identity blocks."""
     from reslab.measure.findings import Subject
     from reslab.measure.probe import probe
+    from reslab.models.inputs import fit
     from reslab.nets.model import build
-    from reslab.training.inputs import fit
 
     data, batch = bench.first_images(setting.recipe, SAMPLES)
     figures: dict[str, Any] = {}

@@ -1,0 +1,71 @@
+"""The data that a network reads: loaded at its size, and the network fitted to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reslab.data.source import DataLike, source_of
+from reslab.data.sources import load
+from reslab.data.splits import Data, Files, hold_out
+from reslab.engines import host
+from reslab.errors import UserError
+from reslab.nets.plan import plan
+from reslab.nets.spec import Spec
+
+
+def expected(model: Spec, source: DataLike) -> Spec | None:
+    """Return `model` as `fit` will make it, before the data are read; None if only the data themselves say it."""
+    shape = source_of(source).shape()
+    if shape is None:
+        return None
+    classes, channels, size = shape
+    return dataclasses.replace(model, classes=classes, in_channels=channels, image_size=size)
+
+
+def load_data(
+    source: DataLike,
+    model: Spec,
+    holdout: int = 0,
+    *,
+    download: bool = False,
+    val_share: float | None = None,
+    bad_images: str = "error",
+    splits: Sequence[str] = ("train", "val", "test"),
+    pair: str = "train",
+    classes: Sequence[str] = (),
+) -> Data:
+    """Return the data of `source`, `holdout` training images held out; folders are read at the network's image size.
+
+    pair, classes   as in `sources.load`
+    """
+    source = source_of(source)
+    data = load(
+        source, splits=splits, size=model.image_size if source.kind == "folder" else None, download=download,
+        val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
+    )  # fmt: skip
+    return hold_out(data, holdout) if holdout and data.train is not None else data
+
+
+def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
+    """`model` with the data's classes, channels and size. Raises UserError where the user said other ones in `said`."""
+    facts = {"classes": len(data.classes), "in_channels": data.channels, "image_size": data.size}
+    for key, value in facts.items():
+        if said.get(key) is not None and getattr(model, key) != value:
+            raise UserError(
+                f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; say {value} or leave it out"
+            )
+    fitted = dataclasses.replace(model, **facts)  # type: ignore[arg-type]
+    plan(fitted)  # refuses an image too small for the net
+    return fitted
+
+
+def workers_for(data: Data, wanted: int | None) -> int:
+    """Processes that decode image files: `wanted`, or one a core; sets in memory need none."""
+    if wanted is not None and wanted < 0:
+        raise UserError(f"--workers: {wanted} must be at least 0")
+    host.check_processes("--workers", wanted or 0)
+    if not isinstance(data.train or data.test or data.val, Files):
+        return 0
+    return host.cores() if wanted is None else wanted
