@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from reslab.data.known import grammar
 from reslab.options.option import Options, option
 from reslab.options.texts import pairs
 
@@ -20,9 +21,7 @@ class TrainOptions(Options):
 
     verb: ClassVar[str] = "train"
 
-    data: Any = option(
-        "digits", "digits, cifar10:PATH, cifar10 with --download, or a folder of class folders", "Data", common=True,
-    )  # fmt: skip
+    data: Any = option("digits", grammar(), "Data", common=True)
     recipe: Any = option(None, "see `reslab recipe list`", "Training", text=OWN_RECIPE, common=True)
     out: Path | None = option(None, "run folder", "Training", text="runs/MODEL-DATA-RECIPE-sSEED", common=True)
     seed: int = option(0, "of initial weights, order and augmentation", "Training", common=True)
