@@ -191,6 +191,7 @@ def test_a_wrong_argument_is_one_line(name, tmp_path, monkeypatch):
     function = getattr(reslab, name)
     parameters = inspect.signature(function).parameters
     first = {n: "no such thing" for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    first |= {n: ["no such thing"] for n in ("sources", "records") if n in parameters}  # not the committed results
     refused = 0
     for argument, parameter in parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:

@@ -123,4 +123,6 @@ class Server:
             self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         self.folder.cleanup()

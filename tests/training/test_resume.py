@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import Running, Server
 
 from reslab.store import jsonl
 
@@ -24,20 +21,26 @@ BEYOND = [
 ]  # fmt: skip
 
 
-def start(out: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "reslab", *BASE, *SETTINGS, *more, "--out", str(out)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    """Commands are forked from an interpreter with torch imported: processes of their own, to be killed."""
+    global SERVER
+    SERVER = Server()
+    yield
+    SERVER.close()
+
+
+SERVER: Server
+
+
+def start(out: Path, *more: str) -> Running:
+    return SERVER.start(*BASE, *SETTINGS, *more, "--out", out, cwd=out.parent)
 
 
 def finish(out: Path, *more: str) -> str:
-    process = start(out, *more)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-    return told
+    ended = start(out, *more).wait(300)
+    assert ended.code == 0, ended.text
+    return ended.err
 
 
 def lines(out: Path) -> list[dict]:
@@ -59,15 +62,11 @@ def hashes(out: Path) -> dict[str, str]:
     }
 
 
-def kill_when(process: subprocess.Popen[str], reached, sign: int = signal.SIGKILL) -> None:
-    """Signal the whole process group as soon as `reached()` says so."""
-    until = time.monotonic() + 240
-    while not reached():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until, "the moment to kill never came"
-        time.sleep(0.002)
-    os.killpg(process.pid, sign)
-    process.communicate(timeout=60)
+def kill_when(process: Running, reached, sign: int = signal.SIGKILL) -> int:
+    """Signal the whole process group as soon as `reached()` says so; its exit status."""
+    assert process.until(reached, 240), process.wait(1).text
+    process.signal(sign)
+    return process.wait(60).code
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +114,7 @@ def test_kill_inside_a_save(whole, tmp_path):
 
 def test_sigterm_saves_and_exits_75(whole, tmp_path):
     out = tmp_path / "run"
-    process = start(out)
-    kill_when(process, at_iteration(out, 17), signal.SIGTERM)
-    assert process.returncode == 75
+    assert kill_when(start(out), at_iteration(out, 17), signal.SIGTERM) == 75
     saved = sorted((out / "checkpoints").glob("step-*"))[-1]
     assert int(saved.name[5:]) >= 17  # at the very step, not at the last multiple of save_every
     told = finish(out)
@@ -181,5 +178,5 @@ def test_another_seed_ends_elsewhere(whole, tmp_path):
     """The comparison above can fail."""
     words = [w if w != "3" else "4" for w in BASE]
     out = tmp_path / "run"
-    subprocess.run([sys.executable, "-m", "reslab", *words, *SETTINGS, "--out", str(out)], check=True)
+    assert SERVER(*words, *SETTINGS, "--out", out, cwd=tmp_path).code == 0
     assert hashes(out) != hashes(whole)
