@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,23 @@ def joined(panels: dict[str, Any], empty: str) -> Any:
     )
 
 
+@contextmanager
+def unvalidated() -> Iterator[None]:
+    """Do not let Altair hold every part of every chart against its schema, which is half the time of a page.
+
+    The tests draw each chart with validation.
+    """
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        yield
+
+
+def specification(chart: Any) -> dict[str, Any]:
+    """Return an Altair chart's specification, styled."""
+    return styled(chart.to_dict(validate=False))
+
+
 def save(chart: Any, path: Path, scale: float = 2.0) -> None:
     """Write a chart as SVG or PNG, as `path`'s ending says; `scale` is the PNG's pixels for each CSS pixel."""
     if path.suffix not in (".svg", ".png"):
@@ -168,7 +186,7 @@ def rendered(chart: Any, ending: str, scale: float = 2.0) -> bytes:
 
     _check_address_space()
 
-    spec = json.dumps(styled(chart.to_dict()))
+    spec = json.dumps(specification(chart))
     if ending == ".svg":
         return str(vl_convert.vegalite_to_svg(spec)).encode()
     return bytes(vl_convert.vegalite_to_png(spec, scale=scale))

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from reslab.show.charts.chart import styled
+from reslab.show.charts.chart import specification
 from reslab.show.format import clean
 
 
@@ -39,7 +39,7 @@ def libraries() -> str:
 
 def fitted(chart: Any) -> dict[str, Any]:
     """An Altair chart's specification, styled, as wide as its container."""
-    return styled(chart.to_dict()) | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    return specification(chart) | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
 @dataclass(frozen=True)

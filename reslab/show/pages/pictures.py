@@ -16,7 +16,7 @@ from reslab.nets.names import spec_of
 from reslab.nets.paper import FIG_3
 from reslab.runs.runlog import Record
 from reslab.show import words
-from reslab.show.charts.chart import WIDTH, rendered
+from reslab.show.charts.chart import WIDTH, rendered, unvalidated
 from reslab.show.charts.curves import split_panels
 from reslab.show.charts.findings import INITIAL
 from reslab.show.drawings.blocks import draw_blocks
@@ -70,6 +70,7 @@ def known(name: str) -> str:
     return name
 
 
+@unvalidated()
 def write_picture(
     name: str, sources: Iterable[Evidence | Record], path: Path, language: str = "en", overwrite: bool = False,
     scale: float = 2.0,

@@ -17,6 +17,7 @@ from reslab.nets.names import spec_of
 from reslab.nets.paper import FIG_3
 from reslab.runs.runlog import Record
 from reslab.show import tables, words
+from reslab.show.charts.chart import unvalidated
 from reslab.show.drawings.blocks import draw_blocks
 from reslab.show.drawings.nets import draw_nets
 from reslab.show.format import clean
@@ -84,6 +85,7 @@ class Basis:
     problems: list[str]
 
 
+@unvalidated()
 def study_page(
     judgements: Sequence[Judgement], language: str = "en", command: str = "", notes: Sequence[str] = ()
 ) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reslab.runs.runlog import Record
 from reslab.show import tables, words
+from reslab.show.charts.chart import unvalidated
 from reslab.show.format import clean
 from reslab.show.notes import data_notes
 from reslab.show.pages.embed import Shelf
@@ -15,6 +16,7 @@ from reslab.show.pages.report import AMISS
 from reslab.show.series import sound
 
 
+@unvalidated()
 def runs_page(records: Sequence[Record], language: str = "en", command: str = "", notes: Sequence[str] = ()) -> str:
     """The page of one run, or of several compared; runs of different recipes are compared, and the page says so.
 
