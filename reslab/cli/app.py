@@ -46,7 +46,7 @@ MORE = More()
 app = App(
     name="reslab",
     help="Build, train, examine and trust residual networks (He et al. 2015).\n\n"
-    "Every command has --help, --help-all (every option), and --debug (shows where in the code an error is).",
+    "Every command takes --help, --help-all (every option) and --debug (where in the code an error is).",
     version=VERSION,
     help_format="plaintext",  # the list of verbs has no Markdown, whose parser would cost a quarter of its time
     result_action="return_value",

@@ -84,7 +84,7 @@ def _told(error: CycloptsError, words: list[str]) -> str:
     from reslab.errors import suggest
 
     text = " ".join(str(error).split())
-    verbs = VERBS
+    verbs: tuple[str, ...] = tuple(VERBS)
     if "recipe" in (error.command_chain or ()):
         verbs = ("list", "show")
     unused = list(getattr(error, "unused_tokens", None) or [])

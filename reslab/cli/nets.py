@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reslab.nets.spec import Spec
 
 
-@command(name="list")
+@command()
 def list_(glob: str | None = None, /, *, json_: Json = False) -> None:
     """List the networks, with depth, parameters and multiply-adds.
 
@@ -43,7 +43,7 @@ COMMON_SWITCHES = ("shortcut", "block", "widths", "classes")
 
 @command(switches=Switches, common=COMMON_SWITCHES)
 def describe(model: str, /, *, switches: Given, json_: Json = False) -> None:
-    """Walk through a network, from RGB to softmax: channels, map sizes, strides, shortcuts, parameters, MACs.
+    """Walk through a network, from RGB to softmax.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def describe(model: str, /, *, switches: Given, json_: Json = False) -> None:
 
 @command(options=DrawOptions, switches=Switches, common=("out", "blocks", "overwrite", "shortcut"))
 def draw(*models: str, options: Given, switches: Given) -> None:
-    """Draw networks side by side (Fig. 3), or two kinds of block (Fig. 5): SVG, PNG or HTML.
+    """Draw networks side by side (Fig. 3), or two kinds of block (Fig. 5).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import App, Group, Parameter
 
-from reslab.cli.app import MORE, app
+from reslab.cli.app import MORE
 from reslab.options.option import Described, Options, checked
 from reslab.options.texts import bounded
 
@@ -35,17 +35,15 @@ def whole(type_: Any, tokens: Sequence[Any]) -> int:
     return bounded(f"{option}: ", value)
 
 
-def command(
-    on: App = app, /, *, name: str | None = None, common: Collection[str] | None = None, **options: type[Options]
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that makes a function a verb of `on`.
+def command(*, common: Collection[str] | None = None, **options: type[Options]) -> Callable[[Callable[..., None]], App]:
+    """Return a decorator that makes a function a verb.
 
     options   by the name of an argument: the class whose options are flags. The function receives what was given of
               them as a dict
     common    names of the options on the first screen of the help page, if they are others than the class says
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., None]) -> App:
         makers = {key: flags(cls, common) for key, cls in options.items()}
         annotations: dict[str, Any] = {key: Annotated[made, Parameter(name="*")] for key, made in makers.items()}
 
@@ -64,10 +62,22 @@ def command(
                 for p in signature.parameters.values()
             ]
         )
-        on.command(called, **({"name": name} if name else {}))
-        return called
+        verb = App(
+            name=function.__name__.strip("_"),
+            help_format="markdown",
+            help_epilogue=_details(function),
+            result_action="return_value",
+        )
+        verb.default(called)
+        return verb
 
     return decorate
+
+
+def _details(function: Callable[..., None]) -> str:
+    """Return the paragraphs of a docstring between its first line, which `verbs.VERBS` has, and its parameters."""
+    text = inspect.cleandoc(function.__doc__ or "").partition("\nParameters\n")[0]
+    return text.partition("\n\n")[2].strip()
 
 
 def flags(cls: type[Options], common: Collection[str] | None = None) -> Any:

@@ -11,9 +11,10 @@ from reslab.options.scoring import PredictOptions
 
 @command(options=PredictOptions, common=("top", "bad_images", "precision", "device"))
 def predict(run: Path, images: list[Path], /, *, options: Given, json_: Json = False) -> None:
-    """Classify image files: one line a file, its most probable classes first: FILE: CLASS PERCENT %  CLASS …
+    """Classify image files.
 
-    A name with ": ", two spaces or a line break is printed as a JSON string.
+    One line a file, its most probable classes first: FILE: CLASS PERCENT %  CLASS … A name with ": ", two spaces or a
+    line break is printed as a JSON string.
 
     Parameters
     ----------

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from reslab.cli.app import app
 from reslab.cli.options import Given, Json, command
 from reslab.cli.output import print_json, show
 from reslab.options.pages import RecipeOptions
 
-recipe_app = App(name="recipe", help="The named recipes.")
-app.command(recipe_app)
 
-
-@command(recipe_app, name="list")
-def recipe_list() -> None:
+@command()
+def list_() -> None:
     """List the recipes."""
     from reslab.runs.recipes import RECIPES
 
@@ -22,8 +18,8 @@ def recipe_list() -> None:
         show(f"{name:18}  {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
-@command(recipe_app, name="show", options=RecipeOptions)
-def recipe_show(name: str = "paper-cifar", /, *, options: Given, json_: Json = False) -> None:
+@command(options=RecipeOptions)
+def show_(name: str = "paper-cifar", /, *, options: Given, json_: Json = False) -> None:
     """Show every field of a recipe, and which of them the paper leaves open.
 
     Parameters
@@ -43,3 +39,8 @@ def recipe_show(name: str = "paper-cifar", /, *, options: Given, json_: Json = F
         print_json(found.to_dict())
     else:
         show(recipe_text(found, RECIPES[name].__doc__ or ""))
+
+
+recipe = App(name="recipe", help="The named recipes.", result_action="return_value")
+recipe.command(list_)
+recipe.command(show_)

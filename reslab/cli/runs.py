@@ -37,7 +37,7 @@ def train(
     ] = False,
     switches: Given,
 ) -> None:
-    """Train a network. The same command again resumes where it stopped, bit for bit.
+    """Train a network, or resume a run bit for bit.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def train(
 
 @command(options=EvaluateOptions)
 def evaluate(paths: list[Path], /, *, options: Given, json_: Json = False) -> None:
-    """Score checkpoints exactly: every sample of the split once, errors in percent, a 95 % binomial interval.
+    """Score runs exactly: every sample of the split once, with a 95 % interval.
 
     Parameters
     ----------

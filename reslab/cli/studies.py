@@ -13,7 +13,9 @@ from reslab.options.pages import ClaimsOptions, FigureOptions, ReportOptions, Re
 
 @command(options=ReproduceOptions)
 def reproduce(what: list[str], /, *, options: Given) -> None:
-    """Run claims of the notes and the paper, judge them, and write one HTML report; its path is the last word printed.
+    """Run claims of the notes and the paper, judge them, and write one HTML report.
+
+    The report's path is the last word printed.
 
     Parameters
     ----------
@@ -30,7 +32,9 @@ def reproduce(what: list[str], /, *, options: Given) -> None:
 
 @command(options=ClaimsOptions)
 def claims(ids: list[str] | None = None, /, *, options: Given, json_: Json = False) -> None:
-    """List the claims of the notes and the paper with their verdicts; with ids, tell these in full.
+    """List the claims of the notes and the paper with their verdicts.
+
+    With ids, these claims in full.
 
     Parameters
     ----------
@@ -51,7 +55,9 @@ def claims(ids: list[str] | None = None, /, *, options: Given, json_: Json = Fal
 
 @command(options=ReportOptions)
 def report(sources: list[Path] | None = None, /, *, options: Given) -> None:
-    """Write one HTML page of studies, of a run, or of runs compared; its path is the last word printed.
+    """Write one HTML page of studies, of a run, or of runs compared.
+
+    The page's path is the last word printed.
 
     Parameters
     ----------
@@ -66,7 +72,9 @@ def report(sources: list[Path] | None = None, /, *, options: Given) -> None:
 
 @command(options=FigureOptions)
 def figure(name: str, sources: list[Path] | None = None, /, *, options: Given) -> None:
-    """Draw a figure or table of the paper from your records (or the committed ones), or from the nets themselves.
+    """Draw a figure or table of the paper.
+
+    From your records or the committed ones; fig3, fig5, macs-by-layer and tables 1 to 4 from the nets' definitions.
 
     Parameters
     ----------
