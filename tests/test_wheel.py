@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -70,6 +72,22 @@ def test_what_the_wheel_holds(wheel):
     assert {name for name in shipped if "__pycache__" not in name} <= {*names}
     records = {path.relative_to(ROOT).as_posix() for path in (ROOT / "results").rglob("*.json*")}
     assert {f"reslab/{name}" for name in records if "/checkpoints/" not in name} <= {*names}
+
+
+def test_the_comparison_of_ci_holds(wheel, tmp_path):
+    """CI compares the wheel with the checkout by `diff`; here by its very lines."""
+    lines = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8").splitlines()
+    comparisons = [line.strip() for line in lines if line.strip().startswith("diff ")]
+    zipfile.ZipFile(wheel).extractall(tmp_path / "unpacked")
+    for folder in ("reslab", "results"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "reslab" / "lost.py").touch()
+    done = [subprocess.run(shlex.split(line), cwd=tmp_path, capture_output=True, text=True) for line in comparisons]
+    assert "".join(one.stdout for one in done) == "Only in reslab: lost.py\n"
+    (tmp_path / "reslab" / "lost.py").unlink()
+    (tmp_path / "results" / "digits" / "study.json").write_text("{}")
+    done = [subprocess.run(shlex.split(line), cwd=tmp_path, capture_output=True, text=True) for line in comparisons]
+    assert "results/digits/study.json" in "".join(one.stdout for one in done)
 
 
 def test_it_is_the_installed_package_that_runs(installed):
