@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import SupportsIndex, TypeVar, overload
 
 Item = TypeVar("Item")
 MOST_ROWS = 200  # of a table; a net of 1,202 layers is not read row by row
@@ -22,6 +23,11 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
     )
 
 
+def percent(value: float | None) -> str:
+    """Return a percentage with two places, or "–" for one that a record has as None or that is not finite."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.2f} %"
+
+
 def _cells(tag: str, cells: Sequence[object]) -> str:
     return "".join(f'<{tag} style="text-align:left">{html.escape(_text(cell))}</{tag}>' for cell in cells)
 
@@ -33,7 +39,16 @@ def _text(cell: object) -> str:
 
 
 class Shown(list[Item]):
-    """A list that a notebook shows as the tables of its items, one below the other."""
+    """A list that a notebook shows as the tables of its items, one below the other; so are its slices."""
+
+    @overload
+    def __getitem__(self, place: SupportsIndex, /) -> Item: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> Shown[Item]: ...
+
+    def __getitem__(self, place: SupportsIndex | slice, /) -> Item | Shown[Item]:
+        return Shown(super().__getitem__(place)) if isinstance(place, slice) else super().__getitem__(place)
 
     def _repr_html_(self) -> str:
         return "\n".join(item._repr_html_() for item in self)  # type: ignore[attr-defined]

@@ -165,6 +165,9 @@ class Judgement:
     sentence: Text
     seeds: tuple[int, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        return f"Judgement({self.claim.id}, {self.evidence.setting.data}, n = {len(self.seeds)}: {self.verdict})"
+
     @property
     def says(self) -> bool:
         """Whether the study says anything of the claim: at least a part of what is claimed was run."""

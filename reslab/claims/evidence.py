@@ -96,6 +96,9 @@ class Evidence:
     measured: dict[str, dict[int | None, dict[str, Any]]]
     problems: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Evidence({str(self.folder)!r}: {len(self.every_record())} records of {self.setting.data})"
+
     def runs(self, wanted: Net) -> dict[int, Record]:
         """The finished records of a net, by seed."""
         return {s: r for s, r in sorted(self.records.get(wanted.key, {}).items()) if r.finished}

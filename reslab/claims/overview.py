@@ -28,6 +28,9 @@ class Told:
     def verdict(self) -> str:
         return together([j.verdict for j in self.judgements])
 
+    def __repr__(self) -> str:
+        return f"Told({self.claim.id}, {self.verdict}: {list(self.judgements)})"
+
     def _repr_html_(self) -> str:
         rows = [(j.evidence.setting.data, len(j.seeds), j.verdict, j.sentence("en")) for j in self.judgements]
         caption = f"{self.claim.id} {self.verdict}: {self.claim.text('en')}"

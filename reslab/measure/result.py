@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.measure.evaluate import Scores
-from reslab.notebook import table
+from reslab.notebook import percent, table
 
 
 @dataclass(frozen=True)
@@ -81,4 +81,6 @@ class Prediction:
         }
 
     def _repr_html_(self) -> str:
-        return table(self.file, ("class", "probability"), [(name, f"{share:.2%}") for name, share in self.classes])
+        return table(
+            self.file, ("class", "probability"), [(name, percent(100 * share)) for name, share in self.classes]
+        )

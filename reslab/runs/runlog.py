@@ -11,7 +11,7 @@ from typing import Any
 
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
-from reslab.notebook import table
+from reslab.notebook import percent, table
 from reslab.runs.recipe import Recipe
 from reslab.store import checksums, jsonl
 from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
@@ -100,11 +100,11 @@ class Record:
         return f"Record({self.model}, seed {self.seed}, {state} at iteration {at:,}, {str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
-        rows = [
-            (split, f"{scores['top1_error']:.2f} %", scores.get("n"), scores.get("iteration"))
-            for split in ("train", "val", "test")
-            for scores in self.evaluations(split)[-1:]
-        ]
+        rows = []
+        for split in ("train", "val", "test"):
+            for newest in self.evaluations(split)[-1:]:
+                scores = self.final(split) or newest
+                rows.append((split, percent(scores["top1_error"]), scores.get("n"), newest["iteration"]))
         return table("; ".join([repr(self), *self.problems]), ("split", "top-1 error", "n", "iteration"), rows)
 
     def evaluations(self, split: str) -> list[dict[str, Any]]:

@@ -1,16 +1,27 @@
 """Progress bars and tables in a notebook: in a real Jupyter kernel, with what it sends to its front end."""
 
+import math
 import re
 import sys
+from dataclasses import fields, replace
 from html.parser import HTMLParser
+from pathlib import Path
 from queue import Empty
 
 import pytest
 from jupyter_client.manager import KernelManager
 
-from reslab.measure.result import Prediction
+from reslab.api.studies import Study
+from reslab.claims.evidence import Evidence, Setting
+from reslab.claims.overview import Told, overview
+from reslab.claims.text import Text
+from reslab.measure.evaluate import Scores
+from reslab.measure.findings import Probe, Response, Subject
+from reslab.measure.result import Evaluation, Prediction
 from reslab.nets.model import build
 from reslab.notebook import MOST_ROWS
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import Record, is_whole
 
 TRAIN = """
 import reslab
@@ -119,12 +130,62 @@ def test_results_are_tables(kernel, code):
     assert "<script" not in result["data"]["text/html"]
 
 
-def test_hostile_names_are_text():
-    found = Prediction("<script>x</script>.png", (("<b>cat", 0.75), ("a&b", 0.25)))._repr_html_()
-    assert "<script" not in found
-    table = Table(found)
-    assert table.texts["caption"] == ["<script>x</script>.png"]
-    assert table.texts["td"] == ["<b>cat", "75.00%", "a&b", "25.00%"]
+BAD = "<script>x</script>&<b>"
+RUN = {"model": BAD, "spec": {"depth": 8, "residual": True}, "seed": 0, "format": 2}
+
+
+def hostile() -> dict[str, object]:
+    """One of each kind of result, with a name that a page must not take for its own."""
+    setting = Setting(BAD, Recipe(), (0,), (8, 20))
+    told = overview([Evidence(Path(BAD), setting, {}, {})], ["C1"])[0]
+    judgement = replace(told.judgements[0], sentence=Text(BAD, BAD))
+    parts = dict.fromkeys(field.name for field in fields(Probe)) | {"subject": Subject(BAD, BAD, 1, BAD, BAD, 0)}
+    return {
+        "record": Record(Path(BAD), RUN, (), problems=(BAD,)),
+        "evaluation": Evaluation(
+            Path(BAD), BAD, 1, BAD, BAD, BAD, (BAD,), Scores(2, 1, 0, 0.5, ((2, 1),)), BAD, (BAD,)
+        ),
+        "prediction": Prediction(BAD, ((BAD, 0.75), ("a&b", math.nan))),
+        "probe": Probe(**parts | {"n": 1, "responses": (Response(BAD, BAD, 1.0),)}),
+        "told": Told(judgement.claim, (judgement,)),
+        "study": Study(Path(BAD), Path(BAD), (judgement,)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["record", "evaluation", "prediction", "probe", "told", "study"])
+def test_hostile_names_are_text(kind):
+    page = hostile()[kind]._repr_html_()
+    assert "<script" not in page
+    texts = Table(page).texts
+    assert BAD in "".join([*texts["caption"], *texts["td"]])
+
+
+def test_the_cells_of_a_prediction():
+    page = Prediction("dog.png", (("cat", 0.75), ("a&b", math.nan)))._repr_html_()
+    assert Table(page).texts["td"] == ["cat", "75.00 %", "a&b", "–"]
+
+
+@pytest.mark.parametrize(("error", "shown"), [(12.5, "12.50 %"), (None, "–"), (math.inf, "–")])
+def test_a_record_whose_error_is_no_number(error, shown):
+    line = {"kind": "eval", "split": "test", "iteration": 3, "n": 500, "top1_error": error}
+    assert is_whole(line)
+    assert Table(Record(Path("run"), RUN, (line,))._repr_html_()).texts["td"] == ["test", shown, "500", "3"]
+
+
+def test_a_record_shows_the_exact_scores_if_there_are_any():
+    line = {"kind": "eval", "split": "test", "iteration": 3, "n": 500, "top1_error": 10.0}
+    exact = {"test": {"n": 500, "top1_error": 12.5}}
+    record = Record(Path("run"), RUN, (line, {"kind": "end", "iteration": 3}), exact)
+    assert Table(record._repr_html_()).texts["td"] == ["test", "12.50 %", "500", "3"]
+
+
+@pytest.mark.parametrize("code", ["reslab.verdicts()", "reslab.verdicts()[:3]", "reslab.verdicts('C1')[0]"])
+def test_verdicts_take_little_room(kernel, code):
+    """A notebook keeps the text of a result beside its table; that of all records would be megabytes."""
+    (result,) = [m for m in kernel(code) if m["type"] == "execute_result"]
+    assert "<table>" in result["data"]["text/html"]
+    assert len(result["data"]["text/plain"]) < 20_000
+    assert "C1, " in result["data"]["text/plain"]
 
 
 def test_a_long_table_is_cut_and_says_so():
