@@ -143,9 +143,7 @@ def read(folder: Path) -> Evidence:
     setting = read_setting(folder)
     records: dict[str, dict[int, Record]] = {}
     listed = checksums.covering(folder)
-    # A wheel has the records without their checkpoints, which are not read here.
-    missing = [path for path in listed.missing(folder) if runlog.CHECKPOINTS not in path.parts]
-    problems = [f"{path}: missing, though {checksums.LIST} lists it" for path in missing]
+    problems = [f"{path}: missing, though {checksums.LIST} lists it" for path in _missing(folder, listed)]
     unchecked: list[Path] = []
     for path in _folders(folder):
         try:
@@ -178,6 +176,15 @@ def read(folder: Path) -> Evidence:
             f"unchecked; the first is {unchecked[0].name}"
         )
     return Evidence(folder, setting, records, measured, tuple(problems))
+
+
+def _missing(folder: Path, listed: checksums.Checksums) -> list[Path]:
+    """Return the listed files that are not in `folder`. A copy without any checkpoint, as a wheel has it, is whole."""
+    missing = listed.missing(folder)
+    weights = [name for name in listed.files if runlog.CHECKPOINTS in name.split("/")]
+    if any((listed.root / name).is_file() for name in weights):
+        return missing
+    return [path for path in missing if runlog.CHECKPOINTS not in path.relative_to(listed.root).parts]
 
 
 def _of_other_data(records: dict[str, dict[int, Record]]) -> list[str]:

@@ -1,6 +1,7 @@
 """A study's folder read back: what belongs to it, and records that are torn, strange, of another version or recipe."""
 
 import json
+import shutil
 
 import pytest
 from shelf import DIGITS, Shelf
@@ -154,6 +155,28 @@ def test_a_committed_record_that_changed_or_went_is_said(shelf):
     assert len(found.problems) == 2
     assert "missing, though checksums.json lists it" in found.problems[0]
     assert "metrics.jsonl: damaged (its SHA-256 is not the one in" in found.problems[1]
+
+
+def test_lost_weights_are_said_but_in_a_copy_without_any(tmp_path):
+    """A wheel has the committed records without their checkpoints; a checkout that lost some of them is damaged."""
+    root = tmp_path / "checkpoints" / "results"  # a user's own folder may have that name
+    root.mkdir(parents=True)
+    shelf = Shelf(root / "study")
+    runs = [shelf.run(RESNET, seed, 1.0) for seed in range(3)]
+    for run in runs:
+        weights = run / "checkpoints" / "step-00000400" / "weights.safetensors"
+        weights.parent.mkdir(parents=True)
+        weights.write_bytes(b"weights")
+    write_checksums(root)
+    assert shelf.evidence().problems == ()
+    shutil.rmtree(runs[0] / "checkpoints")
+    (problem,) = shelf.evidence().problems
+    assert problem.endswith("weights.safetensors: missing, though checksums.json lists it")
+    for run in runs[1:]:
+        shutil.rmtree(run / "checkpoints")
+    assert shelf.evidence().problems == ()
+    (runs[2] / "metrics.jsonl").unlink()
+    assert any("metrics.jsonl: missing" in problem for problem in shelf.evidence().problems)
 
 
 def test_exact_scores_count_before_those_on_the_way(shelf):
