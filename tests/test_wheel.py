@@ -125,15 +125,28 @@ def placeless(text: str) -> object:
     return cut(json.loads(text))
 
 
-def test_figures_and_the_report_are_those_of_the_checkout(installed):
+def checkout(*words: object) -> None:
+    """Call the checkout's `reslab` in a new process: charts count their ids up."""
+    command = [sys.executable, "-m", "reslab", *map(str, words)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+
+
+def test_figures_are_those_of_the_checkout(installed):
     for name in ("fig6", "table6"):
         place = installed("figure", name, "--out", f"{name}.svg").strip()
         there = installed.here / f"{name}-there.svg"
-        command = [sys.executable, "-m", "reslab", "figure", name, "--out", there]  # a new process: ids count up
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+        checkout("figure", name, "--out", there)
         assert Path(place).read_bytes() == there.read_bytes()
-    page = Path(installed("report", "--out", "report.html").strip())
-    assert page.read_text(encoding="utf-8").count("C24") > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_the_report_is_that_of_the_checkout(installed, lang):
+    page = Path(installed("report", "--out", f"{lang}.html", "--lang", lang).strip()).read_text(encoding="utf-8")
+    there = installed.here / f"{lang}-there.html"
+    checkout("report", "--out", there, "--lang", lang)
+    assert page == there.read_text(encoding="utf-8")
+    assert "cifar10-eighth, cifar10-quarter, cifar10-whole, digits" in page  # whose records these are
 
 
 def test_it_trains_and_its_kernels_compile(installed):
@@ -142,3 +155,10 @@ def test_it_trains_and_its_kernels_compile(installed):
     assert json.loads((installed.here / "run" / "run.json").read_text())["settings"]["engine"] == "fused"
     assert json.loads(installed("evaluate", "run", "--json"))[0]["n"] == 500
     assert "cifar_resnet20" in installed("list")
+
+
+def test_it_describes_a_network(installed):
+    from reslab.nets.names import spec_of
+    from reslab.show.terminal.walk import describe_text
+
+    assert installed("describe", "cifar_resnet20").strip() == describe_text(spec_of("cifar_resnet20")).strip()

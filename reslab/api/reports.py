@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reslab.api.arguments import takes
-from reslab.api.verdicts import problems_of, read_source, studies_found
+from reslab.api.verdicts import committed_studies, problems_of, read_source, studies_found
+from reslab.claims.claim import Judgement
 from reslab.claims.evidence import Evidence
 from reslab.claims.overview import overview
 from reslab.claims.text import LANGUAGES
@@ -51,7 +52,7 @@ def report(
     try:
         if studies:
             judgements = [j for told in overview(studies) for j in told.judgements]
-            html = study_page(judgements, language, command)
+            html = study_page(judgements, language, command, [] if sources else _origin(judgements, language))
         else:
             html = runs_page(runs, language, command)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -62,6 +63,15 @@ def report(
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another --out") from None
     return path
+
+
+def _origin(judgements: Sequence[Judgement], language: str) -> list[str]:
+    """Return the sentence that names the project's own studies among the judged ones; [] if there are none."""
+    from reslab.show.words import COMMITTED
+
+    judged = {one.evidence.folder for one in judgements}
+    names = ", ".join(folder.name for folder in committed_studies() if folder in judged)
+    return [COMMITTED.filled(names=names)(language)] if names else []
 
 
 def _target(sources: Sequence[Path], out: Path | None, language: str) -> Path:

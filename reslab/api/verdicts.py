@@ -19,15 +19,23 @@ RESULTS = "results"
 
 
 def studies_found() -> list[Path]:
-    """Return the folders of studies: one's own (runs/*), then the committed ones.
+    """Return the folders of studies: one's own (runs/*), then the committed ones."""
+    return [*_studies_in(RUNS), *committed_studies()]
 
-    Those are in results/ here, or else beside the package in a checkout, or else inside the package that a wheel
+
+def committed_studies() -> list[Path]:
+    """Return the folders of the project's own studies.
+
+    They are in results/ here, or else beside the package in a checkout, or else inside the package that a wheel
     installs, which has them without checkpoints.
     """
     above = Path(__file__).resolve().parents
     places = (Path(RESULTS), above[2] / RESULTS, above[1] / RESULTS)
-    own, *committed = (sorted(path.parent for path in place.glob(f"*/{STUDY}")) for place in (RUNS, *places))
-    return [*own, *next(filter(None, committed), [])]
+    return next(filter(None, map(_studies_in, places)), [])
+
+
+def _studies_in(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob(f"*/{STUDY}"))
 
 
 @takes(ClaimsOptions, "records")

@@ -181,6 +181,10 @@ HEADS: dict[str, tuple[Text, ...]] = {
 TITLE_RUN = Text("{model}, seed {seed}, on {data}", "{model}, seed {seed}, 데이터 {data}")
 TITLE_RUNS = Text("{n} training runs compared", "학습 실행 {n}개의 비교")
 ONE_SEED, N_SEEDS, COMPUTED = Text("1 seed", "seed 1개"), Text("{n} seeds", "seed {n}개"), Text("computed", "계산값")
+COMMITTED = Text(
+    "the records of {names} are the committed results of the reslab project",
+    "{names}의 기록은 reslab 프로젝트에 들어 있는 결과이다",
+)
 N_ITERATIONS = Text("{n} iterations", "{n}회 반복")
 UNFINISHED = Text("{n}, unfinished", "{n}, 미완료")
 OF_SEEDS = Text("{done} of {n}", "{n}개 중 {done}개")
