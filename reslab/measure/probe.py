@@ -135,9 +135,7 @@ def probe(
     """
     asked = parts_of(what)
     if block is not None and "jacobians" not in asked:
-        raise UserError(
-            f"--at: {block} is the block of a Jacobian, and no Jacobian is asked for; add jacobians to --only"
-        )
+        raise UserError(f"--at: {block} is a Jacobian's block, and no Jacobian is asked for; add jacobians to --only")
     jacobian_of = chosen(net, block) if "jacobians" in asked else ()
     blocks = blocks_of(net.rows)
     notes = []

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
-from reslab.nets.spec import Spec
 from reslab.notebook import percent, table
-from reslab.runs.recipe import Recipe
+from reslab.runs.identity import IDENTITY
 from reslab.store import checksums, jsonl
 from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
 from reslab.store.sealed import is_sealed, read_sealed
@@ -40,8 +39,6 @@ def steady(tell: Tell) -> Tell:
 RUN, METRICS, CHECKPOINTS, EXACT = "run.json", "metrics.jsonl", "checkpoints", "summary.json"
 FACTS = "state.json"  # of a checkpoint: its plain facts
 
-# What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
-IDENTITY = ("spec", "recipe", "seed")
 PROBE_TABLES = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
           "responses")  # tables of a probe's line  # fmt: skip
 REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
@@ -218,38 +215,3 @@ def _facts(checkpoint: Path) -> dict[str, Any]:
         return dict(facts) if manifest["sha256"][FACTS] == sha256(checkpoint / FACTS) else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
         return {}
-
-
-def difference(mine: dict[str, Any], there: Record) -> str | None:
-    """The first thing in which two runs differ and that decides their numbers, in words; None where they agree.
-
-    A field that an older record does not have stands there at its default. Raises UserError where it is damaged.
-    """
-    theirs = {**there.run, **_completed(there)}
-    for part in IDENTITY:
-        a, b = _plain(mine[part]), _plain(theirs[part])
-        if not isinstance(a, dict):
-            a, b = {part: a}, {part: b}
-        for key in a:
-            if a[key] != b[key]:
-                return f"{key} is {a[key]!r} here and {b[key]!r} there"
-    if "data" in mine and mine["data"]["fingerprint"] != there.run["data"].get("fingerprint"):
-        return "the data's fingerprint is another"
-    return None
-
-
-def _completed(there: Record) -> dict[str, Any]:
-    """Spec and recipe of a record, every field there."""
-    try:
-        return {part: kind.from_dict(there.run[part]).to_dict() for part, kind in (("spec", Spec), ("recipe", Recipe))}
-    except UserError as error:
-        why = str(error)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:  # as from_dict comes to it
-        why = f"{type(error).__name__}: {error}"
-    file = there.folder / RUN
-    raise UserError(f"{file}: damaged, or written by another version of reslab ({why}); give another folder")
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: tuples become lists."""
-    return json.loads(json.dumps(value))

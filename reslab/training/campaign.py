@@ -21,6 +21,7 @@ from reslab.engines import host, memory
 from reslab.errors import Interrupted, ReslabError, RunError, UserError, unexpected
 from reslab.nets.spec import Spec
 from reslab.runs import runlog
+from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import METRICS, Record, Tell, steady
 from reslab.store import jsonl
@@ -57,7 +58,7 @@ def is_done(plan: Plan) -> bool:
     mine: dict[str, Any] = {"spec": plan.spec.to_dict(), "recipe": plan.recipe.to_dict(), "seed": plan.seed}
     if plan.fingerprint:
         mine["data"] = {"fingerprint": plan.fingerprint}
-    different = runlog.difference(mine, record)
+    different = difference(mine, record.run, record.folder / runlog.RUN)
     if different:
         raise UserError(f"{plan.out}: holds another run ({different}); give another --out")
     return record.finished

@@ -12,6 +12,7 @@ from reslab.errors import UserError
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
 from reslab.runs import runlog
+from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import RUN
 from reslab.store.sealed import is_sealed, read_sealed, write_sealed
@@ -64,7 +65,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         write_sealed(job.out / RUN, {**mine, "settings": settings.to_dict()})
         return settings, []
     record = runlog.read(job.out)
-    there, different = record.run, runlog.difference(mine, record)
+    there, different = record.run, difference(mine, record.run, record.folder / RUN)
     if different:
         raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
     try:

@@ -15,6 +15,7 @@ from reslab.errors import Interrupted, UserError
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
 from reslab.runs import runlog
+from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe, changed, scaled
 from reslab.runs.recipes import recipe
 from reslab.store.sealed import read_sealed, write_sealed
@@ -113,8 +114,8 @@ def test_records_of_the_published_study_are_still_those_of_its_runs():
         tenth = changed(scaled(recipe("paper-cifar"), 0.1), {"eval_every": 400, "clean_every": 1_600})
         assert "probe_every" not in there.run["recipe"]
         mine = {"spec": spec.to_dict(), "recipe": tenth.to_dict(), "seed": there.seed}
-        assert runlog.difference(mine, there) is None
-        assert "seed" in (runlog.difference({**mine, "seed": there.seed + 1}, there) or "")
+        assert difference(mine, there.run, there.folder / runlog.RUN) is None
+        assert "seed" in (difference({**mine, "seed": there.seed + 1}, there.run, there.folder / runlog.RUN) or "")
 
 
 def damage(part: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
