@@ -87,23 +87,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused(cold, tmp_path, case):
+def test_refused(warm, tmp_path, case):
     words, fragments = REFUSED[case]
-    cold(*words).refused(*fragments)
+    warm(*words).refused(*fragments)
     assert untrained(tmp_path)
 
 
-def test_what_is_nearly_refused_is_not(cold):
+def test_what_is_nearly_refused_is_not(warm):
     """The neighbours of the refusals above."""
-    cold("describe", "cifar_resnet164").good()  # 6n+2
-    cold("describe", "cifar_resnet29", "--block", "bottleneck").good()
-    cold("describe", "cifar_resnet20", "--shortcut", "B", "--widths", "64,32,16").good()
-    cold("describe", "resnet18", "--image-size", "17").good()
-    cold("recipe", "show", "paper-cifar", "--scale", "0.25", "--set", "drops=100,200").good()
+    warm("describe", "cifar_resnet164").good()  # 6n+2
+    warm("describe", "cifar_resnet29", "--block", "bottleneck").good()
+    warm("describe", "cifar_resnet20", "--shortcut", "B", "--widths", "64,32,16").good()
+    warm("describe", "resnet18", "--image-size", "17").good()
+    warm("recipe", "show", "paper-cifar", "--scale", "0.25", "--set", "drops=100,200").good()
 
 
-def test_a_depth_of_thousands_of_digits(cold):
-    cold("describe", "cifar_resnet" + "9" * 5000).refused("unknown model")
+def test_a_depth_of_thousands_of_digits(warm):
+    warm("describe", "cifar_resnet" + "9" * 5000).refused("unknown model")
 
 
 # -- files of settings
@@ -136,23 +136,23 @@ TOML = {
 
 
 @pytest.mark.parametrize("case", TOML)
-def test_refused_file(cold, tmp_path, case):
+def test_refused_file(warm, tmp_path, case):
     text, fragments = TOML[case]
     file = tmp_path / "run.toml"
     file.write_text(text)
-    cold("train", "resnet18", "--config", file).refused(f"--config {file}: ", *fragments)
+    warm("train", "resnet18", "--config", file).refused(f"--config {file}: ", *fragments)
     assert untrained(tmp_path)
 
 
-def test_refused_files_that_are_no_text(cold, tmp_path):
+def test_refused_files_that_are_no_text(warm, tmp_path):
     file = tmp_path / "run.toml"
-    cold("train", "--config", file).refused(f"--config {file}", "No such file")
-    cold("train", "--config", tmp_path).refused(f"--config {tmp_path}", "Is a directory")
+    warm("train", "--config", file).refused(f"--config {file}", "No such file")
+    warm("train", "--config", tmp_path).refused(f"--config {tmp_path}", "Is a directory")
     file.write_bytes(b"\xff\xfem\x00")
-    cold("train", "--config", file).refused(f"--config {file}", "not UTF-8")
+    warm("train", "--config", file).refused(f"--config {file}", "not UTF-8")
 
 
-def test_values_of_a_file_are_refused_like_words(cold, tmp_path):
+def test_values_of_a_file_are_refused_like_words(warm, tmp_path):
     file = tmp_path / "run.toml"
     for text, fragments in {
         'model = "cifar_resnet21"': ["21 is not 6n+2"],
@@ -167,39 +167,39 @@ def test_values_of_a_file_are_refused_like_words(cold, tmp_path):
         "seed = 1": ["which model?", "--config"],
     }.items():
         file.write_text(text)
-        cold("train", "--config", file).refused(*fragments)
+        warm("train", "--config", file).refused(*fragments)
     assert untrained(tmp_path)
 
 
-def test_byte_order_mark_and_crlf_are_no_mistakes(cold, tmp_path):
+def test_byte_order_mark_and_crlf_are_no_mistakes(warm, tmp_path):
     """The last value is: so the file was read to its end."""
     file = tmp_path / "run.toml"
     file.write_bytes("\ufeffmodel = 'cifar_resnet8'\r\nseed = 1\r\niterations = 0\r\n".encode())
-    cold("train", "--config", file).refused("iterations = 0")
+    warm("train", "--config", file).refused("iterations = 0")
 
 
-def test_a_flag_wins_over_the_file(cold, tmp_path):
+def test_a_flag_wins_over_the_file(warm, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('model = "cifar_resnet8"\niterations = 5\n[set]\nbn_batch = 24\n')
-    cold("train", "--config", file, "--set", "bn_batch=0", "--iterations", "0").refused("iterations = 0")
-    cold("train", "--config", file, "--set", "batch=100").refused("bn_batch = 24 must divide batch = 100")
+    warm("train", "--config", file, "--set", "bn_batch=0", "--iterations", "0").refused("iterations = 0")
+    warm("train", "--config", file, "--set", "batch=100").refused("bn_batch = 24 must divide batch = 100")
     # 24 divides 48: the file was no mistake, the next one is
-    cold("train", "--config", file, "--set", "batch=48", "--epochs", "0").refused("--epochs: 0")
+    warm("train", "--config", file, "--set", "batch=48", "--epochs", "0").refused("--epochs: 0")
 
 
 # -- places to write to
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])
-def test_the_output_is_a_file(cold, tmp_path, below):
+def test_the_output_is_a_file(warm, tmp_path, below):
     file = tmp_path / "notes.txt"
     file.write_text("mine")
-    cold(*TRAIN, "--out", file / below).refused("--out", str(file), "a file stands", "choose another folder")
+    warm(*TRAIN, "--out", file / below).refused("--out", str(file), "a file stands", "choose another folder")
     assert file.read_text() == "mine"
 
 
-def test_the_output_cannot_be_made(cold):
-    cold(*TRAIN, "--out", "/proc/reslab").refused("--out /proc/reslab", "not writable", "choose another folder")
+def test_the_output_cannot_be_made(warm):
+    warm(*TRAIN, "--out", "/proc/reslab").refused("--out /proc/reslab", "not writable", "choose another folder")
 
 
 @pytest.mark.parametrize("verb", [("draw", "resnet18"), ("draw", "--blocks"), ("figure", "table1"), ("figure", "fig6")])
@@ -208,8 +208,8 @@ def test_a_picture_that_cannot_be_written(warm, verb, name):
     warm(*verb, "--out", name).refused(f"--out {name}", "cannot be written", "choose another place")
 
 
-def test_the_output_has_too_long_a_name(cold, tmp_path):
-    cold(*TRAIN, "--out", tmp_path / ("x" * 300)).refused("not writable", "too long")
+def test_the_output_has_too_long_a_name(warm, tmp_path):
+    warm(*TRAIN, "--out", tmp_path / ("x" * 300)).refused("not writable", "too long")
 
 
 def test_the_output_is_read_only(cold, tmp_path):
@@ -230,8 +230,8 @@ def test_the_output_is_read_only(cold, tmp_path):
 # -- what is not an error
 
 
-def test_debug_shows_the_traceback_and_the_line(cold):
-    told = cold("describe", "cifar_resnet21", "--debug")
+def test_debug_shows_the_traceback_and_the_line(warm):
+    told = warm("describe", "cifar_resnet21", "--debug")
     assert told.code == 2
     assert told.err.startswith("Traceback (most recent call last):")
     assert "UserError: depth 21" in told.err

@@ -151,7 +151,7 @@ NETS = {
     "plain": ("cifar_plain20", {}),
     "pre-activation": ("cifar_resnet20", {"order": "pre"}),
     "pre-activation, option C": ("cifar_resnet8", {"order": "pre", "shortcut": "C"}),
-    "bottleneck": ("resnet50", {"image_size": 32, "classes": 10}),
+    "bottleneck": ("cifar_resnet29", {"block": "bottleneck", "shortcut": "B"}),
     "tanh": ("cifar_resnet8", {"activation": "tanh"}),
     "pooling": ("cifar_resnet8", {"downsample": "pool"}),
     "VGG": ("vgg19", {"image_size": 32, "classes": 10, "batch_norm": True}),
@@ -159,12 +159,15 @@ NETS = {
 }
 
 
+BATCH = 8
+
+
 def backward_of(net, forward, dtype):
     """Logits, gradients and buffers after one forward and backward of a copy of `net` in `dtype`."""
     twin, side = copy.deepcopy(net).to(dtype), net.spec.image_size
-    images = torch.randn(16, 3, side, side, generator=torch.Generator().manual_seed(1)).to(dtype)
+    images = torch.randn(BATCH, 3, side, side, generator=torch.Generator().manual_seed(1)).to(dtype)
     logits = forward(twin, images)
-    F.cross_entropy(logits, torch.arange(16) % 10).backward()
+    F.cross_entropy(logits, torch.arange(BATCH) % 10).backward()
     gradients = {name: p.grad for name, p in twin.named_parameters()}
     return {"logits": logits.detach(), **gradients, **dict(twin.named_buffers())}
 

@@ -465,14 +465,14 @@ def test_refusals():
         probed(net, what=())
     with pytest.raises(UserError, match="has no block 'conv3_9'; did you mean conv3_"):
         probed(net, block="conv3_9")
-    with pytest.raises(UserError, match="conv3_1 is the block of a Jacobian"):
+    with pytest.raises(UserError, match="conv3_1 is a Jacobian"):
         probed(net, what="responses", block="conv3_1")
 
 
 def test_blocks_that_are_too_large():
-    net = build("cifar_resnet14", image_size=33, in_channels=1, widths=(4, 5, 6))  # conv2: 4 x 33 x 33 entries
+    net = build("cifar_resnet14", image_size=17, in_channels=1, widths=(15, 15, 15))  # conv2: 15 x 17 x 17 entries
     assert [j.block for j in probed(net, n=4).jacobians] == ["conv3_2", "conv4_2"]
-    with pytest.raises(UserError, match=r"conv2_1: .* 4,356 x 4,356 entries, more than 4,096 a side; take a deeper"):
+    with pytest.raises(UserError, match=r"conv2_1: .* 4,335 x 4,335 entries, more than 4,096 a side; take a deeper"):
         probed(net, block="conv2_1")
     large = build("cifar_plain8", image_size=17, in_channels=1, widths=(16, 64, 256))
     assert min(b.inputs for b in blocks_of(large.rows)) > MOST

@@ -138,16 +138,16 @@ def test_lines_of_the_first_format_are_numbered_when_they_are_kept(path):
 
 
 def test_a_line_without_an_end_takes_no_memory(tmp_path):
-    """4 GB of zeros in a sparse file, read by a process that may take 1 GB: one damaged line."""
+    """2 GB of zeros in a sparse file, read by a process that may take 512 MB: one damaged line."""
     path = tmp_path / "metrics.jsonl"
     append(path, RECORDS[0])
     with path.open("r+b") as file:
-        file.truncate(4 << 30)
+        file.truncate(2 << 30)
     source = """
 import resource, sys
 from pathlib import Path
 from reslab.store.jsonl import read
-resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))
 found = read(Path(sys.argv[1]))
 print(len(found.records), found.damaged)
 """
