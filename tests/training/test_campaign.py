@@ -223,7 +223,7 @@ def test_sigterm_to_the_campaign_lets_every_run_save(tmp_path):
         saved_where_it_was(process, found)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_lets_every_run_save(tmp_path, sign):
     """As a terminal's Ctrl-C and a batch system's end do it: the runs hear it once more from the campaign."""
     found = slow(tmp_path)
