@@ -182,7 +182,7 @@ def test_it_says_what_the_probe_of_the_checkpoint_says(tmp_path, data, spec):
     wanted = job(tmp_path / "run", spec, iterations=10, drops=())
     train(wanted, data, quiet)
     first, last = of(wanted.out, "probe")
-    asked = {"data": "digits", "samples": 128, "what": ("responses", "gradients", "residuals"), "threads": 1}
+    asked = {"data": "digits", "samples": 128, "only": ("responses", "gradients", "residuals"), "threads": 1}
     for line, found in ((first, reslab.probe(spec, seed=3, **asked)), (last, reslab.probe(wanted.out, **asked))):
         told = {
             "loss": found.loss,
