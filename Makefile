@@ -18,7 +18,7 @@ demo: env  ## plain against residual on the embedded digits, about four minutes;
 	@$(BIN)/reslab reproduce degradation
 
 test: env lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: env
 	$(BIN)/ruff check .

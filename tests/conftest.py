@@ -4,3 +4,13 @@ import signal
 
 if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, which the commands that tests start would inherit
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Rooms whose files take a minute or more. They come first, so that the workers of a parallel run end together.
+LONG = ("tests/end_to_end", "tests/training", "tests/show", "tests/engines", "tests/cli")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        return next((i for i, room in enumerate(LONG) if item.nodeid.startswith(room)), len(LONG))
+
+    items.sort(key=place)

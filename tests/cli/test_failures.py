@@ -161,7 +161,7 @@ runpy.run_module("reslab", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("module", ["cyclopts", "reslab.cli.output", "reslab.cli.studies", "reslab.show.terminal.walk"])
+@pytest.mark.parametrize("module", ["cyclopts", "reslab.cli.output", "reslab.cli.nets", "reslab.show.terminal.walk"])
 def test_ctrl_c_while_modules_are_imported(module):
     done = python(INTERRUPTED.format(module=module))
     assert (done.returncode, done.stderr) == (130, "reslab: stopped at once\n")

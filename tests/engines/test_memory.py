@@ -235,8 +235,8 @@ def test_a_deeper_net_is_scored_in_no_more_memory():
         words = [sys.executable, "-c", SCORED, depth]
         return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
-    shallow, deep = beyond("8"), beyond("182")
-    assert deep < shallow + 40e6, (shallow, deep)
+    shallow, deep = beyond("8"), beyond("362")
+    assert deep < shallow + 100e6, (shallow, deep)
 
 
 def test_evaluations_are_of_as_many_images_as_fit():
@@ -275,7 +275,7 @@ print(before, before + memory.need(spec, recipe, settings.precision, settings.re
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "bf16"])
 def test_the_peak_of_a_process_is_told_and_recompute_takes_less_than_half(precision):
     """What `auto` takes here, whole: a map that does not fit where another one was counts too."""
     beyond = []

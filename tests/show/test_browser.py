@@ -60,8 +60,13 @@ def looked_at(browser, html, file, width):
     return page
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("language", ["en", "ko"])
+SLOW = pytest.mark.slow  # each width and each language is looked at in `make test`, all four in `make reliability`
+
+
+@pytest.mark.parametrize(
+    ("language", "width"),
+    [("en", 1280), ("ko", 390), pytest.param("en", 390, marks=SLOW), pytest.param("ko", 1280, marks=SLOW)],
+)
 def test_study_page(browser, study_pages, tmp_path, width, language):
     page = looked_at(browser, study_pages[1][language], tmp_path / "report.html", width)
     assert page.evaluate("document.documentElement.lang") == language

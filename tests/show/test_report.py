@@ -165,7 +165,7 @@ def test_points_stand_once_and_come_back_whole(pages):
 
 def test_every_chart_is_one_of_altairs_schema(tmp_path):
     """Pages are drawn without Altair's validation, which takes half of their time; with it they are the same."""
-    told = judged(write_study(tmp_path / "s", default_setting("digits", 2, (8, 20))))
+    told = judged(write_study(tmp_path / "s", default_setting("digits", 1, (8, 20))))
     with pytest.raises(SchemaValidationError):
         alt.Chart().mark_point(nonsense=3).to_dict()
     assert study_page.__wrapped__(told) == study_page(told)

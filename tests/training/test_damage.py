@@ -231,7 +231,7 @@ def test_hostile_facts_are_refused_in_one_line(half, tmp_path, key):
     ("key", "value"),
     [
         ("widths", [10**6, 10**6, 10**6]), ("classes", 10**9), ("depth", 10**12), ("image_size", 10**9),
-        ("in_channels", 10**9), ("blocks", [["basic"] * 10**5] * 3), ("dropout", "x"), ("residual", None),
+        ("in_channels", 10**9), ("blocks", [["basic"] * (2 * 10**4)] * 3), ("dropout", "x"), ("residual", None),
     ],
 )  # fmt: skip
 def test_a_hostile_spec_takes_no_memory(half, tmp_path, key, value):
