@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from reslab.errors import ReslabError
 
 
-RECIPE_VERBS = ("train", "reproduce", "recipe")  # those with --set
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit status; errors are one line, unless --debug asks for the traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -80,6 +77,8 @@ def _told(error: CycloptsError, words: list[str]) -> str:
     """
     import shlex
 
+    from cyclopts import UnknownOptionError
+
     from reslab.cli.verbs import VERBS
     from reslab.errors import suggest
 
@@ -90,10 +89,10 @@ def _told(error: CycloptsError, words: list[str]) -> str:
     unused = list(getattr(error, "unused_tokens", None) or [])
     if type(error).__name__ == "UnknownCommandError" and unused:
         return f"unknown command {unused[0]!r}{suggest(unused[0], verbs)}; there are {', '.join(verbs)}"
-    if type(error).__name__ == "UnknownOptionError" and (error.command_chain or ("",))[0] in RECIPE_VERBS:
-        token = error.token  # type: ignore[attr-defined]
-        if told := _as_field(token.keyword or token.value, words):
-            return told
+    if isinstance(error, UnknownOptionError):
+        has_set = any("--set" in one.names for one in error.argument_collection)
+        field = _as_field(error.token.keyword or error.token.value, words) if has_set else ""
+        return field or text
     if type(error).__name__ == "UnusedCliTokensError" and unused:
         verb = " ".join(["reslab", *(error.command_chain or ())])
         return f"unexpected {shlex.join(unused)}; `{verb} --help` tells what may stand there"

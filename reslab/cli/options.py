@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -96,7 +96,7 @@ def _flag_type(one: Described) -> Any:
     kind = one.types[0]
     origin = get_origin(kind) or kind
     if one.about.read is not None:
-        return list[str] if one.name == "set" else str
+        return list[str] if origin is Mapping else str
     if origin is Literal or origin in (bool, int, float, str, Path):
         return kind
     return list[get_args(kind)[0]] if get_args(kind) else str  # type: ignore[misc]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from reslab.options import shared
 from reslab.options.option import Options, option
-from reslab.options.texts import numbers, pairs, seconds
-from reslab.options.training import LONGEST
+from reslab.options.texts import numbers, seconds
 
 Language = Literal["en", "ko"]
 
@@ -28,17 +28,9 @@ class ReproduceOptions(Options):
     seeds: int | None = option(
         None, "runs of each net, with seeds 0, 1, 2 …", "Training", text="5 on digits, else 1", common=True,
     )  # fmt: skip
-    scale: float | None = option(
-        None, "the schedule's length: 0.25 is a quarter of it", "Training",
-        text="1 on digits, else 0.25", most=LONGEST,
-    )  # fmt: skip
-    recipe: Any = option(
-        None, "see `reslab recipe list`", "Training", text="digits-study for digits, else paper-cifar",
-    )  # fmt: skip
-    set: Mapping[str, Any] | None = option(
-        None, "change a field of the recipe, as in --set lr=0.05", "Training", text="none", read=pairs,
-        metavar="KEY=VALUE",
-    )  # fmt: skip
+    scale: float | None = shared.scale("1 on digits, else 0.25")
+    recipe: Any = shared.recipe("digits-study for digits, else paper-cifar")
+    set: Mapping[str, Any] | None = shared.changes()
     out: Path | None = option(
         None, "folder of the runs and the report", "Output", text="runs/study-DATA", common=True,
     )  # fmt: skip
@@ -51,7 +43,7 @@ class ReproduceOptions(Options):
         text="none", read=seconds, metavar="TIME", common=True,
     )  # fmt: skip
     lang: Language = option("en", "language of the report", "Output", common=True)
-    download: bool = option(False, "let --data cifar10 download the archive", "Data")
+    download: bool = shared.download()
 
 
 @dataclass(frozen=True)
@@ -97,14 +89,8 @@ class RecipeOptions(Options):
 
     verb: ClassVar[str] = "recipe show"
 
-    scale: float | None = option(
-        None, "the schedule's length: 0.25 is a quarter of it", "Training", text="1", most=LONGEST,
-        common=True,
-    )  # fmt: skip
-    set: Mapping[str, Any] | None = option(
-        None, "change a field: --set lr=0.05 --set drops=100,200", "Training", text="none", read=pairs,
-        metavar="KEY=VALUE", common=True,
-    )  # fmt: skip
+    scale: float | None = shared.scale(common=True)
+    set: Mapping[str, Any] | None = shared.changes("change a field: --set lr=0.05 --set drops=100,200", common=True)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from reslab.options import shared
 from reslab.options.option import Options, option
 from reslab.options.texts import words
 
@@ -16,8 +17,8 @@ PARTS = ("responses", "gradients", "residuals", "jacobians")
 class Machine(Options):
     """What the computation runs on."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1", "Machine", common=True)
-    threads: int = option(0, "CPU threads; 0 is all", "Machine")
+    device: str = shared.device()
+    threads: int = shared.threads()
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,10 @@ class Reading(Machine):
     data: Any = option(
         None, "as in `reslab train`, or a folder of class folders", "Data", text="the training's own", common=True,
     )  # fmt: skip
-    workers: int | None = option(None, "processes that decode image files", "Data", text="one a core")
-    download: bool = option(False, "let --data cifar10 download the archive", "Data")
-    val_share: float | None = option(
-        None, "share held out from a folder that has no val/", "Data", text="the training's own",
-    )  # fmt: skip
-    bad_images: Literal["error", "skip"] = option(
-        "error", "error: refuse damaged files; skip: leave them out and count them", "Data",
-    )  # fmt: skip
+    workers: int | None = shared.workers()
+    download: bool = shared.download()
+    val_share: float | None = shared.val_share("the training's own")
+    bad_images: Literal["error", "skip"] = shared.bad_images()
 
 
 @dataclass(frozen=True)
