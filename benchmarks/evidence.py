@@ -21,6 +21,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import reslab
 from reslab.claims import evidence as evidences
 from reslab.data.splits import Data
@@ -48,6 +50,7 @@ PUBLIC = "cifar10:PATH"  # what stands in a committed record in place of a path
 @dataclass(frozen=True)
 class Part:
     """A study: which claims' runs, on what, how long, how many seeds. `weights`: runs whose final weights are kept.
+    `gpu`: passed over where there is none.
 
     what                        the claims; or, without claims, nets by themselves:
     nets, recipe, precisions    each net by this recipe and in each precision
@@ -67,8 +70,10 @@ class Part:
     depths: tuple[int, ...] | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
+    gpu: bool = False
 
 
+SELDOM: Mapping[str, Any] = {"eval_every": 4_000, "clean_every": 16_000}
 HELD_OUT: Mapping[str, Any] = {"holdout": 5_000, "eval_every": 3_097}
 UNDONE: Mapping[str, Mapping[str, Any]] = {
     "whole": {},
@@ -96,6 +101,10 @@ PARTS = {
         set=HELD_OUT,
         variants={name: UNDONE[name] for name in ("whole", "sgd")},
     ),
+    # the same on a GPU, several seeds; and the fast recipe often enough to tell how its error spreads
+    "gpu-whole": Part(nets=("cifar_resnet20",), seeds=5, set=SELDOM, weights=("s0",), gpu=True),
+    "gpu-whole-plain": Part(nets=("cifar_plain20",), seeds=3, set=SELDOM, gpu=True),
+    "gpu-fast": Part(nets=("cifar_resnet20",), recipe="fast-cifar", seeds=20, gpu=True),
     # 3 and 4: options A, B, C, three seeds; the three as ensembles
     "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
     # the paper's recipe shortened, in both precisions; and where deep plain nets stand in them, on digits
@@ -123,7 +132,7 @@ def find_cifar10() -> str | None:
     return f"cifar10:{path}" if path else None
 
 
-def trained(part: Part, data: str, folder: Path) -> None:
+def trained(part: Part, data: str, folder: Path, processes: int | None = None) -> None:
     """What is missing of a part's runs, in `folder`."""
     tell = PlainTeller(every=60)
     if part.what:
@@ -131,7 +140,7 @@ def trained(part: Part, data: str, folder: Path) -> None:
             part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=folder, tell=tell
         )
         return
-    run_all(plans(part, data, folder), tell)
+    run_all(plans(part, data, folder), tell, processes)
 
 
 def plans(part: Part, data: str, folder: Path) -> list[Plan]:
@@ -227,6 +236,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--checksums", action="store_true", help="train nothing; renew the list of checksums")
     parser.add_argument("--set-aside", action="store_true", help="train nothing; keep what unfinished parts have")
+    parser.add_argument("--processes", type=int, help="runs side by side (of parts without claims)")
     asked = parser.parse_args()
     if asked.checksums:
         print(write_checksums(RESULTS))
@@ -239,11 +249,14 @@ def main() -> None:
             continue
         take_up(name)
         part = PARTS[name]
+        if part.gpu and not torch.cuda.is_available():
+            print(f"{name}: skipped, no GPU")
+            continue
         data = "digits" if part.data == "digits" else asked.data
         if data is None:
             print(f"{name}: skipped, no CIFAR-10: give --data cifar10:PATH or set RESLAB_CIFAR10")
             continue
-        trained(part, data, RUNS / name)
+        trained(part, data, RUNS / name, asked.processes)
         keep(RUNS / name, RESULTS / name, data, part)
         shutil.rmtree(UNFINISHED / name, ignore_errors=True)
         write_checksums(RESULTS)

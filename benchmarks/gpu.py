@@ -32,7 +32,7 @@ from reslab.runs.recipe import Recipe, changed
 from reslab.runs.recipes import paper_cifar
 from reslab.training.step import Step
 
-CIFAR = ("cifar_resnet20", "cifar_resnet56", "cifar_resnet110")
+CIFAR = {"cifar_resnet20": 150, "cifar_resnet56": 60, "cifar_resnet110": 30}  # iterations of a timed piece
 LOOP, EAGER = Bar(least=10.0), Bar(least=1.3)
 SEED = 0
 
@@ -115,13 +115,18 @@ def rows(asked: Asked) -> Iterator[Row]:
     split, what = images()
     recipe = paper_cifar()
     loader = loader_of(split, device)
-    for model in CIFAR[:1] if smoke else CIFAR:
+    for model in list(CIFAR)[:1] if smoke else CIFAR:
         settings = settle(spec_of(model, shortcut="A"), recipe, Wish(device))
-        iterations = 2 if smoke else 200
+        iterations = 2 if smoke else CIFAR[model]
         peer = Peer(model, split, settings.threads, iterations, asked.quick, device)
         ours = Ours(model, loader, settings, iterations)
         told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
         yield in_turn(f"train {model}", "images/s", ours, peer, asked, LOOP, (f"ours: {settings.why}", *told))
+        for engine in () if smoke or model != "cifar_resnet20" else ("graph", "eager"):
+            other = settle(spec_of(model, shortcut="A"), recipe, Wish(device, engine=engine))
+            name = f"{model}, against our own {engine}"
+            rival = Ours(model, loader, other, iterations)
+            yield in_turn(name, "images/s", ours, rival, asked, Bar(), (f"peer: {other.why}",))
     batch, size, repeat = (2, 64, 1) if smoke else (256, 224, 10)
     peak = matrix_peak(device, 256 if smoke else 8192)
     net = Synthetic(device, batch, size)

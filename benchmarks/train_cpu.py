@@ -140,7 +140,7 @@ class Peer:
         self.loss, self.correct, self.workers = 0.0, 0, 0
         workers = WORKERS if device == "cpu" else (4, 8, host.cores())
         tried: dict[int, list[float]] = {count: [] for count in workers}
-        for self.workers in workers * (1 if quick else 5):
+        for self.workers in workers * (1 if quick else 5 if device == "cpu" else 2):
             tried[self.workers].append(self())
         medians = {count: statistics.median(rates) for count, rates in tried.items()}
         self.workers = max(medians, key=lambda count: medians[count])

@@ -17,7 +17,6 @@ import torch
 
 from reslab.engines import choose, host, memory
 from reslab.errors import UserError, suggest
-from reslab.nets.cost import cost
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.version import VERSION
@@ -108,17 +107,12 @@ def scoring(device: str, threads: int, precision: str = "fp32") -> Settings:
     return Settings(resolve_device(device), precision, "channels_last", "eager", thread_count(threads))
 
 
-def update_macs(spec: Spec, recipe: Recipe) -> float:
-    """Multiply-adds of one update: forward, and twice as many backward."""
-    return 3.0 * recipe.batch * cost(spec).macs
-
-
 def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     """Choose what the machine does best for this net and recipe; `why` says so in one line."""
     device = resolve_device(wish.device)
     gpu = device.startswith("cuda")
     threads = thread_count(wish.threads)
-    small = update_macs(spec, recipe) < SMALL_STEP
+    small = choose.update_macs(spec, recipe) < SMALL_STEP
     reasons = []
     if wish.precision not in (AUTO, "fp32", "bf16"):
         raise UserError(f"--precision: {wish.precision!r} is none of auto, fp32, bf16")
@@ -138,8 +132,8 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
         choose.refuse(engine, spec, precision, gpu)
     else:
         engine, why_not = choose.best(spec, recipe, precision, gpu, small, recompute)
-    if recompute and engine == "compiled":
-        raise UserError("--recompute on: not with --engine compiled; leave one of them at auto")
+    if recompute and engine in choose.WHOLE:
+        raise UserError(f"--recompute on: not with --engine {engine}; leave one of them at auto")
     why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
     told = "; ".join([why, *reasons, *short, *why_not, *choose.uncached(engine)])
     return Settings(device, precision, "channels_last", engine, threads, told, recompute)
@@ -149,7 +143,7 @@ def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: s
     """Whether activations are computed again on the way back, and why where nobody asked for it."""
     if wish.recompute not in (AUTO, "on", "off"):
         raise UserError(f"--recompute: {wish.recompute!r} is none of auto, on, off")
-    if wish.recompute != AUTO or wish.engine == "compiled":
+    if wish.recompute != AUTO or wish.engine in choose.WHOLE:
         return wish.recompute == "on", []
     room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
     wanted = memory.need(spec, recipe, precision).total
@@ -166,6 +160,7 @@ def prepare(settings: Settings) -> None:
     if settings.device.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False  # by default torch rounds fp32 convolutions to 10 bits of mantissa
     torch.use_deterministic_algorithms(True, warn_only=True)
     # torch would then also fill every fresh tensor with NaN, to show reads of memory never written: a debugging aid
     # that costs a pass over each activation

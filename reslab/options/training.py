@@ -39,10 +39,10 @@ class TrainOptions(Options):
     workers: int | None = shared.workers()
     device: str = shared.device()
     precision: Literal["auto", "fp32", "bf16"] = option("auto", "of the arithmetic", "Machine")
-    engine: Literal["auto", "winograd", "fused", "compiled", "eager"] = option(
+    engine: Literal["auto", "winograd", "fused", "compiled-graph", "graph", "compiled", "eager"] = option(
         "auto",
         "winograd: fused, with our own 3x3 convolutions (CPU with AVX512-BF16); fused: BN, addition and ReLU in one "
-        "pass (CPU); compiled: torch.compile",
+        "pass (CPU); compiled: torch.compile; graph: the update recorded as a CUDA graph (GPU)",
         "Machine",
     )
     threads: int = shared.threads()

@@ -99,7 +99,8 @@ def side_by_side(plans: Sequence[Plan], processes: int | None = None) -> tuple[i
     cifar_resnet56 on a thread each made 442 img/s together, one on two threads 358 (docs/log.md). Small nets are never
     worth a second thread. On an accelerator one at a time.
     """
-    from reslab.engines.machine import SMALL_STEP, resolve_device, update_macs
+    from reslab.engines.choose import update_macs
+    from reslab.engines.machine import SMALL_STEP, resolve_device
 
     if not plans or resolve_device(plans[0].device) != "cpu":
         return (processes, 1) if processes and processes > 1 else (1, 0)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from reslab.engines.streams import side_by_side
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
 
@@ -28,10 +30,12 @@ class Descent:
 
     def __init__(self, net: Network, recipe: Recipe, device: str) -> None:
         self.net, self.recipe = net, recipe
-        # Gradients keep their places: made anew on each way back they would lie in the holes that maps leave, and the
-        # next map would not fit (cifar_resnet110, batch 128: 800 instead of 622 MB; docs/performance.md).
-        for p in net.parameters():
-            p.grad = torch.zeros_like(p)
+        self._on_gpu = device.startswith("cuda")
+        if not self._on_gpu:
+            # Gradients keep their places: made anew on each way back they would lie in the holes that maps leave, and
+            # the next map would not fit (cifar_resnet110, batch 128: 800 instead of 622 MB; docs/performance.md).
+            for p in net.parameters():
+                p.grad = torch.zeros_like(p)
         self.rate: float | None = None
         turned = [p for p in net.parameters() if recipe.optimizer == "muon" and p.dim() == 4]
         nesterov = recipe.momentum_form == "nesterov"
@@ -39,7 +43,11 @@ class Descent:
             _groups(net, recipe, turned), lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov,
             fused=device.partition(":")[0] in ("cpu", "cuda"),
         )  # fmt: skip
-        self.muon = Muon(turned, momentum=recipe.momentum, nesterov=nesterov) if turned else None
+        self.muon = Muon(turned, momentum=recipe.momentum, nesterov=nesterov, device=device) if turned else None
+        if self._on_gpu:  # a recorded update reads its rates from the GPU's memory
+            for optimizer in self._both():
+                for group in optimizer.param_groups:
+                    group["lr"] = torch.zeros((), device=device)
         self._at(recipe.lr)
 
     def _both(self) -> list[Optimizer]:
@@ -47,11 +55,16 @@ class Descent:
 
     def _at(self, lr: float) -> None:
         for group in self.sgd.param_groups:
-            group["lr"] = lr
+            _set_rate(group, lr)
         for group in self.muon.param_groups if self.muon else []:
-            group["lr"] = lr / self.recipe.lr * self.recipe.muon_lr  # one schedule for both
+            _set_rate(group, lr / self.recipe.lr * self.recipe.muon_lr)  # one schedule for both
 
     def step(self, lr: float) -> None:
+        self.prepare(lr)
+        self.update()
+
+    def prepare(self, lr: float) -> None:
+        """Take `lr` as the rate of the next update."""
         if lr != self.rate:
             if self.recipe.momentum_form == "caffe" and self.rate:
                 # Caffe: v = m·v + lr·g, w -= v keeps the old rate in v. PyTorch's u is v/lr: rescale it at the change.
@@ -59,9 +72,12 @@ class Descent:
                     buffer.mul_(self.rate / lr)
             self.rate = lr
             self._at(lr)
+
+    def update(self) -> None:
+        """Update every weight from its gradient, and set the gradients to 0 (on a GPU to None)."""
         for optimizer in self._both():
             optimizer.step()
-            optimizer.zero_grad(set_to_none=False)
+            optimizer.zero_grad(set_to_none=self._on_gpu)
 
     def momentum(self) -> dict[str, Tensor]:
         """The state by weight name (empty before the first update)."""
@@ -92,6 +108,13 @@ class Descent:
             raise ValueError(f"its momentum does not fit the network: {', '.join(wrong[:5])}")
 
 
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
 def _groups(net: nn.Module, recipe: Recipe, turned: list[nn.Parameter]) -> list[dict[str, Any]]:
     """SGD's parameters with and without weight decay: all of them, or only convolutions and fully connected weights."""
     apart = {id(p) for p in turned}
@@ -113,23 +136,32 @@ class Muon(Optimizer):
     is nothing for a weight decay to do.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], momentum: float, nesterov: bool, lr: float = 0.1) -> None:
+    def __init__(
+        self, params: Iterable[nn.Parameter], momentum: float, nesterov: bool, lr: float = 0.1, device: str = "cpu"
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov})
+        self._device = device
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         assert closure is None
         for group in self.param_groups:
-            for alike in self._alike(group["params"]):
-                directions = [self._direction(p, group["momentum"], group["nesterov"]) for p in alike]
-                turns = orthogonal(torch.stack([d.flatten(1) for d in directions]))
-                turns = turns / turns.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST)
-                for p, turn in zip(alike, turns, strict=True):
-                    norm = p.norm()
-                    p.sub_(turn.view(p.shape) * (group["lr"] * norm))
-                    p.mul_(norm / p.norm().clamp_min(SMALLEST))
+            alike = self._alike(group["params"])
+            side_by_side([partial(self._turn, params, group) for params in alike], self._device)
 
-    def _alike(self, params: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    @torch.no_grad()
+    def _turn(self, alike: list[Tensor], group: dict[str, Any]) -> None:
+        """Turn filter banks of one shape."""
+        directions = self._directions(alike, group["momentum"], group["nesterov"])
+        turns = orthogonal(torch.stack([d.flatten(1) for d in directions]))
+        turns = turns / turns.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST)
+        norms = torch.stack(torch._foreach_norm(alike))
+        turns = turns * (group["lr"] * norms)[:, None, None]
+        torch._foreach_sub_(alike, [turn.view(p.shape) for p, turn in zip(alike, turns, strict=True)])
+        scales = norms / torch.stack(torch._foreach_norm(alike)).clamp_min(SMALLEST)
+        torch._foreach_mul_(alike, list(scales))
+
+    def _alike(self, params: list[Tensor]) -> Iterator[list[Tensor]]:
         """Parameters of one shape together: their products are one call."""
         shapes = defaultdict(list)
         for p in params:
@@ -137,13 +169,15 @@ class Muon(Optimizer):
                 shapes[p.shape].append(p)
         yield from shapes.values()
 
-    def _direction(self, p: nn.Parameter, momentum: float, nesterov: bool) -> Tensor:
-        assert p.grad is not None
-        state = self.state[p]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(p)
-        velocity = state["momentum_buffer"].mul_(momentum).add_(p.grad)
-        return p.grad.add(velocity, alpha=momentum) if nesterov else velocity
+    def _directions(self, params: list[Tensor], momentum: float, nesterov: bool) -> Sequence[Tensor]:
+        for p in params:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        gradients = [p.grad for p in params if p.grad is not None]
+        velocities = [self.state[p]["momentum_buffer"] for p in params]
+        torch._foreach_mul_(velocities, momentum)
+        torch._foreach_add_(velocities, gradients)
+        return torch._foreach_add(gradients, velocities, alpha=momentum) if nesterov else velocities
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.data.splits import Data
+from reslab.engines import choose
 from reslab.engines.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
 from reslab.errors import UserError
 from reslab.nets.names import name_of, switches_of
@@ -105,8 +106,10 @@ def _followed(job: Job, settings: Settings) -> Settings:
         raise UserError(f"--recompute: {job.wish.recompute!r} is none of auto, on, off")
     if job.wish.recompute != "auto":
         new = replace(new, recompute=job.wish.recompute == "on")
-    if new.recompute and new.engine == "compiled":
-        raise UserError("--recompute on: not with the compiled engine, with which the run began; give another --out")
+    if new.recompute and new.engine in choose.WHOLE:
+        raise UserError(
+            f"--recompute on: not with the engine {new.engine}, with which the run began; give another --out"
+        )
     if job.asked and job.wish.threads:
         new = replace(new, threads=job.wish.threads)
     return new if new == settings else replace(new, why=_line(new))

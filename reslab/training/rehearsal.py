@@ -106,7 +106,7 @@ def pace(step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | 
     labels = labels.to(settings.device)
 
     step.net.train()
-    _timed(lambda: step(images, labels, 1e-9), settings)
+    _timed(lambda: [step(images, labels, 1e-9) for _ in range(step.warm_up)], settings)
     update, _ = _timed(lambda: [step(images, labels, 1e-9) for _ in range(TIMED)], settings)
     step.net.eval()
     _timed(lambda: step.logits(images), settings)

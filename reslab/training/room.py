@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from reslab.engines import memory
+from reslab.engines import choose, memory
 from reslab.engines.machine import AUTO, ROOM, Settings, Wish, resolve_device, settle
 from reslab.errors import UserError
 from reslab.models.capacity import ROUGH, free_bytes
@@ -55,7 +55,7 @@ def check_update(spec: Spec, recipe: Recipe, settings: Settings, samples: int | 
     if samples is not None and recipe.last_batch == "keep" and samples < recipe.batch:
         part = recipe.bn_batch or 1
         recipe = replace(recipe, batch=min(recipe.batch, -(-samples // part) * part))
-    certain = ROUGH if settings.device != "cpu" or settings.engine == "compiled" else MEASURED
+    certain = ROUGH if settings.device != "cpu" or settings.engine in choose.COMPILED else MEASURED
     least = memory.least(spec, recipe, settings.precision, settings.recompute)
     if free is None or least <= certain * free:
         return
@@ -69,7 +69,7 @@ def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int) -> str:
     """What fits instead, in words."""
     plain = largest_batch(spec, recipe, settings.precision, settings.recompute, free)
     fitting = f"--set batch={plain} fits" if plain else ""
-    if not settings.recompute and settings.engine != "compiled":
+    if not settings.recompute and settings.engine not in choose.WHOLE:
         shared = largest_batch(spec, recipe, settings.precision, True, free)
         if shared > plain:
             same = "" if shared == recipe.batch else f" with batch={shared}"

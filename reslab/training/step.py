@@ -14,6 +14,7 @@ from torch._functorch import config
 
 from reslab.engines import choose, fused, memory
 from reslab.engines.machine import Settings
+from reslab.engines.replay import WARM_UP, Replayed
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
 from reslab.training.descent import Descent
@@ -32,7 +33,8 @@ class Step:
     """`step(images, labels, lr)` makes one update and returns (loss, wrong): the batch's mean loss before the update
     and how many of its images were classified wrongly, as tensors on the device (nothing waits for them).
 
-    Attributes: `net`, `descent`, `fallback` (why the run's engine was left for the eager one, or None).
+    Attributes: `net`, `descent`, `fallback` (why the run's engine was left for another one, or None), `warm_up` (how
+    many updates it takes until the engine is at its pace).
     """
 
     def __init__(self, net: Network, recipe: Recipe, settings: Settings) -> None:
@@ -53,10 +55,12 @@ class Step:
             kept = memory.segment(net.spec) if settings.recompute else 0
             engine = "eager" if self.fallback else settings.engine
             self._forward = partial(fused.forward, self.net, segment=kept, engine=engine)
-        elif settings.engine == "compiled" and not self.fallback:
+        elif settings.engine in choose.COMPILED and not self.fallback:
             # On a machine without CUDA torch tells so at every compilation; nothing here asks for it.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._compiled = torch.compile(self._score, fullgraph=True, dynamic=False)
+        self._replayed = Replayed(self._update, settings.device) if settings.engine in choose.RECORDED else None
+        self.warm_up = WARM_UP + 1 if self._replayed else 1
 
     def _autocast(self) -> torch.autocast:
         device = self.settings.device.partition(":")[0]
@@ -73,6 +77,21 @@ class Step:
         return loss, (logits.argmax(1) != labels).sum()
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        self.descent.prepare(lr)
+        if self._replayed is not None:
+            try:
+                loss, wrong = self._replayed(images, labels)
+                return loss, wrong
+            except RuntimeError as error:  # nothing has been computed yet
+                self.fallback = (
+                    f"recording a CUDA graph failed ({' '.join(str(error).split())[:100]}), so the run goes on without "
+                    "one: slower, not broken"
+                )
+                self._replayed = None
+        return self._update(images, labels)
+
+    def _update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One update at the rate that `descent` was given."""
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
         ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
@@ -80,7 +99,7 @@ class Step:
             part_loss, part_wrong = self._scored(images[start:end], labels[start:end])
             (part_loss * share if share < 1 else part_loss).backward()
             loss, wrong = loss + part_loss.detach() * share, wrong + part_wrong
-        self.descent.step(lr)
+        self.descent.update()
         return loss, wrong
 
     def _scored(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

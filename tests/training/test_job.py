@@ -128,7 +128,7 @@ def test_another_engine_is_another_run(half):
 def test_recompute_that_the_engine_does_not_have(half):
     run = run_json(half)
     write_sealed(half / "run.json", {**run, "settings": {**run["settings"], "engine": "compiled"}})
-    assert "not with the compiled engine" in refused(job(half, engine="auto", recompute="on"))
+    assert "not with the engine compiled" in refused(job(half, engine="auto", recompute="on"))
     assert "'maybe' is none of auto, on, off" in refused(job(half, engine="auto", recompute="maybe"))
 
 

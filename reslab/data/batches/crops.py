@@ -107,7 +107,17 @@ class OnDevice:
         self._device = device
 
     def __call__(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        drawn = torch.from_numpy(np.stack([rows, dy * self._wide + dx, mirrored])).to(self._device, non_blocking=True)
+        return self.cut(self.sent(rows, dy, dx, mirrored))
+
+    def sent(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        """The draws on the device, int64 [3, B], for `cut`; the first row holds `rows`."""
+        drawn = torch.from_numpy(np.stack([rows, dy * self._wide + dx, mirrored]))
+        if self._device.startswith("cuda"):
+            drawn = drawn.pin_memory()  # or the CPU would wait until the GPU has done all that it was given
+        return drawn.to(self._device, non_blocking=True)
+
+    def cut(self, drawn: Tensor) -> Tensor:
+        """The images of `drawn`, or of a slice of it along its second dimension."""
         row, corner, mirror = drawn[:, :, None, None]
         across = torch.where(mirror.bool(), self._across.flip(0), self._across)
         place = corner + self._down + across  # [B, H, W], pixels of a padded image

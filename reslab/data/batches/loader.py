@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
-from reslab.data.batches.crops import crops
+from reslab.data.batches.crops import OnDevice, crops
 from reslab.data.batches.views import evaluation_view, training_place, training_view
 from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import BadImage, read, read_part
@@ -29,6 +29,7 @@ FLIPS = ("random", "alternating")
 CENTRES = ("pixel", "channel")
 SCALES = ("std", "channel-std", "255", "none")
 _CHUNK = 200  # images per step of a sum: bounds memory, cannot change an integer sum
+_DRAWN = 64  # batches drawn at once for a device: one by one, drawing takes as long as a GPU trains on what was drawn
 _SAMPLE = 2000  # files looked at for the statistics of a folder
 
 
@@ -146,12 +147,15 @@ class TrainLoader:
         if isinstance(self.split, Files):
             return self._shrunk(_batch(Views(self._views)[iteration], self.statistics, self._labels), iteration)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
+        labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]
+        batch = Batch(self._crops(rows, *self._places(epochs, rows)), labels, rows)
+        return self._shrunk(batch, iteration)
+
+    def _places(self, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where samples are cropped (int64 [B] twice) and which of them are mirrored (bool [B])."""
         # without padding there is one place: (0, 0)
         dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad, self.flip)
-        mirrored = flip & (self.augment == "crop-flip")
-        labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]
-        batch = Batch(self._crops(rows, dy, dx, mirrored), labels, rows)
-        return self._shrunk(batch, iteration)
+        return dy, dx, flip & (self.augment == "crop-flip")
 
     def _shrunk(self, batch: Batch, iteration: int) -> Batch:
         size, until = self.small
@@ -164,10 +168,25 @@ class TrainLoader:
         """The batches of iterations start .. stop - 1, in order; Files are decoded by `workers` processes."""
         numbers = range(start_iteration, stop_iteration)
         if isinstance(self.split, Memory):
-            yield from map(self.at, numbers)
+            cut = self._crops
+            yield from self._on_device(cut, numbers) if isinstance(cut, OnDevice) else map(self.at, numbers)
             return
         for number, item in zip(numbers, decode(self._views, numbers, self.workers), strict=True):
             yield self._shrunk(_batch(item, self.statistics, self._labels), number)
+
+    def _on_device(self, crops: OnDevice, numbers: range) -> Iterator[Batch]:
+        """The batches that `at` gives; many are drawn at once."""
+        for first in numbers[::_DRAWN]:
+            block = range(first, min(first + _DRAWN, numbers.stop))
+            n = len(self.split)
+            drawn = [positions_of(self.seed, i, self.batch, n, self.last_batch) for i in block]
+            epochs, rows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+            sent = crops.sent(rows, *self._places(epochs, rows))
+            start = 0
+            for iteration, (_, own) in zip(block, drawn, strict=True):
+                part = sent[:, start : start + len(own)]
+                start += len(own)
+                yield self._shrunk(Batch(crops.cut(part), self._labels[part[0]], own), iteration)
 
     def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
         """Decoded, cropped files of an iteration (uint8 [B, size, size, 3]) and their rows (int64 [B])."""
