@@ -204,6 +204,7 @@ def write_record(run: Path, target: Path, source: str) -> str:
     asked = record.run["settings"]["precision"] if "--precision" in str(record.run.get("command")) else "auto"
     command = command_of(spec, source, Recipe.from_dict(record.run["recipe"]), record.seed, precision=asked, **cut)
     told = {**record.run, "command": command, "data": {**record.run["data"], "source": source}}
+    target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / runlog.METRICS, target / runlog.METRICS)
     jsonl.keep(target / runlog.METRICS, lambda line: True, checked=record.sealed)  # the first format had no checks
     write_sealed(target / runlog.RUN, told)
