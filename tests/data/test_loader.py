@@ -116,6 +116,11 @@ def test_batches_are_the_same_from_any_start(memory, last_batch):
         later = list(loader(memory, last_batch=last_batch).stream(start, 20))
         assert len(later) == 20 - start
         assert all(same(a, b) for a, b in zip(whole[start:], later, strict=True))
+    # as an accelerator has them, drawn ahead many at once ("cpu:0" takes the accelerator's way)
+    ahead = list(loader(memory, last_batch=last_batch, device="cpu:0").stream(1, 150))
+    alone = loader(memory, last_batch=last_batch)
+    assert all(same(alone.at(i), b) for i, b in enumerate(ahead, 1))
+    assert len(ahead) == 149
     sizes = [len(b.labels) for b in whole[:7]]
     assert sizes == {"fill": [8] * 7, "drop": [8] * 7, "keep": [8] * 6 + [5]}[last_batch]
 

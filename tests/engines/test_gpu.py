@@ -161,12 +161,17 @@ def test_memory_that_an_update_takes_is_within_what_was_predicted(model, batch, 
     shape = (batch, 3, spec.image_size, spec.image_size)
     pixels = torch.randn(shape, device="cuda").contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(batch, dtype=torch.int64, device="cuda")
+
+    def two_updates():
+        step = Step(build(spec, seed=0), recipe, settings)
+        step.net.train()
+        for _ in range(2):
+            step(pixels, labels, 0.01)
+
+    two_updates()  # the libraries' own workspaces stay, and are no part of the prediction
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    step = Step(build(spec, seed=0), recipe, settings)
-    step.net.train()
-    for _ in range(2):
-        step(pixels, labels, 0.01)
+    two_updates()
     taken = torch.cuda.max_memory_allocated() - before
     assert taken <= memory.need(spec, recipe, "bf16", recompute).total
     assert taken >= 0.4 * memory.least(spec, recipe, "bf16", recompute)

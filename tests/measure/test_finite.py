@@ -156,12 +156,12 @@ def test_images_without_finite_scores_count_as_wrong_and_are_counted(run, tmp_pa
         tensors["stem.conv1.weight"] *= 1e37
 
     huge = rewritten(run, tmp_path / "run", grows)
-    (found,) = reslab.evaluate(huge, precision=precision, threads=1)
+    (found,) = reslab.evaluate(huge, precision=precision, threads=1, device="cpu")
     unfit = found.scores.unfit
     assert unfit
     assert found.scores.top1_wrong >= unfit
     assert found.note.startswith(f"{unfit} of 500 images have scores that are not finite")
-    (good,) = reslab.evaluate(run, precision=precision, threads=1)
+    (good,) = reslab.evaluate(run, precision=precision, threads=1, device="cpu")
     assert good.scores.unfit == 0
     assert good.note == ""
 

@@ -54,7 +54,8 @@ def test_a_deeper_and_a_longer_run_take_longer():
 
     def plan(depth, iterations):
         spec = spec_of(f"cifar_resnet{depth}", in_channels=1, image_size=8, widths=(4, 4, 8))
-        return Plan(spec, "digits", changed(base, {"iterations": iterations}), 0, Path(f"nowhere/{depth}-{iterations}"))
+        out = Path(f"nowhere/{depth}-{iterations}")
+        return Plan(spec, "digits", changed(base, {"iterations": iterations}), 0, out, device="cpu")
 
     found = seconds_each([plan(8, 100), plan(8, 1000), plan(56, 1000)], data, 1)
     shallow, longer, deeper = found.values()
