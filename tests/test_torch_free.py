@@ -21,7 +21,11 @@ def python(source: str, *words: str, cwd: Path | None = None) -> subprocess.Comp
     )  # fmt: skip
 
 
-LOADED = "import sys, json; print('\\n' + json.dumps([m for m in sys.modules if '.' not in m or m[:7] == 'reslab.']))"
+LOADED = """
+import sys, json
+kept = [m for m in sys.modules if "." not in m or m.startswith("reslab.") or m in ("torch._dynamo", "torch._inductor")]
+print("\\n" + json.dumps(kept))
+"""
 
 
 def loaded(source: str, *words: str) -> set[str]:
@@ -36,6 +40,7 @@ COMMAND = "import sys; from reslab.cli.main import main; sys.argv = ['reslab', *
 
 def test_torch_would_be_seen():
     assert "torch" in loaded("import reslab.nets.model")
+    assert "torch._dynamo" in loaded("import torch; torch.use_deterministic_algorithms(True)")
 
 
 ONE_BY_ONE = """
@@ -84,6 +89,14 @@ def test_a_command_loads_what_it_needs():
     described = loaded(COMMAND, "describe", "resnet152")
     assert "reslab.nets.plan" in described
     assert not [name for name in described if name.startswith("reslab.claims")]
+
+
+def test_a_run_starts_without_torchs_compiler_and_scikit_learn(tmp_path):
+    """Two thirds of a small run's start: its optimizers, its determinism or the digits' source would bring them in."""
+    words = ("train", "cifar_resnet8", "--recipe", "digits-smoke", "--device", "cpu", "--out", str(tmp_path / "run"))
+    heavy = {"torch._dynamo", "torch._inductor", "torchvision", "sklearn", "scipy"}
+    assert not heavy & loaded(COMMAND, *words)
+    assert not heavy & loaded(COMMAND, "evaluate", str(tmp_path / "run"), "--device", "cpu")
 
 
 FORBIDDING = """

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -161,7 +162,10 @@ def prepare(settings: Settings) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # by default torch rounds fp32 convolutions to 10 bits of mantissa
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if settings.engine in choose.COMPILED:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    else:  # the same but for the compiler's own setting, for which torch would import the compiler: a second of a start
+        torch.set_deterministic_debug_mode("warn")
     # torch would then also fill every fresh tensor with NaN, to show reads of memory never written: a debugging aid
     # that costs a pass over each activation
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -181,7 +185,6 @@ def prepared(settings: Settings) -> Iterator[None]:
 def environment() -> dict[str, Any]:
     """Versions and hardware, as they stand in `run.json`."""
     import numpy
-    import torchvision
 
     cpu = platform.processor() or platform.machine()
     try:
@@ -193,7 +196,7 @@ def environment() -> dict[str, Any]:
         "reslab": VERSION,
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # imported, it would import torch's compiler
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu,

@@ -7,6 +7,7 @@ Every variant of He et al. 2015 and of the study notes is a field value here, ne
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
 from reslab.errors import UserError, suggest
@@ -21,6 +22,7 @@ Downsample = Literal["stride", "pool"]
 Fan = Literal["in", "out"]
 PadAt = Literal["end", "both"]
 BlockKind = Literal["single", "basic", "triple", "bottleneck"]
+
 
 # Weight layers of a block (how many layers its shortcut skips) and its output width over its base width.
 BLOCK_LAYERS: dict[str, int] = {"single": 1, "basic": 2, "triple": 3, "bottleneck": 3}
@@ -71,7 +73,7 @@ class Spec:
     image_size: int = 32
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = _hints()
         for key, hint in hints.items():
             allowed = get_args(hint)
             value = getattr(self, key)
@@ -144,3 +146,9 @@ class Spec:
             "widths": tuple(values["widths"]),
         }
         return Spec(**{**values, **lists})
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    """The fields' types, resolved once: that compiles each annotation anew, and a page reads hundreds of specs."""
+    return get_type_hints(Spec)

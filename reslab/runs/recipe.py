@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reslab.errors import UserError, suggest
@@ -26,6 +27,7 @@ OPEN_CHOICES: dict[str, str] = {
     "warmup_window": "not stated over which window 'training error below 80 %' is measured; here iterations",
     "clean_every": "not stated when and how training error is measured; here a clean pass in evaluation mode",
 }
+
 
 NOT_NEGATIVE = (
     "pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every", "rise",
@@ -114,7 +116,7 @@ class Recipe:
     small_until: int = 0
 
     def __post_init__(self) -> None:
-        for key, hint in get_type_hints(type(self)).items():
+        for key, hint in _hints().items():
             _check_type(key, getattr(self, key), hint)
         for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
             if getattr(self, key) < 1:
@@ -179,7 +181,7 @@ def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     for key in values:
         if key not in known:
             raise UserError(f"recipe: unknown key {key!r}{suggest(key, known)}; `reslab recipe show` lists them")
-    floats = {k for k, hint in get_type_hints(Recipe).items() if hint is float}
+    floats = {k for k, hint in _hints().items() if hint is float}
     clean: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else float(v) if k in floats and type(v) is int else v
         for k, v in values.items()
@@ -189,7 +191,7 @@ def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
 
 def parsed(key: str, text: str) -> Any:
     """The value of `--set key=text`, read by the field's own type. Raises UserError with the type that is wanted."""
-    hints = get_type_hints(Recipe)
+    hints = _hints()
     if key not in hints:
         raise UserError(f"--set: unknown key {key!r}{suggest(key, hints)}; `reslab recipe show` lists them")
     hint = hints[key]
@@ -224,3 +226,9 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
         rise=recipe.rise and times(recipe.rise),
         small_until=recipe.small_until and times(recipe.small_until),
     )
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    """The fields' types, resolved once: that compiles each annotation anew, and a page reads hundreds of recipes."""
+    return get_type_hints(Recipe)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
 
 from reslab.engines.streams import side_by_side
 from reslab.nets.model import Network
@@ -38,26 +36,18 @@ class Descent:
                 p.grad = torch.zeros_like(p)
         self.rate: float | None = None
         turned = [p for p in net.parameters() if recipe.optimizer == "muon" and p.dim() == 4]
-        nesterov = recipe.momentum_form == "nesterov"
-        self.sgd = SGD(
-            _groups(net, recipe, turned), lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov,
-            fused=device.partition(":")[0] in ("cpu", "cuda"),
-        )  # fmt: skip
-        self.muon = Muon(turned, momentum=recipe.momentum, nesterov=nesterov, device=device) if turned else None
-        if self._on_gpu:  # a recorded update reads its rates from the GPU's memory
-            for optimizer in self._both():
-                for group in optimizer.param_groups:
-                    group["lr"] = torch.zeros((), device=device)
+        form = {"momentum": recipe.momentum, "nesterov": recipe.momentum_form == "nesterov", "device": device}
+        self.sgd = Sgd(_groups(net, recipe, turned), **form)  # type: ignore[arg-type]
+        self.muon = Muon(turned, **form) if turned else None  # type: ignore[arg-type]
         self._at(recipe.lr)
 
     def _both(self) -> list[Optimizer]:
         return [self.sgd, self.muon] if self.muon else [self.sgd]
 
     def _at(self, lr: float) -> None:
-        for group in self.sgd.param_groups:
-            _set_rate(group, lr)
-        for group in self.muon.param_groups if self.muon else []:
-            _set_rate(group, lr / self.recipe.lr * self.recipe.muon_lr)  # one schedule for both
+        self.sgd.at(lr)
+        if self.muon:
+            self.muon.at(lr / self.recipe.lr * self.recipe.muon_lr)  # one schedule for both
 
     def step(self, lr: float) -> None:
         self.prepare(lr)
@@ -77,13 +67,16 @@ class Descent:
         """Update every weight from its gradient, and set the gradients to 0 (on a GPU to None)."""
         for optimizer in self._both():
             optimizer.step()
-            optimizer.zero_grad(set_to_none=self._on_gpu)
+        for p in self.net.parameters():
+            if self._on_gpu:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.zero_()
 
     def momentum(self) -> dict[str, Tensor]:
         """The state by weight name (empty before the first update)."""
-        state = {p: kept for optimizer in self._both() for p, kept in optimizer.state.items()}
-        named = self.net.named_parameters()
-        return {n: state[p]["momentum_buffer"] for n, p in named if "momentum_buffer" in state.get(p, {})}
+        kept = {p: buffer for optimizer in self._both() for p, buffer in optimizer.velocities.items()}
+        return {name: kept[p] for name, p in self.net.named_parameters() if p in kept}
 
     def restore(self, buffers: dict[str, Tensor], rate: float | None) -> None:
         """Take up the state that `momentum` gave; `rate` is that of the last update.
@@ -93,38 +86,78 @@ class Descent:
         self._check(buffers, rate)
         self.rate = rate
         self._at(self.recipe.lr if rate is None else rate)
-        owner = {p: o for o in self._both() for group in o.param_groups for p in group["params"]}
+        owner = {p: o for o in self._both() for p in o.params}
         for name, p in self.net.named_parameters():
             if name in buffers:
-                owner[p].state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffers[name])
+                owner[p].velocities[p] = torch.empty_like(p).copy_(buffers[name])
 
     def _check(self, buffers: dict[str, Tensor], rate: float | None) -> None:
         # Buffers that are missing would begin at 0 and others be passed over: another run, in silence.
         owners = [self.sgd, self.muon] if self.recipe.momentum else [self.muon]
-        kept = {p for owner in owners if owner for group in owner.param_groups for p in group["params"]}
+        kept = {p for owner in owners if owner for p in owner.params}
         shapes = {name: p.shape for name, p in self.net.named_parameters() if p in kept and rate is not None}
         wrong = sorted({*shapes} ^ {*buffers}) or [n for n, shape in shapes.items() if buffers[n].shape != shape]
         if wrong:
             raise ValueError(f"its momentum does not fit the network: {', '.join(wrong[:5])}")
 
 
-def _set_rate(group: dict[str, Any], rate: float) -> None:
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
-
-
-def _groups(net: nn.Module, recipe: Recipe, turned: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """SGD's parameters with and without weight decay: all of them, or only convolutions and fully connected weights."""
+def _groups(net: nn.Module, recipe: Recipe, turned: list[nn.Parameter]) -> list[tuple[list[nn.Parameter], float]]:
+    """SGD's parameters with their weight decay: all of them, or only convolutions and fully connected weights."""
     apart = {id(p) for p in turned}
     mine = [p for p in net.parameters() if id(p) not in apart]
     if recipe.decay_on == "all":
-        return [{"params": mine, "weight_decay": recipe.weight_decay}]
-    weights = [p for p in mine if p.dim() > 1]
-    others = [p for p in mine if p.dim() <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return groups
+        return [(mine, recipe.weight_decay)]
+    return [([p for p in mine if p.dim() > 1], recipe.weight_decay), ([p for p in mine if p.dim() <= 1], 0.0)]
+
+
+class Optimizer:
+    """Parameters, their velocities, and the rate of the next update.
+
+    Not torch.optim's: its classes import torch's compiler, which takes a second of every run's start.
+    """
+
+    def __init__(self, params: list[nn.Parameter], momentum: float, nesterov: bool, device: str, lr: float) -> None:
+        self.params, self.momentum, self.nesterov, self.device = params, momentum, nesterov, device
+        self.velocities: dict[Tensor, Tensor] = {}
+        # a recorded update reads its rate from the GPU's memory
+        self.lr: float | Tensor = torch.zeros((), device=device) if device.startswith("cuda") else lr
+        self.at(lr)
+
+    def at(self, lr: float) -> None:
+        if isinstance(self.lr, Tensor):
+            self.lr.fill_(lr)
+        else:
+            self.lr = lr
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+
+class Sgd(Optimizer):
+    """SGD with momentum (§4.2), by the kernel of `torch.optim.SGD(fused=True)`. groups: parameters, weight decay."""
+
+    def __init__(
+        self, groups: Sequence[tuple[list[nn.Parameter], float]], momentum: float, nesterov: bool, device: str = "cpu",
+        lr: float = 0.1,
+    ) -> None:  # fmt: skip
+        super().__init__([p for params, _ in groups for p in params], momentum, nesterov, device, lr)
+        self._groups = groups
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group, decay in self._groups:
+            params: list[Tensor] = [p for p in group if p.grad is not None]
+            if not params:
+                continue
+            fresh = self.momentum > 0 and not any(p in self.velocities for p in params)
+            if fresh:
+                self.velocities |= {p: torch.empty_like(p) for p in params}  # the kernel fills them
+            torch._fused_sgd_(
+                params, [p.grad for p in params if p.grad is not None],
+                [self.velocities[p] for p in params] if self.momentum else [],
+                weight_decay=decay, momentum=self.momentum, lr=self.lr, dampening=0.0, nesterov=self.nesterov,
+                maximize=False, is_first_step=fresh,
+            )  # fmt: skip
 
 
 class Muon(Optimizer):
@@ -137,47 +170,39 @@ class Muon(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[nn.Parameter], momentum: float, nesterov: bool, lr: float = 0.1, device: str = "cpu"
+        self, params: list[nn.Parameter], momentum: float, nesterov: bool, device: str = "cpu", lr: float = 0.1
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov})
-        self._device = device
+        super().__init__(params, momentum, nesterov, device, lr)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        assert closure is None
-        for group in self.param_groups:
-            alike = self._alike(group["params"])
-            side_by_side([partial(self._turn, params, group) for params in alike], self._device)
-
-    @torch.no_grad()
-    def _turn(self, alike: list[Tensor], group: dict[str, Any]) -> None:
-        """Turn filter banks of one shape."""
-        directions = self._directions(alike, group["momentum"], group["nesterov"])
-        turns = orthogonal(torch.stack([d.flatten(1) for d in directions]))
-        turns = turns / turns.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST)
-        norms = torch.stack(torch._foreach_norm(alike))
-        turns = turns * (group["lr"] * norms)[:, None, None]
-        torch._foreach_sub_(alike, [turn.view(p.shape) for p, turn in zip(alike, turns, strict=True)])
-        scales = norms / torch.stack(torch._foreach_norm(alike)).clamp_min(SMALLEST)
-        torch._foreach_mul_(alike, list(scales))
-
-    def _alike(self, params: list[Tensor]) -> Iterator[list[Tensor]]:
-        """Parameters of one shape together: their products are one call."""
-        shapes = defaultdict(list)
-        for p in params:
+    def step(self) -> None:
+        alike = defaultdict[torch.Size, list[Tensor]](
+            list
+        )  # parameters of one shape together: their products are one call
+        for p in self.params:
             if p.grad is not None:
-                shapes[p.shape].append(p)
-        yield from shapes.values()
+                alike[p.shape].append(p)
+        side_by_side([partial(self._turn, params) for params in alike.values()], self.device)
 
-    def _directions(self, params: list[Tensor], momentum: float, nesterov: bool) -> Sequence[Tensor]:
+    @torch.no_grad()
+    def _turn(self, params: list[Tensor]) -> None:
+        """Turn filter banks of one shape."""
+        turns = orthogonal(torch.stack([d.flatten(1) for d in self._directions(params)]))
+        turns = turns / turns.norm(dim=(1, 2), keepdim=True).clamp_min(SMALLEST)
+        norms = torch.stack(torch._foreach_norm(params))
+        turns = turns * (self.lr * norms)[:, None, None]
+        torch._foreach_sub_(params, [turn.view(p.shape) for p, turn in zip(params, turns, strict=True)])
+        scales = norms / torch.stack(torch._foreach_norm(params)).clamp_min(SMALLEST)
+        torch._foreach_mul_(params, list(scales))
+
+    def _directions(self, params: list[Tensor]) -> Sequence[Tensor]:
         for p in params:
-            if "momentum_buffer" not in self.state[p]:
-                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            if p not in self.velocities:
+                self.velocities[p] = torch.zeros_like(p)
         gradients = [p.grad for p in params if p.grad is not None]
-        velocities = [self.state[p]["momentum_buffer"] for p in params]
-        torch._foreach_mul_(velocities, momentum)
+        velocities = [self.velocities[p] for p in params]
+        torch._foreach_mul_(velocities, self.momentum)
         torch._foreach_add_(velocities, gradients)
-        return torch._foreach_add(gradients, velocities, alpha=momentum) if nesterov else velocities
+        return torch._foreach_add(gradients, velocities, alpha=self.momentum) if self.nesterov else velocities
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._functorch import config
 
 from reslab.engines import choose, fused, memory
 from reslab.engines.machine import Settings
@@ -109,6 +108,8 @@ class Step:
         torch would leave it to `backward`, when the statistics of BN have moved.
         """
         if self._compiled is not None:
+            from torch._functorch import config  # with the whole compiler
+
             try:
                 with warnings.catch_warnings(), config.patch(force_non_lazy_backward_lowering=True):
                     warnings.simplefilter("ignore")

@@ -72,7 +72,7 @@ def test_updates_against_a_slow_loop(layout):
     velocities = [torch.zeros_like(t) for t in twins]
     optimizer = Muon(banks, momentum=0.8, nesterov=True)
     for lr in (0.1, 0.1, 0.03):
-        optimizer.param_groups[0]["lr"] = lr
+        optimizer.at(lr)
         for k, bank in enumerate(banks):
             bank.grad = drawn(*shapes[k]).double()
             velocities[k] = 0.8 * velocities[k] + bank.grad
@@ -136,7 +136,7 @@ def test_who_updates_what():
             assert torch.allclose(p, q - 0.2 * gradient), name
     assert descent.muon is not None
     descent.step(0.1)
-    assert descent.muon.param_groups[0]["lr"] == pytest.approx(0.025)  # half of muon_lr, as 0.1 is half of lr
+    assert descent.muon.lr == pytest.approx(0.025)  # half of muon_lr, as 0.1 is half of lr
 
 
 def test_sgd_alone_has_no_muon():

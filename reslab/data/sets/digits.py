@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,31 @@ def read(path: str | Path | None, splits: Sequence[str]) -> Data:
     return digits()
 
 
+def source() -> tuple[np.ndarray, np.ndarray]:
+    """Ink (float [1797, 8, 8], 0..16) and labels ([1797]) as `sklearn.datasets.load_digits` gives them.
+
+    From scikit-learn's own file, where that lies as it does today: to import scikit-learn, and SciPy with it, takes
+    longer than all else of a small run's start.
+    """
+    found = find_spec("sklearn")
+    file = Path(found.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if found else Path("nowhere")
+    if file.is_file():
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :-1].reshape(-1, SIZE, SIZE), rows[:, -1]
+    from sklearn.datasets import load_digits
+
+    there = load_digits()
+    return there.images, there.target
+
+
 def digits() -> Data:
     """Train 1,297 and test 500 images, uint8 [N, 8, 8, 1], classes "0" .. "9".
 
     The source counts ink in 0..16; it is scaled to 0..255 by round(v * 255 / 16). The test split is stratified and
     the same for ever (seed 0 of a stream of its own), so results of different runs can be compared.
     """
-    from sklearn.datasets import load_digits
-
-    source = load_digits()
-    images = np.rint(source.images * (255 / 16)).astype(np.uint8)[..., None]
-    whole = Memory(images, source.target.astype(np.int64))
+    ink, labels = source()
+    whole = Memory(np.rint(ink * (255 / 16)).astype(np.uint8)[..., None], labels.astype(np.int64))
     test = stratified(whole.labels, TEST, 0, "digits-test")
     return Data(
         name="digits",

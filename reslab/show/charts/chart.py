@@ -93,7 +93,7 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
 
     kinds = [k for k in HUE if any(r["kind"] == k for r in rows)]
     said = words.MEASURES[split](language)
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart().encode(
         x=x,
         color=alt.Color(
             "kind:N", scale=alt.Scale(domain=kinds, range=[HUE[k] for k in kinds]), legend=alt.Legend(title=None)
@@ -102,8 +102,9 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
     scale = alt.Scale(domain=[0, top], nice=True)
     title = words.ERROR(language)
     y = alt.Y("error:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6))
-    bars = base.mark_rule(strokeWidth=2, aria=False).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
-    line = base.mark_line(strokeWidth=2, aria=False).encode(y=y, detail="line:N")
+    low, high = alt.Y("low:Q", title=title, scale=scale), alt.Y2("high:Q")
+    bars = base.mark_rule(strokeWidth=2, aria=False).encode(y=low, y2=high)
+    line = base.mark_line(strokeWidth=2, aria=False).encode(y=y, detail=alt.Detail("line:N"))
     lines = list(dict.fromkeys(r["line"] for r in rows))
     if len(lines) > 1:  # other data, another recipe: another dash, said in the legend
         styles = alt.Scale(domain=lines, range=[LINES[i % len(LINES)] for i in range(len(lines))])
@@ -123,7 +124,14 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
             alt.Tooltip("n:Q", title=words.SEEDS(language)),
         ],
     )
-    return alt.layer(bars, line, marks).properties(title=said, height=HEIGHT - 40, width=WIDTH)
+    return layered(rows, bars, line, marks).properties(title=said, height=HEIGHT - 40, width=WIDTH)
+
+
+def layered(rows: list[dict[str, Any]], *layers: Any) -> Any:
+    """Layers over `rows`, which are attached here alone: Altair copies a chart's data with each of its methods."""
+    import altair as alt
+
+    return alt.layer(*layers, data=alt.Data(values=rows))
 
 
 def styled(spec: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from reslab.claims.evidence import Evidence
 from reslab.claims.text import Text
 from reslab.show import words
-from reslab.show.charts.chart import HEIGHT, WIDTH
+from reslab.show.charts.chart import HEIGHT, WIDTH, layered
 from reslab.show.look import HUE
 from reslab.show.series import finite
 
@@ -72,7 +72,7 @@ def _panel(rows: list[dict[str, Any]], title: str, x_title: str, language: str) 
     import altair as alt
 
     kinds = list(HUE)
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart().encode(
         x=alt.X("x:O", title=x_title, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("y:Q", title=ERROR(language), scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=5)),
         color=alt.Color(
@@ -88,5 +88,5 @@ def _panel(rows: list[dict[str, Any]], title: str, x_title: str, language: str) 
     ]  # fmt: skip
     points = middle.mark_point(filled=True, size=80, opacity=1, aria=False).encode(shape=shape, tooltip=tip)
     told = f"{title}: {ERROR(language)}, {x_title}; {', '.join(kinds)}."
-    layers = alt.layer(dots.encode(shape=shape), middle.mark_line(strokeWidth=2, aria=False), points)
+    layers = layered(rows, dots.encode(shape=shape), middle.mark_line(strokeWidth=2, aria=False), points)
     return layers.properties(title=title, height=HEIGHT - 60, width=WIDTH, description=told)

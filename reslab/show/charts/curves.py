@@ -10,7 +10,7 @@ from typing import Any
 from reslab.claims.text import Text
 from reslab.runs.runlog import Record
 from reslab.show import words
-from reslab.show.charts.chart import DASHED, DOTTED, HEIGHT, SOLID, WIDTH, colours_of, dashes_of, joined
+from reslab.show.charts.chart import DASHED, DOTTED, HEIGHT, SOLID, WIDTH, colours_of, dashes_of, joined, layered
 from reslab.show.look import SHADES
 from reslab.show.series import SPLITS, by_net, measured, room, sound, splits_of, thinned
 
@@ -110,7 +110,7 @@ def _curve_panel(
     dashes = alt.Scale(domain=[said[s] for s in splits], range=list(styles.values()))
     width = alt.condition(f"datum.measure == '{said['train']}'", alt.value(1.4 if splits[1:] else 2.6), alt.value(2.6))
     legend = words.LAYERS if all(d.isdigit() for d in depths) else words.NET
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart().encode(
         x=alt.X(
             "iteration:Q",
             title=words.ITERATIONS(language),
@@ -144,7 +144,7 @@ def _curve_panel(
             alt.Tooltip("n:Q", title=words.SEEDS(language)),
         ],
     )
-    layers = alt.layer(each.encode(detail="run:N", strokeDash=dash), bold, touch)
+    layers = layered(rows, each.encode(detail=alt.Detail("run:N"), strokeDash=dash), bold, touch)
     return layers.properties(
         title=title, height=HEIGHT, width=WIDTH, description=_curve_words(kind, depths, splits, language)
     )

@@ -17,7 +17,7 @@ from reslab.claims.evidence import Evidence
 from reslab.claims.text import Text
 from reslab.runs.runlog import Record
 from reslab.show import words
-from reslab.show.charts.chart import HEIGHT, WIDTH, colours_of
+from reslab.show.charts.chart import HEIGHT, WIDTH, colours_of, layered
 from reslab.show.look import MLP, SHADES, shades
 from reslab.show.series import Runs, finite, thinned
 
@@ -201,7 +201,7 @@ def profile_panel(
     axis = alt.Axis(format="~e", tickCount=6) if log and most / least > 1e4 else alt.Axis(tickCount=6)
     # a circle in the legend would hide the dash by which two nets of one colour are told apart
     stroke: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2.2} if dashes else {}
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart().encode(
         x=alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, tickCount=6)),
         y=alt.Y("y:Q", title=y_title, scale=scale, axis=axis),
         color=alt.Color(
@@ -219,13 +219,13 @@ def profile_panel(
         alt.Tooltip("net:N", title=words.NET(language)), alt.Tooltip("x:Q", title=x_title),
         alt.Tooltip("y:Q", title=y_title, format=".4g"), alt.Tooltip("n:Q", title=words.SEEDS(language)),
     ]  # fmt: skip
-    layers = [seeds.encode(detail="run:N")] if faint else []
+    layers = [seeds.encode(detail=alt.Detail("run:N"))] if faint else []
     layers += [
         middle.mark_line(strokeWidth=2.2, aria=False),
         middle.mark_circle(size=26, aria=False, opacity=1).encode(tooltip=tip),
     ]
     told = f"{title}: {y_title}; {x_title}; {', '.join(nets)}."
-    return alt.layer(*layers).properties(title=title, height=HEIGHT, width=WIDTH, description=told)
+    return layered(rows, *layers).properties(title=title, height=HEIGHT, width=WIDTH, description=told)
 
 
 def table(

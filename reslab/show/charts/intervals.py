@@ -13,7 +13,7 @@ from typing import Any
 from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
 from reslab.claims.rules import Above, Always, Below, Rule, Within
 from reslab.claims.text import Text
-from reslab.show.charts.chart import WIDTH
+from reslab.show.charts.chart import WIDTH, layered
 from reslab.show.look import GROUND, HOLDING, INK, SOFT
 from reslab.show.series import finite
 from reslab.show.tables import bar_words
@@ -74,32 +74,31 @@ def interval_panel(findings: Sequence[Finding], language: str = "en", among: Seq
     height = max(40.0, y - GAP + 4)
     at = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.03, 1.03], nice=False, zero=False))
     down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[height, 0], nice=False, zero=False))
-    base = alt.Chart(alt.Data(values=rows)).encode(y=down)
+    base = alt.Chart().encode(y=down)
 
     def layer(part: str) -> Any:
         return base.transform_filter(f"datum.part == '{part}'")
 
     tip = [alt.Tooltip("tip:N", title=WORD(language)), alt.Tooltip("value:N", title=VALUE(language))]
     words = {"align": "left", "baseline": "middle", "aria": False}
-    span = {"x": at, "x2": "x2:Q", "y2": "y2:Q"}
+    left, right, end, text = alt.XValue(2), alt.X2("x2:Q"), alt.Y2("y2:Q"), alt.Text("text:N")
+    span = {"x": at, "x2": right, "y2": end}
     layers = [
         layer("strip").mark_rect(color=GROUND, aria=False).encode(**span),
         layer("holds").mark_rect(color=HOLDING, aria=False).encode(**span),
-        layer("bar").mark_rule(color=SOFT, strokeDash=[4, 3], strokeWidth=1.5, aria=False).encode(x=at, y2="y2:Q"),
+        layer("bar").mark_rule(color=SOFT, strokeDash=[4, 3], strokeWidth=1.5, aria=False).encode(x=at, y2=end),
         layer("dot").mark_circle(color=INK, size=34, opacity=0.32, aria=False).encode(x=at, tooltip=tip),
-        layer("interval").mark_rule(color=INK, strokeWidth=2.2, aria=False).encode(x=at, x2="x2:Q", tooltip=tip),
-        layer("end").mark_rule(color=INK, strokeWidth=2.2, aria=False).encode(x=at, y2="y2:Q"),
+        layer("interval").mark_rule(color=INK, strokeWidth=2.2, aria=False).encode(x=at, x2=right, tooltip=tip),
+        layer("end").mark_rule(color=INK, strokeWidth=2.2, aria=False).encode(x=at, y2=end),
         layer("mean")
         .mark_point(color=INK, filled=True, shape="diamond", size=85, opacity=1, aria=False)
         .encode(x=at, tooltip=tip),
-        layer("tick").mark_text(fontSize=11, color=SOFT, baseline="middle", aria=False).encode(x=at, text="text:N"),
-        layer("words").mark_text(fontSize=12.5, color=INK, **words).encode(x=alt.value(2), text="text:N"),
-        layer("figure")
-        .mark_text(fontSize=12.5, fontWeight="bold", color=INK, **words)
-        .encode(x=alt.value(2), text="text:N"),
+        layer("tick").mark_text(fontSize=11, color=SOFT, baseline="middle", aria=False).encode(x=at, text=text),
+        layer("words").mark_text(fontSize=12.5, color=INK, **words).encode(x=left, text=text),
+        layer("figure").mark_text(fontSize=12.5, fontWeight="bold", color=INK, **words).encode(x=left, text=text),
     ]
     told = "; ".join(f"{s}: {figure}, {verdict}" for s, figure, _, _, verdict in table(findings, language)[1])
-    return alt.layer(*layers).properties(height=height, width=WIDTH, description=told)
+    return layered(rows, *layers).properties(height=height, width=WIDTH, description=told)
 
 
 def _row(

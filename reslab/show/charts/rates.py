@@ -68,7 +68,7 @@ def _panel(rows: list[dict[str, Any]], runs: Sequence[Runs], title: str, languag
             color=alt.Color("net:N", scale=alt.Scale(domain=nets, range=[colours[n] for n in nets]),
                             legend=alt.Legend(title=None, columns=2 if max(map(len, nets)) < 18 else 1,
                                               labelLimit=320)),
-            detail="run:N",
+            detail=alt.Detail("run:N"),
             tooltip=[alt.Tooltip("net:N", title=words.NET(language)), alt.Tooltip("run:N", title=" "),
                      alt.Tooltip("iteration:Q", title=x_title, format=","),
                      alt.Tooltip("value:Q", title=title, format=".4g")],
