@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -162,6 +163,8 @@ def prepare(settings: Settings) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # by default torch rounds fp32 convolutions to 10 bits of mantissa
+    if settings.recompute:
+        import_module("torch._dynamo")  # torch.utils.checkpoint would at its first use, when memory has been read
     if settings.engine in choose.COMPILED:
         torch.use_deterministic_algorithms(True, warn_only=True)
     else:  # the same but for the compiler's own setting, for which torch would import the compiler: a second of a start

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(
 def test_thirty_iterations_and_a_score(tmp_path):
     out = tmp_path / "run"
     _, told = run(
-        "train", "cifar_resnet8", "--data", f"cifar10:{PATH}", "--recipe", "paper-cifar-smoke", "--iterations", 30,
-        "--threads", 1, "--out", out,
+        "train", "cifar_resnet8", "--data", f"cifar10:{PATH}", "--widths", "8,8,16", "--recipe", "paper-cifar-smoke",
+        "--iterations", 30, "--threads", 1, "--out", out,
     )  # fmt: skip
     record = json.loads((out / "run.json").read_text())
     assert record["data"]["sizes"] == {"train": 50_000, "test": 10_000}

@@ -235,7 +235,7 @@ def test_a_deeper_net_is_scored_in_no_more_memory():
         words = [sys.executable, "-c", SCORED, depth]
         return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
-    shallow, deep = beyond("8"), beyond("362")
+    shallow, deep = beyond("8"), beyond("182")
     assert deep < shallow + 100e6, (shallow, deep)
 
 

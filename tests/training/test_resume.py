@@ -150,7 +150,7 @@ def test_the_same_command_again_trains_nothing(whole):
         ("--engine", "fused"),
         ("--precision", "bf16", "--engine", "fused"),
         ("--precision", "bf16", "--engine", "winograd"),
-        ("--precision", "bf16", "--engine", "compiled"),
+        pytest.param(("--precision", "bf16", "--engine", "compiled"), marks=pytest.mark.slow),
         # all that fast recipes add, killed while images are small and taken up again
         ("--precision", "bf16", "--engine", "fused", *BEYOND),
         ("--precision", "bf16", "--engine", "fused", "--recompute", "on"),

@@ -152,6 +152,7 @@ def test_a_failing_compiler_leaves_a_slower_working_step(monkeypatch):
         assert torch.equal(a, b), key
 
 
+@pytest.mark.slow
 def test_a_way_back_that_does_not_compile_is_told_before_anything_has_changed(monkeypatch):
     """torch compiles it inside `backward` unless it is asked to do so before: BN's statistics have moved by then."""
     import torch._inductor.compile_fx as compiling
