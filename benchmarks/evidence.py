@@ -15,15 +15,13 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import reslab
+from benchmarks.parts import PARTS, Part
 from reslab.claims import evidence as evidences
 from reslab.data.splits import Data
 from reslab.errors import ReslabError
@@ -45,84 +43,6 @@ RUNS, RESULTS = ROOT / "runs", ROOT / "results"
 UNFINISHED = RESULTS / "unfinished"
 PROBE = "probe.json"
 PUBLIC = "cifar10:PATH"  # what stands in a committed record in place of a path
-
-
-@dataclass(frozen=True)
-class Part:
-    """A study: which claims' runs, on what, how long, how many seeds. `weights`: runs whose final weights are kept.
-    `gpu`: passed over where there is none.
-
-    what                        the claims; or, without claims, nets by themselves:
-    nets, recipe, precisions    each net by this recipe and in each precision
-    variants                    and with each of these changes of the recipe, by name
-    first                       of the seeds, so that what a recipe is chosen by is not what it is judged on
-    """
-
-    what: tuple[str, ...] = ()
-    nets: tuple[str, ...] = ()
-    recipe: str = "paper-cifar"
-    precisions: tuple[str, ...] = ("auto",)
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
-    first: int = 0
-    data: str = "cifar10"
-    scale: float | None = None
-    seeds: int = 1
-    depths: tuple[int, ...] | None = None
-    set: Mapping[str, Any] = field(default_factory=dict)
-    weights: tuple[str, ...] = ()
-    gpu: bool = False
-
-
-SELDOM: Mapping[str, Any] = {"eval_every": 4_000, "clean_every": 16_000}
-HELD_OUT: Mapping[str, Any] = {"holdout": 5_000, "eval_every": 3_097}
-UNDONE: Mapping[str, Mapping[str, Any]] = {
-    "whole": {},
-    "sgd": {"optimizer": "sgd", "weight_decay": 5e-4},
-    "full-size": {"small_until": 0, "small_size": 0, "iterations": 5_329, "rise": 533},  # as many passes
-    "unsmoothed": {"label_smoothing": 0.0},
-    "random-flips": {"flip": "random"},
-    "border-4": {"pad": 4},
-    "angle-0.014": {"muon_lr": 0.014},
-    "sgd-0.3": {"optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.3},
-}
-
-PARTS = {
-    "digits": Part(("all",), data="digits", seeds=5),
-    # 1: the paper's recipe, unshortened, beside 8.75 %
-    "cifar10-whole": Part(("C21",), scale=1.0, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
-    # how short a run to the paper's error can be
-    "fast-cifar": Part(nets=("cifar_resnet20",), recipe="fast-cifar", seeds=3, weights=("s0",)),
-    # what each of its parts brings, told by held-out images and other seeds: one part undone at a time
-    "fast-parts": Part(nets=("cifar_resnet20",), recipe="fast-cifar", first=1_000, set=HELD_OUT, variants=UNDONE),
-    "fast-parts-again": Part(
-        nets=("cifar_resnet20",),
-        recipe="fast-cifar",
-        first=1_001,
-        set=HELD_OUT,
-        variants={name: UNDONE[name] for name in ("whole", "sgd")},
-    ),
-    # the same on a GPU, several seeds; and the fast recipe often enough to tell how its error spreads
-    "gpu-whole": Part(nets=("cifar_resnet20",), seeds=5, set=SELDOM, weights=("s0",), gpu=True),
-    "gpu-whole-plain": Part(nets=("cifar_plain20",), seeds=3, set=SELDOM, gpu=True),
-    "gpu-fast": Part(nets=("cifar_resnet20",), recipe="fast-cifar", seeds=20, gpu=True),
-    # 3 and 4: options A, B, C, three seeds; the three as ensembles
-    "cifar10-eighth": Part(("C11", "C16"), scale=0.125, seeds=3, depths=(20,), set={"probe_every": 0}, weights=("s0",)),
-    # the paper's recipe shortened, in both precisions; and where deep plain nets stand in them, on digits
-    "cifar10-precision": Part(
-        nets=("cifar_resnet20", "cifar_plain20"), precisions=("bf16", "fp32"), scale=1 / 32, seeds=2
-    ),
-    "digits-precision": Part(
-        nets=("cifar_resnet56", "cifar_plain56"),
-        precisions=("bf16", "fp32"),
-        recipe="digits-study",
-        data="digits",
-        seeds=5,
-    ),
-    # 2: the twins, probed on the way: responses, residual ratios, gradients
-    "cifar10-quarter": Part(
-        ("C1", "C2", "C7", "C8", "C15", "C22"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
-    ),
-}
 
 
 def find_cifar10() -> str | None:

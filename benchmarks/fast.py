@@ -21,7 +21,7 @@ from reslab.nets.names import spec_of
 from reslab.runs import runlog
 from reslab.runs.recipe import Recipe
 from reslab.runs.recipes import paper_cifar
-from reslab.training.inputs import full_size_updates
+from reslab.training.checks import full_size_updates
 
 PART, MODEL, ERROR = "fast-cifar", "cifar_resnet20", 8.75
 SEEDS = 3  # at least: one lucky run is no mean

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from benchmarks.plain_loop import Peer, images, loader_of
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
-from benchmarks.train_cpu import Ours, Peer, images, loader_of
+from benchmarks.train_cpu import Ours
 from reslab.engines.inference import Inference
 from reslab.engines.machine import Settings, Wish, prepare, settle
 from reslab.nets.cost import cost

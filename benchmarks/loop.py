@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
+from benchmarks.plain_loop import LEAD, images, loader_of
 from benchmarks.side import Asked, Bar, Row, main, pair_by_pair, say
-from benchmarks.train_cpu import LEAD, MODELS, Ours, images, loader_of
+from benchmarks.train_cpu import MODELS, Ours
 from reslab.engines.machine import Wish, prepare, settle
 from reslab.nets.names import spec_of
 from reslab.runs.recipes import paper_cifar

@@ -164,7 +164,7 @@ class Wings(Rooms):
 class Registry(Wings):
     """The layout with a registry of the data sets known by a word, and with `load_data` below training."""
 
-    modules = (*Rooms.modules, "data.known", "models.inputs")
+    modules = (*(name for name in Rooms.modules if name != "training.inputs"), "data.known", "models.inputs")
     plants: ClassVar[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
         **Rooms.plants,
         "batches": ("data.sets.digits", "digits", lambda before: _with_flipped_pixel(before)),

@@ -97,7 +97,7 @@ def _job(
         writable_folder(out)
     from reslab.engines.machine import Wish
     from reslab.models.inputs import expected, fit, load_data, workers_for
-    from reslab.training.inputs import check_batch_norm, check_optimizer, iterations_per_epoch, on_small_images
+    from reslab.training.checks import check_batch_norm, check_optimizer, iterations_per_epoch, on_small_images
     from reslab.training.room import check_run
 
     wish = Wish(options.device, options.precision, options.engine, options.threads, options.recompute)

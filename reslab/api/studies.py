@@ -70,7 +70,7 @@ def reproduce(
     from reslab.show.terminal.notebook import default_teller
     from reslab.store.files import writable_folder
     from reslab.training.campaign import Plan, run_all
-    from reslab.training.inputs import check_batch_norm
+    from reslab.training.checks import check_batch_norm
     from reslab.training.room import check_run
 
     tell = steady(tell or default_teller())

@@ -25,7 +25,7 @@ from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import METRICS, Tell
 from reslab.runs.schedule import is_moment
 from reslab.store import jsonl
-from reslab.training.inputs import iterations_per_epoch
+from reslab.training.checks import iterations_per_epoch
 from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums
 from reslab.training.step import Step

@@ -18,7 +18,7 @@ from reslab.engines import host, memory
 from reslab.engines.machine import Settings, prepared, settle
 from reslab.nets.model import build
 from reslab.runs.runlog import RUN
-from reslab.training.inputs import full_size_updates, iterations_per_epoch
+from reslab.training.checks import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
 from reslab.training.moments import evaluation_batch, sizes_due

@@ -11,7 +11,7 @@ from reslab.nets.names import spec_of
 from reslab.runs.recipe import OPEN_CHOICES, Recipe, changed, parsed, scaled
 from reslab.runs.recipes import RECIPES, recipe
 from reslab.runs.schedule import is_moment, rate, warms_up
-from reslab.training.inputs import check_optimizer, full_size_updates, on_small_images
+from reslab.training.checks import check_optimizer, full_size_updates, on_small_images
 
 
 def test_the_papers_rate():

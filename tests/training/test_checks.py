@@ -18,7 +18,7 @@ from reslab.models.inputs import expected, fit, workers_for
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe, changed
-from reslab.training.inputs import check_batch_norm, on_small_images
+from reslab.training.checks import check_batch_norm, on_small_images
 from reslab.training.step import Step, part_ends
 
 NETS = {
