@@ -3,6 +3,7 @@
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +74,12 @@ class Arrow:
 
 def imported(name: str, path: Path, known: dict[str, Path]) -> list[Arrow]:
     """What a file imports, wherever in it: inside functions, under TYPE_CHECKING, relatively, by import_module."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return list(_imported(name, path.name == "__init__.py", path.read_text(encoding="utf-8"), frozenset(known)))
+
+
+@cache
+def _imported(name: str, is_room: bool, source: str, known: frozenset[str]) -> tuple[Arrow, ...]:
+    tree = ast.parse(source)
     late = {
         id(inner)
         for node in ast.walk(tree)
@@ -93,7 +99,7 @@ def imported(name: str, path: Path, known: dict[str, Path]) -> list[Arrow]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                here = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+                here = name.split(".") if is_room else name.split(".")[:-1]
                 kept = here[: len(here) - node.level + 1]
                 base = ".".join([*kept, *([node.module] if node.module else [])])
             for alias in node.names:
@@ -104,7 +110,7 @@ def imported(name: str, path: Path, known: dict[str, Path]) -> list[Arrow]:
                 add(node, str(node.args[0].value))
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE:
             add(node, f"{PACKAGE}.{node.attr}")  # `import reslab`, then reslab.train
-    return found
+    return tuple(found)
 
 
 def arrows_of(known: dict[str, Path]) -> dict[str, list[Arrow]]:

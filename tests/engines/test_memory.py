@@ -184,11 +184,11 @@ prepare(settings)
 step = Step(build("cifar_resnet8"), Recipe(), settings)
 images = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
 faults = []
-for _ in range(18):
+for _ in range(13):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step(images, torch.zeros(128, dtype=torch.int64), 1e-3)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(statistics.median(faults[12:]))  # now and then the heap still grows by a map, in one update of many
+print(statistics.median(faults[8:]))  # now and then the heap still grows by a map, in one update of many
 """
 
 

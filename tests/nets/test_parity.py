@@ -48,10 +48,10 @@ def copied(name, dtype, **switches):
 
 
 BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-12}
-# VGG's 144 million weights in float64 take long: of them the training mode is left to `make reliability`
-SLOW = ("vgg19", True, torch.float64)
+# VGG's 144 million weights in float64 take long, so they are left to `make reliability`
+SLOW = {("vgg19", train, torch.float64) for train in (False, True)}
 PAIRS = [
-    pytest.param(*case, marks=[pytest.mark.slow] if case == SLOW else [])
+    pytest.param(*case, marks=[pytest.mark.slow] if case in SLOW else [])
     for case in itertools.product(
         ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg19"), (False, True), BOUNDS
     )

@@ -138,11 +138,11 @@ def test_lines_of_the_first_format_are_numbered_when_they_are_kept(path):
 
 
 def test_a_line_without_an_end_takes_no_memory(tmp_path):
-    """2 GB of zeros in a sparse file, read by a process that may take 512 MB: one damaged line."""
+    """1 GB of zeros in a sparse file, read by a process that may take 512 MB: one damaged line."""
     path = tmp_path / "metrics.jsonl"
     append(path, RECORDS[0])
     with path.open("r+b") as file:
-        file.truncate(2 << 30)
+        file.truncate(1 << 30)
     source = """
 import resource, sys
 from pathlib import Path
