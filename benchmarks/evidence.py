@@ -85,7 +85,7 @@ def plans(part: Part, data: str, folder: Path) -> list[Plan]:
 def keep(study: Path, target: Path, data: str, part: Part) -> None:
     """Copy a study's records; its unfinished runs stay behind."""
     if part.what:
-        write_sealed(target / evidences.STUDY, evidences.read_setting(study).to_dict())
+        evidences.write_study(target, evidences.read_setting(study), evidences.read_beginning(study))
     if (study / evidences.MEASURED).is_dir():
         shutil.copytree(study / evidences.MEASURED, target / evidences.MEASURED, dirs_exist_ok=True)
     for path in sorted(study.glob(f"*/{runlog.RUN}")):

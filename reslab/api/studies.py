@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from reslab.api.runs import RUNS, check_machine
 from reslab.claims import evidence as evidences
 from reslab.claims.catalogue import chosen, default_setting
 from reslab.claims.claim import Claim, Judgement, Measurement, judge
-from reslab.claims.evidence import Net, Setting
+from reslab.claims.evidence import Beginning, Net, Setting
 from reslab.engines.host import check_processes
 from reslab.errors import Interrupted, UserError
 from reslab.notebook import table
 from reslab.options.pages import ReproduceOptions
 from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name
 from reslab.runs.runlog import Tell, steady
+from reslab.version import source_commit
 
 MOST_SEEDS = 1_000  # runs of each net; every one is planned before the first starts
 
@@ -140,10 +142,11 @@ def _setting(options: ReproduceOptions) -> Setting:
 
 
 def _enter(folder: Path, setting: Setting) -> None:
-    """Make the folder this study's, or find that it is. Raises UserError where it holds another one."""
-    from reslab.store.sealed import write_sealed
+    """Make the folder this study's, or find that it is. Raises UserError if it holds another one."""
+    from reslab.claims import ledger
 
     seeds = setting.seeds
+    beginning: Beginning | None = Beginning(f"{datetime.now(UTC):%Y-%m-%d}", source_commit(), ledger.hashes())
     if evidences.is_study(folder):
         there = evidences.read_setting(folder)
         for what, mine, theirs in (
@@ -155,7 +158,8 @@ def _enter(folder: Path, setting: Setting) -> None:
         seeds = tuple(sorted({*seeds, *there.seeds}))
         if seeds == there.seeds:
             return
-    write_sealed(folder / evidences.STUDY, replace(setting, seeds=seeds).to_dict())
+        beginning = evidences.read_beginning(folder)
+    evidences.write_study(folder, replace(setting, seeds=seeds), beginning)
 
 
 def _within(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from reslab.runs.naming import FROM_DATA
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import Record
 from reslab.store import checksums
-from reslab.store.sealed import is_sealed, read_sealed
+from reslab.store.sealed import is_sealed, read_sealed, write_sealed
 
 STUDY, MEASURED = "study.json", "measured"
 
@@ -82,12 +82,33 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """What a study recorded when it began: the day, the commit of the code (None: not known), and claim id → hash."""
+
+    date: str
+    commit: str | None
+    hashes: Mapping[str, str]
+
+    @staticmethod
+    def from_dict(values: Any) -> Beginning | None:
+        """Return what `to_dict` made; None for anything else, such as a study older than the ledger."""
+        if not isinstance(values, dict) or not isinstance(values.get("hashes"), dict):
+            return None
+        commit = values.get("commit")
+        return Beginning(str(values.get("date")), None if commit is None else str(commit), dict(values["hashes"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"date": self.date, "commit": self.commit, "hashes": dict(self.hashes)}
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a study's folder holds.
 
     records    net key → seed → record, finished or not, of the setting's recipe and seeds alone
     measured   measurement name → seed (or None: made once) → its figures
     problems   what could not be read, one line each; such a record counts as not run
+    beginning  the rules when it began; None: not recorded
     """
 
     folder: Path
@@ -95,6 +116,7 @@ class Evidence:
     records: dict[str, dict[int, Record]]
     measured: dict[str, dict[int | None, dict[str, Any]]]
     problems: tuple[str, ...] = ()
+    beginning: Beginning | None = None
 
     def __repr__(self) -> str:
         return f"Evidence({str(self.folder)!r}: {len(self.every_record())} records of {self.setting.data})"
@@ -138,6 +160,17 @@ def read_setting(folder: Path) -> Setting:
         raise UserError(f"{path}: damaged ({type(error).__name__}: {error}); run `reslab reproduce` again") from None
 
 
+def read_beginning(folder: Path) -> Beginning | None:
+    """Return what a study recorded of its rules when it began, or None. Raises UserError for a damaged file."""
+    return Beginning.from_dict(read_sealed(folder / STUDY).get("rules"))
+
+
+def write_study(folder: Path, setting: Setting, beginning: Beginning | None) -> None:
+    """Write a study's `study.json`."""
+    rules = {"rules": beginning.to_dict()} if beginning else {}
+    write_sealed(folder / STUDY, {**setting.to_dict(), **rules})
+
+
 def read(folder: Path) -> Evidence:
     """Return what a study's folder holds; what cannot be read, or belongs to another study, is in `problems`."""
     setting = read_setting(folder)
@@ -175,7 +208,7 @@ def read(folder: Path) -> Evidence:
             f"{folder}: {len(unchecked)} records are of the first format, which had no checksums, so they are used "
             f"unchecked; the first is {unchecked[0].name}"
         )
-    return Evidence(folder, setting, records, measured, tuple(problems))
+    return Evidence(folder, setting, records, measured, tuple(problems), read_beginning(folder))
 
 
 def _missing(folder: Path, listed: checksums.Checksums) -> list[Path]:

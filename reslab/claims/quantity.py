@@ -15,8 +15,15 @@ Series = dict[int, float]  # seed → value; what was computed and not sampled h
 
 @dataclass(frozen=True)
 class Quantity:
-    """`read` gives a value for each seed that has one; `nets` must be trained and `measured` made for it."""
+    """A number for each seed.
 
+    key       what is read, for the hash of a rule: two quantities of one key are the same quantity
+    read      gives a value for each seed that has one
+    nets      must be trained for it
+    measured  the measurements that must be made for it
+    """
+
+    key: str
     read: Callable[[Evidence], Series]
     nets: tuple[Net, ...] = ()
     measured: tuple[str, ...] = ()
@@ -29,7 +36,7 @@ def final_error(of: Net, split: str) -> Quantity:
         ends = {seed: record.final(split) for seed, record in evidence.runs(of).items()}
         return _finite({seed: end.get("top1_error") for seed, end in ends.items() if end is not None})
 
-    return Quantity(read, (of,))
+    return Quantity(f"final {split} error of {of.key}", read, (of,))
 
 
 def error_gap(of: Net, other: Net, split: str) -> Quantity:
@@ -53,7 +60,8 @@ def probed(of: Net, key: str, reduce: Callable[[list[float]], float], first: boo
                 found[seed] = reduce(values)
         return _finite(found)
 
-    return Quantity(read, (of,))
+    moment = "initial" if first else "final"
+    return Quantity(f"{named(reduce)} of {moment} {key} of {of.key}", read, (of,))
 
 
 def probe_lines(record: Record) -> list[dict[str, Any]]:
@@ -83,12 +91,16 @@ def measurement(name: str, key: str) -> Quantity:
                 found[0 if seed is None else seed] = value
         return _finite(found)
 
-    return Quantity(read, (), (name,))
+    return Quantity(f"{key} of {name}", read, (), (name,))
 
 
 def minus(a: Quantity, b: Quantity) -> Quantity:
     """a - b, seed by seed: a paired difference, over the seeds that both have."""
-    return paired(a, b, lambda x, y: x - y)
+    return paired(a, b, difference)
+
+
+def difference(a: float, b: float) -> float:
+    return a - b
 
 
 def paired(a: Quantity, b: Quantity, combine: Callable[[float, float], float]) -> Quantity:
@@ -99,7 +111,15 @@ def paired(a: Quantity, b: Quantity, combine: Callable[[float, float], float]) -
         return {seed: combine(left[seed], right[seed]) for seed in left if seed in right}
 
     nets = tuple(dict.fromkeys([*a.nets, *b.nets]))
-    return Quantity(read, nets, tuple(dict.fromkeys([*a.measured, *b.measured])))
+    return Quantity(f"{named(combine)}({a.key}; {b.key})", read, nets, tuple(dict.fromkeys([*a.measured, *b.measured])))
+
+
+def named(function: Callable[..., Any]) -> str:
+    """Return the function's name, by which the hash of a rule knows it. Raises ValueError for a lambda."""
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():
+        raise ValueError(f"{function}: a rule's function needs a name, by which the rule's hash knows it")
+    return name
 
 
 def _finite(series: Mapping[int, Any]) -> Series:

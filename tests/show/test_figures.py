@@ -38,7 +38,7 @@ def values_of(chart):
 
 
 def said(series, rule, unit="points", text="a statement", role="main"):
-    return Statement(Text(text, f"{text}, 한국어"), Quantity(lambda _: dict(enumerate(series))), rule, role, unit)
+    return Statement(Text(text, f"{text}, 한국어"), Quantity("", lambda _: dict(enumerate(series))), rule, role, unit)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 
 from reslab.claims.claim import Bench, Measurement, kept
 from reslab.claims.evidence import Evidence, Net, Setting, net
-from reslab.claims.quantity import Quantity, Series, measurement, paired, probe_lines
+from reslab.claims.quantity import Quantity, Series, measurement, named, paired, probe_lines
 
 INITIAL = "gradients-init"
 FAR = 110  # layers, measured at initialisation only: the deepest net of §4.2 but one
@@ -87,7 +87,11 @@ def at_initialisation(setting: Setting) -> Measurement:
 
 def size(of: Quantity) -> Quantity:
     """Its absolute value, seed by seed: how far apart, whichever way."""
-    return paired(of, of, lambda value, _: abs(value))
+    return paired(of, of, magnitude)
+
+
+def magnitude(value: float, _: float) -> float:
+    return abs(value)
 
 
 def at_start(kind: str, depth: int, batch_norm: bool, activation: str = "relu", what: str = "gradient") -> Quantity:
@@ -110,7 +114,7 @@ def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Qua
                 found[seed] = reduce(values)
         return found
 
-    return Quantity(read, (of,))
+    return Quantity(f"{named(reduce)} over training of the gradients' distance in {of.key}", read, (of,))
 
 
 def _apart(gradients: Mapping[str, float | None]) -> float | None:

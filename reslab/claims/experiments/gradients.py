@@ -29,6 +29,10 @@ BEYOND = Above(DECADES)
 GOING = 80.0  # percent of training error below which a net has "started converging" (§4.2, of 110 layers)
 
 
+def last(values: list[float]) -> float:
+    return values[-1]
+
+
 def claims(setting: Setting) -> tuple[Claim, ...]:
     return (_cause(setting), _growth(setting))
 
@@ -83,7 +87,7 @@ def _cause(setting: Setting) -> Claim:
             distance(f"residual {deep}, BN, median of training", f"residual {deep}, BN, 학습 중 중앙값",
                      in_training(net(f"cifar_resnet{deep}")), inside, BESIDE),
             distance(f"plain {deep}, BN, end of training", f"plain {deep}, BN, 학습 끝",
-                     in_training(plain, lambda values: values[-1]), inside, BESIDE),
+                     in_training(plain, last), inside, BESIDE),
             Statement(Text(f"Training error, plain {deep}, no BN: it gets going (§4.2's bar of 80 %)",
                            f"training error, plain {deep}, BN 없음: 학습이 시작된다 (§4.2의 기준 80 %)"),
                       final_error(bare, "train"), Below(GOING), role=BESIDE, unit="%"),
@@ -139,11 +143,14 @@ def _growth(setting: Setting) -> Claim:
             at_start(*of, what=what), rule, role=role, unit="decades",
         )  # fmt: skip
 
+    def a_layer(far: float, near: float) -> float:
+        return (far - near) / (FAR - shallow)
+
     pace = Statement(
         Text(f"Growth of the gradient a layer, plain, BN, relu, from {shallow} to {FAR} layers",
              f"한 층당 gradient의 증가, plain, BN, relu, {shallow}층에서 {FAR}층까지"),
         paired(at_start("plain", FAR, True), at_start("plain", shallow, True),
-               lambda far, near: (far - near) / (FAR - shallow)),
+               a_layer),
         Above(0.0), role=BESIDE, unit="decades a layer",
     )  # fmt: skip
     saturating = [

@@ -55,7 +55,8 @@ def better_minus(pure: list[Quantity], mixed: Quantity) -> Quantity:
         return {s: best[s] - other[s] for s in seeds}
 
     nets = tuple(dict.fromkeys(n for q in (*pure, mixed) for n in q.nets))
-    return Quantity(read, nets)
+    key = f"the best of ({'; '.join(q.key for q in pure)}) minus {mixed.key}"
+    return Quantity(key, read, nets)
 
 
 def _counts(setting: Setting) -> Measurement:

@@ -134,7 +134,7 @@ def ratio_of(of: Net, first: bool = False) -> Quantity:
                 found[seed] = fmean(values)
         return found
 
-    return Quantity(read, (of,))
+    return Quantity(f"mean {'initial' if first else 'final'} ratio of {of.key}", read, (of,))
 
 
 def _finite(residuals: dict[str, float | None], solid: Sequence[str]) -> list[float]:

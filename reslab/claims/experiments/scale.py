@@ -57,7 +57,7 @@ def to_the_paper(depth: int) -> Quantity:
     def read(evidence: Evidence) -> Series:
         return {seed: error - PAPER[depth] for seed, error in ours.read(evidence).items()}
 
-    return Quantity(read, ours.nets)
+    return Quantity(f"{ours.key} minus {PAPER[depth]}", read, ours.nets)
 
 
 def _only_if(able: bool, setting: Setting, needed: str, claim: Claim) -> Claim:
@@ -65,8 +65,12 @@ def _only_if(able: bool, setting: Setting, needed: str, claim: Claim) -> Claim:
     if able:
         return claim
     why = NO_SUCH_DEPTHS.filled(depths=needed) if is_the_papers(setting) else NOT_THE_PAPERS
-    idle = tuple(replace(statement, quantity=Quantity(lambda evidence: {})) for statement in claim.statements)
+    idle = tuple(replace(s, quantity=Quantity(s.quantity.key, _nothing)) for s in claim.statements)
     return replace(claim, statements=idle, charts=(), why_not_run=why)
+
+
+def _nothing(evidence: Evidence) -> Series:
+    return {}
 
 
 def _deepest(setting: Setting) -> Claim:

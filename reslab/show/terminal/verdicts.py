@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reslab.claims.claim import Finding, Judgement, shown
+from reslab.claims.ledger import order
 from reslab.claims.overview import Told
 from reslab.claims.rules import NOT_RUN, Figure
 from reslab.data.source import example
@@ -46,6 +47,8 @@ def claims_text(every: Sequence[Told]) -> str:
             lines += _wrapped(f"{where}{one.sentence.en}", "       ")
             for note in notes_of(one):
                 lines += _wrapped(_data(note), "       ")
+            if not one.claim.analytic:
+                lines += _wrapped(order(told.claim.id, one.evidence.beginning).en, "       ")
             lines.append(f"       {command(one)}")  # unwrapped, to be copied
     studies = {id(j.evidence): j.evidence for told in every for j in told.judgements}.values()
     lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
@@ -78,6 +81,7 @@ def claim_text(told: Told) -> str:
             lines += _wrapped(f"- {_statement(finding)}", "  ")
         for note in notes_of(one):
             lines += _wrapped(_data(note), "  ")
+        lines += _wrapped(order(claim.id, one.evidence.beginning).en, "  ")
         lines += [f"  records: {one.evidence.folder}", f"  command: {command(one)}"]
         lines += [f"  problem: {clean(problem)}" for problem in one.evidence.problems]
     return "\n".join(lines)
@@ -152,6 +156,7 @@ def _judgement_json(one: Judgement) -> dict[str, Any]:
             }
             for f in one.findings
         ],
+        "rule": order(one.claim.id, one.evidence.beginning).en,
         "problems": list(one.evidence.problems),
         "command": command(one),
     }

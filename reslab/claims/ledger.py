@@ -1,0 +1,82 @@
+"""When the rule of each claim was committed, and in which commit a study's runs began: rules come before their runs.
+
+A rule is what decides: quantities, limits, roles, margins. Its hash leaves out every word that is only read. The ledger
+(`ledger.json`) holds each claim's rules, oldest first, with the day of the commit that brought them;
+`python -m benchmarks.rules` writes it. A study records, when it begins, the hashes of that moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from reslab.claims.catalogue import catalogue, default_setting
+from reslab.claims.claim import Claim
+from reslab.claims.evidence import Beginning
+from reslab.claims.text import Text
+
+LEDGER = "ledger.json"
+DIGITS = 16  # hexadecimal digits of a hash that are kept
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a claim: its hash, and the day (ISO) of the commit that brought it."""
+
+    hash: str
+    date: str
+
+
+def deciding(claim: Claim) -> list[Any]:
+    """Return what decides a claim, as plain types."""
+    parts = [[s.quantity.key, str(s.rule), s.role, s.unit, [net.key for net in s.flat]] for s in claim.statements]
+    return [parts, sorted([m.name, m.version] for m in claim.measurements)]
+
+
+@cache
+def hashes() -> dict[str, str]:
+    """Claim id → hash of its rule today, over the settings of digits, CIFAR-10, and CIFAR-10 with all of Table 6."""
+    settings = (
+        default_setting("digits"),
+        default_setting("cifar10:PATH"),
+        default_setting("cifar10:PATH", depths=(20, 32, 44, 56, 110, 1202), scale=1.0),
+    )
+    parts: dict[str, list[Any]] = {}
+    for setting in settings:
+        for claim in catalogue(setting):
+            parts.setdefault(claim.id, []).append(deciding(claim))
+    return {
+        name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:DIGITS]
+        for name, part in parts.items()
+    }
+
+
+@cache
+def ledger() -> dict[str, tuple[Rule, ...]]:
+    """Claim id → its rules, oldest first, as they were committed."""
+    content = json.loads((files("reslab.claims") / LEDGER).read_text(encoding="utf-8"))
+    return {name: tuple(Rule(**one) for one in rules) for name, rules in content.items()}
+
+
+def order(name: str, beginning: Beginning | None) -> Text:
+    """Return, for a claim and a study, which came first, the rule or the runs."""
+    if beginning is None or name not in beginning.hashes:
+        return Text(
+            "rule and runs: their order was not recorded (this study is older than the ledger of rules)",
+            "규칙과 실행: 순서가 기록되지 않았다(규칙 기록부보다 먼저 만든 실험이다)",
+        )
+    commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
+    began = f"{beginning.date} (commit {commit})" if commit else beginning.date
+    then, now = beginning.hashes[name], hashes()[name]
+    dates = {rule.hash: rule.date for rule in ledger().get(name, ())}
+    if then == now:
+        return Text(f"rule of {dates.get(now, 'no commit')}, runs from {began}",
+                    f"규칙 {dates.get(now, '커밋 없음')}, 실행 {began}부터")  # fmt: skip
+    return Text(
+        f"rule of {dates.get(now, 'no commit')}, written after the runs, which began on {began}: exploratory",
+        f"규칙 {dates.get(now, '커밋 없음')}, 실행({began} 시작) 뒤에 쓴 것이므로 탐색적이다",
+    )
