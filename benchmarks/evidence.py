@@ -57,7 +57,15 @@ def trained(part: Part, data: str, folder: Path, processes: int | None = None) -
     tell = PlainTeller(every=60)
     if part.what:
         reslab.reproduce(
-            part.what, data, scale=part.scale, seeds=part.seeds, depths=part.depths, set=part.set, out=folder, tell=tell
+            part.what,
+            data,
+            scale=part.scale,
+            seeds=part.seeds,
+            first_seed=part.first,
+            depths=part.depths,
+            set=part.set,
+            out=folder,
+            tell=tell,
         )
         return
     run_all(plans(part, data, folder), tell, processes)

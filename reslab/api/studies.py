@@ -21,7 +21,7 @@ from reslab.engines.host import check_processes
 from reslab.errors import Interrupted, UserError
 from reslab.notebook import table
 from reslab.options.pages import ReproduceOptions
-from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name
+from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name, seed_words
 from reslab.runs.runlog import Tell, steady
 from reslab.version import source_commit
 
@@ -131,7 +131,7 @@ def _setting(options: ReproduceOptions) -> Setting:
     if seeds is not None and seeds > MOST_SEEDS:
         raise UserError(f"--seeds is too large; the largest value is {MOST_SEEDS:,}")
     depths = tuple(sorted(frozenset(options.depths))) if options.depths else None
-    setting = default_setting(options.data, seeds, depths, scale)
+    setting = default_setting(options.data, seeds, depths, scale, options.first_seed)
     for depth in setting.depths:
         Net(f"cifar_resnet{depth}").spec()  # refuses a depth that does not exist
     scaled_already = recipe is None
@@ -225,4 +225,4 @@ def _due(folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mappi
 def reproduce_command(names: Sequence[str], data: str, setting: Setting) -> str:
     """The command line that does the same, every choice said."""
     words = ["reslab", "reproduce", *names, "--data", data, "--depths", ",".join(map(str, setting.depths))]
-    return shlex.join([*words, "--seeds", str(len(setting.seeds)), *recipe_words(setting.recipe, data)])
+    return shlex.join([*words, *seed_words(setting.seeds), *recipe_words(setting.recipe, data)])

@@ -73,7 +73,11 @@ def chosen(setting: Setting, wanted: Iterable[str]) -> tuple[Claim, ...]:
 
 
 def default_setting(
-    data: str, seeds: int | None = None, depths: tuple[int, ...] | None = None, scale: float | None = None
+    data: str,
+    seeds: int | None = None,
+    depths: tuple[int, ...] | None = None,
+    scale: float | None = None,
+    first_seed: int = 0,
 ) -> Setting:
     """A study's setting by its data: minutes on digits; §4.2 and Fig. 6 at a quarter of the schedule elsewhere.
 
@@ -85,6 +89,10 @@ def default_setting(
     name = source.name
     if name == "digits":
         length = recipe("digits-study") if scale is None else scaled(recipe("digits-study"), scale)
-        return Setting(name, length, tuple(range(seeds or 5)), depths or (8, 20, 56))
+        return Setting(name, length, seeds_from(first_seed, seeds or 5), depths or (8, 20, 56))
     length = changed(scaled(recipe("paper-cifar"), 0.25 if scale is None else scale), {"probe_every": 1_000})
-    return Setting(name, length, tuple(range(seeds or 1)), depths or (20, 56))
+    return Setting(name, length, seeds_from(first_seed, seeds or 1), depths or (20, 56))
+
+
+def seeds_from(first: int, count: int) -> tuple[int, ...]:
+    return tuple(range(first, first + count))

@@ -28,6 +28,10 @@ class ReproduceOptions(Options):
     seeds: int | None = option(
         None, "runs of each net, with seeds 0, 1, 2 …", "Training", text="5 on digits, else 1", common=True,
     )  # fmt: skip
+    first_seed: int = option(
+        0, "the first of these seeds; a rule that was changed is judged on seeds that nobody has looked at", "Training",
+        least=0, most=10**9,
+    )  # fmt: skip
     scale: float | None = shared.scale("1 on digits, else 0.25")
     recipe: Any = shared.recipe("digits-study for digits, else paper-cifar")
     set: Mapping[str, Any] | None = shared.changes()

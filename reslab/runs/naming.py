@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -106,6 +106,12 @@ def _call(model: Spec, recipe: Recipe, seed: int, precision: str) -> str:
     plain = {"set": {}, "precision": "auto"}
     words = {**{k: v for k, v in said.items() if k not in plain or v != plain[k]}, **_said(model, "given")}
     return f"reslab.train({', '.join([repr(name_of(model)), 'data', *(f'{k}={v!r}' for k, v in words.items())])})"
+
+
+def seed_words(seeds: Sequence[int]) -> list[str]:
+    """The options of `reproduce` that give `seeds`, which follow one another."""
+    first = ["--first-seed", str(seeds[0])] if seeds and seeds[0] else []
+    return ["--seeds", str(len(seeds)), *first]
 
 
 def recipe_words(recipe: Recipe, data: DataLike) -> list[str]:

@@ -12,7 +12,7 @@ from reslab.claims.ledger import order
 from reslab.claims.overview import Told
 from reslab.claims.rules import NOT_RUN, Figure
 from reslab.data.source import example
-from reslab.runs.naming import recipe_words
+from reslab.runs.naming import recipe_words, seed_words
 from reslab.show.format import clean
 from reslab.show.notes import OUR_DATA, data_notes
 from reslab.show.words import VERDICT
@@ -24,7 +24,7 @@ def command(judgement: Judgement) -> str:
     """The command that makes this judgement's records again."""
     setting = judgement.evidence.setting
     words = ["reslab", "reproduce", judgement.claim.id, "--data", example(setting.data)]
-    words += ["--depths", ",".join(map(str, setting.depths)), "--seeds", str(len(setting.seeds))]
+    words += ["--depths", ",".join(map(str, setting.depths)), *seed_words(setting.seeds)]
     return " ".join([*words, *recipe_words(setting.recipe, setting.data)])
 
 
@@ -71,7 +71,8 @@ def _wrapped(text: str, indent: str) -> list[str]:
 def claim_text(told: Told) -> str:
     """One claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
     claim = told.claim
-    lines = [f"{claim.id}  {claim.text.en}", f"     {claim.text.ko}", f'     "{claim.quote}" ({claim.said})', ""]
+    quote = f'"{claim.quote}" ' if claim.quote else ""
+    lines = [f"{claim.id}  {claim.text.en}", f"     {claim.text.ko}", f"     {quote}({claim.said})", ""]
     lines += [f"verdict: {told.verdict}"]
     for one in told.judgements:
         setting = one.evidence.setting
