@@ -19,6 +19,7 @@ from reslab.claims.experiments import (
     identity,
     jacobians,
     mixing,
+    removal,
     residuals,
     responses,
     scale,
@@ -34,7 +35,7 @@ from reslab.runs.recipes import recipe
 
 EXPERIMENTS = (
     degradation, gradients, jacobians, residuals, identity, deeper, copying, addition, architecture, bottleneck,
-    strides, shortcuts, skips, mixing, responses, ensembles, scale,
+    strides, shortcuts, skips, mixing, responses, ensembles, scale, removal,
 )  # fmt: skip
 # These compare depths: on a setting of one depth they have nothing to say.
 OF_DEPTHS = (degradation, gradients, residuals, deeper, responses)

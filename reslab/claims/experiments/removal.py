@@ -1,0 +1,114 @@
+"""C25: one block left out at test time (Veit et al. 2016, section 4.1; no statement of the notes).
+
+The runs: residual nets of the setting's deepest and middle depth, the plain net of its middle depth (deeper plain nets
+degrade, and show nothing when they lose a block). The measure: the error on the first IMAGES test images without one
+block, for every block whose input and output have one shape, minus the error of the whole net; its median and its
+largest value over the blocks. Nothing is trained again.
+
+The rule, committed before its runs: the median of the deepest residual net is at most LITTLE points, that of the plain
+net more than MUCH. It holds with a condition if some block of the residual net costs more than MUCH all the same.
+LITTLE and MUCH were chosen when figures of seeds 0 to 4 on digits were known (0.4 and 82 points), so these seeds do not
+count: it is judged on others.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.evidence import Net, Setting, net
+from reslab.claims.quantity import measurement
+from reslab.claims.rules import Above, Below
+from reslab.claims.text import Text
+
+NAME = "removal"
+LITTLE, MUCH = 5.0, 30.0  # percentage points of test error
+IMAGES = 2_000  # all 500 test images of digits
+
+
+def claims(setting: Setting) -> tuple[Claim, ...]:
+    return (_one_block(setting),)
+
+
+def nets(setting: Setting) -> dict[str, Net]:
+    """The nets that lose a block, by the word that its figures begin with."""
+    return {
+        "deep": net(f"cifar_resnet{setting.deep}"),
+        "middle": net(f"cifar_resnet{setting.middle}"),
+        "plain": net(f"cifar_plain{setting.middle}"),
+    }
+
+
+def figures(word: str, whole: float, without: dict[str, float]) -> dict[str, Any]:
+    """The figures of one net: its errors in percent, and what a block costs in points."""
+    costs = [error - whole for error in without.values()]
+    return {
+        f"{word}_error": kept(whole),
+        f"{word}_median": kept(median(costs)),
+        f"{word}_most": kept(max(costs)),
+        f"{word}_little": kept(100.0 * sum(cost <= LITTLE for cost in costs) / len(costs)),
+        f"{word}_without": {block: kept(error) for block, error in without.items()},
+    }
+
+
+def _measurement(setting: Setting) -> Measurement:
+    every = nets(setting)
+
+    def make(bench: Bench, seed: int | None) -> dict[str, Any]:
+        from reslab.measure.removal import error, errors_without
+
+        assert seed is not None
+        found: dict[str, Any] = {}
+        for word, of in every.items():
+            network = bench.network(of, seed)
+            images, labels = bench.batch(of, seed, IMAGES, "test")
+            found |= figures(word, error(network, images, labels), errors_without(network, images, labels))
+        return found
+
+    return Measurement("block-removal", make, tuple(dict.fromkeys(every.values())), each_seed=True, seconds=20.0)
+
+
+def _one_block(setting: Setting) -> Claim:
+    deep, middle = setting.deep, setting.middle
+    made = _measurement(setting)
+
+    def cost(key: str, en: str, ko: str, rule: Above | Below, role: str = MAIN, unit: str = "points") -> Statement:
+        return Statement(Text(en, ko), measurement(made.name, key), rule, role=role, unit=unit)
+
+    return Claim(
+        id="C25",
+        name=NAME,
+        quote="",
+        said="Veit et al. 2016",
+        text=Text(
+            "A residual net hardly notices when one block is removed at test time; a plain net breaks down.",
+            "잔차 네트워크는 테스트할 때 블록 하나를 빼도 거의 달라지지 않지만, plain 네트워크는 무너진다.",
+        ),
+        statements=(
+            cost("deep_median", f"Test error, residual, {deep} layers, one block removed (median) minus whole",
+                 f"test error, residual, {deep}층, 블록 하나를 뺀 값(블록 중앙값) − 전체", Below(LITTLE)),
+            cost("plain_median", f"Test error, plain, {middle} layers, one block removed (median) minus whole",
+                 f"test error, plain, {middle}층, 블록 하나를 뺀 값(블록 중앙값) − 전체", Above(MUCH)),
+            cost("deep_most", f"Test error, residual, {deep} layers, the block that costs most",
+                 f"test error, residual, {deep}층, 가장 손실이 큰 블록", Above(MUCH), LIMIT),
+            cost("middle_median", f"Test error, residual, {middle} layers, one block removed (median) minus whole",
+                 f"test error, residual, {middle}층, 블록 하나를 뺀 값(중앙값) − 전체", Below(LITTLE), BESIDE),
+            cost("deep_little", f"Blocks of residual-{deep} that cost at most {LITTLE:g} points",
+                 f"residual {deep}층에서 손실이 {LITTLE:g}점 이하인 블록", Above(50.0), BESIDE, "%"),
+        ),
+        answers=answers(
+            f"Without one block (median over blocks) the error of the residual {deep}-layer net rises by {{s0}}, that "
+            f"of the plain {middle}-layer net by {{s1}}; without its most important block the residual net's rises by "
+            "{s2}: {end}",
+            f"블록 하나를 빼면(중앙값) residual {deep}층의 오차는 {{s0}}, plain {middle}층의 오차는 {{s1}} 커진다. "
+            "가장 중요한 블록을 빼면 residual의 오차는 {s2} 커진다. {end}",
+            holds=Text("the residual net hardly notices, the plain net breaks down.",
+                       "residual은 거의 달라지지 않고 plain은 무너진다."),
+            condition=Text("true of most blocks, not of every block or net.",
+                           "대부분의 블록에서는 그렇지만 모든 블록이나 네트워크에서 그런 것은 아니다."),
+            fails=Text("it is not so.", "그렇지 않다."),
+            undecided=NOT_DECIDED,
+        ),
+        measurements=(made,),
+    )  # fmt: skip
