@@ -6,7 +6,6 @@ It trains nothing: `api.studies` trains its nets, makes its measurements, and ha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -224,8 +223,12 @@ def _sentence(claim: Claim, verdict: str, findings: tuple[Finding, ...]) -> Text
     return Text(answer.filled(**en).en, answer.filled(**ko).ko)
 
 
-def shown(finding: Finding, language: str = "en") -> str:
-    """A figure in words: "+1.23 ± 0.10 (n = 5)"; where it was computed and not sampled, its range."""
+def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
+    """Return a figure in words: the mean and its 95 % interval, "1.23 [1.11, 1.35] points (n = 5)".
+
+    With `spread` the standard deviation over seeds takes the interval's place: "1.23 ± 0.10 points (n = 5)". A figure
+    that was computed, not sampled, is shown as its range.
+    """
     from reslab.claims.rules import Always
 
     found = finding.figure
@@ -236,9 +239,13 @@ def shown(finding: Finding, language: str = "en") -> str:
     if isinstance(finding.statement.rule, Always):
         low, high = min(found.values), max(found.values)
         return f"{_number(low)}{unit}" if low == high else f"{_number(low)} … {_number(high)}{unit}"
-    equal = max(found.values) - min(found.values) <= 1e-12 * abs(found.mean)  # a std of rounding alone is told as 0
-    spread = "" if math.isnan(found.std) else f" ± {0 if equal else _number(found.std)}"
-    return f"{_number(found.mean)}{spread}{unit} (n = {found.n})"
+    if found.n == 1:
+        return f"{_number(found.mean)}{unit} (n = 1)"
+    equal = max(found.values) - min(found.values) <= 1e-12 * abs(found.mean)  # rounding alone is shown as no spread
+    if spread:
+        return f"{_number(found.mean)} ± {0 if equal else _number(found.std)}{unit} (n = {found.n})"
+    ends = (found.mean, found.mean) if equal else (found.low, found.high)
+    return f"{_number(found.mean)} [{', '.join(map(_number, ends))}]{unit} (n = {found.n})"
 
 
 def _number(value: float) -> str:

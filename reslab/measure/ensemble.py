@@ -1,4 +1,4 @@
-"""Several networks as one: scores averaged sample by sample, each member alone beside the ensemble (§4.4, Table 5).
+"""Several networks as one: scores averaged sample by sample, each member alone beside the ensemble (§4.1, Table 5).
 
 The paper does not say what is averaged; its release averages softmax probabilities, so that is the default here.
 """

@@ -59,7 +59,7 @@ def statement_table(findings: Iterable[Finding], language: str = "en") -> Table:
 
 def figure_words(finding: Finding, language: str = "en") -> str:
     """The figure without its n: "1.23 ± 0.10 points"."""
-    return shown(finding, language).partition(" (n = ")[0].replace(" ± ", f"{NB}±{NB}")
+    return shown(finding, language, spread=True).partition(" (n = ")[0].replace(" ± ", f"{NB}±{NB}")
 
 
 def bar_words(rule: Rule, language: str = "en") -> str:

@@ -144,8 +144,8 @@ def test_verdicts(tmp_path, seeds, depths, verdict):
     assert found.verdict == verdict
     assert found.findings[2].figure.mean == pytest.approx(0.55)  # the best member: beside
     if verdict != NOT_RUN:
-        assert found.sentence.en.count("(0.55 ± 0.071 points") == 2  # each kind beside its own figure
-        assert found.sentence.ko.count("(0.55 ± 0.071 점") == 2
+        assert found.sentence.en.count("(0.55 [-0.085, 1.19] points") == 2  # each kind beside its own figure
+        assert found.sentence.ko.count("(0.55 [-0.085, 1.19] 점") == 2
 
 
 @pytest.mark.parametrize("depths", [(8, 20, 56), (20, 56), (20,)])

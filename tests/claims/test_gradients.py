@@ -65,8 +65,8 @@ def test_the_cause(tmp_path, start, training, verdict):
     found = study(tmp_path / "s", start, training).judge(C3)
     assert found.verdict == verdict
     assert found.flat
-    assert "11 ± 1 points (n = 3)" in found.sentence.en
-    assert "11 ± 1 점 (n = 3)" in found.sentence.ko
+    assert "11 [8.52, 13.48] points (n = 3)" in found.sentence.en
+    assert "11 [8.52, 13.48] 점 (n = 3)" in found.sentence.ko
 
 
 def test_the_cause_in_figures(tmp_path):

@@ -1,4 +1,4 @@
-"""C16: an ensemble beats its members (note 002 §4; §4.4, Table 5).
+"""C16: an ensemble beats its members (note 002 §4; §4.1, Table 5).
 
 The runs: nets that the study trains for other claims. Two kinds of ensembles: every seed of one net as one, and, as the
 paper's own six, nets of different depth as one (the residual nets of one seed). A study with one seed and one depth has
@@ -104,8 +104,8 @@ def _ensemble(setting: Setting) -> Claim:
         id="C16",
         name=NAME,
         quote="6개의 모델을 앙상블하여 이미지 분류에서 1등 달성.",
-        said="002 §4; §4.4, Table 5",
-        text=Text("An ensemble beats its members.", "앙상블은 그 구성원보다 낫다."),
+        said="002 §4; §4.1, Table 5",
+        text=Text("An ensemble beats the mean of its members.", "앙상블은 구성원의 평균보다 낫다."),
         statements=(
             *(gap(kind, "softmax", "mean", MAIN) for kind in kinds),
             *(gap(kind, "softmax", "best", BESIDE) for kind in kinds),

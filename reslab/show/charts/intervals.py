@@ -50,7 +50,13 @@ def table(findings: Sequence[Finding], language: str) -> tuple[list[str], list[l
         sampled = f.figure is not None and f.figure.n > 1 and not isinstance(f.statement.rule, Always)
         between = f"{f.figure.low:.4g} … {f.figure.high:.4g}" if f.figure and sampled else "–"
         rows.append(
-            [told, shown(f, language), between, bar_words(f.statement.rule, language), VERDICT[f.verdict](language)]
+            [
+                told,
+                shown(f, language, spread=True),
+                between,
+                bar_words(f.statement.rule, language),
+                VERDICT[f.verdict](language),
+            ]
         )
     return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, JUDGED)], rows
 

@@ -73,7 +73,7 @@ def claim_text(told: Told) -> str:
     claim = told.claim
     quote = f'"{claim.quote}" ' if claim.quote else ""
     lines = [f"{claim.id}  {claim.text.en}", f"     {claim.text.ko}", f"     {quote}({claim.said})", ""]
-    lines += [f"verdict: {told.verdict}"]
+    lines += [f"verdict: {told.verdict}", "figures: mean over seeds, [95 % interval of the mean]"]
     for one in told.judgements:
         setting = one.evidence.setting
         lines += ["", f"{setting.data}, {_seeds(one)}, recipe {setting.recipe.name}: {one.verdict}"]
@@ -90,11 +90,7 @@ def claim_text(told: Told) -> str:
 
 def _statement(finding: Finding) -> str:
     role = "" if finding.statement.role == "main" else f" [{finding.statement.role}]"
-    told = f"{finding.statement.text.en}: {shown(finding)}"
-    found = finding.figure
-    if found is not None and found.n > 1 and math.isfinite(found.low) and found.low != found.high:
-        told += f", 95 % interval {found.low:.3g} to {found.high:.3g}"
-    return f"{told}; bar {finding.statement.rule}: {finding.verdict}{role}"
+    return f"{finding.statement.text.en}: {shown(finding)}; bar {finding.statement.rule}: {finding.verdict}{role}"
 
 
 def claims_markdown(every: Sequence[Told], language: str = "en") -> str:
