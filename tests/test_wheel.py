@@ -105,7 +105,7 @@ def test_claims_are_those_of_the_checkout(installed):
     here = subprocess.run(
         [sys.executable, "-m", "reslab", "claims", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=300
     ).stdout
-    assert len(json.loads(told)) == 24
+    assert len(json.loads(told)) == 25
     assert placeless(told) == placeless(here)
     text = installed("claims", "C3")
     assert "missing" not in text
