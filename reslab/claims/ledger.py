@@ -64,7 +64,11 @@ def ledger() -> dict[str, tuple[Rule, ...]]:
 
 def order(name: str, beginning: Beginning | None) -> Text:
     """Return, for a claim and a study, which came first, the rule or the runs."""
+    rules = ledger().get(name, ())
     if beginning is None or name not in beginning.hashes:
+        if len(rules) > 1:
+            return Text(f"rule of {rules[-1].date}, changed after the runs: exploratory",
+                        f"규칙 {rules[-1].date}, 실행 뒤에 바꾼 것이므로 탐색적이다")  # fmt: skip
         return Text(
             "rule and runs: their order was not recorded (this study is older than the ledger of rules)",
             "규칙과 실행: 순서가 기록되지 않았다(규칙 기록부보다 먼저 만든 실험이다)",
@@ -72,7 +76,7 @@ def order(name: str, beginning: Beginning | None) -> Text:
     commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
     began = f"{beginning.date} (commit {commit})" if commit else beginning.date
     then, now = beginning.hashes[name], hashes()[name]
-    dates = {rule.hash: rule.date for rule in ledger().get(name, ())}
+    dates = {rule.hash: rule.date for rule in rules}
     if then == now:
         return Text(f"rule of {dates.get(now, 'no commit')}, runs from {began}",
                     f"규칙 {dates.get(now, '커밋 없음')}, 실행 {began}부터")  # fmt: skip

@@ -1,6 +1,7 @@
 """C15 on written studies: the mean over layers, every verdict; and real probes from the loop."""
 
 from dataclasses import replace
+from statistics import mean
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def written(folder, residual, plain, spread=0.01) -> Shelf:
     [
         ((0.9, 0.7, 0.4), (1.0, 1.2, 1.5), 1e-3, HOLDS),
         ((0.9, 0.7, 0.4), (1.0, 0.9, 0.8), 1e-3, CONDITION),  # plain nets do not respond more
-        ((1.1, 0.7, 0.4), (1.0, 1.2, 1.5), 1e-3, CONDITION),  # at 8 layers the residual one responds more
+        ((1.1, 0.7, 0.4), (1.0, 1.2, 1.5), 1e-3, HOLDS),  # at 8 layers the residual one responds more: beside it
         ((1.1, 1.2, 1.3), (1.0, 0.9, 0.8), 1e-3, FAILS),
         ((0.9, 0.7, 0.4), (1.0, 1.2, 1.5), 0.02, UNDECIDED),
     ],
@@ -44,13 +45,28 @@ def written(folder, residual, plain, spread=0.01) -> Shelf:
 def test_verdicts(tmp_path, residual, plain, spread, verdict):
     found = written(tmp_path / "study", residual, plain, spread).judge(C15)
     assert found.verdict == verdict
-    means = [f.figure.mean for f in found.findings]
-    assert means == pytest.approx([
+    means, medians = ([f.figure.mean for f in found.findings[first::2]] for first in (0, 1))
+    expected = [
         residual[2] - residual[0], residual[2] - plain[2], plain[2] - plain[0],
         residual[1] - plain[1], residual[0] - plain[0],
         residual[1] - residual[0], plain[1] - plain[0],
-    ])  # fmt: skip
+    ]  # fmt: skip
+    assert means == pytest.approx(expected)
+    assert medians == pytest.approx([0.7 * value for value in expected])
     assert found.findings[0].figure.n == 3
+
+
+def test_first_layers_decide_the_mean_and_not_the_median(tmp_path):
+    """Three layers of a deep plain net respond far more, the others less: more by the mean, less by the median."""
+    shelf = Shelf(tmp_path / "study")
+    for seed in range(3):
+        for depth, layers in ((8, [1.0, 1.0, 1.0, 1.0]), (20, [1.0] * 4), (56, [5.0 + 0.01 * seed, 0.5, 0.5, 0.5])):
+            for kind, share in (("plain", 1.0), ("resnet", 0.1 if depth == 56 else 0.9)):
+                last = {f"conv{i}": share * value for i, value in enumerate(layers)}
+                shelf.run(net(f"cifar_{kind}{depth}"), seed, 1.0, probes=[{"iteration": 400, "responses": last}])
+    found = shelf.judge(C15)
+    assert [f.verdict for f in found.findings[4:6]] == [HOLDS, FAILS]
+    assert found.verdict == CONDITION
 
 
 def test_not_run(tmp_path):
@@ -80,7 +96,7 @@ def test_a_real_run_against_hooks(tmp_path):
     """Trained for 4 iterations, probed by the loop, read back; measured again from the checkpoint."""
     shelf = Shelf(tmp_path / "study", replace(DIGITS, recipe=SHORT, seeds=(3,)))
     train("cifar_resnet8", recipe=SHORT, seed=3, out=shelf.folder / "run", tell=lambda event: None)
-    found = responses.response("resnet", 8).read(shelf.evidence())
+    found = responses.response("resnet", 8, mean).read(shelf.evidence())
     assert found == {3: pytest.approx(slow_mean(shelf.folder / "run"), rel=1e-4)}
 
 
@@ -90,4 +106,4 @@ def test_form(depths):
     assert canonical(claim.nets)
     assert {n.model for n in claim.nets} == {f"cifar_{k}{d}" for k in ("plain", "resnet") for d in depths}
     assert unanswered(claim) == []
-    assert [s.role for s in claim.statements].count("main") == 2 + len(depths)
+    assert [s.role for s in claim.statements].count("main") == 6

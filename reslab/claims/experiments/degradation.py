@@ -5,15 +5,16 @@ seeds. The measure: training error of a clean pass in evaluation mode at the end
 The rule, written before the runs: over the seeds, the paired difference deepest minus shallowest of final training
 error, with its two-sided 95 % t-interval. Plain degrades where the interval lies above 0. Residual does not degrade
 where the interval ends at MARGIN or below (a claim of "no difference" needs a margin), and gets better where it ends
-at 0 or below.
+at 0 or below: in training error, and in test error, as the note speaks of error. A rate other than the paper's is a
+condition. (Until 2026-11-27 test error and rate stood beside the rule of C2.)
 """
 
 from __future__ import annotations
 
-from reslab.claims.claim import BESIDE, MAIN, RUNS_UNDECIDED, Claim, Statement, answers
-from reslab.claims.evidence import Net, Setting, net
-from reslab.claims.quantity import error_gap
-from reslab.claims.rules import Above, Below
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, RUNS_UNDECIDED, Claim, Statement, answers
+from reslab.claims.evidence import Evidence, Net, Setting, net
+from reslab.claims.quantity import Quantity, Series, error_gap
+from reslab.claims.rules import Above, Always, Below
 from reslab.claims.text import Text
 from reslab.runs.recipes import recipe
 
@@ -84,6 +85,11 @@ def _plain(setting: Setting) -> Claim:
     )
 
 
+def _rate(evidence: Evidence) -> Series:
+    """The setting's rate over the paper's; nothing before a run is there."""
+    return {0: evidence.setting.recipe.lr / recipe("paper-cifar").lr} if evidence.every_record() else {}
+
+
 def _residual(setting: Setting) -> Claim:
     shallow, deep = setting.shallow, setting.deep
     piloted = setting.recipe == recipe("digits-study")
@@ -101,7 +107,16 @@ def _residual(setting: Setting) -> Claim:
         statements=(
             deeper_minus(setting, "resnet", deep, "train", Below(MARGIN), MAIN, no_worse, twins(setting, "resnet")),
             deeper_minus(setting, "resnet", deep, "train", Below(0.0), MAIN, (": better", ": 더 낮다")),
-            deeper_minus(setting, "resnet", deep, "test", Below(0.0)),
+            deeper_minus(setting, "resnet", deep, "test", Below(0.0), MAIN, (": better", ": 더 낮다")),
+            Statement(
+                Text(
+                    "The rate of these runs over the paper's 0.1: another rate", "이 실행의 learning rate / 논문의 0.1"
+                ),
+                Quantity("rate over the paper's", _rate),
+                Always(high=0.999),
+                role=LIMIT,
+                unit="×",
+            ),
             Statement(
                 Text(
                     f"Training error at {deep} layers, residual minus plain",
@@ -122,7 +137,7 @@ def _residual(setting: Setting) -> Claim:
                 f"no degradation, and its training error gets better.{rate.en}",
                 f"degradation이 없고 training error는 더 좋아진다.{rate.ko}",
             ),
-            condition=Text(f"no degradation.{rate.en}", f"degradation은 없다.{rate.ko}"),
+            condition=Text(f"no degradation, with a condition.{rate.en}", f"조건부로 degradation이 없다.{rate.ko}"),
             fails=Text("it degrades too.", "이것도 나빠진다."),
             undecided=RUNS_UNDECIDED,
         ),

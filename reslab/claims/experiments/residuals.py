@@ -8,7 +8,8 @@ training it is read from the probes of the residual twins.
 The rule, written before the runs: a block is near the identity where the ratio is at most NEAR. C7 holds where that is
 so on the mean at He initialisation, in the convolutional net and in the MLP; C8 ("F(x) → 0") where it is so after
 training in the deepest net. A zero last γ is in neither the paper nor the notes, so that it gives exactly 0 stands
-beside C7. That the ratio falls in training, and is smaller in deeper nets, is less than C8 says and stands beside it.
+beside C7. That the ratio falls in training, and is smaller in deeper nets, is less than C8 says and stands beside it;
+depths are compared in the blocks that both have. (Until 2026-11-27 one block was compared with the mean of many.)
 """
 
 from __future__ import annotations
@@ -121,9 +122,12 @@ def _initial(setting: Setting) -> Claim:
 # -- after training
 
 
-def ratio_of(of: Net, first: bool = False) -> Quantity:
-    """The mean ratio over a net's identity blocks at the end of training, or (`first`) of the initial weights."""
-    solid = identity_blocks(of)
+def ratio_of(of: Net, first: bool = False, blocks: Sequence[str] = ()) -> Quantity:
+    """The mean ratio over a net's identity blocks at the end of training, or (`first`) of the initial weights.
+
+    blocks  instead of all its identity blocks
+    """
+    solid = blocks or identity_blocks(of)
 
     def read(evidence: Evidence) -> Series:
         found: Series = {}
@@ -134,7 +138,8 @@ def ratio_of(of: Net, first: bool = False) -> Quantity:
                 found[seed] = fmean(values)
         return found
 
-    return Quantity(f"mean {'initial' if first else 'final'} ratio of {of.key}", read, (of,))
+    which = f" in {', '.join(blocks)}" if blocks else ""
+    return Quantity(f"mean {'initial' if first else 'final'} ratio of {of.key}{which}", read, (of,))
 
 
 def _finite(residuals: dict[str, float | None], solid: Sequence[str]) -> list[float]:
@@ -148,10 +153,11 @@ def _learned(setting: Setting) -> Claim:
         Text(f"Change of ‖F(x)‖ / ‖x‖ in training, residual {deep}", f"학습 중 ‖F(x)‖ / ‖x‖의 변화, residual {deep}"),
         minus(ratio_of(nets[deep]), ratio_of(nets[deep], first=True)), Below(0.0), role=BESIDE,
     )  # fmt: skip
+    both = [block for block in identity_blocks(nets[shallow]) if block in identity_blocks(nets[deep])]
     deeper = Statement(
-        Text(f"‖F(x)‖ / ‖x‖ after training, residual {deep} minus {shallow}",
-             f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}"),
-        minus(ratio_of(nets[deep]), ratio_of(nets[shallow])), Below(0.0), role=BESIDE,
+        Text(f"‖F(x)‖ / ‖x‖ after training, residual {deep} minus {shallow}, in {', '.join(both)}, which both have",
+             f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}, 둘 다 가진 {', '.join(both)}"),
+        minus(ratio_of(nets[deep], blocks=both), ratio_of(nets[shallow], blocks=both)), Below(0.0), role=BESIDE,
     )  # fmt: skip
     return Claim(
         id="C8",
@@ -174,9 +180,10 @@ def _learned(setting: Setting) -> Claim:
         ),
         answers=answers(
             f"After training ‖F(x)‖ / ‖x‖ is {{s0}} on the mean of the {deep}-layer net's identity blocks; it "
-            f"changed by {{s1}} in training, and from {shallow} to {deep} layers it changes by {{s2}}: {{end}}",
+            f"changed by {{s1}} in training, and from {shallow} to {deep} layers it changes by {{s2}} in the blocks "
+            "that both have: {end}",
             f"학습 뒤 {deep}층의 identity block 평균 ‖F(x)‖ / ‖x‖는 {{s0}}이다. 학습 중 {{s1}} 변했고, "
-            f"{shallow}층에서 {deep}층으로 가면 {{s2}} 변한다: {{end}}",
+            f"{shallow}층에서 {deep}층으로 가면 둘 다 가진 블록에서 {{s2}} 변한다: {{end}}",
             holds=Text("F(x) is near 0.", "F(x)는 0에 가깝다."),
             condition=Text("F(x) is near 0, with a condition.", "조건부로 F(x)는 0에 가깝다."),
             fails=Text(
