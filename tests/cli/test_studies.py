@@ -50,7 +50,7 @@ def test_json_and_words_agree(cold):
 
 def test_one_in_full(cold):
     told = cold("claims", "c1", "--records", RESULTS).good().out
-    for fragment in ("degradation!", "bar > 0", "95 % interval", "reslab reproduce C1 --data digits", str(RESULTS)):
+    for fragment in ("degradation!", "bar > 0", "[95 % interval", "reslab reproduce C1 --data digits", str(RESULTS)):
         assert fragment in told, fragment
 
 

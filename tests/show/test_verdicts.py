@@ -1,9 +1,8 @@
-"""Claims in words for a terminal: each study with its command, and with what must be said of its data."""
+"""Claims in words for a terminal: a list that is one screen, and one claim in full, with data and command."""
 
 from __future__ import annotations
 
 import shlex
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from written_runs import write_run, write_study
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import read
 from reslab.claims.overview import Told, overview
+from reslab.claims.rules import VERDICTS
 from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, command, notes_of
 
 NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
@@ -27,33 +27,30 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
     return {one.claim.id: one for one in overview([read(digits), read(cifar)])}
 
 
-def block(text: str, id: str) -> list[str]:
-    """The lines of a claim in the list, without their indent."""
-    lines = text.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith(f"{id} "))
-    return [line.strip() for line in takewhile(lambda line: line.startswith(" "), lines[first + 1 :])]
+def test_the_list_is_one_screen(told):
+    first, *lines, last = claims_text(list(told.values())).splitlines()
+    assert [line.split()[0] for line in lines] == list(told)
+    for line, one in zip(lines, told.values(), strict=True):
+        assert one.verdict in line
+        assert line.endswith(one.claim.text.en)
+        assert len(line) <= 104
+    verdicts = [one.verdict for one in told.values()]
+    assert first == f"{len(told)} claims: " + ", ".join(
+        f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts
+    )
+    assert last.endswith("reslab claims C3")
 
 
-def test_the_list_says_each_study_s_command_once_below_its_sentence(told):
-    text = claims_text(list(told.values()))
+def test_one_claim_says_each_studys_command_and_what_is_to_be_said_of_its_data(told):
     for id in ("C1", "C2", "C8"):
-        lines = block(text, id)
-        assert [x for x in lines if x.startswith("reslab ")] == [command(j) for j in told[id].judgements]
-        assert lines[-1].startswith("reslab reproduce")
         assert len(told[id].judgements) == 2
-    for line in text.splitlines():
-        if line.strip().startswith("reslab "):
-            assert shlex.split(line)[:2] == ["reslab", "reproduce"]  # whole, on one line
-
-
-def test_what_is_to_be_said_of_the_data_stands_with_the_study_that_has_them(told):
-    text = claims_text(list(told.values()))
-    lines = block(text, "C1")
-    assert [x for x in lines if x.startswith("data: ")] == [f"data: {NOTE}"]
-    of_cifar = next(i for i, x in enumerate(lines) if x.startswith("cifar10"))
-    assert lines.index(f"data: {NOTE}") > of_cifar
-    for found in (claim_text(told["C1"]), claim_text(told["C8"])):
-        assert found.count(f"  data: {NOTE}") == 1
+        lines = [line.strip() for line in claim_text(told[id]).splitlines()]
+        commands = [line.removeprefix("command: ") for line in lines if line.startswith("command: ")]
+        assert commands == [command(j) for j in told[id].judgements]
+        assert all(shlex.split(one)[:2] == ["reslab", "reproduce"] for one in commands)  # whole, on one line
+        assert lines.count(f"data: {NOTE}") == 1
+        of_cifar = next(i for i, line in enumerate(lines) if line.startswith("cifar10"))
+        assert lines.index(f"data: {NOTE}") > of_cifar
     notes = {one["data"]: one["data_notes"] for one in claims_json([told["C1"]])[0]["studies"]}
     assert notes == {"digits": [], "cifar10": [NOTE]}
     (cifar,) = [j for j in told["C1"].judgements if j.evidence.setting.data == "cifar10"]
@@ -71,5 +68,5 @@ def test_a_claim_that_trains_nothing_has_its_study_s_notes_and_one_that_trains_i
 
 
 def test_a_claim_not_run_anywhere_says_how_to_run_it():
-    lines = block(claims_text(overview([])), "C1")
-    assert lines[-1].startswith("reslab reproduce C1 ")
+    (one,) = overview([], ["C1"])
+    assert "command: reslab reproduce C1 " in claim_text(one)

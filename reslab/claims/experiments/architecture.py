@@ -166,7 +166,7 @@ def _doubling() -> Claim:
         "architecture가 보편화 되었습니다. ResNet에서도 이것이 적용되었습니다.",
         said="000, 001; §3.3, Fig. 3",
         text=Text(
-            "ResNet inherits VGG's rule: channels double where the map halves, so that every layer costs the same.",
+            "As in VGG, channels double where the map halves: layers cost the same.",
             "ResNet은 VGG의 규칙을 이어받았다: map이 반으로 줄면 channel이 두 배가 되어 층마다 비용이 같다.",
         ),
         statements=(

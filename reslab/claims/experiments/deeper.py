@@ -155,7 +155,7 @@ def _solution(setting: Setting) -> Claim:
         "증가해야합니다.",
         said="000, 001, 002 §1; §1",
         text=Text(
-            "In theory more layers must not train worse: the deeper net contains the shallower one's solution.",
+            "In theory a deeper net trains no worse: it contains the shallower one.",
             "이론적으로 layer가 늘어도 training은 나빠지지 않아야 한다: 깊은 네트워크는 얕은 네트워크의 해를 포함한다.",
         ),
         statements=(

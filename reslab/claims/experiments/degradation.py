@@ -101,7 +101,7 @@ def _residual(setting: Setting) -> Claim:
         quote="skip-connection을 적용하면 깊을수록 error가 감소함을 보임",
         said="002; §4.2, Fig. 6",
         text=Text(
-            "Residual nets of the same depths do not degrade, and the training error of deeper ones gets better.",
+            "Residual nets do not degrade: deeper ones have a lower error.",
             "같은 깊이의 residual 네트워크는 degradation이 없고, 깊을수록 training error가 더 좋아진다.",
         ),
         statements=(

@@ -67,10 +67,8 @@ def _cause(setting: Setting) -> Claim:
         "감소하기 때문입니다.",
         said="000, 001; against them 002, §4.1",
         text=Text(
-            "Deep plain nets degrade because their gradients vanish or explode (000, 001); 002 and the paper say that "
-            "BN already keeps them healthy.",
-            "깊은 plain 네트워크의 degradation은 gradient vanishing/exploding 때문이다 (000, 001). 002와 논문은 BN이 "
-            "이미 gradient를 건강하게 유지한다고 말한다.",
+            "Deep plain nets degrade because their gradients vanish or explode.",
+            "깊은 plain 네트워크의 degradation은 gradient vanishing/exploding 때문이다.",
         ),
         statements=(
             distance(f"plain {deep}, BN, initial weights", f"plain {deep}, BN, 초기값",

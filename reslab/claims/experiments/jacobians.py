@@ -43,7 +43,7 @@ def _sum() -> Claim:
         quote=r"$\frac{\partial H}{\partial x}=\frac{\partial F}{\partial x}+1$",
         said="000, 002; Eq. (1), (2)",
         text=Text(
-            "The derivative of H(x) = F(x) + x is that of F plus 1 (the identity matrix).",
+            "H(x) = F(x) + x has the derivative of F plus 1 (the identity matrix).",
             "H(x) = F(x) + x의 미분은 F의 미분에 1(항등 행렬)을 더한 것이다.",
         ),
         statements=(
@@ -98,7 +98,7 @@ def _never_zero(setting: Setting) -> Claim:
         quote="1이 항상 더해지므로 gradient가 0이 되는 것을 막아 VG를 방지할 수 있게된다.",
         said="000, 002",
         text=Text(
-            "Because of the 1 that is added, the gradient through a residual block can never be 0.",
+            "Thanks to the added 1 the gradient through a block is never 0.",
             "1이 항상 더해지므로 residual block을 지나는 gradient는 절대 0이 될 수 없다.",
         ),
         statements=(

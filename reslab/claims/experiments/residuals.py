@@ -86,7 +86,7 @@ def _initial(setting: Setting) -> Claim:
         "만들 수 있다.",
         said="002",
         text=Text(
-            "Initial weights are near zero, so a residual block starts near the identity.",
+            "Initial weights are near zero, so a block starts near the identity.",
             "초기 weight는 0에 가까우므로 residual block은 identity에 가깝게 시작한다.",
         ),
         statements=(

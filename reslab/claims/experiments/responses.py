@@ -75,7 +75,7 @@ def _responses(setting: Setting) -> Claim:
         "불안정하다. (std가 크다)",
         said="002 §4; §4.2, Fig. 7",
         text=Text(
-            "Deeper residual nets respond less, residual nets less than plain ones, and deeper plain nets more.",
+            "Deeper residual nets respond less, and less than plain; plain ones more.",
             "residual은 깊을수록, 또 plain보다 response의 std가 작고, plain은 깊을수록 크다.",
         ),
         statements=(

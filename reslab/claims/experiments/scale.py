@@ -123,7 +123,7 @@ def _table_6(setting: Setting) -> Claim:
         quote="ResNet-20 8.75, 32 7.51, 44 7.17, 56 6.97, 110 6.43 (6.61±0.16), 1202 7.93 %",
         said="Table 6",
         text=Text(
-            "Table 6: test error on CIFAR-10 by depth (of 110 layers the mean of five runs, 6.61).",
+            "Table 6: test error on CIFAR-10 by depth.",
             "표 6: 깊이에 따른 CIFAR-10 test error (110층은 다섯 번의 평균 6.61).",
         ),
         statements=tuple(

@@ -132,8 +132,7 @@ def _skipped(setting: Setting) -> Claim:
         quote="1개층만 건너뛰는 것은 왜 하지 않는가? […] 수용영역과 표현력을 확보하기 위해서 2층, 3층 단위를 채택했다.",
         said="002 §5; §3.2",
         text=Text(
-            "Skipping a single layer is not done: it has no advantage (the note: for the receptive field and the "
-            "expressive power).",
+            "Skipping a single layer is not done: it has no advantage.",
             "1개층만 건너뛰는 것은 하지 않는다: 이점이 없다(노트: 수용영역과 표현력을 확보하기 위해).",
         ),
         statements=tuple(statements),

@@ -90,7 +90,7 @@ def _stride() -> Claim:
         "layer에서 stride=2를 적용",
         said="002 §3; Table 1",
         text=Text(
-            "Stride 2 stands in a stage's first layer up to 34 layers, and in its second layer from 50 on.",
+            "Stride 2: first layer of a stage up to 34 layers, second from 50 on.",
             "stride 2는 34층까지는 단계의 첫 번째 layer에, 50층부터는 두 번째 layer에 있다.",
         ),
         statements=(

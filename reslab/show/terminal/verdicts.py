@@ -10,7 +10,7 @@ from typing import Any
 from reslab.claims.claim import Finding, Judgement, shown
 from reslab.claims.ledger import order
 from reslab.claims.overview import Told
-from reslab.claims.rules import NOT_RUN, Figure
+from reslab.claims.rules import NOT_RUN, VERDICTS, Figure
 from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
 from reslab.show.format import clean
@@ -36,20 +36,12 @@ def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
 
 
 def claims_text(every: Sequence[Told]) -> str:
-    """For each claim its id and verdict, and of each study data, seeds, the sentence with its figures, the command."""
-    lines = []
-    for told in every:
-        lines.append(f"{told.claim.id:4} {told.verdict:24} {told.claim.text.en}")
-        for one in told.judgements:
-            if one.verdict == NOT_RUN and told.verdict != NOT_RUN:
-                continue
-            where = "" if one.verdict == NOT_RUN else f"{one.evidence.setting.data}, {_seeds(one)}: "
-            lines += _wrapped(f"{where}{one.sentence.en}", "       ")
-            for note in notes_of(one):
-                lines += _wrapped(_data(note), "       ")
-            if not one.claim.analytic:
-                lines += _wrapped(order(told.claim.id, one.evidence.beginning).en, "       ")
-            lines.append(f"       {command(one)}")  # unwrapped, to be copied
+    """Return one screen: how many claims have which verdict, and of each claim id, verdict and sentence."""
+    verdicts = [told.verdict for told in every]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+    lines = [f"{len(every)} claims: {counts}"]
+    lines += [f"{told.claim.id:5}{told.verdict:24}{told.claim.text.en}" for told in every]
+    lines.append("One in full, with figures, rule and command: reslab claims C3")
     studies = {id(j.evidence): j.evidence for told in every for j in told.judgements}.values()
     lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
     return "\n".join(lines)
