@@ -62,6 +62,11 @@ def ledger() -> dict[str, tuple[Rule, ...]]:
     return {name: tuple(Rule(**one) for one in rules) for name, rules in content.items()}
 
 
+def is_confirmatory(name: str, beginning: Beginning | None) -> bool:
+    """Whether the study began under the claim's rule of today, so that the rule came before its runs."""
+    return beginning is not None and beginning.hashes.get(name) == hashes()[name]
+
+
 def order(name: str, beginning: Beginning | None) -> Text:
     """Return, for a claim and a study, which came first, the rule or the runs."""
     rules = ledger().get(name, ())

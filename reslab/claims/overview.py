@@ -9,6 +9,7 @@ from pathlib import Path
 from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.claim import Claim, Judgement, judge
 from reslab.claims.evidence import Evidence
+from reslab.claims.ledger import is_confirmatory
 from reslab.claims.rules import NOT_RUN, UNDECIDED, together
 from reslab.errors import UserError, suggest
 from reslab.notebook import table
@@ -40,8 +41,8 @@ class Told:
 def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[Told]:
     """Every claim, or those of `wanted` (ids), in the order of their numbers.
 
-    Of two studies of the same data and recipe that both say something of a claim, the one with more seeds counts; of
-    equals the first. Raises UserError for an unknown id.
+    Of two studies of the same data and recipe that both say something of a claim, the one that began under the claim's
+    rule of today counts, then the one with more seeds, then the first. Raises UserError for an unknown id.
     """
     judged: dict[str, list[Judgement]] = {}
     for one in studies:
@@ -68,9 +69,9 @@ def _told(claim: Claim, judgements: list[Judgement]) -> Told:
     return Told(chosen[0].claim, chosen)
 
 
-def _weight(one: Judgement) -> tuple[bool, int]:
-    """What was run whole counts before what was run in part, then more seeds before fewer."""
-    return one.verdict != NOT_RUN, len(one.seeds)
+def _weight(one: Judgement) -> tuple[bool, bool, int]:
+    """What was run whole counts before what was run in part, runs after their rule before others, more seeds first."""
+    return one.verdict != NOT_RUN, is_confirmatory(one.claim.id, one.evidence.beginning), len(one.seeds)
 
 
 def _empty(claim: Claim) -> Judgement:

@@ -11,7 +11,15 @@ import reslab
 from reslab.api.verdicts import studies_found
 
 RESULTS = Path(__file__).parents[2] / "results"
-NAMES = ["cifar10-eighth", "cifar10-quarter", "cifar10-tenth", "cifar10-whole", "digits", "digits-removal"]
+NAMES = [
+    "cifar10-eighth",
+    "cifar10-quarter",
+    "cifar10-tenth",
+    "cifar10-whole",
+    "digits",
+    "digits-again",
+    "digits-removal",
+]
 
 
 @pytest.fixture(autouse=True)

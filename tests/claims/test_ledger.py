@@ -13,7 +13,8 @@ from reslab.claims import evidence as evidences
 from reslab.claims import ledger
 from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.evidence import Beginning, net
-from reslab.claims.ledger import deciding, hashes, order
+from reslab.claims.ledger import deciding, hashes, is_confirmatory, order
+from reslab.claims.overview import overview
 from reslab.claims.quantity import final_error, paired, probed
 from reslab.claims.rules import Below
 from reslab.claims.text import Text
@@ -64,6 +65,19 @@ def test_which_came_first():
     assert changed == f"rule of {rule.date}, written after the runs, which began on {date}: exploratory"
     assert "not recorded" in order("C1", None).en
     assert "not recorded" in order("C99", Beginning(date, None, hashes())).en
+
+
+def test_runs_that_came_after_their_rule_count_before_more_runs_that_did_not(tmp_path):
+    """Five seeds of an older study, three of one that began under the rule of today."""
+    for name, seeds, began in (("older", 5, None), ("newer", 3, Beginning("2026-12-01", None, hashes()))):
+        shelf = Shelf(tmp_path / name, default_setting("digits", seeds))
+        evidences.write_study(shelf.folder, shelf.setting, began)
+        for seed in range(seeds):
+            for depth, end in ((8, 1.0), (20, 2.0), (56, 30.0 + seed)):
+                shelf.run(net(f"cifar_plain{depth}"), seed, end)
+    (found,) = overview([evidences.read(tmp_path / name) for name in ("older", "newer")], ["C1"])
+    assert [len(one.seeds) for one in found.judgements] == [3]
+    assert is_confirmatory("C1", found.judgements[0].evidence.beginning)
 
 
 def test_a_study_keeps_what_it_began_with(tmp_path):
