@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from reslab.cli.options import Given, Json, command
+from reslab.cli.options import Given, Json, Lang, command
 from reslab.cli.output import print_json, say, show
 from reslab.options.pages import ClaimsOptions, FigureOptions, ReportOptions, ReproduceOptions
 
@@ -31,7 +31,7 @@ def reproduce(what: list[str], /, *, options: Given) -> None:
 
 
 @command(options=ClaimsOptions)
-def claims(ids: list[str] | None = None, /, *, options: Given, json_: Json = False) -> None:
+def claims(ids: list[str] | None = None, /, *, options: Given, lang: Lang = "en", json_: Json = False) -> None:
     """List the claims of the notes and the paper with their verdicts.
 
     With ids, these claims in full.
@@ -40,6 +40,8 @@ def claims(ids: list[str] | None = None, /, *, options: Given, json_: Json = Fal
     ----------
     ids
         such as C3
+    lang
+        language of the words
     json_
         print JSON: id, claim, verdict, and for each study data, seeds, figures, command
     """
@@ -50,7 +52,7 @@ def claims(ids: list[str] | None = None, /, *, options: Given, json_: Json = Fal
     if json_:
         print_json(claims_json(found))
     else:
-        show("\n\n".join(map(claim_text, found)) if ids else claims_text(found))
+        show("\n\n".join(claim_text(one, lang) for one in found) if ids else claims_text(found, lang))
 
 
 @command(options=ReportOptions)

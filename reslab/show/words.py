@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 
+from reslab.claims.claim import BESIDE, LIMIT
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
 from reslab.claims.text import Text
 
@@ -47,6 +48,8 @@ VERDICT = {
     UNDECIDED: Text("undecided", "결정할 수 없다"),
     NOT_RUN: NOT_RUN_WORD,
 }
+
+ROLES = {BESIDE: Text("beside", "참고"), LIMIT: Text("limit", "한계")}
 
 PAGE: dict[str, Text] = {
     # around everything

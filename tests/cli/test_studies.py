@@ -48,6 +48,13 @@ def test_json_and_words_agree(cold):
                 assert statement["n"] == len(statement["values"])
 
 
+def test_in_korean(warm):
+    told = warm("claims", "--lang", "ko", "--records", RESULTS).good().out
+    assert "주장 25개" in told
+    assert "명령: reslab reproduce C25" in warm("claims", "C25", "--lang", "ko", "--records", RESULTS).good().out
+    warm("claims", "--lang", "kr").refused("--lang", "kr", "en", "ko")
+
+
 def test_one_in_full(cold):
     told = cold("claims", "c1", "--records", RESULTS).good().out
     for fragment in ("degradation!", "bar > 0", "[95 % interval", "reslab reproduce C1 --data digits", str(RESULTS)):

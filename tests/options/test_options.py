@@ -29,7 +29,7 @@ VERBS_WITH_OPTIONS = {
     "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json"}),
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
-    "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json"}),
+    "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
     "report": (reslab.report, ReportOptions, {"sources", "tell"}, set()),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }

@@ -13,6 +13,7 @@ from reslab.claims.evidence import read
 from reslab.claims.overview import Told, overview
 from reslab.claims.rules import VERDICTS
 from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, command, notes_of
+from reslab.show.words import VERDICT, wide
 
 NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
 KOREAN = "train 이미지 50,000장 중 82장, test 이미지 10,000장 중 21장이 bit 단위로 정확하지 않다"
@@ -39,6 +40,24 @@ def test_the_list_is_one_screen(told):
         f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts
     )
     assert last.endswith("reslab claims C3")
+
+
+def test_in_korean(told):
+    first, *lines, last = claims_text(list(told.values()), "ko").splitlines()
+    assert first.startswith(f"주장 {len(told)}개: ")
+    assert "--lang ko" in last
+    for line, one in zip(lines, told.values(), strict=True):
+        assert line.split()[0] == one.claim.id
+        assert VERDICT[one.verdict].ko in line
+        assert wide(line.removesuffix(one.claim.text.ko)) == 29  # whatever the verdict, sentences begin in one column
+    for id in ("C1", "C8", "C25"):
+        whole = claim_text(told[id], "ko")
+        for english in ("verdict", "figures", "command:", "records:", "bar ", "not recorded", "computed"):
+            assert english not in whole, english
+        assert told[id].claim.text.en in whole  # beside it
+        assert all(
+            wide(line) <= 100 for line in whole.splitlines() if "reslab reproduce" not in line and "/" not in line
+        )
 
 
 def test_one_claim_says_each_studys_command_and_what_is_to_be_said_of_its_data(told):

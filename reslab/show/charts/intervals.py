@@ -10,19 +10,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
+from reslab.claims.claim import Finding, shown
 from reslab.claims.rules import Above, Always, Below, Rule, Within
 from reslab.claims.text import Text
 from reslab.show.charts.chart import WIDTH, layered
 from reslab.show.look import GROUND, HOLDING, INK, SOFT
 from reslab.show.series import finite
 from reslab.show.tables import bar_words
-from reslab.show.words import BAR, COLUMNS, INTERVAL, JUDGED, VERDICT, wide, wrapped
+from reslab.show.words import BAR, COLUMNS, INTERVAL, JUDGED, ROLES, VERDICT, wide, wrapped
 
 LINE, BAND, TICKS, GAP = 16, 20, 15, 16  # pixels: a line of words, a strip, its axis, the way to the next row
 MOST_DOTS, MOST_ROWS = 60, 7
 LIKE = 8.0  # statements of one unit share an axis where their extents differ by less than this
-ROLES = {BESIDE: Text("beside", "참고"), LIMIT: Text("limit", "한계")}
 WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
 CAPTION = Text(
     "Dots: each seed, or each case. Diamond and bar with ends: mean over seeds and its 95 % interval. Dashed: the bar, "

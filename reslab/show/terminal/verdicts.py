@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from reslab.claims.claim import Finding, Judgement, shown
+from reslab.claims.claim import MAIN, Finding, Judgement, shown
 from reslab.claims.ledger import order
 from reslab.claims.overview import Told
 from reslab.claims.rules import NOT_RUN, VERDICTS, Figure
+from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
 from reslab.show.format import clean
 from reslab.show.notes import OUR_DATA, data_notes
-from reslab.show.words import VERDICT
+from reslab.show.tables import bar_words
+from reslab.show.words import BAR, JUDGED, ROLES, VERDICT, wide, wrapped
 
 WIDTH = 100
+COUNT = Text("{n} claims: {counts}", "주장 {n}개: {counts}")
+ONE = Text(
+    "One in full, with figures, rule and command: reslab claims C3",
+    "하나를 수치, 규칙, 명령과 함께 보려면: reslab claims C3 --lang ko",
+)
+FIGURES = Text("figures: mean over seeds, [95 % interval of the mean]", "수치: seed 평균, [평균의 95 % 구간]")
+RECORDS, COMMAND = Text("records", "기록"), Text("command", "명령")
 
 
 def command(judgement: Judgement) -> str:
@@ -35,54 +43,58 @@ def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
     return data_notes(of, language)
 
 
-def claims_text(every: Sequence[Told]) -> str:
+def claims_text(every: Sequence[Told], language: str = "en") -> str:
     """Return one screen: how many claims have which verdict, and of each claim id, verdict and sentence."""
     verdicts = [told.verdict for told in every]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
-    lines = [f"{len(every)} claims: {counts}"]
-    lines += [f"{told.claim.id:5}{told.verdict:24}{told.claim.text.en}" for told in every]
-    lines.append("One in full, with figures, rule and command: reslab claims C3")
+    counts = ", ".join(f"{n} {VERDICT[one](language)}" for one in VERDICTS if (n := verdicts.count(one)))
+    lines = [COUNT.filled(n=str(len(every)), counts=counts)(language)]
+    for told in every:
+        verdict = VERDICT[told.verdict](language)
+        lines.append(f"{told.claim.id:5}{verdict}{' ' * (24 - wide(verdict))}{told.claim.text(language)}")
+    lines.append(ONE(language))
     studies = {id(j.evidence): j.evidence for told in every for j in told.judgements}.values()
     lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
     return "\n".join(lines)
 
 
-def _data(note: str) -> str:
-    return OUR_DATA.filled(note=note).en
-
-
-def _seeds(judgement: Judgement) -> str:
-    n = len(judgement.seeds)
-    return "computed" if not n else f"{n} seed{'s' if n > 1 else ''}"
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
-
-
-def claim_text(told: Told) -> str:
-    """One claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
+def claim_text(told: Told, language: str = "en") -> str:
+    """Return one claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
     claim = told.claim
     quote = f'"{claim.quote}" ' if claim.quote else ""
-    lines = [f"{claim.id}  {claim.text.en}", f"     {claim.text.ko}", f"     {quote}({claim.said})", ""]
-    lines += [f"verdict: {told.verdict}", "figures: mean over seeds, [95 % interval of the mean]"]
+    first, *others = sorted(LANGUAGES, key=lambda one: one != language)
+    lines = [f"{claim.id}  {claim.text(first)}", *(f"     {claim.text(other)}" for other in others)]
+    lines += [*_wrapped(f"{quote}({claim.said})", "     "), ""]
+    lines += [f"{JUDGED(language)}: {VERDICT[told.verdict](language)}", FIGURES(language)]
     for one in told.judgements:
-        setting = one.evidence.setting
-        lines += ["", f"{setting.data}, {_seeds(one)}, recipe {setting.recipe.name}: {one.verdict}"]
-        lines += _wrapped(one.sentence.en, "  ")
+        setting, verdict = one.evidence.setting, VERDICT[one.verdict](language)
+        lines += ["", f"{setting.data}, {_seeds(one, language)}, recipe {setting.recipe.name}: {verdict}"]
+        lines += _wrapped(one.sentence(language), "  ")
         for finding in one.findings:
-            lines += _wrapped(f"- {_statement(finding)}", "  ")
-        for note in notes_of(one):
-            lines += _wrapped(_data(note), "  ")
-        lines += _wrapped(order(claim.id, one.evidence.beginning).en, "  ")
-        lines += [f"  records: {one.evidence.folder}", f"  command: {command(one)}"]
+            lines += _wrapped(f"- {_statement(finding, language)}", "  ")
+        for note in notes_of(one, language):
+            lines += _wrapped(OUR_DATA.filled(note=note)(language), "  ")
+        lines += _wrapped(order(claim.id, one.evidence.beginning)(language), "  ")
+        lines += [f"  {RECORDS(language)}: {one.evidence.folder}", f"  {COMMAND(language)}: {command(one)}"]
         lines += [f"  problem: {clean(problem)}" for problem in one.evidence.problems]
     return "\n".join(lines)
 
 
-def _statement(finding: Finding) -> str:
-    role = "" if finding.statement.role == "main" else f" [{finding.statement.role}]"
-    return f"{finding.statement.text.en}: {shown(finding)}; bar {finding.statement.rule}: {finding.verdict}{role}"
+def _statement(finding: Finding, language: str) -> str:
+    statement = finding.statement
+    role = "" if statement.role == MAIN else f" [{ROLES[statement.role](language)}]"
+    bar = f"{BAR(language)} {bar_words(statement.rule, language)}"
+    return f"{statement.text(language)}: {shown(finding, language)}; {bar}: {VERDICT[finding.verdict](language)}{role}"
+
+
+def _seeds(judgement: Judgement, language: str) -> str:
+    n = len(judgement.seeds)
+    if language == "ko":
+        return f"seed {n}개" if n else "계산"
+    return f"{n} seed{'s' if n > 1 else ''}" if n else "computed"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return [indent + line for line in wrapped(text, WIDTH - len(indent))]
 
 
 def claims_markdown(every: Sequence[Told], language: str = "en") -> str:
