@@ -1,8 +1,10 @@
-"""A network's forward in training with batch norm, addition and ReLU in one pass each (`kernels.normalise`).
+"""The forward pass in training, with batch norm, addition and ReLU fused into one pass each way.
 
-The same modules in the same order as `nets.model`, whose `forward` stays the one to read and is the slow twin in the
-tests; only neighbours are taken together: a BN, the addition that follows it, the ReLU that follows that. The engine
-`winograd` computes the 3x3 convolutions of stride 1 too (`winograd.convolve`), `fused` leaves all of them to torch.
+On a CPU these three take as long as the convolutions if each reads and writes its map by itself: they are limited by
+memory, not by arithmetic. Here a BN, the addition that follows it and the ReLU that follows that are one kernel
+(`kernels.normalise`). Modules and their order are those of `nets.model`, which is the version to read and the reference
+in the tests. The engine `winograd` also computes the 3x3 convolutions of stride 1 (`winograd.convolve`); `fused` leaves
+all convolutions to torch.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ ENGINES = ("winograd", "fused")
 
 
 def why_not(spec: Spec) -> str:
-    """Why nothing would be gained for `spec`, or ""."""
+    """Return why this engine gains nothing for `spec`, or ""."""
     if spec.family == "mlp" or not spec.batch_norm:
         return "the net has no batch norm of maps"
     if any(width % LANES for width in spec.widths):
@@ -38,22 +40,24 @@ def why_not(spec: Spec) -> str:
 
 
 def forward(net: Network, images: Tensor, segment: int = 0, engine: str = "fused") -> Tensor:
-    """Logits of `net` in training mode: images [B, in_channels, S, S] to [B, classes].
+    """Return the logits [B, classes] of `net` in training mode, for images [B, in_channels, S, S].
 
-    With a `segment` only the output of every so many blocks is kept; what lies between is computed again on the way
-    back (activation checkpointing): the same gradients and running statistics, less memory, one more forward.
-    With an `engine` that is none of `ENGINES` torch's own operators compute everything.
+    segment  keep the output of every `segment`-th part only and compute the rest again in the backward pass (activation
+             checkpointing): equal gradients and running statistics, less memory, one more forward pass; 0: keep all
+    engine   one of `ENGINES`; anything else computes with torch's own operators
     """
     parts = [net.get_submodule(name) for name in net.parts]
     pairs = list(zip(parts, [*parts[1:], None], strict=True))
-    anchor = torch.zeros((), requires_grad=True)  # checkpoint computes gradients where an input wants one
-    x = again = images  # `again`: the same values for a block's shortcut, so that the two gradients meet in the kernel
+    anchor = torch.zeros((), requires_grad=True)  # checkpoint computes gradients only if an input requires one
+    # `again` holds the values of `x` for the next block's shortcut. As two outputs of one kernel, their two gradients
+    # are added inside its backward pass, not in a pass of its own.
+    x = again = images
     for start in range(0, len(pairs), segment or len(pairs)):
         some = pairs[start : start + (segment or len(pairs))]
         if segment:
             draws = any(isinstance(m, nn.Dropout) for part, _ in some for m in part.modules())
-            # Reentrant: the first computation then makes no graph, whose small objects, kept until the way back, would
-            # lie among the maps let go and spoil their places (1,202 layers: twice the memory; docs/performance.md).
+            # Reentrant, so that the first computation builds no graph: its small objects would live until the backward
+            # pass and fragment the memory of freed maps (1,202 layers: twice the memory; docs/performance.md).
             run = partial(_twice, some, engine)
             x, again = checkpoint(run, anchor, x, again, use_reentrant=True, preserve_rng_state=draws)
         else:
@@ -64,7 +68,7 @@ def forward(net: Network, images: Tensor, segment: int = 0, engine: str = "fused
 def _parts(
     pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, x: Tensor, again: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Some parts of a net one after another, each given with the one that follows."""
+    """Compute parts of a net in order; each comes with the part that follows it."""
     for part, following in pairs:
         twice = isinstance(following, Block) and following.added is not None
         if isinstance(part, Block):
@@ -78,7 +82,10 @@ def _parts(
 def _twice(
     pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, _: Tensor, x: Tensor, again: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`_parts` of a segment, first without gradients; then with them, and running statistics stay as they are."""
+    """Compute a segment: once without gradients, and in the backward pass with them.
+
+    The second time running statistics must not move again.
+    """
     norms = [m for part, _ in pairs for m in part.modules() if isinstance(m, _BatchNorm)]
     with _unmoved(norms) if torch.is_grad_enabled() else nullcontext():
         return _parts(pairs, engine, x, again)
@@ -108,7 +115,7 @@ def _block(block: Block, x: Tensor, again: Tensor, twice: bool, engine: str) -> 
 def _run(
     modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, engine: str, twice: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The modules one after another, neighbours grouped; the result for its two readers."""
+    """Compute modules in order, neighbours grouped. Returns the result, and once more for the next shortcut."""
     chain = [*groups(modules)]
     again = x
     for place, group in enumerate(chain, 1):
@@ -133,7 +140,7 @@ def _run(
 
 
 def _layer(module: nn.Module, x: Tensor, engine: str) -> Tensor:
-    """The output of one layer, by our own kernel if `engine` has one for it."""
+    """Return the output of one layer, computed by our own kernel if `engine` has one for it."""
     if engine == "winograd" and isinstance(module, nn.Conv2d):
         return convolve(module, x)
     if engine in ENGINES and isinstance(module, PadShortcut) and x.dim() == 4:
@@ -144,7 +151,7 @@ def _layer(module: nn.Module, x: Tensor, engine: str) -> Tensor:
 
 
 class _OptionA(torch.autograd.Function):
-    """`PadShortcut` of maps in channels_last, both ways: torch's own way back makes a map of the other layout."""
+    """`PadShortcut` for channels_last maps: torch's own backward pass would return a map in the other layout."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, module: PadShortcut) -> Tensor:

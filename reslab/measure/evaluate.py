@@ -1,6 +1,6 @@
-"""Exact scores: sums over exactly N samples, reduced once, divided once; and precise BN statistics.
+"""Exact scores: counts over exactly N samples, divided once; and precise BN statistics.
 
-A row of scores that is not finite counts as wrong (a comparison with NaN would count it as right).
+A sample with scores that are not finite counts as wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reslab.measure.interval import wilson
 
 
 class LabelledBatch(Protocol):
-    """What an evaluation reads: images [B,C,H,W] float32 and labels [B] int64."""
+    """A batch for evaluation: images [B, C, H, W] float32 and labels [B] int64."""
 
     @property
     def images(self) -> Tensor: ...
@@ -69,7 +69,7 @@ class Scores:
 
 
 class Tally:
-    """Counts and losses, added batch by batch and divided once."""
+    """Accumulates counts and losses batch by batch."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -79,7 +79,7 @@ class Tally:
         self.missed = torch.zeros(classes, dtype=torch.int64)
 
     def add(self, scores: Tensor, labels: Tensor) -> None:
-        """Logits [B, classes] (or log-probabilities) and labels [B], any device; computed in float64."""
+        """Add logits [B, classes] (or log-probabilities) and labels [B], on any device. Computes in float64."""
         logits, labels = scores.double().cpu(), labels.cpu()
         unfit = ~torch.isfinite(logits).all(1)
         wrong = (logits.argmax(1) != labels) | unfit
@@ -95,7 +95,7 @@ class Tally:
         self.missed += torch.bincount(labels[wrong], minlength=self.classes)
 
     def scores(self, expected: int) -> Scores:
-        """The result. Raises AssertionError where not exactly `expected` samples were added."""
+        """Return the result. Raises AssertionError unless exactly `expected` samples were added."""
         if self.n != expected:
             raise AssertionError(f"evaluated {self.n} samples where there are {expected}")
         per_class = tuple(zip(self.seen.tolist(), self.missed.tolist(), strict=True))
@@ -103,7 +103,7 @@ class Tally:
 
 
 def _total(losses: list[float]) -> float:
-    """The sum, exactly rounded; NaN if one of `losses` is not finite, on which `fsum` may raise."""
+    """Return the exactly rounded sum, or NaN if a loss is not finite (`fsum` may raise on those)."""
     return math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
 
 
@@ -115,10 +115,11 @@ def evaluate(
     classes: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> Scores:
-    """Score every sample of `batches` once; `expected` is how many there must be.
+    """Score every sample of `batches` once and return the counts.
 
-    `logits_of` maps images to logits [B, classes]; the caller has put the network in evaluation mode. `stop` is asked
-    between batches; where it says yes, Interrupted is raised and nothing is returned.
+    logits_of  maps images to logits [B, classes], in evaluation mode
+    expected   the number of samples
+    stop       polled between batches; Interrupted is raised if it returns true
     """
     tally = Tally(classes)
     for batch in batches:
@@ -130,10 +131,10 @@ def evaluate(
 
 @torch.no_grad()
 def precise_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace BN's moving averages by plain averages over `batches` with the weights as they are (as He's release did).
+    """Replace BN's moving averages by plain averages over `batches`, with fixed weights (as in He's release).
 
-    batches  of images [B, C, H, W], where the weights are
-    The network is left in training mode.
+    batches  images [B, C, H, W] on the weights' device
+    Leaves the network in training mode.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:

@@ -1,4 +1,7 @@
-"""A checkpoint read: a folder published by one rename, its every file hashed; tensors and plain types only.
+"""Read checkpoints: folders of safetensors and JSON, verified by SHA-256 before anything in them is used.
+
+A checkpoint is written aside and published by one rename (`training/saving.py`), so a folder with this name is whole.
+Nothing in it is pickled: reading one never runs code.
 
 checkpoints/step-00001200/
     weights.safetensors   parameters and BN buffers, by name
@@ -39,7 +42,7 @@ WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`facts` are plain: iteration, spec, classes, data, recipe, seed, and what the loop keeps between two updates."""
+    """A checkpoint in memory. `facts` are plain types: iteration, spec, classes, data, recipe, seed, loop state."""
 
     folder: Path
     weights: dict[str, Tensor]
@@ -56,7 +59,7 @@ class Checkpoint:
 
     @property
     def statistics(self) -> Statistics:
-        """By which the training centred and scaled what its network saw."""
+        """The mean and scale by which training images were centred and scaled."""
         return Statistics(self.state["mean"].numpy(), self.state["scale"].numpy())
 
 
@@ -65,9 +68,9 @@ def folder_of(run: Path, iteration: int) -> Path:
 
 
 def load(folder: Path) -> Checkpoint:
-    """A checkpoint whose every file has the hash that its manifest states.
+    """Read the checkpoint in `folder`, verifying every file against the manifest.
 
-    Raises RunError where it is damaged, UserError for a file, and for a format later than ours.
+    Raises RunError if it is damaged, UserError for a file instead of a folder or for a later format.
     """
     if folder.is_file():
         kind = "a pickle, which can run code when read" if folder.suffix in (".pt", ".pth", ".pkl", ".th") else "a file"
@@ -79,7 +82,7 @@ def load(folder: Path) -> Checkpoint:
 
 
 def _read(folder: Path) -> Checkpoint:
-    """As `load`, of a folder; the RunError says what is wrong alone."""
+    """Read a checkpoint folder; the RunError names the problem, without a remedy."""
     manifest = verified_manifest(folder, FORMAT)
     if manifest.get("format") != FORMAT:
         raise RunError(f"{folder / MANIFEST}: damaged (format {manifest.get('format')!r}, this reslab reads {FORMAT})")
@@ -99,15 +102,15 @@ def _read(folder: Path) -> Checkpoint:
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
-    """Read through bytes: safetensors itself opens no path that is not UTF-8."""
+    """Read a safetensors file as bytes first: the library cannot open a path that is not UTF-8."""
     tensors: dict[str, Tensor] = tensors_of(file.read_bytes())
     return tensors
 
 
 def folders(run: Path) -> list[Path]:
-    """The step-… folders of a run, oldest first; a copy under another name that something else made is none.
+    """Return a run's step-… folders, oldest first. Copies under other names are ignored.
 
-    Raises UserError where they stand in a place that cannot be read.
+    Raises UserError if the folder of checkpoints cannot be read.
     """
     place = run / CHECKPOINTS
     try:
@@ -125,17 +128,18 @@ def number_of(folder: Path) -> int:
 
 
 def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None:
-    """The newest whole checkpoint of a run; None where it has no step-… folder. Damaged ones are told in `passed_over`.
+    """Return the newest whole checkpoint of a run, or None if it has no step-… folder.
 
-    Raises UserError where there are some and none can be read, and where one is of a later format: to go on as if
-    there were none would cost what was trained.
+    passed_over  receives one line for each damaged checkpoint that is newer
+    Raises UserError if there are checkpoints and none can be read, or if one is of a later format: starting anew would
+    discard what was trained.
     """
     wrong: list[str] = []
     for folder in reversed(folders(run)):
         try:
             found = _read(folder)
         except RunError as error:
-            if not os.path.lexists(folder):  # the run goes on meanwhile and has put a newer one in its place
+            if not os.path.lexists(folder):  # the run is still training and has replaced it by a newer one
                 return newest(run, passed_over)
             wrong.append(str(error))
             continue
@@ -152,9 +156,9 @@ def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None
 
 
 def find(path: Path) -> Checkpoint:
-    """The checkpoint that a path means: a checkpoint folder, or the newest of a run folder.
+    """Return the checkpoint at `path`: a checkpoint folder, or a run folder's newest.
 
-    Raises UserError; also where the newest is damaged: an older one is scored when it is named, never in its place.
+    Raises UserError, also if the newest is damaged: an older one is used only if it is named.
     """
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint or run")
@@ -193,7 +197,7 @@ def fill(net: Network, weights: Mapping[str, Tensor], where: str) -> None:
 def network(spec: Spec, weights: Mapping[str, Tensor], where: str) -> Network:
     """Return the network of `spec`, its weights filled in. Raises UserError as `fill` does."""
     stated, present = cost(spec).parameters, sum(value.numel() for value in weights.values())
-    if stated > FAR * present:  # the net is not made: it may be of any size, the weights are of a file that is there
+    if stated > FAR * present:  # do not build the net: a damaged spec may describe one of any size
         raise UserError(f"{where}: its weights do not fit {name_of(spec)}: {present:,} values for {stated:,}")
     net = Network(spec)
     fill(net, weights, where)

@@ -1,6 +1,6 @@
 """The torch module, built from the plan's rows.
 
-A block's `forward` is the paper's Eq. (1) and (2). Every row's output can be had by its name:
+`Block.forward` is the paper's Eq. (1) and (2). Any row's output can be requested by name:
 `logits, seen = net(images, names=("conv2_1.bn2", "conv2_1.add"))`.
 """
 
@@ -27,7 +27,7 @@ from reslab.notebook import table
 
 
 class Note:
-    """Keeps the outputs whose rows are asked for; keeps nothing, and costs nothing, where none is."""
+    """Record the requested intermediate outputs; a no-op if none are requested."""
 
     def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self.names = names
@@ -40,7 +40,7 @@ class Note:
 
 
 class Chain(nn.Module):
-    """Rows one after another, each noted under its own name; an empty chain is the identity."""
+    """Rows in sequence, each output recorded under the row's name. An empty chain is the identity."""
 
     def __init__(self, rows: Iterable[Row], spec: Spec) -> None:
         super().__init__()
@@ -56,11 +56,17 @@ class Chain(nn.Module):
         return x
 
 
-ADD = nn.Identity()  # stands for the addition where a block is taken as a sequence
+ADD = nn.Identity()  # marks the addition in `Block.sequence`
 
 
 class Block(nn.Module):
-    """H(x) = F(x) + x, or F(x) + W_s x; a plain block is F(x) alone. Then what follows the addition."""
+    """A residual block: H(x) = F(x) + x (Eq. 1), or F(x) + W_s x (Eq. 2). A plain block is F(x) alone.
+
+    before     BN and ReLU of a pre-activation block, else empty
+    branch     F
+    shortcut   the identity (empty), W_s, or zero padding (option A)
+    after      what follows the addition: the last ReLU
+    """
 
     def __init__(self, rows: list[Row], spec: Spec) -> None:
         super().__init__()
@@ -74,19 +80,20 @@ class Block(nn.Module):
         self.after = Chain([r for r in at["after"] if r.kind != "add"], spec)
 
     def sequence(self) -> list[nn.Module]:
-        """The branch, ADD where the shortcut joins it, and what follows: for those who group neighbours."""
+        """Return the modules of the branch, ADD if a shortcut joins it, and the modules after it, in order."""
         return [*self.branch.children(), *([ADD] if self.added else []), *self.after.children()]
 
     def forward(self, x: Tensor, note: Note) -> Tensor:
-        activated = self.before(x, note)  # x itself but in pre-activation, where a projection reads it too
-        h = self.branch(activated, note)
+        a = self.before(x, note)  # x itself, unless the block is pre-activation
+        h = self.branch(a, note)  # F(x)
         if self.added:
-            h = note(self.added, h + self.shortcut(activated if self.projected else x, note))
+            identity = self.shortcut(a if self.projected else x, note)  # x, or W_s x of what the branch reads
+            h = note(self.added, h + identity)  # F(x) + x
         return self.after(h, note)
 
 
 class Network(nn.Module):
-    """A network built from `spec`. `forward` maps images [B, in_channels, S, S] to logits [B, classes].
+    """The network of a `Spec`: images [B, in_channels, S, S] to logits [B, classes].
 
     Attributes: `spec`, `rows` (the plan), `name`.
     """
@@ -110,7 +117,10 @@ class Network(nn.Module):
     def forward(
         self, images: Tensor, names: Iterable[str] | Literal["all"] | None = None
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Logits; with `names` (row names, or "all") also the named outputs. Raises UserError on an unknown name."""
+        """Return logits [B, classes], and with `names` (row names, or "all") also those rows' outputs, by name.
+
+        Raises UserError for an unknown name.
+        """
         note = Note() if names is None else Note(self._wanted(names))
         x = images
         for part in self.parts:
@@ -142,7 +152,7 @@ class Network(nn.Module):
 
 
 def path_of(row: Row) -> str:
-    """The module path of a row inside its `Network`: "conv2_1.branch.conv1", "stem.conv1", "head.fc"."""
+    """Return the path of a row's module in its `Network`: "conv2_1.branch.conv1", "stem.conv1", "head.fc"."""
     if not row.block:
         return f"{row.part if row.part in ('stem', 'head') else row.part + '_end'}.{row.name}"
     block, local = row.name.rsplit(".", 1)
@@ -151,13 +161,13 @@ def path_of(row: Row) -> str:
 
 @torch.no_grad()
 def initialise(net: Network, seed: int) -> None:
-    """He initialisation [13]: N(0, 2/fan); BN γ=1, β=0; biases 0; the head N(0, 1/fan_in), as no ReLU follows it.
+    """Initialise all weights (He et al. 2015, [13]): N(0, 2/fan); BN γ=1, β=0; biases 0.
 
-    Each layer draws from its own generator, seeded by (seed, layer name) alone: twins share what they have in common.
-    Raises ValueError if a parameter is left unset.
+    The head has N(0, 1/fan_in), because no ReLU follows it. Each layer draws from its own generator, seeded by (seed,
+    layer name), so plain and residual twins begin with equal weights. Raises ValueError if a parameter is left unset.
     """
     for parameter in net.parameters():
-        parameter.fill_(math.nan)  # what no kind sets is found below
+        parameter.fill_(math.nan)  # so that a parameter that no kind sets is found below
     for row in net.rows:
         if set_parameters := MAKERS[row.kind].initialise:
             if row is net.rows[-1]:
@@ -175,7 +185,7 @@ def initialise(net: Network, seed: int) -> None:
 
 
 def layer_seed(seed: int, name: str) -> int:
-    """63 bits of SHA-256 over seed and layer name."""
+    """Return 63 bits of SHA-256 over seed and layer name."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
 
 
@@ -183,10 +193,10 @@ def build(model: str | Spec, *, seed: int = 0, device: str = "cpu", **switches: 
     """Build a network with He-initialised weights: `build("resnet50", classes=10, shortcut="C")`.
 
     model      a name (see `reslab list`) or a `Spec`
-    seed       of the initial weights; each layer draws from (seed, layer name)
-    device     "cpu", "cuda", or "meta" (shapes only, no memory: the 1202-layer net in a second or two)
-    switches   the fields of `Spec`, by name; refused beside a ready `Spec`
-    Raises UserError for unknown names, switches and impossible combinations.
+    seed       of the initial weights
+    device     "cpu", "cuda", or "meta" (shapes only, no memory: the 1202-layer net takes a second or two)
+    switches   fields of `Spec`, by name; not allowed with a ready `Spec`
+    Raises UserError for unknown names, unknown switches and impossible combinations.
     """
     if isinstance(model, Spec):
         if switches:

@@ -1,9 +1,11 @@
-"""The training loop: one function of named blocks in fixed order.
+"""The training loop: one function, in the order in which things happen.
 
-Around every update stand, in this order: precise statistics (at the end, if asked), measurement, checkpoint, leave;
-then batch, update, log. Measurement, checkpoint and update stand once each: the last iteration is no second copy.
-Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint, so a
-run that was killed ends bit for bit where an uninterrupted one ends (CPU, same machine, threads and versions).
+Each iteration measures and saves if that is due, and leaves if a signal has come; then it takes a batch, updates the
+weights, and logs. Precise BN statistics, if the recipe has them, are computed before the last measurement.
+
+Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint. So a run
+that was killed and resumed ends with the same bits as an uninterrupted one, on the same machine with equal versions and
+thread count.
 """
 
 from __future__ import annotations
@@ -39,10 +41,11 @@ PRECISE_BATCHES = 200
 
 
 def train(job: Job, data: Data, tell: Tell, also: Callable[[], bool] = lambda: False) -> Record:
-    """Train `job` on `data`, resuming where its folder has a checkpoint; returns the folder's record.
+    """Train `job` on `data`, resuming from the newest checkpoint in its folder, and return the folder's record.
 
-    Raises UserError before the first step (another run in the folder, data that do not fit), RunError where the loss
-    is not finite, Interrupted after a signal or once `also()` is true (saved; the same job goes on from there).
+    Raises UserError before the first step (another run in the folder, data that do not fit), RunError if the loss is
+    not finite, and Interrupted after a signal or when `also()` returns true. An interrupted run is saved; the same job
+    resumes it.
     """
     writable_folder(job.out)
     with held(job.out), Stop(also) as stop:
@@ -51,7 +54,7 @@ def train(job: Job, data: Data, tell: Tell, also: Callable[[], bool] = lambda: F
 
 def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     recipe, out = job.recipe, job.out
-    # -- who this run is, and whether the folder is its own
+    # -- the folder, and the settings of the run that it may hold
     sweep(out)
     sweep(out / runlog.CHECKPOINTS)
     settings, changes = enter(job, data)
@@ -64,7 +67,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     net = build(job.spec, seed=job.seed)
     step = Step(net, recipe, settings)
     stats, start, warming, measured, logs, window = _state(job, data, step, settings, record, tell)
-    keep_settings(job, settings)  # after the lines: a sealed run.json wants checks in all of them
+    keep_settings(job, settings)  # after `_state`: a sealed run.json requires that every line has its check
     for text in changes:
         moments.warn(job, start, text, tell)
     loader = loader_of(data, stats, job, settings.device)
@@ -89,10 +92,10 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
                 moments.measure(job, data, stats, step, iteration, tell, stop)
                 measured = True
             except Interrupted:
-                pass  # the checkpoint below says that this moment is still to be measured
+                pass  # the checkpoint below records that this iteration is still to be measured
             clock.pause()
         # -- checkpoint
-        leaving = stop()  # asked once: a signal between two questions would leave without saving
+        leaving = stop()  # read once: a signal between two reads would leave without saving
         if iteration > start and (is_moment(iteration, recipe.save_every, recipe.iterations) or leaving):
             _save(job, data, step, stats, iteration, warming, measured, logs, window)
             tell({"kind": "checkpoint", "iteration": iteration})
@@ -108,9 +111,9 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         labels = batch.labels.to(settings.device, non_blocking=True)
         clock.waited()
         # -- update
-        if is_random:  # the one draw of torch's own generator, as a pure function too
+        if is_random:  # dropout draws from torch's generator: seed it by the iteration
             torch.manual_seed(layer_seed(job.seed, f"iteration {iteration}"))
-        if not net.training:  # measured just now; asking every module takes a third of a millisecond
+        if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
         lr = rate(recipe, iteration, warming)
         loss, wrong = step(images, labels, lr)
@@ -134,7 +137,10 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
 
 
 def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoader:
-    """The batches of a run, in its recipe's order and augmentation; a set in memory stays on `device`."""
+    """Return the loader of a run's batches, in the order and augmentation of its recipe.
+
+    A data set that is in memory is kept on `device`.
+    """
     r = job.recipe
     return TrainLoader(
         data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,
@@ -146,7 +152,11 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
 def _state(
     job: Job, data: Data, step: Step, settings: Settings, record: Record, tell: Tell
 ) -> tuple[Statistics, int, bool, bool, Sums, Sums]:
-    """Statistics, iteration, phase, whether this moment is measured, and sums: fresh, or from the newest checkpoint."""
+    """Return where the run is, fresh or from the newest checkpoint.
+
+    That is: the input statistics, the iteration, whether the warm-up phase goes on, whether this iteration has been
+    measured, and the running sums of the log and of the warm-up window.
+    """
     damaged: list[str] = []
     found = checkpoints.newest(job.out, damaged)
     for text in damaged:
@@ -173,7 +183,7 @@ def _state(
 
 
 def _stopped(iteration: int, start: int) -> str:
-    """Return what is said of a run that leaves at `iteration` and began at `start`: what was saved, what to do."""
+    """Return the message of a run that stops at `iteration`, having begun at `start`: what was saved, what to do."""
     if iteration > start:
         return f"stopped at iteration {iteration:,} and saved; the same command goes on from there"
     if start:
