@@ -32,13 +32,13 @@ import json, sys, time, torch
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.engines import host, memory
-from reslab.engines.machine import Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, prepare, settle
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import paper_cifar
 from reslab.training.step import Step
 depth, batch, threads, recompute = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 recipe, spec = changed(paper_cifar(), {"batch": batch}), spec_of(f"cifar_resnet{depth}")
-settings = settle(spec, recipe, Wish("cpu", threads=threads, recompute=recompute))
+settings = settle(spec, recipe, ComputeOptions("cpu", threads=threads, recompute=recompute))
 prepare(settings)
 images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
 images = images.to(memory_format=torch.channels_last)

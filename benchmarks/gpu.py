@@ -25,7 +25,7 @@ from benchmarks.plain_loop import Peer, images, loader_of
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
 from benchmarks.train_cpu import Ours
 from reslab.engines.inference import Inference
-from reslab.engines.machine import Settings, Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, Settings, prepare, settle
 from reslab.nets.cost import cost
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
@@ -74,7 +74,7 @@ class Synthetic:
         self.optimizer = torch.optim.SGD(self.theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
     def settings(self) -> Settings:
-        return settle(self.spec, self.recipe, Wish(self.device, precision="bf16"))
+        return settle(self.spec, self.recipe, ComputeOptions(self.device, precision="bf16"))
 
     def trains(self) -> tuple[Callable[[], object], Callable[[], object]]:
         """An update by each."""
@@ -117,14 +117,14 @@ def rows(asked: Asked) -> Iterator[Row]:
     recipe = paper_cifar()
     loader = loader_of(split, device)
     for model in list(CIFAR)[:1] if smoke else CIFAR:
-        settings = settle(spec_of(model, shortcut="A"), recipe, Wish(device))
+        settings = settle(spec_of(model, shortcut="A"), recipe, ComputeOptions(device))
         iterations = 2 if smoke else CIFAR[model]
         peer = Peer(model, split, settings.threads, iterations, asked.quick, device)
         ours = Ours(model, loader, settings, iterations)
         told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
         yield in_turn(f"train {model}", "images/s", ours, peer, asked, LOOP, (f"ours: {settings.why}", *told))
         for engine in () if smoke or model != "cifar_resnet20" else ("graph", "eager"):
-            other = settle(spec_of(model, shortcut="A"), recipe, Wish(device, engine=engine))
+            other = settle(spec_of(model, shortcut="A"), recipe, ComputeOptions(device, engine=engine))
             name = f"{model}, against our own {engine}"
             rival = Ours(model, loader, other, iterations)
             yield in_turn(name, "images/s", ours, rival, asked, Bar(), (f"peer: {other.why}",))

@@ -37,7 +37,7 @@ from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Memory
 from reslab.engines.inference import Inference, close_calls
-from reslab.engines.machine import Wish, prepare, settle, thread_count
+from reslab.engines.machine import ComputeOptions, prepare, settle, thread_count
 from reslab.measure.evaluate import precise_statistics
 from reslab.nets.model import Network, build
 from reslab.runs.recipe import changed
@@ -87,7 +87,7 @@ def trained(threads: int, quick: bool) -> Network:
                 norm.weight.fill_(0.1)  # nearly the identity: it learns in minutes what else takes hours
     for size, updates, batch, lr in ((64, 2, 8, 0.02),) if quick else LESSONS:
         recipe = changed(paper_cifar(), {"batch": batch})
-        settings = settle(net.spec, recipe, Wish("cpu", threads=threads))
+        settings = settle(net.spec, recipe, ComputeOptions("cpu", threads=threads))
         prepare(settings)
         step = Step(net, recipe, settings)
         net.train()

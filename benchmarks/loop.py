@@ -15,7 +15,7 @@ from functools import partial
 from benchmarks.plain_loop import LEAD, images, loader_of
 from benchmarks.side import Asked, Bar, Row, main, pair_by_pair, say
 from benchmarks.train_cpu import MODELS, Ours
-from reslab.engines.machine import Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, prepare, settle
 from reslab.nets.names import spec_of
 from reslab.runs.recipes import paper_cifar
 
@@ -44,7 +44,7 @@ def rows(asked: Asked) -> Iterator[Row]:
     loader = loader_of(split)
     say(f"data: {what}")
     for model in MODELS:
-        settings = settle(spec_of(model, shortcut="A"), paper_cifar(), Wish("cpu", threads=asked.threads))
+        settings = settle(spec_of(model, shortcut="A"), paper_cifar(), ComputeOptions("cpu", threads=asked.threads))
         ours = Ours(model, loader, settings, 4 if asked.quick else 60 if model == MODELS[0] else 24)
         told = (f"ours: {settings.why}", "peer: the bare step on one batch in memory", what)
         yield pair_by_pair(f"{model}, the loop by the bare step", "images/s", partial(pair, ours), asked, OF_STEP, told)

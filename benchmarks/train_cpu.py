@@ -30,7 +30,7 @@ from benchmarks.plain_loop import LEAD, SEED, Peer, images, loader_of, piece
 from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
 from reslab.data.batches.loader import Batch, TrainLoader
 from reslab.engines.choose import ENGINES
-from reslab.engines.machine import Settings, Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, Settings, prepare, settle
 from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
@@ -124,7 +124,7 @@ def rows(asked: Asked) -> Iterator[Row]:
     for model in MODELS:
         iterations = 4 if asked.quick else 30 if model == MODELS[0] else 12
         spec = spec_of(model, shortcut="A")
-        auto = settle(spec, recipe, Wish("cpu", threads=asked.threads))
+        auto = settle(spec, recipe, ComputeOptions("cpu", threads=asked.threads))
         peer = Peer(model, split, auto.threads, iterations, asked.quick)
         told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
         ours = Ours(model, loader, auto, iterations)
@@ -141,8 +141,8 @@ def rows(asked: Asked) -> Iterator[Row]:
 def others(spec: Spec, auto: Settings, threads: int) -> Iterator[Settings]:
     """What `auto` has not taken: every other engine that this machine has, and fp32."""
     for wish in [
-        *(Wish("cpu", engine=name, threads=threads) for name in ENGINES),
-        Wish("cpu", "fp32", threads=threads),
+        *(ComputeOptions("cpu", engine=name, threads=threads) for name in ENGINES),
+        ComputeOptions("cpu", "fp32", threads=threads),
     ]:
         with suppress(UserError):  # this machine has it not
             found = settle(spec, paper_cifar(), wish)

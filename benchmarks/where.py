@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.side import machine, table
 from benchmarks.train_cpu import Floor
-from reslab.engines.machine import Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, prepare, settle
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipes import paper_cifar
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
     recipe = paper_cifar()
-    settings = settle(spec_of(asked.model), recipe, Wish("cpu", engine=asked.engine, threads=asked.threads))
+    settings = settle(spec_of(asked.model), recipe, ComputeOptions("cpu", engine=asked.engine, threads=asked.threads))
     prepare(settings)
     load = os.getloadavg()[0]
     step = Step(build(asked.model), recipe, settings)

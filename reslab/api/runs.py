@@ -95,12 +95,12 @@ def _job(
         from reslab.store.files import writable_folder
 
         writable_folder(out)
-    from reslab.engines.machine import Wish
+    from reslab.engines.machine import ComputeOptions
     from reslab.models.inputs import expected, fit, load_data, workers_for
     from reslab.training.checks import check_batch_norm, check_optimizer, iterations_per_epoch, on_small_images
     from reslab.training.room import check_run
 
-    wish = Wish(options.device, options.precision, options.engine, options.threads, options.recompute)
+    wish = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
     early = expected(model_spec, source)
     # Before the data are decoded, if the batch and the folder are known already.
     if early is not None and epochs is None and resolved.last_batch != "keep":

@@ -43,7 +43,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Due:
+class PendingMeasurement:
     """A measurement to be made: of which seed (None: once), in which file, from which runs."""
 
     what: Measurement
@@ -65,7 +65,7 @@ def reproduce(
     every 1,000 iterations. The folder holds runs of one recipe only. `budget` is in seconds.
     Finished runs are not trained again, unfinished ones resume. Raises UserError, RunError, Interrupted.
     """
-    from reslab.engines.machine import Wish
+    from reslab.engines.machine import ComputeOptions
     from reslab.models.inputs import fit, load_data
     from reslab.show.pages.page import publish
     from reslab.show.pages.report import study_page
@@ -101,7 +101,7 @@ def reproduce(
     last_of_each = {plan.spec: plan for plan in plans.values()}  # of each net the last seed, which has done the least
     for plan in last_of_each.values():
         check_batch_norm(plan.spec, plan.recipe, plan.recipe.batch)
-        check_run(plan.out, plan.spec, plan.recipe, Wish(device))
+        check_run(plan.out, plan.spec, plan.recipe, ComputeOptions(device))
     _enter(writable_folder(folder), replace(setting, data=loaded.name))
     left_out: tuple[str, ...] = ()
     if options.budget is not None:
@@ -208,7 +208,9 @@ def _measure(
                 raise Interrupted("stopped; what is measured is kept, the same command goes on from there")
 
 
-def _due(folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mapping[tuple[Net, int], Path]) -> list[Due]:
+def _due(
+    folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mapping[tuple[Net, int], Path]
+) -> list[PendingMeasurement]:
     """The measurements of `claims` that are not there yet."""
     due = []
     for one in {m.name: m for claim in claims for m in claim.measurements}.values():  # two claims may share one
@@ -218,7 +220,7 @@ def _due(folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mappi
             runs = sorted(folders[n, s].name for n in one.nets for s in of)
             path = benches.path_of(folder, one, seed)
             if not benches.is_made(path, one, runs):
-                due.append(Due(one, seed, path, runs))
+                due.append(PendingMeasurement(one, seed, path, runs))
     return due
 
 

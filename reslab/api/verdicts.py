@@ -8,7 +8,7 @@ from pathlib import Path
 from reslab.api.arguments import takes
 from reslab.api.runs import RUNS
 from reslab.claims.evidence import STUDY, Evidence, is_study, read
-from reslab.claims.overview import Told, overview
+from reslab.claims.overview import ClaimSummary, overview
 from reslab.errors import UserError, suggest_beside
 from reslab.notebook import Shown
 from reslab.options.pages import ClaimsOptions
@@ -39,7 +39,7 @@ def _studies_in(folder: Path) -> list[Path]:
 
 
 @takes(ClaimsOptions, "records")
-def verdicts(ids: str | Iterable[str] = (), *, options: ClaimsOptions) -> list[Told]:
+def verdicts(ids: str | Iterable[str] = (), *, options: ClaimsOptions) -> list[ClaimSummary]:
     """Return every claim (or those with these `ids`, such as "C3"), judged on the records of studies.
 
     {options}

@@ -16,10 +16,10 @@ from reslab.notebook import table
 
 
 @dataclass(frozen=True)
-class Told:
-    """A claim and its judgements, one for each study that says anything of it, deciding ones first; or "not run".
+class ClaimSummary:
+    """A claim and its judgements, one for each study that measured a part of it.
 
-    A study that ran a part of what is claimed stands last.
+    Studies that decide the claim come first, those that ran only a part of it last; "not run" if there is none.
     """
 
     claim: Claim
@@ -30,7 +30,7 @@ class Told:
         return together([j.verdict for j in self.judgements])
 
     def __repr__(self) -> str:
-        return f"Told({self.claim.id}, {self.verdict}: {list(self.judgements)})"
+        return f"ClaimSummary({self.claim.id}, {self.verdict}: {list(self.judgements)})"
 
     def _repr_html_(self) -> str:
         rows = [(j.evidence.setting.data, len(j.seeds), j.verdict, j.sentence("en")) for j in self.judgements]
@@ -38,7 +38,7 @@ class Told:
         return table(caption, ("data", "seeds", "verdict", "why"), rows)
 
 
-def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[Told]:
+def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[ClaimSummary]:
     """Every claim, or those of `wanted` (ids), in the order of their numbers.
 
     Of two studies of the same data and recipe that both say something of a claim, the one that began under the claim's
@@ -57,7 +57,7 @@ def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[To
     return [_told(claim, judged.get(claim.id, [])) for claim in plain if not asked or claim.id in asked]
 
 
-def _told(claim: Claim, judgements: list[Judgement]) -> Told:
+def _told(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
     best: dict[tuple[str, str], Judgement] = {}
     for one in judgements:
         key = (one.evidence.setting.data, str(one.evidence.setting.recipe))
@@ -66,7 +66,7 @@ def _told(claim: Claim, judgements: list[Judgement]) -> Told:
     last = (UNDECIDED, NOT_RUN)
     decided_first = sorted(best.values(), key=lambda j: last.index(j.verdict) + 1 if j.verdict in last else 0)
     chosen = tuple(decided_first) or tuple(judgements[:1]) or (_empty(claim),)
-    return Told(chosen[0].claim, chosen)
+    return ClaimSummary(chosen[0].claim, chosen)
 
 
 def _weight(one: Judgement) -> tuple[bool, bool, int]:

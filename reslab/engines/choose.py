@@ -1,4 +1,4 @@
-"""What computes an update: which engines there are, which is the fastest that works here, which cannot be had.
+"""The engines that compute an update, and which of them is the fastest on this machine.
 
 "eager"     torch's operators one by one
 "compiled"  torch.compile
@@ -43,17 +43,17 @@ def update_macs(spec: Spec, recipe: Recipe) -> float:
 
 
 def _unfused(spec: Spec) -> str:
-    """Why the fused engine cannot compute `spec` on this machine's CPU, or ""."""
+    """Return why the engine fused cannot compute `spec` on this CPU, or ""."""
     return fused.why_not(spec) or kernels.unavailable_reason()
 
 
 def _no_winograd(spec: Spec, precision: str) -> str:
-    """Why the engine winograd cannot compute `spec` on this machine's CPU, or ""."""
+    """Return why the engine winograd cannot compute `spec` on this CPU, or ""."""
     return _unfused(spec) or ("it is for bf16" if precision != "bf16" else winograd.unavailable_reason())
 
 
 def best(spec: Spec, recipe: Recipe, precision: str, gpu: bool, small: bool, recompute: bool) -> tuple[str, list[str]]:
-    """The fastest engine that works here, and in words why not a faster one."""
+    """Return the fastest engine that works here, and the reasons why a faster one does not."""
     if gpu:
         return _best_on_gpu(spec, recipe, recompute)
     if small and not recompute:
@@ -102,7 +102,7 @@ def _draws(spec: Spec) -> str:
 
 
 def refuse(engine: str, spec: Spec, precision: str, gpu: bool) -> None:
-    """Raises UserError where `engine`, asked for outright, is unknown or cannot work here."""
+    """Raise UserError if `engine`, requested by the user, is unknown or cannot work here."""
     if engine not in ENGINES:
         raise UserError(f"--engine: {engine!r} is none of auto, {', '.join(ENGINES)}{suggest(engine, ENGINES)}")
     if engine in RECORDED and (why_not := "it is for a GPU" if not gpu else _draws(spec)):

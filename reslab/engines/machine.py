@@ -1,6 +1,6 @@
-"""`auto` resolved into explicit settings: device, precision, layout, engine, threads. Once, before a run starts.
+"""Resolve `auto` into explicit settings before a run starts: device, precision, layout, engine, threads.
 
-The settings are recorded and reused on resume: another precision would be another run.
+The settings are recorded and reused on resume, because another precision would be another run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.version import VERSION
 
-SMALL_STEP = 2e9  # multiply-adds of one update below which casts and compilation cost more than they save
+SMALL_STEP = 2e9  # multiply-adds of an update; below it, casts and compilation cost more than they save
 THREADS = torch.get_num_threads()  # torch's own choice, before any run of this process sets another
-ROOM = 0.8  # of the free memory that an update may take: evaluation, data workers and others want some too
+ROOM = 0.8  # share of the free memory that an update may take; evaluation and data workers need some too
 AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the user asked for; "auto" leaves it to `settle`."""
+class ComputeOptions:
+    """The user's choices; "auto" leaves one to `settle`."""
 
     device: str = AUTO
     precision: str = AUTO
@@ -40,15 +40,16 @@ class Wish:
     recompute: str = AUTO
 
 
-UNDECIDED = Wish()
+UNDECIDED = ComputeOptions()
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run computes. `why` tells the choice in one line and decides nothing.
+    """How a run computes.
 
-    engine    one of `choose.ENGINES`
-    recompute activations between a few blocks are computed again on the way back instead of kept
+    engine     one of `choose.ENGINES`
+    why        the choice in one line, for the user
+    recompute  activations are computed again in the backward pass instead of kept (activation checkpointing)
     """
 
     device: str
@@ -64,7 +65,7 @@ class Settings:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Settings:
-        """The inverse of `to_dict`. Older records say `compile`. Raises TypeError."""
+        """Return the settings that `to_dict` gave; older records have `compile`. Raises TypeError for other keys."""
         if "compile" in values:
             values = {**values, "engine": "compiled" if values["compile"] else "eager"}
             del values["compile"]
@@ -72,12 +73,12 @@ class Settings:
 
 
 def _gpu_has_bf16() -> bool:
-    """Whether the GPU multiplies bf16 in hardware: torch also counts those that emulate it, slowly."""
+    """Return whether the GPU has bf16 units; by default torch also counts GPUs that emulate bf16 slowly."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def resolve_device(wanted: str) -> str:
-    """ "auto", "cpu", "cuda" or "cuda:1" as a device that exists. Raises UserError otherwise."""
+    """Return the device for "auto", "cpu", "cuda" or "cuda:1". Raises UserError if it does not exist."""
     if wanted == AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
     name = wanted.partition(":")[0]
@@ -94,9 +95,10 @@ def resolve_device(wanted: str) -> str:
 
 
 def thread_count(wanted: int) -> int:
-    """`wanted`, or for 0 torch's own choice, but no more than there are cores. Raises UserError for a negative number.
+    """Return `wanted`, or for 0 torch's own choice, but at most the number of cores.
 
-    torch counts what the process is bound to and OMP_NUM_THREADS, but no share of time that a control group grants.
+    torch respects CPU affinity and OMP_NUM_THREADS, but not the CPU share of a control group, as containers have it.
+    Raises UserError for a negative number.
     """
     if wanted < 0:
         raise UserError(f"--threads: {wanted} must be at least 0 (0: all cores)")
@@ -105,12 +107,12 @@ def thread_count(wanted: int) -> int:
 
 
 def scoring(device: str, threads: int, precision: str = "fp32") -> Settings:
-    """Return how a trained network is computed: no engine but torch's own. Raises UserError."""
+    """Return the settings for scoring a trained network, with torch's own operators. Raises UserError."""
     return Settings(resolve_device(device), precision, "channels_last", "eager", thread_count(threads))
 
 
-def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
-    """Choose what the machine does best for this net and recipe; `why` says so in one line."""
+def settle(spec: Spec, recipe: Recipe, wish: ComputeOptions) -> Settings:
+    """Choose the fastest settings on this machine for a net and recipe. Raises UserError for impossible choices."""
     device = resolve_device(wish.device)
     gpu = device.startswith("cuda")
     threads = thread_count(wish.threads)
@@ -141,8 +143,8 @@ def settle(spec: Spec, recipe: Recipe, wish: Wish) -> Settings:
     return Settings(device, precision, "channels_last", engine, threads, told, recompute)
 
 
-def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: str) -> tuple[bool, list[str]]:
-    """Whether activations are computed again on the way back, and why where nobody asked for it."""
+def _recompute(spec: Spec, recipe: Recipe, wish: ComputeOptions, device: str, precision: str) -> tuple[bool, list[str]]:
+    """Return whether to recompute activations in the backward pass, and the reasons if it was chosen automatically."""
     if wish.recompute not in (AUTO, "on", "off"):
         raise UserError(f"--recompute: {wish.recompute!r} is none of auto, on, off")
     if wish.recompute != AUTO or wish.engine in choose.WHOLE:
@@ -155,7 +157,7 @@ def _recompute(spec: Spec, recipe: Recipe, wish: Wish, device: str, precision: s
 
 
 def prepare(settings: Settings) -> None:
-    """Set torch up for a run with `settings`: thread count, memory, deterministic algorithms."""
+    """Configure torch for `settings`: thread count, memory, deterministic algorithms."""
     torch.set_num_threads(settings.threads)
     if settings.device == "cpu":
         host.keep_memory()
@@ -169,14 +171,14 @@ def prepare(settings: Settings) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
     else:  # the same but for the compiler's own setting, for which torch would import the compiler: a second of a start
         torch.set_deterministic_debug_mode("warn")
-    # torch would then also fill every fresh tensor with NaN, to show reads of memory never written: a debugging aid
-    # that costs a pass over each activation
+    # By default deterministic mode also fills every new tensor with NaN: a debugging aid that costs a pass over each
+    # activation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 @contextmanager
 def prepared(settings: Settings) -> Iterator[None]:
-    """`prepare` for a while: afterwards the thread count is what it was before."""
+    """Like `prepare`, and restore the thread count afterwards."""
     before = torch.get_num_threads()
     prepare(settings)
     try:
@@ -186,7 +188,7 @@ def prepared(settings: Settings) -> Iterator[None]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware, as they stand in `run.json`."""
+    """Return versions and hardware, as recorded in `run.json`."""
     import numpy
 
     cpu = platform.processor() or platform.machine()

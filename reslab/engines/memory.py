@@ -24,8 +24,13 @@ DRAWS = 8 * INDEX  # bytes of an image's number, label, place and flip, in a bat
 
 
 @dataclass(frozen=True)
-class Need:
-    """Bytes of one update beyond what the process has before: `kept` for the way back, `weights`, `passing`."""
+class MemoryEstimate:
+    """Bytes that one update takes beyond what the process already has.
+
+    kept     activations kept for the backward pass
+    weights  weights, gradients and momentum
+    passing  temporary tensors at the peak
+    """
 
     kept: int
     weights: int
@@ -36,7 +41,7 @@ class Need:
         return self.kept + self.weights + self.passing
 
 
-def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> Need:
+def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> MemoryEstimate:
     """What an update takes with activations in `precision` ("fp32", "bf16"); `recompute`: see `segment`."""
     batch, size = recipe.bn_batch or recipe.batch, 2 if precision == "bf16" else FLOAT
     rows = plan(spec)
@@ -54,7 +59,7 @@ def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) ->
     parameters = cost(spec).parameters
     weights = parameters * (3 * FLOAT + (size if size < FLOAT else 0))  # weights, gradients, momentum; casts to bf16
     holes = round(HOLES * kept) if recompute else 0
-    return Need(kept + images * (FLOAT + size), weights, PASSING * largest + holes + SCRATCH)
+    return MemoryEstimate(kept + images * (FLOAT + size), weights, PASSING * largest + holes + SCRATCH)
 
 
 def inputs(spec: Spec, images: int) -> int:

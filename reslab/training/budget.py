@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reslab.data.splits import Data
 from reslab.engines import choose
-from reslab.engines.machine import Wish, prepared, settle
+from reslab.engines.machine import ComputeOptions, prepared, settle
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
@@ -29,10 +29,12 @@ def seconds_each(plans: Sequence[Plan], data: Data, threads: int) -> dict[Path, 
     for plan in plans:
         key = (plan.spec, plan.recipe)
         if key not in pace:
-            settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, threads=threads))
+            settings = settle(plan.spec, plan.recipe, ComputeOptions(device=plan.device, threads=threads))
             if settings.engine in choose.COMPILED:  # compiling would take longer than the budget is worth
                 engine = "graph" if settings.engine in choose.RECORDED else "eager"
-                settings = settle(plan.spec, plan.recipe, Wish(device=plan.device, engine=engine, threads=threads))
+                settings = settle(
+                    plan.spec, plan.recipe, ComputeOptions(device=plan.device, engine=engine, threads=threads)
+                )
             with prepared(settings):
                 pace[key] = rehearsal.pace(Step(build(plan.spec), plan.recipe, settings))
         update, image = pace[key]

@@ -214,7 +214,7 @@ def _worker(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) 
 
 def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: int) -> None:
     """Import torch once, then train run after run, until none is left, asked to leave, or left alone."""
-    from reslab.engines.machine import Wish
+    from reslab.engines.machine import ComputeOptions
     from reslab.models.inputs import load_data, workers_for
     from reslab.training.job import Job
     from reslab.training.loop import train
@@ -230,7 +230,7 @@ def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: in
             key = (plan.source, plan.recipe.holdout, plan.spec.image_size)
             if key not in kept:
                 kept[key] = load_data(plan.source, plan.spec, plan.recipe.holdout, download=plan.download)
-            wish = Wish(device=plan.device, precision=plan.precision, threads=threads)
+            wish = ComputeOptions(device=plan.device, precision=plan.precision, threads=threads)
             workers = min(workers_for(kept[key], None), decoders)
             job = Job(plan.spec, plan.source, plan.recipe, plan.seed, plan.out, wish, workers, plan.command)
             train(job, kept[key], lambda event: None, stop)

@@ -8,7 +8,7 @@ from typing import Any
 
 from reslab.data.splits import Data
 from reslab.engines import choose
-from reslab.engines.machine import UNDECIDED, Settings, Wish, environment, resolve_device, settle
+from reslab.engines.machine import UNDECIDED, ComputeOptions, Settings, environment, resolve_device, settle
 from reslab.errors import UserError
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
@@ -31,7 +31,7 @@ class Job:
     recipe: Recipe
     seed: int
     out: Path
-    wish: Wish = UNDECIDED
+    wish: ComputeOptions = UNDECIDED
     workers: int = 0
     command: str = ""
     asked: bool = False

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reslab.engines import choose, memory
-from reslab.engines.machine import AUTO, ROOM, Settings, Wish, resolve_device, settle
+from reslab.engines.machine import AUTO, ROOM, ComputeOptions, Settings, resolve_device, settle
 from reslab.errors import UserError
 from reslab.models.capacity import ROUGH, free_bytes
 from reslab.nets.names import name_of
@@ -20,7 +20,7 @@ from reslab.runs.runlog import RUN
 MEASURED = 1.1
 
 
-def settings_of(folder: Path, spec: Spec, recipe: Recipe, wish: Wish) -> Settings | None:
+def settings_of(folder: Path, spec: Spec, recipe: Recipe, wish: ComputeOptions) -> Settings | None:
     """Return the settings that a run in `folder` computes with: those it began with, or those it will begin with.
 
     None if there is nothing to compute, or nothing to read it from, which `job.enter` refuses with the reason.
@@ -39,7 +39,7 @@ def settings_of(folder: Path, spec: Spec, recipe: Recipe, wish: Wish) -> Setting
     return settings if wish.recompute == AUTO else replace(settings, recompute=wish.recompute == "on")
 
 
-def check_run(folder: Path, spec: Spec, recipe: Recipe, wish: Wish, samples: int | None = None) -> None:
+def check_run(folder: Path, spec: Spec, recipe: Recipe, wish: ComputeOptions, samples: int | None = None) -> None:
     """Raise UserError if the updates of a run in `folder` cannot fit; see `check_update`."""
     settings = settings_of(folder, spec, recipe, wish)
     if settings is not None:

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 @dataclass
-class Told:
+class Outcome:
     """What a command left behind."""
 
     words: tuple[str, ...]
@@ -19,7 +19,7 @@ class Told:
     out: str
     err: str
 
-    def refused(self, *fragments: str, code: int = 2) -> "Told":
+    def refused(self, *fragments: str, code: int = 2) -> "Outcome":
         """Exactly one line on standard error, beginning "reslab: ", with every fragment; nothing on standard output."""
         assert self.code == code, (self.words, self.code, self.err)
         assert "Traceback" not in self.err
@@ -31,7 +31,7 @@ class Told:
             assert fragment in lines[0], (fragment, lines[0])
         return self
 
-    def good(self) -> "Told":
+    def good(self) -> "Outcome":
         assert self.code == 0, (self.words, self.code, self.err)
         return self
 
@@ -42,14 +42,16 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "100"} | more
 
 
-def run(*words: object, cwd: Path | None = None, before: tuple[str, ...] = ()) -> Told:
+def run(*words: object, cwd: Path | None = None, before: tuple[str, ...] = ()) -> Outcome:
     """A fresh interpreter; `before` stands before it on the command line."""
     told = tuple(str(w) for w in words)
     done = subprocess.run(
         [*before, sys.executable, "-m", "reslab", *told], capture_output=True, cwd=cwd, env=environment(), timeout=120,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    return Told(told, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    return Outcome(
+        told, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    )
 
 
 class Warm:
@@ -61,7 +63,7 @@ class Warm:
             env=environment(),
         )  # fmt: skip
 
-    def __call__(self, *words: object, cwd: Path | None = None) -> Told:
+    def __call__(self, *words: object, cwd: Path | None = None) -> Outcome:
         told = tuple(str(w) for w in words)
         asked = {"words": told, "cwd": str(cwd or Path.cwd())}
         assert self.server.stdin is not None
@@ -70,7 +72,7 @@ class Warm:
         self.server.stdin.flush()
         line = self.server.stdout.readline()
         assert line, "the warm interpreter ended"
-        return Told(told, **json.loads(line))
+        return Outcome(told, **json.loads(line))
 
     def close(self) -> None:
         assert self.server.stdin is not None

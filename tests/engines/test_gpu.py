@@ -13,7 +13,7 @@ import reslab
 from reslab.data.batches.loader import TrainLoader, statistics
 from reslab.data.splits import Memory
 from reslab.engines import memory
-from reslab.engines.machine import Settings, Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, Settings, prepare, settle
 from reslab.errors import UserError
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
@@ -124,12 +124,12 @@ from reslab.training.job import Job
 from reslab.training.loop import train
 from reslab.models.inputs import fit
 from reslab.nets.names import spec_of
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from pathlib import Path
 out, engine, after = sys.argv[1:]
 data = load("digits")
 spec = fit(spec_of("cifar_resnet8"), data, {})
-job = Job(spec, "digits", recipe("digits-smoke"), 0, Path(out), wish=Wish("cuda", "bf16", engine))
+job = Job(spec, "digits", recipe("digits-smoke"), 0, Path(out), wish=ComputeOptions("cuda", "bf16", engine))
 asked = iter(range(10**9))
 try:
     train(job, data, lambda event: None, lambda: int(after) > 0 and next(asked) >= int(after))
@@ -179,13 +179,13 @@ def test_memory_that_an_update_takes_is_within_what_was_predicted(model, batch, 
 
 def test_auto_records_a_short_run_and_compiles_a_long_one():
     spec = spec_of("cifar_resnet20")
-    assert settle(spec, fast_cifar(), Wish()).engine == "graph"
-    assert settle(spec, Recipe(), Wish()).engine == "compiled-graph"
-    assert settle(spec_of("resnet50"), changed(Recipe(), {"iterations": 1_000}), Wish()).engine == "graph"
-    assert settle(spec_of("resnet50"), Recipe(), Wish()).engine == "compiled-graph"
-    assert settle(spec_of("vgg19"), fast_cifar(), Wish()).engine in ("eager", "compiled")  # it has dropout
-    assert settle(spec, Recipe(), Wish(recompute="on")).engine == "eager"
-    for wish in (Wish(engine="graph", recompute="on"), Wish(engine="fused")):
+    assert settle(spec, fast_cifar(), ComputeOptions()).engine == "graph"
+    assert settle(spec, Recipe(), ComputeOptions()).engine == "compiled-graph"
+    assert settle(spec_of("resnet50"), changed(Recipe(), {"iterations": 1_000}), ComputeOptions()).engine == "graph"
+    assert settle(spec_of("resnet50"), Recipe(), ComputeOptions()).engine == "compiled-graph"
+    assert settle(spec_of("vgg19"), fast_cifar(), ComputeOptions()).engine in ("eager", "compiled")  # it has dropout
+    assert settle(spec, Recipe(), ComputeOptions(recompute="on")).engine == "eager"
+    for wish in (ComputeOptions(engine="graph", recompute="on"), ComputeOptions(engine="fused")):
         with pytest.raises(UserError):
             settle(spec, Recipe(), wish)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reslab.engines import fused, host, machine, winograd
-from reslab.engines.machine import Settings, Wish, prepare, resolve_device, settle
+from reslab.engines.machine import ComputeOptions, Settings, prepare, resolve_device, settle
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import changed
@@ -20,8 +20,8 @@ needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler 
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
 
-def on_cpu(**wish: object) -> Wish:
-    return Wish(**{"device": "cpu", "threads": 1, **wish})
+def on_cpu(**wish: object) -> ComputeOptions:
+    return ComputeOptions(**{"device": "cpu", "threads": 1, **wish})
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_the_fused_engine_asked_for_outright_where_it_cannot_be():
 )
 def test_refused(wish, words):
     with pytest.raises(UserError, match=words) as told:
-        settle(SMALL, DIGITS, Wish(**wish))
+        settle(SMALL, DIGITS, ComputeOptions(**wish))
     assert "\n" not in str(told.value)
 
 
@@ -199,7 +199,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused():
     assert resolve_device("auto") == "cpu"
     for wanted in ("cuda", "cuda:0"):
         with pytest.raises(UserError, match="torch sees 0 GPUs here; use --device cpu"):
-            settle(SMALL, DIGITS, Wish(device=wanted))
+            settle(SMALL, DIGITS, ComputeOptions(device=wanted))
 
 
 def test_prepare_sets_threads_and_determinism():

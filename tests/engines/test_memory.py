@@ -259,11 +259,11 @@ import sys, torch
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.engines import host, memory
-from reslab.engines.machine import Wish, prepare, settle
+from reslab.engines.machine import ComputeOptions, prepare, settle
 from reslab.runs.recipe import Recipe, changed
 from reslab.training.step import Step
 spec, recipe = spec_of("cifar_resnet110"), changed(Recipe(), {"batch": 64})
-settings = settle(spec, recipe, Wish("cpu", threads=1, precision=sys.argv[1], recompute=sys.argv[2]))
+settings = settle(spec, recipe, ComputeOptions("cpu", threads=1, precision=sys.argv[1], recompute=sys.argv[2]))
 prepare(settings)
 images = torch.randn(64, 3, 32, 32).contiguous(memory_format=torch.channels_last)
 step = Step(build(spec), recipe, settings)

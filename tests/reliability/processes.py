@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands import HERE as CLI
-from commands import Told, environment
+from commands import Outcome, environment
 
 LIMIT = 120.0  # seconds after which a command counts as hung
 
 
 @dataclass
-class Ended(Told):
+class Ended(Outcome):
     """What a command left behind, whether it had to be killed as hung, and the most memory it held, in bytes."""
 
     hung: bool = False

@@ -10,7 +10,7 @@ import pytest
 
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Data
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import Interrupted, UserError
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
@@ -34,7 +34,7 @@ def data() -> Data:
 
 
 def job(out: Path, **fields: object) -> Job:
-    return Job(TINY, "digits", changed(SHORT, fields), 3, out, Wish("cpu", "fp32", "eager", 1))
+    return Job(TINY, "digits", changed(SHORT, fields), 3, out, ComputeOptions("cpu", "fp32", "eager", 1))
 
 
 def plan(out: Path, **fields: object) -> Plan:

@@ -13,7 +13,7 @@ from jupyter_client.manager import KernelManager
 
 from reslab.api.studies import Study
 from reslab.claims.evidence import Evidence, Setting
-from reslab.claims.overview import Told, overview
+from reslab.claims.overview import ClaimSummary, overview
 from reslab.claims.text import Text
 from reslab.measure.evaluate import Scores
 from reslab.measure.findings import Probe, Response, Subject
@@ -147,7 +147,7 @@ def hostile() -> dict[str, object]:
         ),
         "prediction": Prediction(BAD, ((BAD, 0.75), ("a&b", math.nan))),
         "probe": Probe(**parts | {"n": 1, "responses": (Response(BAD, BAD, 1.0),)}),
-        "told": Told(judgement.claim, (judgement,)),
+        "told": ClaimSummary(judgement.claim, (judgement,)),
         "study": Study(Path(BAD), Path(BAD), (judgement,)),
     }
 

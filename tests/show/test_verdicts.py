@@ -10,7 +10,7 @@ from written_runs import write_run, write_study
 
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import read
-from reslab.claims.overview import Told, overview
+from reslab.claims.overview import ClaimSummary, overview
 from reslab.claims.rules import VERDICTS
 from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, command, notes_of
 from reslab.show.words import VERDICT, wide
@@ -20,7 +20,7 @@ KOREAN = "train 이미지 50,000장 중 82장, test 이미지 10,000장 중 21�
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClaimSummary]:
     """Every claim on a study of digits, and on one of CIFAR-10 with a note on its images."""
     root = tmp_path_factory.mktemp("noted")
     digits = write_study(root / "digits", default_setting("digits", 2, (8, 20)))

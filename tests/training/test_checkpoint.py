@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from reslab.data.sets.digits import digits
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import ReslabError, RunError, UserError
 from reslab.models import checkpoints
 from reslab.nets.model import build
@@ -268,7 +268,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
 def test_what_an_interrupted_writer_left_is_swept(tmp_path):
     out, data = tmp_path / "run", digits()
     base = changed(recipe("digits"), {"batch": 16, "iterations": 2, "drops": (), "log_every": 1, "save_every": 1})
-    job = Job(TINY, "digits", base, 0, out, Wish("cpu", "fp32", "eager", 1))
+    job = Job(TINY, "digits", base, 0, out, ComputeOptions("cpu", "fp32", "eager", 1))
 
     def killed(event: dict) -> None:
         if event["kind"] == "checkpoint":
@@ -288,7 +288,7 @@ def test_what_an_interrupted_writer_left_is_swept(tmp_path):
 def interrupted(out: Path, at: int = 2) -> Job:
     """A run of 4 updates with a checkpoint after each, broken off after the one at `at`."""
     fields = {"batch": 16, "iterations": 4, "drops": (), "log_every": 1, "save_every": 1}
-    job = Job(TINY, "digits", changed(recipe("digits"), fields), 0, out, Wish("cpu", "fp32", "eager", 1))
+    job = Job(TINY, "digits", changed(recipe("digits"), fields), 0, out, ComputeOptions("cpu", "fp32", "eager", 1))
 
     def killed(event: dict) -> None:
         if event["kind"] == "checkpoint" and event["iteration"] == at:

@@ -9,7 +9,7 @@ import pytest
 
 import reslab
 from reslab.data.sets.digits import digits
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.nets.names import spec_of
@@ -27,7 +27,7 @@ SHORT = changed(recipe("digits"), {"batch": 16, "iterations": 6, "drops": (4,), 
 
 
 def job(out: Path) -> Job:
-    return Job(TINY, "digits", SHORT, 3, out, Wish("cpu", "fp32", "eager", 1))
+    return Job(TINY, "digits", SHORT, 3, out, ComputeOptions("cpu", "fp32", "eager", 1))
 
 
 def weights(out: Path) -> bytes:

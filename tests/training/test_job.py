@@ -11,7 +11,7 @@ import torch
 
 from reslab.api.runs import rehearse
 from reslab.data.sets.digits import digits
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.nets.names import spec_of
@@ -25,7 +25,7 @@ from reslab.training.loop import train
 
 TINY = spec_of("cifar_resnet8", widths=(4, 4, 8), in_channels=1, image_size=8)
 SHORT = changed(recipe("digits"), {"batch": 16, "iterations": 6, "drops": (), "log_every": 1, "save_every": 2})
-BEGAN = Wish("cpu", "fp32", "eager", 1, "off")
+BEGAN = ComputeOptions("cpu", "fp32", "eager", 1, "off")
 
 
 def job(out: Path, asked: bool = True, **wish: object) -> Job:

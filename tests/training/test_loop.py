@@ -18,7 +18,7 @@ import reslab
 from reslab.data.batches.loader import TrainLoader, evaluation_batches, statistics
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Data, Memory, hold_out
-from reslab.engines.machine import Settings, Wish
+from reslab.engines.machine import ComputeOptions, Settings
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.models import checkpoints
 from reslab.nets.model import build, layer_seed
@@ -56,7 +56,7 @@ def data() -> Data:
 
 
 def job(out: Path, spec: Spec = TINY, base: Recipe = SHORT, precision: str = "fp32", **fields: object) -> Job:
-    return Job(spec, "digits", changed(base, fields), 3, out, Wish("cpu", precision, "eager", 1))
+    return Job(spec, "digits", changed(base, fields), 3, out, ComputeOptions("cpu", precision, "eager", 1))
 
 
 def lines(out: Path) -> list[dict]:

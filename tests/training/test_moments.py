@@ -16,7 +16,7 @@ import reslab
 from reslab.data.batches.loader import statistics
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Data
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.models import checkpoints
 from reslab.nets.model import build
@@ -60,7 +60,7 @@ def data() -> Data:
 
 
 def job(out: Path, spec: Spec = RESIDUAL, base: Recipe = SHORT, **fields: object) -> Job:
-    return Job(spec, "digits", changed(base, fields), 3, out, Wish("cpu", "fp32", "eager", 1))
+    return Job(spec, "digits", changed(base, fields), 3, out, ComputeOptions("cpu", "fp32", "eager", 1))
 
 
 def quiet(event: dict) -> None:

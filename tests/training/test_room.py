@@ -10,7 +10,7 @@ import pytest
 import reslab
 from reslab.api.runs import rehearse
 from reslab.engines import host, memory
-from reslab.engines.machine import Settings, Wish
+from reslab.engines.machine import ComputeOptions, Settings
 from reslab.errors import UserError
 from reslab.models import capacity
 from reslab.nets.names import spec_of
@@ -106,16 +106,16 @@ def test_a_run_is_checked_with_the_settings_it_began_with(free, tmp_path):
         reslab.train("cifar_resnet8", "digits", precision="bf16", recompute="on", tell=leave, **choices)
     record = rehearse("cifar_resnet8", "digits", **choices).settings
     spec, recipe = spec_of("cifar_resnet8"), Recipe()
-    assert room.settings_of(out, spec, recipe, Wish()) == record
+    assert room.settings_of(out, spec, recipe, ComputeOptions()) == record
     assert (record.precision, record.recompute) == ("bf16", True)
-    assert not room.settings_of(out, spec, recipe, Wish(recompute="off")).recompute
+    assert not room.settings_of(out, spec, recipe, ComputeOptions(recompute="off")).recompute
     free(10**4)
     with pytest.raises(UserError, match="takes at least"):
         reslab.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)
     free(10**10)
     reslab.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)
     free(10**4)
-    assert room.settings_of(out, spec, recipe, Wish()) is None
+    assert room.settings_of(out, spec, recipe, ComputeOptions()) is None
     reslab.train("cifar_resnet8", "digits", tell=lambda event: None, **choices)  # finished: nothing to compute
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from reslab.data.sets.digits import digits
-from reslab.engines.machine import Wish
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import Interrupted, RunError
 from reslab.models import checkpoints
 from reslab.nets.names import spec_of
@@ -37,7 +37,7 @@ def test_no_request_leaves_without_saving(tmp_path, answers):
 
     often = changed(recipe("digits-smoke"), {"log_every": 1, "save_every": 20, "batch": 8})
     spec = spec_of("cifar_resnet8", in_channels=1, image_size=8, widths=(2, 2, 2))
-    job = Job(spec, "digits", often, 0, tmp_path / "run", Wish(threads=1))
+    job = Job(spec, "digits", often, 0, tmp_path / "run", ComputeOptions(threads=1))
     with pytest.raises(Interrupted):
         train(job, digits(), lambda event: None, also)
     reached = [m["iteration"] for m in jsonl.read(job.out / "metrics.jsonl").records if m["kind"] == "train"]
@@ -51,7 +51,7 @@ def test_a_request_before_the_first_update_promises_nothing(tmp_path):
     """Nothing is saved at iteration 0, nor where a run has just resumed; and that is what is said."""
     often = changed(recipe("digits-smoke"), {"log_every": 1, "save_every": 2, "batch": 8})
     spec = spec_of("cifar_resnet8", in_channels=1, image_size=8, widths=(2, 2, 2))
-    job = Job(spec, "digits", often, 0, tmp_path / "run", Wish(threads=1))
+    job = Job(spec, "digits", often, 0, tmp_path / "run", ComputeOptions(threads=1))
 
     def stopped_after(answers: int) -> str:
         left = iter([False] * answers)
@@ -82,7 +82,7 @@ def test_a_wild_loss_says_which_checkpoint_is_kept(tmp_path):
         ),
     ):
         wild = changed(recipe("digits-smoke"), {"log_every": 1, "batch": 8, "schedule": "steps", "lr": 0.01, **fields})
-        job = Job(spec, "digits", wild, 0, tmp_path / name, Wish(threads=1))
+        job = Job(spec, "digits", wild, 0, tmp_path / name, ComputeOptions(threads=1))
         with pytest.raises(RunError, match="not finite") as told:
             train(job, digits(), lambda event: None)
         assert words in str(told.value)

@@ -31,9 +31,9 @@ from reslab.show.tables import Table
 from reslab.show.terminal.verdicts import command as command_of
 from reslab.show.words import NOT_RUN_WORD, VERDICT
 
-# Told apart without colour: a sign of its own for each verdict.
+# Verdicts are also told apart without colour: a sign of its own for each verdict.
 SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
-AMISS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what a damaged record can come to
+RECORD_ERRORS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what a damaged record can come to
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict
     problems = []
     try:
         drawn = figures_of(judgement, language)
-    except AMISS as error:
+    except RECORD_ERRORS as error:
         why = f"{type(error).__name__}: {clean(error)}"
         drawn, problems = [], [words.NOT_DRAWN.filled(id=claim.id, why=why)(language)]
     records = _of(evidence, claim)

@@ -12,7 +12,7 @@ from reslab.show.notes import data_notes
 from reslab.show.pages.embed import Shelf
 from reslab.show.pages.figures import Drawn, figure, records_figures
 from reslab.show.pages.page import page
-from reslab.show.pages.report import AMISS
+from reslab.show.pages.report import RECORD_ERRORS
 from reslab.show.series import sound
 
 
@@ -34,7 +34,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
     missing += [words.BROKEN.filled(n=clear.broken)(language)] if clear.broken else []
     try:
         drawn = records_figures(found, language)
-    except AMISS as error:
+    except RECORD_ERRORS as error:
         why = f"{type(error).__name__}: {clean(error)}"
         missing.append(words.NOT_DRAWN.filled(id=", ".join(names), why=why)(language))
     recipes = {str(r.run["recipe"]): r.run["recipe"] for r in found}

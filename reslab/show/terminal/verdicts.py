@@ -8,7 +8,7 @@ from typing import Any
 
 from reslab.claims.claim import MAIN, Finding, Judgement, shown
 from reslab.claims.ledger import order
-from reslab.claims.overview import Told
+from reslab.claims.overview import ClaimSummary
 from reslab.claims.rules import NOT_RUN, VERDICTS, Figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example
@@ -43,7 +43,7 @@ def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
     return data_notes(of, language)
 
 
-def claims_text(every: Sequence[Told], language: str = "en") -> str:
+def claims_text(every: Sequence[ClaimSummary], language: str = "en") -> str:
     """Return one screen: how many claims have which verdict, and of each claim id, verdict and sentence."""
     verdicts = [told.verdict for told in every]
     counts = ", ".join(f"{n} {VERDICT[one](language)}" for one in VERDICTS if (n := verdicts.count(one)))
@@ -57,7 +57,7 @@ def claims_text(every: Sequence[Told], language: str = "en") -> str:
     return "\n".join(lines)
 
 
-def claim_text(told: Told, language: str = "en") -> str:
+def claim_text(told: ClaimSummary, language: str = "en") -> str:
     """Return one claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
     claim = told.claim
     quote = f'"{claim.quote}" ' if claim.quote else ""
@@ -97,7 +97,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return [indent + line for line in wrapped(text, WIDTH - len(indent))]
 
 
-def claims_markdown(every: Sequence[Told], language: str = "en") -> str:
+def claims_markdown(every: Sequence[ClaimSummary], language: str = "en") -> str:
     """The list as a table for the README: id, claim, verdict, and the sentence of each study with its figures."""
     heads = {"en": ("id", "claim", "verdict", "measured"), "ko": ("번호", "주장", "판정", "측정")}[language]
     lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
@@ -117,7 +117,7 @@ def _where(judgement: Judgement, language: str, several: bool) -> str:
     return f"{data}, {n} seed{'s' if n > 1 else ''}: " if language == "en" else f"{data}, seed {n}개: "
 
 
-def claims_json(every: Sequence[Told]) -> list[dict[str, Any]]:
+def claims_json(every: Sequence[ClaimSummary]) -> list[dict[str, Any]]:
     """Plain types: id, claim, verdict, and for each study its data and what must be said of them, recipe, seeds …"""
     return [
         {
