@@ -82,6 +82,16 @@ PARTS = {
         data="digits",
         seeds=5,
     ),
+    # the twins with three seeds, under the rules of 2026-11-27
+    "cifar10-twentieth": Part(
+        ("C1", "C2", "C8", "C15", "C25"),
+        scale=0.05,
+        seeds=3,
+        first=10,
+        depths=(20, 56),
+        set={"probe_every": 400},
+        weights=("s10",),
+    ),
     # 2: the twins, probed on the way: responses, residual ratios, gradients
     "cifar10-quarter": Part(
         ("C1", "C2", "C7", "C8", "C15", "C22"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
