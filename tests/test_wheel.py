@@ -70,7 +70,9 @@ def test_what_the_wheel_holds(wheel):
     assert [name for name in names if name.endswith((".safetensors", ".pyc"))] == []
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reslab").rglob("*") if path.is_file()}
     assert {name for name in shipped if "__pycache__" not in name} <= {*names}
-    records = {path.relative_to(ROOT).as_posix() for path in (ROOT / "results").rglob("*.json*")}
+    studies = [path.parent for path in (ROOT / "results").glob("*/study.json")]
+    assert len(studies) >= 7
+    records = {path.relative_to(ROOT).as_posix() for study in studies for path in study.rglob("*.json*")}
     assert {f"reslab/{name}" for name in records if "/checkpoints/" not in name} <= {*names}
 
 
