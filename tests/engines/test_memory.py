@@ -285,7 +285,7 @@ def test_the_peak_of_a_process_is_told_and_recompute_takes_less_than_half(precis
         before, told, peak = map(int, found.split())
         assert abs(told - peak) < 0.1 * peak, (recompute, before, told, peak)
         beyond.append(peak - before)
-    assert beyond[1] < 0.45 * beyond[0]
+    assert beyond[1] < 0.5 * beyond[0]  # 0.35 to 0.41 alone; 0.48 once beside other processes
 
 
 def test_free_memory_and_memory_in_use_are_sane():
