@@ -1,6 +1,6 @@
 """What a claim is: its sentence, what it needs, the rule of each of its parts; and how records judge it.
 
-A claim is data. Its bars and margins stand in its file, were written before the runs, and are shown beside the figures.
+A claim is data. Its bars and margins are in its file and are shown with the figures; `ledger` says since when.
 It trains nothing: `api.studies` trains its nets, makes its measurements, and hands the evidence to `judge`.
 """
 

@@ -72,11 +72,12 @@ PAGE: dict[str, Text] = {
     "study_title": Text("Residual networks: claims, run and judged", "Residual network: 주장을 실행하고 판정하다"),
     "study_about": Text(
         "The study notes on “Deep Residual Learning for Image Recognition” (He, Zhang, Ren, Sun 2015) and the paper "
-        "itself make the claims below. Each is held against records of runs by a rule whose bar was written before the "
-        "runs. Where the 95 % interval over the seeds lies on both sides of its bar, the claim is undecided.",
+        "itself make the claims below. Each is judged on records of runs by a rule: a 95 % interval over seeds, shown "
+        "as [low, high], against a bar. A claim is undecided if its interval lies on both sides of the bar. Each study "
+        "says which came first, the rule or the runs.",
         "아래는 “Deep Residual Learning for Image Recognition”(He, Zhang, Ren, Sun 2015)의 학습 노트와 논문에 나오는 "
-        "주장이다. 주장마다 실행 전에 기준을 정해 두고 실행 기록을 그 기준에 견주었다. seed에 대한 95 % 구간이 기준을 "
-        "걸치면 결정할 수 없다고 적는다.",
+        "주장이다. 주장마다 규칙에 따라 여러 seed의 95 % 구간([하한, 상한])을 기준과 비교했다. 구간 안에 기준이 들어 "
+        "있으면 결정할 수 없다고 적는다. 실험마다 규칙과 실행 가운데 무엇이 먼저였는지 밝힌다.",
     ),
     "answer": Text("The answer at a glance", "한눈에 보는 답"),
     "number": Text("no.", "번호"),

@@ -24,9 +24,9 @@ MOST_DOTS, MOST_ROWS = 60, 7
 LIKE = 8.0  # statements of one unit share an axis where their extents differ by less than this
 WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
 CAPTION = Text(
-    "Dots: each seed, or each case. Diamond and bar with ends: mean over seeds and its 95 % interval. Dashed: the bar, "
-    "written before the runs. The statement holds where the whole interval lies in the shaded part.",
-    "점: seed(또는 경우)마다의 값. 마름모와 막대: seed 평균과 95 % 구간. 점선: 실행 전에 정한 기준. 구간 전체가 칠한 "
+    "Dots: each seed, or each case. Diamond and bar with ends: mean over seeds and its 95 % interval. Dashed: the bar. "
+    "The statement holds if the whole interval lies in the shaded part.",
+    "점: seed(또는 경우)마다의 값. 마름모와 막대: seed 평균과 95 % 구간. 점선: 기준. 구간 전체가 칠한 "
     "부분에 들면 성립이다.",
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.claim import Claim, Judgement
 from reslab.claims.evidence import Evidence
+from reslab.claims.ledger import order
 from reslab.claims.rules import NOT_RUN, VERDICTS, together
 from reslab.nets.names import spec_of
 from reslab.nets.paper import FIG_3
@@ -51,6 +52,7 @@ class Part:
     command: str
     notes: list[str]
     problems: list[str]
+    order: str
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict
         command=command_of(judgement),
         notes=data_notes(records or (_all(evidence) if several else ()), language),
         problems=problems,
+        order=order(claim.id, evidence.beginning)(language) if n else "",
     )
 
 
