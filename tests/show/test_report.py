@@ -17,6 +17,7 @@ from written_runs import COMMAND, INEXACT, ITERATIONS, judged, write_run, write_
 from reslab.api.reports import report
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import net
+from reslab.claims.ledger import order
 from reslab.errors import UserError
 from reslab.runs.recipe import OPEN_CHOICES
 from reslab.runs.runlog import Record, read
@@ -87,8 +88,8 @@ def test_the_answer_stands_first_and_all_is_there(pages):
         "not_run",
     ]
     said = [words.PAGE[key].en for key in wanted]
-    order = [next(i for i, h in enumerate(page.headings) if h == one) for one in said]
-    assert order == sorted(order)
+    places = [next(i for i, h in enumerate(page.headings) if h == one) for one in said]
+    assert places == sorted(places)
     for one in told:
         assert one.claim.id in page.ids
         assert re.sub(r"\s+", " ", one.claim.text.en) in page.words
@@ -99,6 +100,11 @@ def test_the_answer_stands_first_and_all_is_there(pages):
     assert links <= set(page.ids)
     assert COMMAND in page.words
     assert set(OPEN_CHOICES) <= set(page.words.split())
+    trained = [one for one in told if one.seeds]  # each says which came first, the rule or the runs
+    for language, (_, outline) in made.items():
+        for said in {order(one.claim.id, one.evidence.beginning)(language) for one in trained}:
+            wanted = sum(order(one.claim.id, one.evidence.beginning)(language) == said for one in trained)
+            assert outline.words.count(said) == wanted, said
 
 
 def levels(page):
