@@ -146,7 +146,6 @@ def _enter(folder: Path, setting: Setting) -> None:
     from reslab.claims import ledger
 
     seeds = setting.seeds
-    beginning: Beginning | None = Beginning(f"{datetime.now(UTC):%Y-%m-%d}", source_commit(), ledger.hashes())
     if evidences.is_study(folder):
         there = evidences.read_setting(folder)
         for what, mine, theirs in (
@@ -159,6 +158,8 @@ def _enter(folder: Path, setting: Setting) -> None:
         if seeds == there.seeds:
             return
         beginning = evidences.read_beginning(folder)
+    else:
+        beginning = Beginning(f"{datetime.now(UTC):%Y-%m-%d}", source_commit(), ledger.hashes())
     evidences.write_study(folder, replace(setting, seeds=seeds), beginning)
 
 

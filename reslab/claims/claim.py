@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from reslab.claims.evidence import Evidence, Net
 from reslab.claims.quantity import Quantity
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Figure, Rule, combined, figure
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Always, Figure, Rule, combined, figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.runs.recipe import Recipe
 
@@ -226,11 +226,8 @@ def _sentence(claim: Claim, verdict: str, findings: tuple[Finding, ...]) -> Text
 def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
     """Return a figure in words: the mean and its 95 % interval, "1.23 [1.11, 1.35] points (n = 5)".
 
-    With `spread` the standard deviation over seeds takes the interval's place: "1.23 ± 0.10 points (n = 5)". A figure
-    that was computed, not sampled, is shown as its range.
+    With `spread`, mean and standard deviation: "1.23 ± 0.10 points (n = 5)". A computed figure is shown as its range.
     """
-    from reslab.claims.rules import Always
-
     found = finding.figure
     if found is None:
         return "–"
@@ -242,10 +239,9 @@ def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
     if found.n == 1:
         return f"{_number(found.mean)}{unit} (n = 1)"
     equal = max(found.values) - min(found.values) <= 1e-12 * abs(found.mean)  # rounding alone is shown as no spread
-    if spread:
-        return f"{_number(found.mean)} ± {0 if equal else _number(found.std)}{unit} (n = {found.n})"
-    ends = (found.mean, found.mean) if equal else (found.low, found.high)
-    return f"{_number(found.mean)} [{', '.join(map(_number, ends))}]{unit} (n = {found.n})"
+    low, high = (found.mean, found.mean) if equal else (found.low, found.high)
+    around = f"± {0 if equal else _number(found.std)}" if spread else f"[{_number(low)}, {_number(high)}]"
+    return f"{_number(found.mean)} {around}{unit} (n = {found.n})"
 
 
 def _number(value: float) -> str:

@@ -80,9 +80,9 @@ def order(name: str, beginning: Beginning | None) -> Text:
         )
     commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
     began = f"{beginning.date} (commit {commit})" if commit else beginning.date
-    then, now = beginning.hashes[name], hashes()[name]
+    now = hashes()[name]
     dates = {rule.hash: rule.date for rule in rules}
-    if then == now:
+    if is_confirmatory(name, beginning):
         return Text(f"rule of {dates.get(now, 'no commit')}, runs from {began}",
                     f"규칙 {dates.get(now, '커밋 없음')}, 실행 {began}부터")  # fmt: skip
     return Text(

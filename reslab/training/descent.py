@@ -41,7 +41,7 @@ class Descent:
         self.muon = Muon(turned, **form) if turned else None  # type: ignore[arg-type]
         self._at(recipe.lr)
 
-    def _both(self) -> list[Optimizer]:
+    def _both(self) -> list[Sgd | Muon]:
         return [self.sgd, self.muon] if self.muon else [self.sgd]
 
     def _at(self, lr: float) -> None:
@@ -128,9 +128,6 @@ class Optimizer:
             self.lr.fill_(lr)
         else:
             self.lr = lr
-
-    def step(self) -> None:
-        raise NotImplementedError
 
 
 class Sgd(Optimizer):
