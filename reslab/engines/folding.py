@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.engines.grouping import groups
@@ -149,11 +150,18 @@ def _convolution(
     oneDNN's order of weights depends on the size: any other would be right, but reordered at every call. "add", "relu",
     "none" are oneDNN's names.
     """
-    where = [*map(list, (conv.padding, conv.stride, conv.dilation)), conv.groups]
+    padding = [] if conv.padding_mode == "zeros" else list(conv._reversed_padding_repeated_twice)
+    inside = [0, 0] if padding else list(conv.padding)
+    where = [inside, *map(list, (conv.stride, conv.dilation)), conv.groups]
+    size += padding[0] + padding[1] if padding else 0
     laid = weight.contiguous(memory_format=torch.channels_last)
     packed = torch.ops.mkldnn._reorder_convolution_weight(laid, *where, [1, conv.in_channels, size, size])
     call = torch.ops.mkldnn._convolution_pointwise
+
+    def around(x: Tensor) -> Tensor:
+        return F.pad(x, padding, mode=conv.padding_mode) if padding else x
+
     if adds:
         last = "relu" if relu else None
-        return lambda x, shortcut: call.binary(x, shortcut, packed, bias, *where, "add", 1.0, last, [], None)
-    return lambda x, _: call(x, packed, bias, *where, "relu" if relu else "none", [], None)
+        return lambda x, shortcut: call.binary(around(x), shortcut, packed, bias, *where, "add", 1.0, last, [], None)
+    return lambda x, _: call(around(x), packed, bias, *where, "relu" if relu else "none", [], None)

@@ -52,7 +52,10 @@ class GlobalAverage(nn.Module):
 
 
 def _conv(row: Row, spec: Spec) -> nn.Module:
-    return nn.Conv2d(row.c_in, row.c_out, row.kernel, row.stride, row.padding, bias=row.bias)
+    return nn.Conv2d(
+        row.c_in, row.c_out, row.kernel, row.stride, row.padding, bias=row.bias,
+        padding_mode=spec.padding if row.padding else "zeros",
+    )  # fmt: skip
 
 
 def _linear(row: Row, spec: Spec) -> nn.Module:

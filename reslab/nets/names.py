@@ -29,7 +29,7 @@ VGG: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {19: ((2, 2, 4, 4, 4),
 
 SWITCHES = (
     "shortcut", "stride_in", "order", "activation", "stem", "downsample", "batch_norm", "zero_init", "fan", "pad_at",
-    "classes", "in_channels", "image_size", "widths", "block",
+    "padding", "classes", "in_channels", "image_size", "widths", "block",
 )  # fmt: skip
 
 OF_SHORTCUTS = ("shortcut", "pad_at")
@@ -198,7 +198,7 @@ def _mlp(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
 def _vgg(depth: int, block: str | None, given: dict[str, Any]) -> Spec:
     """Simonyan & Zisserman 2014. Its plan has no blocks with shortcuts, so only the general switches apply."""
     counts, widths = VGG[depth]
-    allowed = ("activation", "batch_norm", "fan", "classes", "in_channels", "image_size", "widths")
+    allowed = ("activation", "batch_norm", "fan", "padding", "classes", "in_channels", "image_size", "widths")
     for key in [*given, *(["block"] if block else [])]:
         if key not in allowed:
             raise UserError(f"{key}: vgg{depth} has no blocks with shortcuts; it takes {', '.join(allowed)}")

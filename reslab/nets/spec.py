@@ -21,6 +21,7 @@ Stem = Literal["3x3", "7x7", "none"]
 Downsample = Literal["stride", "pool"]
 Fan = Literal["in", "out"]
 PadAt = Literal["end", "both"]
+Padding = Literal["zeros", "circular"]
 BlockKind = Literal["single", "basic", "triple", "bottleneck"]
 
 
@@ -49,6 +50,8 @@ class Spec:
     zero_init     the last γ of every branch starts at 0 (not in the paper; of residual nets alone)
     fan           He initialisation, variance 2/fan, by fan "in" or "out" (the paper leaves it open)
     pad_at        where option A puts its zero channels: at the "end", or on "both" sides
+    padding       what a convolution sees beyond the edge: "zeros" (the paper), or "circular", the opposite edge; zeros
+                shrink the signal of small maps, which without BN looks like vanishing gradients
     dropout       probability in VGG's classifier; 0 elsewhere (the paper uses none)
     """
 
@@ -67,6 +70,7 @@ class Spec:
     zero_init: bool = False
     fan: Fan = "in"
     pad_at: PadAt = "end"
+    padding: Padding = "zeros"
     dropout: float = 0.0
     classes: int = 10
     in_channels: int = 3
@@ -115,6 +119,8 @@ class Spec:
             )
         if self.stem == "none" and self.family in ("cifar", "imagenet"):
             raise UserError("stem: 'none' is VGG's and the MLP's; a convolutional residual net takes 3x3 or 7x7")
+        if self.family == "mlp" and self.padding != "zeros":
+            raise UserError("padding: an MLP has no convolutions to pad; leave it out")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout: {self.dropout} is not in [0, 1)")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from reslab.nets.spec import Activation, Downsample, Fan, Order, PadAt, Shortcut, StrideIn
+from reslab.nets.spec import Activation, Downsample, Fan, Order, PadAt, Padding, Shortcut, StrideIn
 from reslab.options.option import Options, option
 from reslab.options.texts import numbers
 
@@ -38,6 +38,9 @@ class Switches(Options):
     zero_init: bool | None = option(None, "start the last γ of each residual branch at 0", "Network", text="off")
     fan: Fan | None = option(None, "fan-in or fan-out scaling for He initialisation", "Network", text="in")
     pad_at: PadAt | None = option(None, "the side on which option A adds zero channels", "Network", text="end")
+    padding: Padding | None = option(
+        None, "what convolutions see beyond the edge: zeros, or circular: the opposite edge", "Network", text="zeros"
+    )
     classes: int | None = option(None, "classes of the head", "Network", text="the data's; 10 or 1000 without data")
     in_channels: int | None = option(None, "3 for RGB, 1 for grey", "Network", text="the data's; 3 without data")
     image_size: int | None = option(

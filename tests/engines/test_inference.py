@@ -17,6 +17,7 @@ NETS = [
     ("cifar_resnet8", {"shortcut": "A", "order": "pre", "downsample": "pool"}),
     ("cifar_plain8", {}),
     ("cifar_plain8", {"batch_norm": False}),
+    ("cifar_resnet8", {"padding": "circular"}),
     ("cifar_resnet8", {"batch_norm": False}),
     ("cifar_resnet8", {"activation": "tanh"}),
     ("cifar_resnet8", {"activation": "identity"}),

@@ -147,6 +147,7 @@ def test_what_the_kernels_do_not_serve_is_left_to_torch(case):
 NETS = {
     "residual, option A": ("cifar_resnet20", {}),
     "zeros on both sides": ("cifar_resnet20", {"pad_at": "both"}),
+    "circular padding": ("cifar_resnet20", {"padding": "circular"}),
     "residual, option B": ("cifar_resnet20", {"shortcut": "B"}),
     "plain": ("cifar_plain20", {}),
     "pre-activation": ("cifar_resnet20", {"order": "pre"}),

@@ -198,6 +198,8 @@ def test_smallest_image(name, switches):
         ("plain34", {"shortcut": "C"}, "plain34 is a plain net .* resnet34 has"),
         ("cifar_plain20", {"pad_at": "both"}, "pad_at: cifar_plain20 is a plain net"),
         ("cifar_plain20", {"shortcut": "D"}, "none of A, B, C"),
+        ("mlp_resnet20", {"padding": "circular"}, "padding: an MLP has no convolutions"),
+        ("cifar_resnet20", {"padding": "reflect"}, "none of zeros, circular"),
         ("cifar_resnet20", {"widths": (16, 32)}, "3 stages"),
         ("cifar_resnet20", {"widths": 64}, "widths: 64 is no list"),
         ("cifar_resnet20", {"widths": "16,32,64"}, "widths: '16,32,64' is no list"),

@@ -20,6 +20,7 @@ from reslab.nets.row import Row
 SWITCHED = [
     ("cifar_resnet8", {"zero_init": True}),
     ("cifar_resnet8", {"fan": "out", "pad_at": "both"}),
+    ("cifar_resnet8", {"padding": "circular"}),
     ("vgg19", {"image_size": 32, "classes": 10, "widths": (4, 4, 8, 8, 8), "batch_norm": True}),
 ]
 

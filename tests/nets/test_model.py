@@ -93,6 +93,18 @@ def test_option_a_by_hand(at):
     assert torch.equal(out, expected)
 
 
+def test_circular_padding_by_hand():
+    """A 3x3 convolution which reads the opposite edge: each tap is the map rolled by one pixel."""
+    conv = build("cifar_resnet8", padding="circular").get_submodule("conv2_1.branch.conv1")
+    x = torch.randn(2, 16, 8, 8)
+    expected = sum(
+        torch.einsum("oc,bchw->bohw", conv.weight[:, :, i, j], torch.roll(x, (1 - i, 1 - j), (2, 3)))
+        for i in range(3)
+        for j in range(3)
+    )
+    assert torch.allclose(conv(x), expected, rtol=0, atol=1e-5)
+
+
 def weights(name, **switches):
     return dict(build(name, seed=7, **switches).named_parameters())
 

@@ -43,7 +43,7 @@ def test_every_field_and_every_switch_makes_another_name():
     for switches in (
         {"shortcut": "B"}, {"shortcut": "C"}, {"order": "pre"}, {"activation": "tanh"}, {"stem": "7x7"}, {"fan": "out"},
         {"downsample": "pool"}, {"batch_norm": False}, {"zero_init": True}, {"pad_at": "both"}, {"widths": (8, 16, 32)},
-        {"block": "single"}, {"image_size": 16}, {"classes": 7},
+        {"padding": "circular"}, {"block": "single"}, {"image_size": 16}, {"classes": 7},
     ):  # fmt: skip
         specs.append(spec_of("cifar_resnet8", **{"in_channels": 1, "image_size": 8, **switches}))
     names = [run_name(NET, "photos", r, 0) for r in recipes] + [run_name(s, "photos", base, 0) for s in specs[1:]]

@@ -72,7 +72,7 @@ def without_new_fields(run: dict[str, Any]) -> None:
     """As the record stood before these were fields; TINY and SHORT have them at their defaults."""
     for key in ("probe_every", "decay_on"):
         del run["recipe"][key]
-    for key in ("pad_at", "fan", "dropout"):
+    for key in ("pad_at", "padding", "fan", "dropout"):
         del run["spec"][key]
 
 
