@@ -8,8 +8,8 @@ from pathlib import Path
 
 from reslab.api.arguments import takes
 from reslab.api.verdicts import committed_studies, problems_of, read_source, studies_found
-from reslab.claims.claim import Judgement
 from reslab.claims.evidence import Evidence
+from reslab.claims.judging import Judgement
 from reslab.claims.overview import overview
 from reslab.claims.text import LANGUAGES
 from reslab.errors import UserError

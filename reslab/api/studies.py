@@ -15,8 +15,9 @@ from reslab.api.arguments import takes
 from reslab.api.runs import RUNS, check_machine
 from reslab.claims import evidence as evidences
 from reslab.claims.catalogue import chosen, default_setting
-from reslab.claims.claim import Claim, Judgement, Measurement, judge
+from reslab.claims.claim import Claim, Measurement
 from reslab.claims.evidence import Beginning, Net, Setting
+from reslab.claims.judging import Judgement, judge
 from reslab.engines.host import check_processes
 from reslab.errors import Interrupted, UserError
 from reslab.notebook import table

@@ -15,6 +15,7 @@ from reslab.claims.experiments import (
     deeper,
     degradation,
     ensembles,
+    explosion,
     gradients,
     identity,
     jacobians,
@@ -34,11 +35,11 @@ from reslab.runs.recipe import changed, scaled
 from reslab.runs.recipes import recipe
 
 EXPERIMENTS = (
-    degradation, gradients, jacobians, residuals, identity, deeper, copying, addition, architecture, bottleneck,
-    strides, shortcuts, skips, mixing, responses, ensembles, scale, removal,
+    degradation, gradients, explosion, jacobians, residuals, identity, deeper, copying, addition, architecture,
+    bottleneck, strides, shortcuts, skips, mixing, responses, ensembles, scale, removal,
 )  # fmt: skip
 # These compare depths: on a setting of one depth they have nothing to say.
-OF_DEPTHS = (degradation, gradients, residuals, deeper, responses)
+OF_DEPTHS = (degradation, gradients, explosion, residuals, deeper, responses)
 ONE_DEPTH = Text(
     "Not run: it compares depths, and this study has one.",
     "실행하지 않음: 깊이를 비교하는데 이 실험에는 깊이가 하나뿐이다.",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reslab.claims.catalogue import catalogue, default_setting
-from reslab.claims.claim import Claim, Judgement, judge
+from reslab.claims.claim import Claim
 from reslab.claims.evidence import Evidence
+from reslab.claims.judging import Judgement, judge
 from reslab.claims.ledger import is_confirmatory
 from reslab.claims.rules import NOT_RUN, UNDECIDED, together
 from reslab.errors import UserError, suggest

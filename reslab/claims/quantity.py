@@ -99,6 +99,24 @@ def minus(a: Quantity, b: Quantity) -> Quantity:
     return paired(a, b, difference)
 
 
+def relative_gap(of: Net, other: Net, split: str = "test") -> Quantity:
+    """`error_gap` in percent of the other net's mean error over the seeds that both have."""
+    return relative(error_gap(of, other, split), final_error(other, split))
+
+
+def relative(gap: Quantity, base: Quantity) -> Quantity:
+    """A difference in percent of the mean of `base` over the same seeds; nothing if that mean is 0."""
+
+    def read(evidence: Evidence) -> Series:
+        gaps, bases = gap.read(evidence), base.read(evidence)
+        seeds = [seed for seed in gaps if seed in bases]
+        mean = sum(bases[seed] for seed in seeds) / len(seeds) if seeds else 0.0
+        return {seed: 100.0 * gaps[seed] / mean for seed in seeds} if mean else {}
+
+    nets = tuple(dict.fromkeys([*gap.nets, *base.nets]))
+    return Quantity(f"percent of ({gap.key}) to {base.key}", read, nets)
+
+
 def difference(a: float, b: float) -> float:
     return a - b
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, Finding, shown
+from reslab.claims.claim import BESIDE, LIMIT, Finding
 from reslab.claims.evidence import key_of
+from reslab.claims.phrases import shown
 from reslab.claims.rules import Always, Rule
 from reslab.measure.interval import wilson as counted
 from reslab.runs.naming import FROM_DATA

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from reslab.claims.catalogue import default_setting
-from reslab.claims.claim import LIMIT, MAIN, Claim, Judgement, judge
+from reslab.claims.claim import LIMIT, MAIN, Claim
 from reslab.claims.evidence import Evidence, Net, Setting, read
+from reslab.claims.judging import Judgement, judge
 from reslab.claims.rules import HOLDS, NOT_RUN, VERDICTS, combined
 from reslab.nets.names import name_of, switches_of
 from reslab.runs.naming import FROM_DATA

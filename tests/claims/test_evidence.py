@@ -7,8 +7,8 @@ import pytest
 from shelf import DIGITS, Shelf
 
 from reslab.claims.catalogue import catalogue
-from reslab.claims.claim import judge
 from reslab.claims.evidence import net, read
+from reslab.claims.judging import judge
 from reslab.errors import UserError
 from reslab.runs.runlog import read as read_run
 from reslab.store.checksums import write_checksums

@@ -57,7 +57,7 @@ def test_verdicts(tmp_path, figures, verdict):
 
 
 def words(found):
-    from reslab.claims.claim import shown
+    from reslab.claims.phrases import shown
 
     return [shown(f) for f in found.findings]
 

@@ -10,7 +10,7 @@ import pytest
 from written_runs import COMMAND, INEXACT, judged, write_run, write_study
 
 from reslab.claims.catalogue import default_setting
-from reslab.claims.claim import Judgement
+from reslab.claims.judging import Judgement
 from reslab.claims.text import LANGUAGES
 from reslab.runs.runlog import Record, read
 from reslab.show.pages.report import study_page

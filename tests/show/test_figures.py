@@ -9,8 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from reslab.claims.claim import BESIDE, Claim, Statement, judge
+from reslab.claims.claim import BESIDE, Claim, Statement
 from reslab.claims.evidence import Evidence, Setting, key_of
+from reslab.claims.judging import judge
 from reslab.claims.quantity import Quantity
 from reslab.claims.rules import Above, Always, Below, Within
 from reslab.claims.text import Text

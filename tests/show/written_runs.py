@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reslab.claims.catalogue import catalogue
-from reslab.claims.claim import Judgement
 from reslab.claims.evidence import Evidence, Net, Setting
 from reslab.claims.evidence import read as read_study
+from reslab.claims.judging import Judgement
 from reslab.claims.overview import overview
 from reslab.nets.names import spec_of, switches_of
 from reslab.nets.plan import plan

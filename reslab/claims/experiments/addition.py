@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting
+from reslab.claims.phrases import answers
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import Always
 from reslab.claims.text import Text
@@ -174,14 +175,18 @@ def _concatenates() -> Claim:
             ),
         ),
         answers=answers(
-            "The share of blocks that concatenate is {s0}, of those that add {s1}: {end} The note's own "
-            "equations add, too; concatenation would need {s3} the parameters.",
-            "concatenate하는 블록의 비율은 {s0}, 더하는 블록의 비율은 {s1}이다: {end} 노트의 수식도 덧셈이며, "
-            "concatenate하면 parameter가 {s3} 필요하다.",
-            holds=Text("the shortcut concatenates.", "shortcut은 concatenate한다."),
-            condition=Text("the shortcut concatenates in part.", "shortcut은 일부에서만 concatenate한다."),
-            fails=Text("the shortcut adds.", "shortcut은 더한다."),
-            undecided=NOT_DECIDED,
+            holds=Text(
+                "Every block's output is as wide as F(x) and the shortcut together.",
+                "모든 블록의 출력 폭이 F(x)와 shortcut을 합친 폭과 같다.",
+            ),
+            condition=Text("Some blocks concatenate, others add.", "일부 블록은 concatenate하고 나머지는 더한다."),
+            fails=Text(
+                "It adds: in every block F(x), shortcut and output are equally wide, as in the note's own "
+                "equations. Concatenating would need {s3} the parameters.",
+                "더한다. 모든 블록에서 F(x), shortcut, 출력의 폭이 같고 노트의 수식도 덧셈이다. concatenate하려면 "
+                "parameter가 {s3} 필요하다.",
+            ),
+            undecided=Text("The share of blocks that concatenate is {s0}.", "concatenate하는 블록의 비율은 {s0}이다."),
         ),
         measurements=(made,),
     )

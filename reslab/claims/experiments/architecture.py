@@ -13,8 +13,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting
+from reslab.claims.phrases import answers
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import Always
 from reslab.claims.text import Text
@@ -104,14 +105,21 @@ def _layers() -> Claim:
             ),
         ),
         answers=answers(
-            f"{{s0}} of the paper's nets have {SAID} layers; the deepest on ImageNet has {{s2}}, of all "
-            f"{{s3}}: {{end}} A net of {{s1}} can be built from basic blocks (6·21+2) or bottlenecks (9·14+2).",
-            f"논문의 네트워크 중 {SAID}층인 것은 {{s0}}개다. 가장 깊은 것은 ImageNet에서 {{s2}}, 전체에서 "
-            f"{{s3}}다: {{end}} basic block(6·21+2)이나 bottleneck(9·14+2)으로 {{s1}} 네트워크를 만들 수는 있다.",
-            holds=Text("the number is the paper's.", "128은 논문에 있는 수다."),
-            condition=Text("the number is the paper's in part.", "128은 일부만 맞다."),
-            fails=Text("128 is not the paper's number.", "128은 논문에 없는 수다."),
-            undecided=NOT_DECIDED,
+            holds=Text(
+                f"{{s0}} of the paper's nets have {SAID} layers.", f"논문의 네트워크 중 {{s0}}개가 {SAID}층이다."
+            ),
+            condition=Text(
+                f"{{s0}} of the paper's nets have {SAID} layers.", f"논문의 네트워크 중 {{s0}}개가 {SAID}층이다."
+            ),
+            fails=Text(
+                f"No net of the paper has {SAID} layers: the deepest has {{s2}} on ImageNet and {{s3}} on "
+                f"CIFAR-10. A net of {SAID} layers "
+                "can be built, but is not the paper's.",
+                f"논문에 {SAID}층 네트워크는 없다. 가장 깊은 것은 ImageNet에서 {{s2}}, CIFAR-10에서 {{s3}}이다. "
+                f"{SAID}층을 만들 수는 "
+                "있지만 논문의 네트워크는 아니다.",
+            ),
+            undecided=Text(f"{{s0}} nets have {SAID} layers.", f"{SAID}층 네트워크는 {{s0}}개다."),
         ),
         measurements=(made,),
     )
@@ -212,17 +220,22 @@ def _doubling() -> Claim:
             ),
         ),
         answers=answers(
-            "From stage to stage channels grow {s0} times in VGG-19, {s1} in plain-34, {s2} in "
-            "residual-34: {end} Plain-34 costs {s8} of VGG-19.",
-            "단계마다 channel 수는 VGG-19에서 {s0}배, plain-34에서 {s1}배, residual-34에서 {s2}배가 된다: "
-            "{end} plain-34의 비용은 VGG-19의 {s8}다.",
-            holds=Text("the rule is the same.", "규칙이 같다."),
-            condition=Text(
-                "2 is the rule; VGG's own last stage grows {s6} times, so that a layer there costs 1/{s7}.",
-                "2이면 규칙대로다. VGG 자신의 마지막 단계는 {s6}배라서 그곳의 층은 비용이 1/{s7}이다.",
+            holds=Text(
+                "Channels double from stage to stage in VGG-19, plain-34 and residual-34, so that layers cost the "
+                "same.",
+                "VGG-19, plain-34, residual-34 모두 단계마다 channel이 두 배가 되어 층마다 비용이 같다.",
             ),
-            fails=Text("there is no such rule.", "그런 규칙은 없다."),
-            undecided=NOT_DECIDED,
+            condition=Text(
+                "Channels double from stage to stage in all three nets. Only VGG-19's last stage stays at 512, so "
+                "that a layer costs a quarter there. Plain-34 costs {s8} of VGG-19.",
+                "세 네트워크 모두 단계마다 channel이 두 배가 된다. VGG-19의 마지막 단계만 512로 남아 그곳의 층은 "
+                "비용이 4분의 1이다. plain-34의 비용은 VGG-19의 {s8}다.",
+            ),
+            fails=Text(
+                "Channels grow {s0} in VGG-19, {s1} in plain-34, {s2} in residual-34.",
+                "channel은 VGG-19에서 {s0}, plain-34에서 {s1}, residual-34에서 {s2}배가 된다.",
+            ),
+            undecided=Text("Channels grow {s0} in VGG-19.", "VGG-19의 channel은 {s0}배가 된다."),
         ),
         measurements=(made,),
         charts=("macs-by-layer",),

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting
+from reslab.claims.phrases import answers
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import Above, Always
 from reslab.claims.text import Text
@@ -147,19 +148,24 @@ def _cost() -> Claim:
             ),
         ),
         answers=answers(
-            "At equal width a basic block has {s0} the parameters and {s1} the MACs of a bottleneck, in Fig. "
-            "5's pair {s2} and {s3} (step time {s4}, {s5}): {end}",
-            "폭이 같으면 basic block은 bottleneck에 비해 parameter가 {s0}, MAC가 {s1}이고, Fig. 5의 쌍에서는 "
-            "{s2}, {s3}이다(step 시간 {s4}, {s5}): {end}",
-            holds=Text("a bottleneck saves.", "bottleneck은 비용을 줄인다."),
-            condition=Text(
-                "it saves against a block of its own width, and buys four times the width for about the parameters and "
-                "MACs of Fig. 5's basic block, though not in that block's time where the ratio of times is below 1.",
-                "같은 폭의 블록에 비하면 줄고, Fig. 5의 basic block에 비하면 비슷한 parameter와 MAC로 네 배의 폭을 "
-                "얻는다. 다만 시간의 비가 1보다 작으면 시간까지 비슷한 것은 아니다.",
+            holds=Text(
+                "A basic block of the same width has {s0} the parameters and {s1} the multiply-adds.",
+                "같은 폭의 basic block은 parameter가 {s0}, multiply-add가 {s1}다.",
             ),
-            fails=Text("it saves nothing.", "줄지 않는다."),
-            undecided=NOT_DECIDED,
+            condition=Text(
+                "A basic block of the same width has {s0} the parameters. Fig. 5's own pair costs about the same "
+                "({s2}): there a bottleneck buys four times the width, not a saving.",
+                "같은 폭의 basic block은 parameter가 {s0}다. Fig. 5의 두 블록은 비용이 거의 같다({s2}). 거기서 "
+                "bottleneck은 비용을 줄이는 대신 네 배의 폭을 얻는다.",
+            ),
+            fails=Text(
+                "A basic block of the same width has {s0} the parameters.",
+                "같은 폭의 basic block은 parameter가 {s0}다.",
+            ),
+            undecided=Text(
+                "A basic block of the same width has {s0} the parameters.",
+                "같은 폭의 basic block은 parameter가 {s0}다.",
+            ),
         ),
         measurements=(counts, clock),
     )

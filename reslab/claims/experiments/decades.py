@@ -19,7 +19,7 @@ from reslab.claims.claim import Bench, Measurement, kept
 from reslab.claims.evidence import Evidence, Net, Setting, net
 from reslab.claims.quantity import Quantity, Series, measurement, named, paired, probe_lines
 
-INITIAL = "gradients-init"
+INITIAL, CIRCULAR = "gradients-init", "gradients-circular"
 FAR = 110  # layers, measured at initialisation only: the deepest net of §4.2 but one
 SAMPLES = 128  # the paper's batch, and what a training run's own probes use
 # Decades beyond which a training run's gradients are not told apart: float32's 24 bits. One rate serves all layers, so
@@ -50,7 +50,9 @@ def apart(a: float, b: float) -> float:
     return math.log10(max(a, math.ulp(0.0))) - math.log10(max(b, math.ulp(0.0)))
 
 
-def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int | None) -> dict[str, Any]:
+def initial(
+    setting: Setting, wanted: Sequence[Variant], padding: str, bench: Bench, seed: int | None
+) -> dict[str, Any]:
     """Decades of each variant's initial weights; for the deepest of the setting also the values by block."""
     from reslab.measure.findings import Subject
     from reslab.measure.probe import probe
@@ -61,7 +63,7 @@ def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int
     figures: dict[str, Any] = {}
     for variant in wanted:
         kind, depth, batch_norm, activation = variant
-        spec = net(f"cifar_{kind}{depth}", batch_norm=batch_norm, activation=activation).spec()
+        spec = net(f"cifar_{kind}{depth}", batch_norm=batch_norm, activation=activation, padding=padding).spec()
         network = build(fit(spec, data, {}), seed=seed or 0)
         if activation == "sigmoid":  # its gradients vanish below float32's smallest number
             network = network.double()
@@ -79,7 +81,13 @@ def initial(setting: Setting, wanted: Sequence[Variant], bench: Bench, seed: int
 
 def at_initialisation(setting: Setting) -> Measurement:
     """The measurement, of the variants of a setting."""
-    return Measurement(INITIAL, partial(initial, setting, variants(setting)), each_seed=True, seconds=20)
+    return Measurement(INITIAL, partial(initial, setting, variants(setting), "zeros"), each_seed=True, seconds=20)
+
+
+def circular(setting: Setting) -> Measurement:
+    """The same for the deepest nets of a setting with circular padding: without zeros that take away signal."""
+    every = [(kind, setting.deep, bn, "relu") for kind in ("plain", "resnet") for bn in (True, False)]
+    return Measurement(CIRCULAR, partial(initial, setting, every, "circular"), each_seed=True, seconds=5)
 
 
 # -- what is read
@@ -96,6 +104,10 @@ def magnitude(value: float, _: float) -> float:
 
 def at_start(kind: str, depth: int, batch_norm: bool, activation: str = "relu", what: str = "gradient") -> Quantity:
     return measurement(INITIAL, key((kind, depth, batch_norm, activation), what))
+
+
+def circular_start(kind: str, depth: int, batch_norm: bool, what: str = "gradient") -> Quantity:
+    return measurement(CIRCULAR, key((kind, depth, batch_norm, "relu"), what))
 
 
 def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Quantity:

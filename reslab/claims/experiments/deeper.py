@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import LIMIT, RUNS_UNDECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import LIMIT, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Net, Setting, net
+from reslab.claims.phrases import answers
 from reslab.claims.quantity import error_gap, measurement, minus
 from reslab.claims.rules import Above, Always
 from reslab.claims.text import Text
@@ -202,17 +203,27 @@ def _solution(setting: Setting) -> Claim:
             ),
         ),
         answers=answers(
-            f"A {deep}-layer net built from the trained {shallow}-layer one differs from it by {{s2}} in logits "
-            f"and by {{s3}} in training error; a {deep}-layer net trained by SGD differs by {{s4}}: {{end}}",
-            f"학습된 {shallow}층으로 만든 {deep}층은 logit이 {{s2}}, training error가 {{s3}}만큼 다르고, SGD로 "
-            f"학습한 {deep}층은 {{s4}}만큼 다르다: {{end}}",
-            holds=Text("the solution exists.", "해는 존재한다."),
-            condition=Text(
-                "the solution exists in theory; what is reached in practice is another matter.",
-                "이론적으로 해는 존재하지만, 실제로 거기에 도달하는 것은 다른 문제다.",
+            holds=Text(
+                f"A {deep}-layer net built from the trained {shallow}-layer one has its logits and its training "
+                "error, in evaluation mode.",
+                f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다.",
             ),
-            fails=Text("the copy is none.", "복사가 되지 않았다."),
-            undecided=RUNS_UNDECIDED,
+            condition=Text(
+                f"A {deep}-layer net built from the trained {shallow}-layer one has its logits and its training "
+                "error, in evaluation mode. "
+                f"Trained by SGD, {deep} layers end with a training error that is {{s4a}} higher.",
+                f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다. 하지만 "
+                f"SGD로 학습한 {deep}층은 "
+                "training error가 {s4a} 높다.",
+            ),
+            fails=Text(
+                "The copy has other logits ({s2}) or another training error ({s3}).",
+                "복사본의 logit({s2})이나 training error({s3})가 다르다.",
+            ),
+            undecided=Text(
+                "The copy's logits differ by {s2}, its training error by {s3}.",
+                "복사본의 logit은 {s2}, training error는 {s3} 다르다.",
+            ),
         ),
         measurements=(made, trained),
         charts=("depth",),

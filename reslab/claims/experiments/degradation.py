@@ -11,8 +11,9 @@ condition. (Until 2026-11-27 test error and rate stood beside the rule of C2.)
 
 from __future__ import annotations
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, RUNS_UNDECIDED, Claim, Statement, answers
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, Claim, Statement
 from reslab.claims.evidence import Evidence, Net, Setting, net
+from reslab.claims.phrases import answer, answers
 from reslab.claims.quantity import Quantity, Series, error_gap
 from reslab.claims.rules import Above, Always, Below
 from reslab.claims.text import Text
@@ -20,10 +21,8 @@ from reslab.runs.recipes import recipe
 
 NAME = "degradation"
 PILOT = Text(
-    " The rate {lr:g} was chosen on other seeds; at the paper's 0.1 the residual net of 56 layers ended at 17.5 and "
-    "26.8 % there, and this would not hold (docs/log.md).",
-    " learning rate {lr:g}는 다른 seed에서 골랐다. 논문의 0.1에서는 그 seed들에서 residual 56층이 17.5 %와 "
-    "26.8 %로 끝나, 이 판정이 성립하지 않았을 것이다(docs/log.md).",
+    ", at a rate of {lr:g} that was chosen on other seeds; at the paper's 0.1 it degrades (docs/log.md)",
+    ". learning rate {lr:g}는 다른 seed에서 골랐고, 논문의 0.1에서는 나빠진다(docs/log.md)",
 )
 MARGIN = 1.0  # percentage points of training error by which a deeper residual net may be worse and still "not worse"
 
@@ -73,13 +72,11 @@ def _plain(setting: Setting) -> Claim:
             deeper_minus(setting, "plain", deep, "test", Above(0.0)),
             *(deeper_minus(setting, "plain", depth, "train", Above(0.0)) for depth in setting.depths[1:-1]),
         ),
-        answers=answers(
-            f"From {shallow} to {deep} layers the plain net's training error changes by {{s0}}: {{end}}",
-            f"{shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s0}} 변한다: {{end}}",
-            holds=Text("it rises.", "커진다."),
-            condition=Text("it rises.", "커진다."),
-            fails=Text("it does not rise.", "커지지 않는다."),
-            undecided=RUNS_UNDECIDED,
+        answers=answer(
+            Text(
+                f"From {shallow} to {deep} layers the plain net's training error {{s0m}}.",
+                f"{shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s0m}}한다.",
+            )
         ),
         charts=("curves", "depth", "macs"),
     )
@@ -129,17 +126,26 @@ def _residual(setting: Setting) -> Claim:
             ),
         ),
         answers=answers(
-            f"From {shallow} to {deep} layers the residual net's training error changes by {{s0}}, its test error "
-            f"by {{s2}}: {{end}}",
-            f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0}}, test error가 {{s2}} "
-            f"변한다: {{end}}",
             holds=Text(
-                f"no degradation, and its training error gets better.{rate.en}",
-                f"degradation이 없고 training error는 더 좋아진다.{rate.ko}",
+                f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "
+                f"{{s2m}}.",
+                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0m}}, test error가 {{s2m}}한다.",
             ),
-            condition=Text(f"no degradation, with a condition.{rate.en}", f"조건부로 degradation이 없다.{rate.ko}"),
-            fails=Text("it degrades too.", "이것도 나빠진다."),
-            undecided=RUNS_UNDECIDED,
+            condition=Text(
+                f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "
+                f"{{s2m}}{rate.en}.",
+                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0m}}, test error가 "
+                f"{{s2m}}한다{rate.ko}.",
+            ),
+            fails=Text(
+                f"Residual nets degrade too: from {shallow} to {deep} layers the training error {{s0m}}.",
+                f"residual도 나빠진다. {shallow}층에서 {deep}층으로 가면 training error가 {{s0m}}한다.",
+            ),
+            undecided=Text(
+                f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "
+                f"{{s2m}}.",
+                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0m}}, test error가 {{s2m}}한다.",
+            ),
         ),
         charts=("curves", "depth", "macs"),
     )

@@ -15,10 +15,11 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, RUNS_UNDECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Net, Setting, net
 from reslab.claims.experiments.degradation import twins
 from reslab.claims.experiments.shortcuts import options
+from reslab.claims.phrases import answer
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import Below
 from reslab.claims.text import Text
@@ -111,17 +112,19 @@ def _ensemble(setting: Setting) -> Claim:
             *(gap(kind, "softmax", "best", BESIDE) for kind in kinds),
             *(gap(kind, "logits", against, BESIDE) for kind in kinds for against in ("mean", "best")),
         ),
-        answers=answers(
-            "Test error against the mean member (against the best member); n ensembles of the same test images. "
-            + "; ".join(f"{WORDS[kind].en}: {{s{i}}} ({{s{len(kinds) + i}}})" for i, kind in enumerate(kinds))
-            + ": {end}",
-            "평균 구성원(괄호 안은 가장 좋은 구성원) 대비 test error, 같은 test 이미지의 ensemble n개. "
-            + "; ".join(f"{WORDS[kind].ko}: {{s{i}}} ({{s{len(kinds) + i}}})" for i, kind in enumerate(kinds))
-            + ": {end}",
-            holds=Text("the ensemble beats its mean member.", "앙상블이 평균 구성원보다 낫다."),
-            condition=Text("not every kind of ensemble does.", "모든 앙상블이 그렇지는 않다."),
-            fails=Text("no kind is shown to beat its mean member.", "어느 앙상블도 평균 구성원보다 낫다고 할 수 없다."),
-            undecided=RUNS_UNDECIDED,
+        answers=answer(
+            Text(
+                "Test error against the mean member: "
+                + "; ".join(f"{WORDS[kind].en} {{s{i}m}}" for i, kind in enumerate(kinds))
+                + ". Against the best member: "
+                + "; ".join(f"{{s{len(kinds) + i}}}" for i in range(len(kinds)))
+                + ".",
+                "평균 구성원에 비한 test error: "
+                + "; ".join(f"{WORDS[kind].ko} {{s{i}m}}" for i, kind in enumerate(kinds))
+                + ". 가장 좋은 구성원에 비하면 "
+                + "; ".join(f"{{s{len(kinds) + i}}}" for i in range(len(kinds)))
+                + "이다.",
+            )
         ),
         measurements=(made,),
     )

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reslab.claims.claim import BESIDE, IN_PART, LIMIT, Bench, Claim, Measurement, Statement, kept
+from reslab.claims.claim import BESIDE, LIMIT, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting
+from reslab.claims.phrases import answers
 from reslab.claims.quantity import measurement
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Always
+from reslab.claims.rules import Always
 from reslab.claims.text import Text
 
 if TYPE_CHECKING:
@@ -137,24 +138,19 @@ def _zero_weights() -> Claim:
                 role=BESIDE,
             ),
         ),
-        answers={
-            HOLDS: Text(
-                "With ReLU and a ≥ 0, {s0} entries of the output differ from the input.",
-                "ReLU이고 a ≥ 0이면 입력과 다른 출력 성분은 {s0}개다.",
+        answers=answers(
+            holds=Text("With ReLU and a ≥ 0 the output equals the input.", "ReLU이고 a ≥ 0이면 출력은 입력과 같다."),
+            condition=Text(
+                "With ReLU and a ≥ 0 the output equals the input exactly. Both are needed: negative entries become "
+                "0, tanh changes an entry by up to {s2}, sigmoid by up to {s3}.",
+                "ReLU이고 a ≥ 0이면 출력은 입력과 정확히 같다. 두 조건이 모두 필요하다. 음수는 0이 되고, tanh는 "
+                "성분을 최대 {s2}, sigmoid는 최대 {s3} 바꾼다.",
             ),
-            CONDITION: Text(
-                "With ReLU and a ≥ 0, {s0} entries of the output differ from the input. It needs both: of the negative "
-                "entries a share of {s1} becomes 0 (the block gives max(a, 0)), tanh changes an entry by up to {s2}, "
-                "sigmoid by up to {s3}.",
-                "ReLU이고 a ≥ 0이면 입력과 다른 출력 성분은 {s0}개다. 두 조건이 모두 필요하다: 음수 성분은 {s1}의 "
-                "비율로 0이 되고(블록은 max(a, 0)을 내보낸다), tanh는 성분을 {s2}까지, sigmoid는 {s3}까지 바꾼다.",
+            fails=Text(
+                "Even with ReLU and a ≥ 0, {s0} entries of the output differ.",
+                "ReLU이고 a ≥ 0이어도 출력 성분 {s0}개가 다르다.",
             ),
-            FAILS: Text(
-                "Even with ReLU and a ≥ 0, {s0} entries of the output differ from the input.",
-                "ReLU이고 a ≥ 0이어도 입력과 다른 출력 성분이 {s0}개다.",
-            ),
-            UNDECIDED: Text("It is not decided ({s0}).", "결정되지 않았다({s0})."),
-            NOT_RUN: IN_PART,
-        },
+            undecided=Text("{s0} entries of the output differ.", "출력 성분 {s0}개가 다르다."),
+        ),
         measurements=(Measurement(name, _blocks),),
     )

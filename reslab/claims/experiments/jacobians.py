@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from reslab.claims.claim import BESIDE, LIMIT, Claim, Measurement, Statement, answers
+from reslab.claims.claim import BESIDE, LIMIT, Claim, Measurement, Statement
 from reslab.claims.evidence import Setting, net
 from reslab.claims.experiments.derivatives import blocks, counter, trained
+from reslab.claims.phrases import answers
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import Above, Always
 from reslab.claims.text import Text
@@ -47,43 +48,84 @@ def _sum() -> Claim:
             "H(x) = F(x) + x의 미분은 F의 미분에 1(항등 행렬)을 더한 것이다.",
         ),
         statements=(
-            largest("Identity shortcut, before the last ReLU: largest |J_H − (J_F + I)|",
-                    "identity shortcut, 마지막 ReLU 전: |J_H − (J_F + I)|의 최댓값", "identity", rounding, "main"),
-            largest("After that ReLU: outputs of a block whose row is 0", "그 ReLU 뒤: 행이 0인 출력의 수 (block마다)",
-                    "inactive", Always(low=1.0), LIMIT),
-            largest("Projection where the size stays: largest |J_H − (J_F + I)|",
-                    "크기가 같은 projection: |J_H − (J_F + I)|의 최댓값", "projection_deviation", broken, LIMIT),
-            largest("Option A where the size halves: inputs that the shortcut drops",
-                    "option A, 크기가 반이 될 때: shortcut이 버리는 입력", "dropped", broken, LIMIT, "%"),
-            largest("Projection: largest |J_H − (J_F + W_s)|", "projection: |J_H − (J_F + W_s)|의 최댓값",
-                    "projection", rounding),
-            largest("Option A: largest |J_H − (J_F + ones and zeros)|", "option A: |J_H − (J_F + 0과 1)|의 최댓값",
-                    "option_a", rounding),
-            largest("After the ReLU: largest entry of a row that should be 0, or change of another row",
-                    "ReLU 뒤: 0이어야 할 행의 최댓값, 또는 다른 행의 변화", "relu_rows", rounding),
-            largest("After the ReLU: largest |J_H − (J_F + I)|", "ReLU 뒤: |J_H − (J_F + I)|의 최댓값",
-                    "relu_deviation", broken),
-            largest("Pre-activation, the block's own output: largest |J_H − (J_F + I)|",
-                    "pre-activation, block의 출력: |J_H − (J_F + I)|의 최댓값", "preactivation", rounding),
+            largest(
+                "Identity shortcut, before the last ReLU: largest |J_H − (J_F + I)|",
+                "identity shortcut, 마지막 ReLU 전: |J_H − (J_F + I)|의 최댓값",
+                "identity",
+                rounding,
+                "main",
+            ),
+            largest(
+                "After that ReLU: outputs of a block whose row is 0",
+                "그 ReLU 뒤: 행이 0인 출력의 수 (block마다)",
+                "inactive",
+                Always(low=1.0),
+                LIMIT,
+            ),
+            largest(
+                "Projection where the size stays: largest |J_H − (J_F + I)|",
+                "크기가 같은 projection: |J_H − (J_F + I)|의 최댓값",
+                "projection_deviation",
+                broken,
+                LIMIT,
+            ),
+            largest(
+                "Option A where the size halves: inputs that the shortcut drops",
+                "option A, 크기가 반이 될 때: shortcut이 버리는 입력",
+                "dropped",
+                broken,
+                LIMIT,
+                "%",
+            ),
+            largest(
+                "Projection: largest |J_H − (J_F + W_s)|",
+                "projection: |J_H − (J_F + W_s)|의 최댓값",
+                "projection",
+                rounding,
+            ),
+            largest(
+                "Option A: largest |J_H − (J_F + ones and zeros)|",
+                "option A: |J_H − (J_F + 0과 1)|의 최댓값",
+                "option_a",
+                rounding,
+            ),
+            largest(
+                "After the ReLU: largest entry of a row that should be 0, or change of another row",
+                "ReLU 뒤: 0이어야 할 행의 최댓값, 또는 다른 행의 변화",
+                "relu_rows",
+                rounding,
+            ),
+            largest(
+                "After the ReLU: largest |J_H − (J_F + I)|",
+                "ReLU 뒤: |J_H − (J_F + I)|의 최댓값",
+                "relu_deviation",
+                broken,
+            ),
+            largest(
+                "Pre-activation, the block's own output: largest |J_H − (J_F + I)|",
+                "pre-activation, block의 출력: |J_H − (J_F + I)|의 최댓값",
+                "preactivation",
+                rounding,
+            ),
         ),
         answers=answers(
-            "For an identity shortcut, before the last ReLU, the two sides differ by {s0}; in pre-activation by "
-            "{s8} at the block's very output: {end}",
-            "identity shortcut에서 마지막 ReLU 전까지 양변의 차이는 {s0}, pre-activation에서는 block의 출력에서 "
-            "{s8}이다: {end}",
-            holds=Text("equal to rounding, everywhere.", "어디서나 반올림 오차까지 같다."),
-            condition=Text(
-                "equal to rounding there, but after the ReLU {s1} outputs of a block have a row of zeros, "
-                "a projection puts W_s in the place of 1 (off by {s2}), and option A drops {s3} of the "
-                "inputs where the size halves.",
-                "거기서는 반올림 오차까지 같지만, ReLU 뒤에는 block의 출력 {s1}개의 행이 0이고, projection은 1 대신 "
-                "W_s이며(차이 {s2}), option A는 크기가 반이 될 때 입력의 {s3}를 버린다.",
+            holds=Text(
+                "For an identity shortcut both sides are equal to rounding ({s0}).",
+                "identity shortcut에서 양변은 반올림 오차({s0})까지 같다.",
             ),
-            fails=Text("not equal.", "같지 않다."),
-            undecided=Text("not decided.", "결정할 수 없다."),
+            condition=Text(
+                "It is exact before the last ReLU. After it, {s1} outputs of a block have zero rows; a projection "
+                "puts W_s in place of 1, and option A drops {s3} of the inputs.",
+                "마지막 ReLU 전까지는 정확하다. ReLU 뒤에는 블록의 출력 {s1}개의 행이 0이 되고, projection은 1 "
+                "대신 W_s를 더하며, option A는 입력의 {s3}를 버린다.",
+            ),
+            fails=Text(
+                "Even for an identity shortcut the sides differ by {s0}.", "identity shortcut에서도 양변이 {s0} 다르다."
+            ),
+            undecided=Text("The sides differ by {s0}.", "양변의 차이는 {s0}다."),
         ),
         measurements=(Measurement(BLOCKS, blocks),),
-    )  # fmt: skip
+    )
 
 
 def _never_zero(setting: Setting) -> Claim:
@@ -103,40 +145,54 @@ def _never_zero(setting: Setting) -> Claim:
         ),
         statements=(
             Statement(
-                Text("Largest |entry| of J_H in a block whose F learned −x (J_F = −I)",
-                     "F가 −x를 배운 block(J_F = −I)에서 J_H 원소의 최대 절댓값"),
-                measurement(COUNTER, "minus_identity"), Always(low=ROUNDING),
+                Text(
+                    "Largest |entry| of J_H in a block whose F learned −x (J_F = −I)",
+                    "F가 −x를 배운 block(J_F = −I)에서 J_H 원소의 최대 절댓값",
+                ),
+                measurement(COUNTER, "minus_identity"),
+                Always(low=ROUNDING),
             ),
             Statement(
-                Text("Largest |entry| of J_H in a block whose last ReLU is inactive everywhere",
-                     "마지막 ReLU가 모두 비활성인 block에서 J_H 원소의 최대 절댓값"),
-                measurement(COUNTER, "inactive_relu"), Always(low=ROUNDING),
+                Text(
+                    "Largest |entry| of J_H in a block whose last ReLU is inactive everywhere",
+                    "마지막 ReLU가 모두 비활성인 block에서 J_H 원소의 최대 절댓값",
+                ),
+                measurement(COUNTER, "inactive_relu"),
+                Always(low=ROUNDING),
             ),
-            share(f"Trained residual {setting.middle}: singular values of J_H below 0.1, before the ReLU",
-                  f"학습된 residual {setting.middle}: 0.1보다 작은 J_H의 특이값 (ReLU 전)", "small_trained"),
+            share(
+                f"Trained residual {setting.middle}: singular values of J_H below 0.1, before the ReLU",
+                f"학습된 residual {setting.middle}: 0.1보다 작은 J_H의 특이값 (ReLU 전)",
+                "small_trained",
+            ),
             share("The same at initialisation", "초기값에서", "small_initial"),
-            share(f"Trained residual {setting.middle}: rows of J_H that are 0, after the ReLU",
-                  f"학습된 residual {setting.middle}: ReLU 뒤 J_H의 0인 행", "zero_rows_trained"),
+            share(
+                f"Trained residual {setting.middle}: rows of J_H that are 0, after the ReLU",
+                f"학습된 residual {setting.middle}: ReLU 뒤 J_H의 0인 행",
+                "zero_rows_trained",
+            ),
             share("The same at initialisation", "초기값에서", "zero_rows_initial"),
         ),
         answers=answers(
-            f"{{end}} In the trained {setting.middle}-layer net {{s2}} of a block's singular values are below 0.1 "
-            "(initially {s3}), and {s4} of its rows are 0 after the ReLU (initially {s5}).",
-            f"{{end}} 학습된 {setting.middle}층에서 block의 특이값 중 {{s2}}가 0.1보다 작고(초기값 {{s3}}), "
-            "ReLU 뒤에는 행의 {s4}가 0이다(초기값 {s5}).",
-            holds=Text("Neither construction makes it 0 ({s0}, {s1}).", "어느 구성도 0이 되지 않는다({s0}, {s1})."),
+            holds=Text(
+                "Neither a block with F(x) = −x nor one with an inactive ReLU makes it 0.",
+                "F(x) = −x인 블록도, ReLU가 비활성인 블록도 gradient를 0으로 만들지 않는다.",
+            ),
             condition=Text(
-                "One construction makes it 0 and one does not (J_F = −I: {s0}; inactive ReLU: {s1}).",
-                "한 구성은 0이 되고 다른 구성은 아니다(J_F = −I: {s0}, 비활성 ReLU: {s1}).",
+                "One construction makes it 0 and the other does not ({s0} and {s1}).",
+                "한 구성은 0을 만들고 다른 구성은 그렇지 않다({s0}, {s1}).",
             ),
             fails=Text(
-                "It can: with J_F = −I the largest entry of J_H is {s0}, with an inactive last ReLU {s1}.",
-                "0이 될 수 있다: J_F = −I이면 J_H의 가장 큰 원소가 {s0}, 마지막 ReLU가 비활성이면 {s1}이다.",
+                "It can be 0: every entry of the Jacobian is 0 if F learned −x, or if the last ReLU is inactive. "
+                "In the trained "
+                f"{setting.middle}-layer net {{s4}} of the rows are 0 after the ReLU.",
+                "0이 될 수 있다. F가 −x를 배우거나 마지막 ReLU가 비활성이면 Jacobian의 모든 원소가 0이다. 학습된 "
+                f"{setting.middle}층에서는 Jacobian 행의 {{s4}}가 ReLU 뒤에 0이다.",
             ),
-            undecided=Text("Not decided ({s0}, {s1}).", "결정할 수 없다({s0}, {s1})."),
+            undecided=Text("The largest entries are {s0} and {s1}.", "가장 큰 원소는 {s0}, {s1}이다."),
         ),
         measurements=(
             Measurement(COUNTER, counter),
             Measurement(TRAINED, partial(trained, of), nets=(of,), each_seed=True, seconds=20),
         ),
-    )  # fmt: skip
+    )

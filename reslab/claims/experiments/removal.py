@@ -16,8 +16,9 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from reslab.claims.claim import BESIDE, LIMIT, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, LIMIT, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Net, Setting, net
+from reslab.claims.phrases import answer
 from reslab.claims.quantity import measurement
 from reslab.claims.rules import Above, Below
 from reslab.claims.text import Text
@@ -86,29 +87,50 @@ def _one_block(setting: Setting) -> Claim:
             "잔차 네트워크는 테스트할 때 블록 하나를 빼도 거의 달라지지 않지만, plain 네트워크는 무너진다.",
         ),
         statements=(
-            cost("deep_median", f"Test error, residual, {deep} layers, one block removed (median) minus whole",
-                 f"test error, residual, {deep}층, 블록 하나를 뺀 값(블록 중앙값) − 전체", Below(LITTLE)),
-            cost("plain_median", f"Test error, plain, {middle} layers, one block removed (median) minus whole",
-                 f"test error, plain, {middle}층, 블록 하나를 뺀 값(블록 중앙값) − 전체", Above(MUCH)),
-            cost("deep_most", f"Test error, residual, {deep} layers, the block that costs most",
-                 f"test error, residual, {deep}층, 가장 손실이 큰 블록", Above(MUCH), LIMIT),
-            cost("middle_median", f"Test error, residual, {middle} layers, one block removed (median) minus whole",
-                 f"test error, residual, {middle}층, 블록 하나를 뺀 값(중앙값) − 전체", Below(LITTLE), BESIDE),
-            cost("deep_little", f"Blocks of residual-{deep} that cost at most {LITTLE:g} points",
-                 f"residual {deep}층에서 손실이 {LITTLE:g}점 이하인 블록", Above(50.0), BESIDE, "%"),
+            cost(
+                "deep_median",
+                f"Test error, residual, {deep} layers, one block removed (median) minus whole",
+                f"test error, residual, {deep}층, 블록 하나를 뺀 값(블록 중앙값) − 전체",
+                Below(LITTLE),
+            ),
+            cost(
+                "plain_median",
+                f"Test error, plain, {middle} layers, one block removed (median) minus whole",
+                f"test error, plain, {middle}층, 블록 하나를 뺀 값(블록 중앙값) − 전체",
+                Above(MUCH),
+            ),
+            cost(
+                "deep_most",
+                f"Test error, residual, {deep} layers, the block that costs most",
+                f"test error, residual, {deep}층, 가장 손실이 큰 블록",
+                Above(MUCH),
+                LIMIT,
+            ),
+            cost(
+                "middle_median",
+                f"Test error, residual, {middle} layers, one block removed (median) minus whole",
+                f"test error, residual, {middle}층, 블록 하나를 뺀 값(중앙값) − 전체",
+                Below(LITTLE),
+                BESIDE,
+            ),
+            cost(
+                "deep_little",
+                f"Blocks of residual-{deep} that cost at most {LITTLE:g} points",
+                f"residual {deep}층에서 손실이 {LITTLE:g}점 이하인 블록",
+                Above(50.0),
+                BESIDE,
+                "%",
+            ),
         ),
-        answers=answers(
-            f"Without one block (median over blocks) the error of the residual {deep}-layer net rises by {{s0}}, that "
-            f"of the plain {middle}-layer net by {{s1}}; without its most important block the residual net's rises by "
-            "{s2}: {end}",
-            f"블록 하나를 빼면(중앙값) residual {deep}층의 오차는 {{s0}}, plain {middle}층의 오차는 {{s1}} 커진다. "
-            "가장 중요한 블록을 빼면 residual의 오차는 {s2} 커진다. {end}",
-            holds=Text("the residual net hardly notices, the plain net breaks down.",
-                       "residual은 거의 달라지지 않고 plain은 무너진다."),
-            condition=Text("true of most blocks, not of every block or net.",
-                           "대부분의 블록에서는 그렇지만 모든 블록이나 네트워크에서 그런 것은 아니다."),
-            fails=Text("it is not so.", "그렇지 않다."),
-            undecided=NOT_DECIDED,
+        answers=answer(
+            Text(
+                f"Without one block (median over blocks) the error of residual-{deep} {{s0m}}, that of "
+                f"plain-{middle} {{s1m}}. Without its most "
+                "important block the residual net's {s2m}.",
+                f"블록 하나를 빼면(블록 중앙값) residual {deep}층의 error는 {{s0m}}, plain {middle}층은 "
+                f"{{s1m}}한다. 가장 중요한 블록을 빼면 "
+                "residual도 {s2m}한다.",
+            )
         ),
         measurements=(made,),
-    )  # fmt: skip
+    )

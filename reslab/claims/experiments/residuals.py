@@ -19,9 +19,10 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Evidence, Net, Setting, net
 from reslab.claims.experiments.decades import SAMPLES
+from reslab.claims.phrases import answer
 from reslab.claims.quantity import Quantity, Series, measurement, minus, probe_lines
 from reslab.claims.rules import Always, Below
 from reslab.claims.text import Text
@@ -90,33 +91,35 @@ def _initial(setting: Setting) -> Claim:
             "초기 weight는 0에 가까우므로 residual block은 identity에 가깝게 시작한다.",
         ),
         statements=(
-            ratio(f"residual {deep}, He, BN, mean over identity blocks", f"residual {deep}, He, BN, block 평균",
-                  f"bn{deep}", near, MAIN),
-            ratio(f"residual MLP {middle}, He, no BN", f"residual MLP {middle}, He, BN 없음", f"mlp{middle}", near,
-                  MAIN),
-            ratio(f"residual {deep}, last γ of each branch 0, every block",
-                  f"residual {deep}, branch의 마지막 γ가 0, 모든 block", f"zero{deep}_blocks", Always(0.0, 0.0)),
+            ratio(
+                f"residual {deep}, He, BN, mean over identity blocks",
+                f"residual {deep}, He, BN, block 평균",
+                f"bn{deep}",
+                near,
+                MAIN,
+            ),
+            ratio(
+                f"residual MLP {middle}, He, no BN", f"residual MLP {middle}, He, BN 없음", f"mlp{middle}", near, MAIN
+            ),
+            ratio(
+                f"residual {deep}, last γ of each branch 0, every block",
+                f"residual {deep}, branch의 마지막 γ가 0, 모든 block",
+                f"zero{deep}_blocks",
+                Always(0.0, 0.0),
+            ),
             *(ratio(f"residual {d}, He, BN", f"residual {d}, He, BN", f"bn{d}", near) for d in setting.depths[:-1]),
         ),
-        answers=answers(
-            f"At He initialisation ‖F(x)‖ / ‖x‖ is {{s0}} in the {deep}-layer net with BN and {{s1}} in the MLP; "
-            f"with the last γ at 0 it is {{s2}}: {{end}}",
-            f"He 초기화에서 ‖F(x)‖ / ‖x‖는 BN이 있는 {deep}층에서 {{s0}}, MLP에서 {{s1}}이고, 마지막 γ를 0으로 "
-            f"두면 {{s2}}이다: {{end}}",
-            holds=Text("a block starts near the identity.", "block은 identity에 가깝게 시작한다."),
-            condition=Text("near the identity in one of the two nets only.", "둘 중 하나에서만 identity에 가깝다."),
-            fails=Text(
-                "F(x) is more than a tenth of x; a block does not start near the identity.",
-                "F(x)가 x의 10분의 1보다 크므로 identity에 가깝게 시작하지 않는다.",
-            ),
-            undecided=Text(
-                "these seeds do not decide whether that is near.",
-                "이것이 가까운지 이 seed들로는 결정할 수 없다.",
-            ),
+        answers=answer(
+            Text(
+                f"At He initialisation ‖F(x)‖ is {{s0}} times ‖x‖ in the {deep}-layer net and {{s1}} times in the MLP. "
+                "With the last γ at 0, which is not in the paper, it is {s2}.",
+                f"He 초기화에서 ‖F(x)‖는 {deep}층 네트워크에서 ‖x‖의 {{s0}}배, MLP에서 {{s1}}배다. "
+                "논문에 없는 방법으로 마지막 γ를 0에 두면 {s2}이다.",
+            )
         ),
         measurements=(Measurement(INITIAL, partial(initial, setting), each_seed=True),),
         charts=("residuals",),
-    )  # fmt: skip
+    )
 
 
 # -- after training
@@ -151,14 +154,20 @@ def _learned(setting: Setting) -> Claim:
     nets = {d: net(f"cifar_resnet{d}") for d in setting.depths}
     falls = Statement(
         Text(f"Change of ‖F(x)‖ / ‖x‖ in training, residual {deep}", f"학습 중 ‖F(x)‖ / ‖x‖의 변화, residual {deep}"),
-        minus(ratio_of(nets[deep]), ratio_of(nets[deep], first=True)), Below(0.0), role=BESIDE,
-    )  # fmt: skip
+        minus(ratio_of(nets[deep]), ratio_of(nets[deep], first=True)),
+        Below(0.0),
+        role=BESIDE,
+    )
     both = [block for block in identity_blocks(nets[shallow]) if block in identity_blocks(nets[deep])]
     deeper = Statement(
-        Text(f"‖F(x)‖ / ‖x‖ after training, residual {deep} minus {shallow}, in {', '.join(both)}, which both have",
-             f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}, 둘 다 가진 {', '.join(both)}"),
-        minus(ratio_of(nets[deep], blocks=both), ratio_of(nets[shallow], blocks=both)), Below(0.0), role=BESIDE,
-    )  # fmt: skip
+        Text(
+            f"‖F(x)‖ / ‖x‖ after training, residual {deep} minus {shallow}, in {', '.join(both)}, which both have",
+            f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}, 둘 다 가진 {', '.join(both)}",
+        ),
+        minus(ratio_of(nets[deep], blocks=both), ratio_of(nets[shallow], blocks=both)),
+        Below(0.0),
+        role=BESIDE,
+    )
     return Claim(
         id="C8",
         name=NAME,
@@ -167,33 +176,33 @@ def _learned(setting: Setting) -> Claim:
         text=Text("The net learns F(x) → 0.", "네트워크는 F(x) → 0이 되도록 학습한다."),
         statements=(
             Statement(
-                Text(f"‖F(x)‖ / ‖x‖ after training, residual {deep}, mean over identity blocks",
-                     f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep}, block 평균"),
-                ratio_of(nets[deep]), Below(NEAR),
+                Text(
+                    f"‖F(x)‖ / ‖x‖ after training, residual {deep}, mean over identity blocks",
+                    f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep}, block 평균",
+                ),
+                ratio_of(nets[deep]),
+                Below(NEAR),
             ),
             falls,
             deeper,
-            *(Statement(
-                Text(f"‖F(x)‖ / ‖x‖ after training, residual {d}", f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {d}"),
-                ratio_of(of), Below(NEAR), role=BESIDE,
-            ) for d, of in nets.items() if d != deep),
+            *(
+                Statement(
+                    Text(f"‖F(x)‖ / ‖x‖ after training, residual {d}", f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {d}"),
+                    ratio_of(of),
+                    Below(NEAR),
+                    role=BESIDE,
+                )
+                for d, of in nets.items()
+                if d != deep
+            ),
         ),
-        answers=answers(
-            f"After training ‖F(x)‖ / ‖x‖ is {{s0}} on the mean of the {deep}-layer net's identity blocks; it "
-            f"changed by {{s1}} in training, and from {shallow} to {deep} layers it changes by {{s2}} in the blocks "
-            "that both have: {end}",
-            f"학습 뒤 {deep}층의 identity block 평균 ‖F(x)‖ / ‖x‖는 {{s0}}이다. 학습 중 {{s1}} 변했고, "
-            f"{shallow}층에서 {deep}층으로 가면 둘 다 가진 블록에서 {{s2}} 변한다: {{end}}",
-            holds=Text("F(x) is near 0.", "F(x)는 0에 가깝다."),
-            condition=Text("F(x) is near 0, with a condition.", "조건부로 F(x)는 0에 가깝다."),
-            fails=Text(
-                "F(x) does not become 0; a block learns what it adds to x.",
-                "F(x)는 0이 되지 않는다. block은 x에 더할 것을 배운다.",
-            ),
-            undecided=Text(
-                "these runs do not decide whether that is near 0.",
-                "0에 가까운지 이 실행들로는 결정할 수 없다.",
-            ),
+        answers=answer(
+            Text(
+                f"After training ‖F(x)‖ is {{s0}} times ‖x‖, on average over the {deep}-layer net's identity "
+                "blocks; training changed "
+                "it by {s1}.",
+                f"학습 뒤 {deep}층의 identity 블록에서 ‖F(x)‖는 평균 ‖x‖의 {{s0}}배다. 학습하는 동안 {{s1m}}했다.",
+            )
         ),
         charts=("residuals",),
-    )  # fmt: skip
+    )

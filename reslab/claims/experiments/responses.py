@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import mean, median
 
-from reslab.claims.claim import BESIDE, MAIN, Claim, Statement, answers
+from reslab.claims.claim import BESIDE, MAIN, Claim, Statement
 from reslab.claims.evidence import Setting, net
+from reslab.claims.phrases import answer
 from reslab.claims.quantity import Quantity, minus, probed
 from reslab.claims.rules import Above, Below, Rule
 from reslab.claims.text import Text
@@ -90,16 +91,15 @@ def _responses(setting: Setting) -> Claim:
                 for average in AVERAGES
             ),
         ),
-        answers=answers(
-            f"From {shallow} to {deep} layers the responses' std changes, by mean and by median over layers, by {{s0}} "
-            f"and {{s1}} in residual nets, by {{s4}} and {{s5}} in plain ones; at {deep} layers residual differs from "
-            "plain by {s2} and {s3}: {end}",
-            f"{shallow}층에서 {deep}층으로 가면 response의 std가 층 평균과 중앙값으로 residual에서 {{s0}}, {{s1}}, "
-            f"plain에서 {{s4}}, {{s5}} 변하고, {deep}층에서 residual은 plain과 {{s2}}, {{s3}} 다르다: {{end}}",
-            holds=Text("all three parts hold.", "세 부분이 모두 성립한다."),
-            condition=Text("not every part of it holds.", "모든 부분이 성립하지는 않는다."),
-            fails=Text("no part of it is shown.", "어느 부분도 확인되지 않는다."),
-            undecided=Text("these runs do not decide all of it.", "이 실행들로는 모두 결정할 수는 없다."),
+        answers=answer(
+            Text(
+                f"From {shallow} to {deep} layers the mean response {{s0m}} in residual nets and {{s4m}} in plain "
+                f"ones; at {deep} layers "
+                "residual minus plain is {s2}. The median over layers gives {s1}, {s5} and {s3}.",
+                f"{shallow}층에서 {deep}층으로 가면 평균 response가 residual에서 {{s0m}}, plain에서 {{s4m}}한다. "
+                f"{deep}층에서 residual − plain은 "
+                "{s2}다. 층 중앙값으로는 {s1}, {s5}, {s3}이다.",
+            )
         ),
         charts=("responses",),
     )

@@ -3,7 +3,8 @@
 The runs: residual nets of Table 6's depths on CIFAR-10 by the paper's recipe, not shortened; on any other setting both
 claims are "not run" and train nothing. The measure: errors at the end of the schedule.
 The rules. C21: the 95 % interval of our test error minus the paper's ends at MARGIN or below, at each depth of the
-setting that Table 6 has: a net that is better reproduces it too. (Until 2026-11-27 it had to lie within ±MARGIN.) C20:
+setting that Table 6 has: a net that is better reproduces it too; a depth of Table 6 that is missing is a limit.
+(Until 2026-11-27 it had to lie within ±MARGIN, and missing depths were no limit.) C20:
 at 1202 layers the training error ends at TRAINED or below, and the test error minus that of 110 layers, seed by seed,
 lies above 0.
 """
@@ -11,11 +12,13 @@ lies above 0.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from reslab.claims.claim import RUNS_UNDECIDED, Claim, Statement, answers
+from reslab.claims.claim import LIMIT, Claim, Statement
 from reslab.claims.evidence import Evidence, Setting, net
+from reslab.claims.phrases import answer
 from reslab.claims.quantity import Quantity, Series, error_gap, final_error
-from reslab.claims.rules import Above, Below
+from reslab.claims.rules import Above, Always, Below
 from reslab.claims.text import Text
 from reslab.runs.recipes import recipe
 
@@ -74,6 +77,10 @@ def _nothing(evidence: Evidence) -> Series:
     return {}
 
 
+def _count(count: int, evidence: Evidence) -> Series:
+    return {0: float(count)} if evidence.every_record() else {}
+
+
 def _deepest(setting: Setting) -> Claim:
     able = is_the_papers(setting) and {MIDDLE, DEEPEST} <= set(setting.depths)
     middle, deepest = net(f"cifar_resnet{MIDDLE}"), net(f"cifar_resnet{DEEPEST}")
@@ -100,13 +107,13 @@ def _deepest(setting: Setting) -> Claim:
                 unit="points",
             ),
         ),
-        answers=answers(
-            f"{DEEPEST} layers end at {{s0}} training error and differ from {MIDDLE} by {{s1}} in test error: {{end}}",
-            f"{DEEPEST}층의 training error는 {{s0}}이고, test error는 {MIDDLE}층과 {{s1}} 다르다: {{end}}",
-            holds=Text("they train, and test worse.", "학습은 되지만 test에서는 더 나쁘다."),
-            condition=Text("one half of it holds.", "절반만 성립한다."),
-            fails=Text("it is not so.", "그렇지 않다."),
-            undecided=RUNS_UNDECIDED,
+        answers=answer(
+            Text(
+                f"{DEEPEST} layers end at {{s0}} training error; from {MIDDLE} to {DEEPEST} layers the test error "
+                f"{{s1m}}.",
+                f"{DEEPEST}층의 training error는 {{s0}}이고, {MIDDLE}층에서 {DEEPEST}층으로 가면 test error가 "
+                f"{{s1m}}한다.",
+            )
         ),
         charts=("curves", "depth"),
     )
@@ -116,7 +123,11 @@ def _deepest(setting: Setting) -> Claim:
 def _table_6(setting: Setting) -> Claim:
     there = tuple(depth for depth in setting.depths if depth in PAPER) if is_the_papers(setting) else ()
     depths = there or tuple(PAPER)
-    shown = ", ".join(f"{depth}: {{s{i}}}" for i, depth in enumerate(depths))
+    missing = [depth for depth in PAPER if depth not in depths]
+    shown = ", ".join(f"{depth} layers {{s{i}}}" for i, depth in enumerate(depths))
+    shown_ko = ", ".join(f"{depth}층 {{s{i}}}" for i, depth in enumerate(depths))
+    open_en = f" Not run: {', '.join(map(str, missing))} layers." if missing else ""
+    open_ko = f" {', '.join(map(str, missing))}층은 실행하지 않았다." if missing else ""
     claim = Claim(
         id="C21",
         name=NAME,
@@ -126,25 +137,28 @@ def _table_6(setting: Setting) -> Claim:
             "Table 6: test error on CIFAR-10 by depth.",
             "표 6: 깊이에 따른 CIFAR-10 test error (110층은 다섯 번의 평균 6.61).",
         ),
-        statements=tuple(
+        statements=(
+            *(
+                Statement(
+                    Text(
+                        f"Test error, residual, {depth} layers, minus the paper's {PAPER[depth]:.2f} %",
+                        f"test error, residual, {depth}층 − 논문의 {PAPER[depth]:.2f} %",
+                    ),
+                    to_the_paper(depth),
+                    Below(MARGIN),
+                    unit="points",
+                )
+                for depth in depths
+            ),
             Statement(
-                Text(
-                    f"Test error, residual, {depth} layers, minus the paper's {PAPER[depth]:.2f} %",
-                    f"test error, residual, {depth}층 − 논문의 {PAPER[depth]:.2f} %",
-                ),
-                to_the_paper(depth),
-                Below(MARGIN),
-                unit="points",
-            )
-            for depth in depths
+                Text("Depths of Table 6 that this study has not", "이 실험에 없는 표 6의 깊이 수"),
+                Quantity(f"{len(missing)} depths missing", partial(_count, len(missing))),
+                Always(low=1),
+                role=LIMIT,
+            ),
         ),
-        answers=answers(
-            f"Test error minus the paper's, by layers: {shown}. {{end}}",
-            f"층수별 test error − 논문의 값: {shown}. {{end}}",
-            holds=Text("Table 6 is reached.", "표 6에 도달한다."),
-            condition=Text("Table 6 is reached at some depths.", "일부 깊이에서만 표 6에 도달한다."),
-            fails=Text("Table 6 is not reached.", "표 6에 도달하지 못한다."),
-            undecided=Text("These runs do not decide it.", "이 실행들로는 결정할 수 없다."),
+        answers=answer(
+            Text(f"Test error minus the paper's: {shown}.{open_en}", f"test error − 논문의 값: {shown_ko}.{open_ko}")
         ),
         charts=("curves", "depth"),
     )

@@ -4,24 +4,24 @@ The runs: the residual net of the setting's middle depth with options A, B and C
 plan; test error at the end of the schedule.
 The rule, written before the runs: no dotted shortcut may be anything but a 1x1 convolution of stride 2, in 18 and 34
 layers, in 50 and more (both option B), and with option A. Beside, as the note says nothing of it: the paired
-differences of options A, B and C in test error, none where the 95 % interval lies within MARGIN.
+differences of options A, B and C in test error, in percent of it: none if the 95 % interval is within SMALL.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement
 from reslab.claims.evidence import Net, Setting, net
-from reslab.claims.quantity import error_gap, measurement
-from reslab.claims.rules import Always, Within
+from reslab.claims.phrases import answers
+from reslab.claims.quantity import measurement, relative_gap
+from reslab.claims.rules import SMALL, Always, Within
 from reslab.claims.text import Text
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 
 NAME = "shortcuts"
-MARGIN = 1.0  # percentage point, as in the claim of degradation: the paper's A, B and C lie within 0.84 (Table 3)
 CIFAR = (20, 32, 44, 56, 110, 1202)  # Table 6
 
 
@@ -76,13 +76,13 @@ def _dotted(setting: Setting) -> Claim:
     def gap(a: str, b: str) -> Statement:
         return Statement(
             Text(
-                f"Test error, {setting.middle} layers, option {a} minus {b}: no difference beyond {MARGIN:g} point",
-                f"test error, {setting.middle}층, option {a} − {b}: 차이 {MARGIN:g}점 이내",
+                f"Test error, {setting.middle} layers, option {a} against {b}: within {SMALL:g} % of it",
+                f"test error, {setting.middle}층, option {b} 대비 {a}: {SMALL:g} % 이내",
             ),
-            error_gap(nets[a], nets[b], "test"),
-            Within(MARGIN),
+            relative_gap(nets[a], nets[b]),
+            Within(SMALL),
             role=BESIDE,
-            unit="points",
+            unit="%",
         )
 
     return Claim(
@@ -129,20 +129,17 @@ def _dotted(setting: Setting) -> Claim:
             gap("C", "B"),
         ),
         answers=answers(
-            f"Dotted shortcuts that are not so: {{s0}} in 18 and 34 layers, {{s1}} in each of 50 and more, {{s2}} "
-            f"with option A (test error at {setting.middle} layers, B minus A {{s5}}, C minus A {{s6}}, C minus B "
-            f"{{s7}}): {{end}}",
-            f"그렇지 않은 점선은 18, 34층에 {{s0}}개, 50층 이상에 각각 {{s1}}개, option A에 {{s2}}개다"
-            f"({setting.middle}층의 test error, B − A {{s5}}, C − A {{s6}}, C − B {{s7}}): {{end}}",
-            holds=Text("as the note says.", "노트대로다."),
+            holds=Text("Every dotted shortcut is one.", "모든 점선 shortcut이 그렇다."),
             condition=Text(
-                "true of 18 and 34 layers with projections; in conv2_x of 50 and more the stride is 1, and option "
-                "A pads with zeros and has no convolution.",
-                "projection을 쓰는 18, 34층에서는 맞다. 50층 이상의 conv2_x에서는 stride가 1이고, option A는 "
-                "zero padding이라 convolution이 없다.",
+                "It is true of 18 and 34 layers with projections. From 50 layers on the dotted shortcut of conv2_x "
+                "has stride 1, and option A pads with zeros and has no convolution.",
+                "projection을 쓰는 18, 34층에서는 맞다. 50층부터는 conv2_x의 점선이 stride 1이고, option A는 "
+                "convolution 없이 0으로 채운다.",
             ),
-            fails=Text("not as the note says.", "노트와 다르다."),
-            undecided=NOT_DECIDED,
+            fails=Text(
+                "No group of nets has only such shortcuts.", "어느 네트워크에서도 점선이 모두 그런 것은 아니다."
+            ),
+            undecided=Text("{s0} of 18 and 34 layers are different.", "18, 34층의 점선 {s0}개가 다르다."),
         ),
         measurements=(made,),
         charts=("curves",),

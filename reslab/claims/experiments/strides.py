@@ -6,20 +6,21 @@ measure: strides, poolings and multiply-adds counted in the plan; error at the e
 The rule, written before the runs. C13: of a stage's first block the first layer has the stride in 18 and 34 layers, the
 second in 50, 101 and 152 as the paper has them (the authors' released definition, "v1"; the second is "v1.5", which
 came later). Beside: multiply-adds of 50 layers in both forms, and the paired difference of the errors, which is none
-where its 95 % interval lies within MARGIN. C14: no pooling between the stages of 34 layers, and the
+if its 95 % interval is within SMALL percent of the error. C14: no pooling between the stages of 34 layers, and the
 same multiply-adds with pooling in its place. Which of the two is better the note does not say: the paired difference in
 test error stands beside it, two-sided, and so does the pooling of the stem. (Until 2026-11-27 an equal error within
-MARGIN was part of the rule, and the stem its limit.)
+1 point was part of the rule, and the stem its limit.)
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import BESIDE, MAIN, NOT_DECIDED, Bench, Claim, Measurement, Statement, answers, kept
+from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Setting, net
-from reslab.claims.quantity import error_gap, measurement
-from reslab.claims.rules import Above, Always, Within
+from reslab.claims.phrases import answers
+from reslab.claims.quantity import error_gap, measurement, relative_gap
+from reslab.claims.rules import SMALL, Above, Always, Within
 from reslab.claims.text import Text
 from reslab.nets.cost import cost
 from reslab.nets.names import spec_of
@@ -27,7 +28,6 @@ from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 
 NAME = "strides"
-MARGIN = 1.0  # percentage point, as in the claim of degradation
 V1, V15 = net("cifar_resnet29", block="bottleneck"), net("cifar_resnet29", block="bottleneck", stride_in="3x3")
 
 
@@ -73,14 +73,14 @@ def _stride() -> Claim:
     def gap(split: str) -> Statement:
         return Statement(
             Text(
-                f"{split.capitalize()} error, 29 layers of bottlenecks, stride in the 3x3 minus in the first 1x1: no "
-                f"difference beyond {MARGIN:g} point",
-                f"{split} error, bottleneck 29층, stride가 3x3에 있을 때 − 첫 1x1에 있을 때: 차이 {MARGIN:g}점 이내",
+                f"{split.capitalize()} error, 29 layers of bottlenecks, stride in the 3x3 against in the first 1x1: "
+                f"within {SMALL:g} % of it",
+                f"{split} error, bottleneck 29층, 첫 1x1 대비 3x3의 stride: {SMALL:g} % 이내",
             ),
-            error_gap(V15, V1, split),
-            Within(MARGIN),
+            relative_gap(V15, V1, split),
+            Within(SMALL),
             role=BESIDE,
-            unit="points",
+            unit="%",
         )
 
     return Claim(
@@ -122,17 +122,21 @@ def _stride() -> Claim:
             gap("train"),
         ),
         answers=answers(
-            "Stride 2 stands in layer {s0} of 18 and 34 layers, in layer {s1} of the paper's 50 and more, in "
-            "layer {s2} of v1.5 ({s3} against {s4} multiply-adds; test error differs by {s5}): {end}",
-            "stride 2는 18, 34층에서는 {s0}번째, 논문의 50층 이상에서는 {s1}번째, v1.5에서는 {s2}번째 layer"
-            "에 있다(multiply-add {s3} 대 {s4}, test error 차이 {s5}): {end}",
-            holds=Text("as the note says.", "노트대로다."),
-            condition=Text(
-                "the note's second layer is not the paper's but that of v1.5.",
-                "노트의 두 번째 layer는 논문이 아니라 v1.5의 것이다.",
+            holds=Text(
+                "Stride 2 is in layer {s0} up to 34 layers, in layer {s1} from 50 on.",
+                "stride 2는 34층까지 {s0}번째, 50층부터 {s1}번째 layer에 있다.",
             ),
-            fails=Text("not as the note says.", "노트와 다르다."),
-            undecided=NOT_DECIDED,
+            condition=Text(
+                "Up to 34 layers it is the first layer. From 50 on the paper has it in the first layer, too; the "
+                "second is v1.5, which came later ({s3} against {s4} multiply-adds).",
+                "34층까지는 첫 번째 layer가 맞다. 논문은 50층부터도 첫 번째 layer에 둔다. 두 번째 layer는 나중에 "
+                "나온 v1.5다(multiply-add {s3} 대 {s4}).",
+            ),
+            fails=Text(
+                "Stride 2 is in layer {s0} up to 34 layers, in layer {s1} from 50 on.",
+                "stride 2는 34층까지 {s0}번째, 50층부터 {s1}번째 layer에 있다.",
+            ),
+            undecided=Text("Stride 2 is in layer {s0} and {s1}.", "stride 2는 {s0}번째와 {s1}번째 layer에 있다."),
         ),
         measurements=(made,),
         charts=("curves",),
@@ -207,17 +211,15 @@ def _pooling(setting: Setting) -> Claim:
             ),
         ),
         answers=answers(
-            "Between the stages of 34 layers there are {s0} poolings, in the stem {s3}; with pooling in place "
-            "of stride the multiply-adds are {s1}, and the test error differs by {s2}: {end}",
-            "34층의 단계 사이에는 pooling이 {s0}개, stem에는 {s3}개 있다. stride 대신 pooling을 쓰면 "
-            "multiply-add는 {s1}이고 test error는 {s2} 차이 난다: {end}",
             holds=Text(
-                "stride takes the place of pooling between the stages; the stem keeps its own.",
-                "단계 사이에서는 stride가 pooling을 대신한다. stem의 pooling은 남아 있다.",
+                "Between the stages of 34 layers there is no pooling; the stem keeps one. Max-pooling in place of "
+                "stride costs the same multiply-adds, and the test error {s2m}.",
+                "34층의 단계 사이에는 pooling이 없고 stem에만 하나 남아 있다. stride 대신 max-pooling을 써도 "
+                "multiply-add는 같고 test error는 {s2m}한다.",
             ),
-            condition=Text("stride takes the place of pooling in part.", "stride가 pooling을 일부만 대신한다."),
-            fails=Text("stride does not take the place of pooling.", "stride가 pooling을 대신하지 않는다."),
-            undecided=NOT_DECIDED,
+            condition=Text("Stride takes the place of pooling in part.", "stride가 pooling을 일부만 대신한다."),
+            fails=Text("There are {s0} poolings between the stages.", "단계 사이에 pooling이 {s0}개 있다."),
+            undecided=Text("There are {s0} poolings between the stages.", "단계 사이에 pooling이 {s0}개 있다."),
         ),
         measurements=(made,),
         charts=("curves",),

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reslab.claims.claim import Finding, shown
+from reslab.claims.claim import Finding
+from reslab.claims.phrases import shown
 from reslab.claims.rules import Above, Always, Below, Rule, Within
 from reslab.claims.text import Text
 from reslab.show.charts.chart import WIDTH, layered

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reslab.claims.claim import Judgement
 from reslab.claims.evidence import Evidence, net
+from reslab.claims.judging import Judgement
 from reslab.claims.text import Text
 from reslab.nets.cost import shown
 from reslab.nets.paper import FIG_3

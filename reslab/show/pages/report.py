@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reslab.claims.catalogue import catalogue, default_setting
-from reslab.claims.claim import Claim, Judgement
+from reslab.claims.claim import Claim
 from reslab.claims.evidence import Evidence
+from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.rules import NOT_RUN, VERDICTS, together
 from reslab.nets.names import spec_of

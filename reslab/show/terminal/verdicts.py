@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reslab.claims.claim import MAIN, Finding, Judgement, shown
+from reslab.claims.claim import MAIN, Finding
+from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary
+from reslab.claims.phrases import shown
 from reslab.claims.rules import NOT_RUN, VERDICTS, Figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example

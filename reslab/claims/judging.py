@@ -1,0 +1,141 @@
+"""How records judge a claim: each statement's figure against its rule, the verdict, the answer, and its caveat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import mean
+
+from reslab.claims import phrases
+from reslab.claims.claim import LIMIT, MAIN, Claim, Finding
+from reslab.claims.evidence import Evidence, Net
+from reslab.claims.phrases import forms
+from reslab.claims.rules import CONDITION, FEWEST, HOLDS, NOT_RUN, UNDECIDED, Always, combined, figure, seeds_needed
+from reslab.claims.text import LANGUAGES, Text
+
+FLAT = 0.5  # points of training error by which a curve may move in the last tenth of its schedule and be flat
+NOT_RUN_HERE = Text("Not run here.", "여기서는 실행하지 않았다.")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim on one study's evidence.
+
+    flat      its curves are, are not, or (None) were measured too seldom to say
+    sentence  the answer, at most 40 words
+    caveat    what a reader of the answer must know; None if there is nothing
+    """
+
+    claim: Claim
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    verdict: str
+    flat: bool | None
+    sentence: Text
+    caveat: Text | None = None
+    seeds: tuple[int, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return f"Judgement({self.claim.id}, {self.evidence.setting.data}, n = {len(self.seeds)}: {self.verdict})"
+
+    @property
+    def says(self) -> bool:
+        """Whether the study measured at least a part of what is claimed."""
+        return any(f.figure and f.statement.role == MAIN for f in self.findings)
+
+
+def judge(claim: Claim, evidence: Evidence) -> Judgement:
+    """Hold a claim against the records of a study."""
+    findings = []
+    for statement in claim.statements:
+        series = statement.quantity.read(evidence)
+        value = figure([series[k] for k in sorted(series)])
+        findings.append(Finding(statement, value, NOT_RUN if value is None else statement.rule(value)))
+    curves = [is_flat(evidence, s.flat) for s in claim.statements]
+    flat = False if False in curves else None if None in curves else True
+    verdict = combined(
+        [f.verdict for f in findings if f.statement.role == MAIN],
+        [f.verdict for f in findings if f.statement.role == LIMIT],
+    )
+    if not flat and verdict == HOLDS:
+        verdict = CONDITION
+    seeds = tuple(sorted({seed for net in claim.nets for seed in evidence.runs(net)}))
+    sentence = _sentence(claim, verdict, findings)
+    return Judgement(
+        claim,
+        evidence,
+        tuple(findings),
+        verdict,
+        flat,
+        sentence,
+        _caveat(claim, evidence, verdict, findings, flat),
+        seeds,
+    )
+
+
+def is_flat(evidence: Evidence, nets: tuple[Net, ...]) -> bool | None:
+    """Whether the training error of every run of `nets` moved by less than FLAT points over the last tenth.
+
+    None if it was measured there less than twice in some run, and moved in no other.
+    """
+    flat: bool | None = True
+    for record in evidence.every(nets):
+        curve = record.evaluations("train")
+        end = curve[-1]["iteration"] if curve else 0
+        late = [e.get("top1_error") for e in curve if e["iteration"] >= 0.9 * end]
+        errors = [value for value in late if isinstance(value, int | float)]
+        if len(errors) < len(late) or max(errors, default=0.0) - min(errors, default=0.0) >= FLAT:
+            return False
+        if len(errors) < 2:
+            flat = None
+    return flat
+
+
+def _sentence(claim: Claim, verdict: str, findings: Sequence[Finding]) -> Text:
+    if verdict == NOT_RUN and not any(f.figure and f.statement.role == MAIN for f in findings):
+        return claim.why_not_run or NOT_RUN_HERE
+    en, ko = (
+        {f"s{i}{form}": text for i, f in enumerate(findings) for form, text in forms(f, language).items()}
+        for language in LANGUAGES
+    )
+    answer = claim.answers[verdict]
+    return Text(answer.en.format(**en), answer.ko.format(**ko))
+
+
+def _caveat(
+    claim: Claim, evidence: Evidence, verdict: str, findings: Sequence[Finding], flat: bool | None
+) -> Text | None:
+    """The one that matters most: too few seeds, then how many more would decide, then a budget that is too short."""
+    if verdict == NOT_RUN:
+        return None
+    open_parts = [
+        f
+        for f in findings
+        if f.statement.role == MAIN and f.verdict == UNDECIDED and not isinstance(f.statement.rule, Always)
+    ]
+    if verdict == UNDECIDED and open_parts:
+        figures = [f.figure for f in open_parts if f.figure]
+        if min(f.n for f in figures) < FEWEST:
+            return phrases.TOO_FEW
+        needed = max(seeds_needed(f.figure, f.statement.rule) for f in open_parts if f.figure)
+        return _more_seeds(claim, evidence, needed)
+    if flat:
+        return None
+    text = phrases.CONVERGENCE_UNKNOWN if flat is None else phrases.FOR_THIS_BUDGET
+    return text.filled(n=f"{evidence.setting.recipe.iterations:,}")
+
+
+def _more_seeds(claim: Claim, evidence: Evidence, needed: float) -> Text:
+    """How many seeds would decide, and what one took: the sum over the claim's nets of their runs' mean time."""
+    count = f"{int(float(f'{needed:.2g}')):,}" if math.isfinite(needed) and needed < 1e6 else "1,000,000+"
+    times = [[_seconds(record.metrics) for record in evidence.runs(net).values()] for net in claim.nets]
+    seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)
+    en, ko = (phrases.duration(seconds, language) for language in LANGUAGES)
+    return Text(phrases.MORE_SEEDS.en.format(n=count, time=en), phrases.MORE_SEEDS.ko.format(n=count, time=ko))
+
+
+def _seconds(metrics: Sequence[dict[str, object]]) -> float:
+    ends = [m.get("clock") for m in metrics if m.get("kind") == "end"]
+    clock = ends[-1] if ends else None
+    return float(clock.get("seconds", 0.0)) if isinstance(clock, dict) else 0.0

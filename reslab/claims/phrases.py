@@ -1,0 +1,135 @@
+"""Figures in words, and the answer to a claim: at most 40 words, the verdict first, details in the table below it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Always, Figure
+from reslab.claims.text import Text
+
+if TYPE_CHECKING:
+    from reslab.claims.claim import Finding
+
+UNITS = {
+    "points": Text(" points", "점"),
+    "decades": Text(" powers of ten", " (10의 거듭제곱)"),
+    "decades a layer": Text(" powers of ten a layer", " (한 층당 10의 거듭제곱)"),
+    "layers": Text(" layers", "층"),
+    "×": Text(" times", "배"),
+}
+OPENING = {
+    HOLDS: Text("Yes.", "그렇다."),
+    CONDITION: Text("In part.", "일부만 그렇다."),
+    FAILS: Text("No.", "아니다."),
+    UNDECIDED: Text("Not decided.", "결정되지 않았다."),
+}
+IN_PART = Text("Only a part of this was run.", "일부만 실행했다.")
+FOR_THIS_BUDGET = Text(
+    "The runs have not converged: this holds for {n} iterations.",
+    "학습이 아직 수렴하지 않았다. {n}회 반복에 한한 결과다.",
+)
+CONVERGENCE_UNKNOWN = Text(
+    "Whether the runs have converged was not measured: this holds for {n} iterations.",
+    "학습이 수렴했는지는 측정하지 않았다. {n}회 반복에 한한 결과다.",
+)
+TOO_FEW = Text(
+    "With fewer than three seeds the spread over seeds is unknown, so no rule decides.",
+    "seed가 셋보다 적으면 seed에 따른 편차를 알 수 없어 판정하지 않는다.",
+)
+MORE_SEEDS = Text(
+    "At this spread about {n} seeds would decide it; a seed took {time} of computing.",
+    "지금의 편차라면 seed 약 {n}개로 결정할 수 있다. seed 하나에 계산 시간 {time}이 들었다.",
+)
+
+
+def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> dict[str, Text]:
+    """Return the answer for each verdict: the verdict in a word, then a sentence or two.
+
+    {s0} is the figure of the first statement, "77.1 points"; {s0a} without its sign; {s0m} as a change, "rises by 77.1
+    points"; {s0x} a power of ten as a factor, "1,100 times"; {s0g} as growth, "grows 1,100 times".
+    """
+    texts = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
+    spoken = {v: Text(f"{OPENING[v].en} {text.en}", f"{OPENING[v].ko} {text.ko}") for v, text in texts.items()}
+    return {**spoken, NOT_RUN: IN_PART}
+
+
+def answer(text: Text) -> dict[str, Text]:
+    """Return `answers` with the same sentence after each verdict: its figures say the rest."""
+    return answers(holds=text, condition=text, fails=text, undecided=text)
+
+
+def forms(finding: Finding, language: str) -> Mapping[str, str]:
+    """Return a figure in the forms that an answer can ask for, by the letter after its number ("" for none)."""
+    figure = finding.figure
+    if figure is None:
+        return dict.fromkeys(("", "a", "m", "x", "g"), "–")
+    unit = _unit(finding, language)
+    mean, size = figure.mean, brief(abs(figure.mean)) + unit
+    up = mean >= 0
+    factor = brief(10.0 ** min(abs(mean), 300.0)) if finding.statement.unit.startswith("decades") else brief(abs(mean))
+    if language == "en":
+        change = f"{'rises' if up else 'falls'} by {size}"
+        times, growth = f"{factor} times", f"{'grows' if up else 'shrinks'} {factor} times"
+    else:
+        change = f"{size} {'증가' if up else '감소'}"
+        times, growth = f"{factor}배", f"{factor}배 증가" if up else f"1/{factor}로 감소"
+    return {"": _brief_range(figure, finding, language) + unit, "a": size, "m": change, "x": times, "g": growth}
+
+
+def _brief_range(figure: Figure, finding: Finding, language: str) -> str:
+    """The mean; of what was computed and not sampled the range."""
+    if not isinstance(finding.statement.rule, Always):
+        return brief(figure.mean)
+    low, high = min(figure.values), max(figure.values)
+    between = " to " if language == "en" else "–"
+    return brief(low) if low == high else f"{brief(low)}{between}{brief(high)}"
+
+
+def brief(value: float) -> str:
+    """Return a number as prose has it: three digits, thousands with commas."""
+    if value == int(value) and abs(value) < 1e12:
+        return f"{int(value):,}"
+    if abs(value) >= 100:
+        return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.0f}" if abs(value) < 1e12 else f"{value:.0e}"
+    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2g}"
+
+
+def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
+    """Return a figure as a table has it: the mean and its 95 % interval, "1.23 [1.11, 1.35] points (n = 5)".
+
+    With `spread`, mean and standard deviation: "1.23 ± 0.10 points (n = 5)". A computed figure is shown as its range.
+    """
+    figure = finding.figure
+    if figure is None:
+        return "–"
+    unit = _unit(finding, language)
+    if isinstance(finding.statement.rule, Always):
+        low, high = min(figure.values), max(figure.values)
+        return f"{_number(low)}{unit}" if low == high else f"{_number(low)} … {_number(high)}{unit}"
+    if figure.n == 1:
+        return f"{_number(figure.mean)}{unit} (n = 1)"
+    equal = max(figure.values) - min(figure.values) <= 1e-12 * abs(figure.mean)  # rounding alone is no spread
+    low, high = (figure.mean, figure.mean) if equal else (figure.low, figure.high)
+    around = f"± {0 if equal else _number(figure.std)}" if spread else f"[{_number(low)}, {_number(high)}]"
+    return f"{_number(figure.mean)} {around}{unit} (n = {figure.n})"
+
+
+def _unit(finding: Finding, language: str) -> str:
+    unit = finding.statement.unit
+    return UNITS[unit](language) if unit in UNITS else f" {unit}" if unit else ""
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < 1e12:
+        return f"{int(value):,}"
+    return f"{value:.2f}" if 0.1 <= abs(value) < 1e5 else f"{value:.2g}"
+
+
+def duration(seconds: float, language: str) -> str:
+    """Return a time to two digits: "40 s", "12 min", "3.5 h"."""
+    for size, en, ko in ((3_600, "h", "시간"), (60, "min", "분")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {en}" if language == "en" else f"{seconds / size:.2g}{ko}"
+    return f"{seconds:.0f} s" if language == "en" else f"{seconds:.0f}초"
