@@ -40,7 +40,7 @@ TOO_FEW = Text(
 )
 MORE_SEEDS = Text(
     "At this spread about {n} seeds would decide it; a seed took {time} of computing.",
-    "지금의 편차라면 seed 약 {n}개로 결정할 수 있다. seed 하나에 계산 시간 {time}이 들었다.",
+    "지금의 편차라면 seed 약 {n}개로 결정할 수 있다(seed당 계산 시간 {time}).",
 )
 
 
@@ -48,7 +48,8 @@ def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> di
     """Return the answer for each verdict: the verdict in a word, then a sentence or two.
 
     {s0} is the figure of the first statement, "77.1 points"; {s0a} without its sign; {s0m} as a change, "rises by 77.1
-    points"; {s0x} a power of ten as a factor, "1,100 times"; {s0g} as growth, "grows 1,100 times".
+    points"; {s0x} a power of ten as a factor, "1,100 times"; {s0g} as growth, "grows 1,100 times"; {s0r} as a ratio, "1/1,100";
+    {s0n} without its unit.
     """
     texts = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
     spoken = {v: Text(f"{OPENING[v].en} {text.en}", f"{OPENING[v].ko} {text.ko}") for v, text in texts.items()}
@@ -64,7 +65,7 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     """Return a figure in the forms that an answer can ask for, by the letter after its number ("" for none)."""
     figure = finding.figure
     if figure is None:
-        return dict.fromkeys(("", "a", "m", "x", "g"), "–")
+        return dict.fromkeys(("", "a", "m", "x", "g", "r", "n"), "–")
     unit = _unit(finding, language)
     mean, size = figure.mean, brief(abs(figure.mean)) + unit
     up = mean >= 0
@@ -75,7 +76,11 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     else:
         change = f"{size} {'증가' if up else '감소'}"
         times, growth = f"{factor}배", f"{factor}배 증가" if up else f"1/{factor}로 감소"
-    return {"": _brief_range(figure, finding, language) + unit, "a": size, "m": change, "x": times, "g": growth}
+    plain = _brief_range(figure, finding, language)
+    return {
+        "": plain + unit, "a": size, "m": change, "x": times, "g": growth, "r": factor if up else f"1/{factor}",
+        "n": plain,
+    }  # fmt: skip
 
 
 def _brief_range(figure: Figure, finding: Finding, language: str) -> str:
@@ -89,11 +94,13 @@ def _brief_range(figure: Figure, finding: Finding, language: str) -> str:
 
 def brief(value: float) -> str:
     """Return a number as prose has it: three digits, thousands with commas."""
-    if value == int(value) and abs(value) < 1e12:
+    if value < 0:
+        return f"−{brief(-value)}"
+    if value == int(value) and value < 1e12:
         return f"{int(value):,}"
-    if abs(value) >= 100:
-        return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.0f}" if abs(value) < 1e12 else f"{value:.0e}"
-    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2g}"
+    if value >= 100:
+        return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.0f}" if value < 1e12 else f"{value:.0e}"
+    return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 
 
 def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:

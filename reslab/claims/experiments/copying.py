@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Evidence, Setting
-from reslab.claims.phrases import answers
 from reslab.claims.quantity import Quantity, Series, measurement
 from reslab.claims.rules import Below
 from reslab.claims.text import Text
@@ -234,39 +233,15 @@ def _easier() -> Claim:
             *(_ratio(stack, depth) for stack in DECIDING for depth in DEPTHS[1:]),
             *(_ratio("near0", depth) for depth in DEPTHS),
         ),
-        answers=answers(
-            holds=Text(
-                f"Trained to copy their input, residual stacks end with a lower error: {{s0x}} (MLP) and {{s2x}} "
-                f"(convolutions) with {DEPTHS[0]} layers, "
-                "{s1x} and {s3x} with the most layers that learn.",
-                f"입력을 복사하도록 학습하면 residual의 오차가 더 작다. {DEPTHS[0]}층에서 {{s0x}}(MLP), "
-                f"{{s2x}}(convolution), 학습되는 가장 깊은 것에서 "
-                "{s1x}, {s3x} 작다.",
-            ),
-            condition=Text(
-                f"Trained to copy their input, residual stacks of {DEPTHS[0]} layers end with an error {{s0x}} "
-                f"lower (MLP) and {{s2x}} lower "
-                "(convolutions); of the deepest that learn, the MLP's is {s1x} lower, the convolutions' {s3x} higher.",
-                f"입력을 복사하도록 학습하면 residual {DEPTHS[0]}층의 오차가 MLP에서 {{s0x}}, convolution에서 "
-                f"{{s2x}} 작다. 학습되는 가장 깊은 것에서는 "
-                "MLP가 {s1x} 작고 convolution은 {s3x} 크다.",
-            ),
-            fails=Text(
-                f"Trained to copy their input, residual stacks end with a lower error: {{s0x}} (MLP) and {{s2x}} "
-                f"(convolutions) with {DEPTHS[0]} layers, "
-                "{s1x} and {s3x} with the most layers that learn.",
-                f"입력을 복사하도록 학습하면 residual의 오차가 더 작다. {DEPTHS[0]}층에서 {{s0x}}(MLP), "
-                f"{{s2x}}(convolution), 학습되는 가장 깊은 것에서 "
-                "{s1x}, {s3x} 작다.",
-            ),
-            undecided=Text(
-                f"Trained to copy their input, residual stacks end with a lower error: {{s0x}} (MLP) and {{s2x}} "
-                f"(convolutions) with {DEPTHS[0]} layers, "
-                "{s1x} and {s3x} with the most layers that learn.",
-                f"입력을 복사하도록 학습하면 residual의 오차가 더 작다. {DEPTHS[0]}층에서 {{s0x}}(MLP), "
-                f"{{s2x}}(convolution), 학습되는 가장 깊은 것에서 "
-                "{s1x}, {s3x} 작다.",
-            ),
+        answers=answer(
+            Text(
+                f"Trained to copy their input, stacks with shortcuts end at {{s0r}} (MLP) and {{s2r}} "
+                "(convolutions) of the plain error "
+                f"with {DEPTHS[0]} layers, and at {{s1r}} and {{s3r}} times it with the most layers that learn.",
+                f"입력을 복사하도록 학습하면 shortcut이 있는 {DEPTHS[0]}층의 오차는 plain의 {{s0r}}배(MLP), "
+                f"{{s2r}}배(convolution)이고, 학습되는 가장 "
+                "깊은 층수에서는 {s1r}배, {s3r}배다.",
+            )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),
         charts=("copying",),

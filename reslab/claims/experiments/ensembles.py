@@ -114,16 +114,15 @@ def _ensemble(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                "Test error against the mean member: "
-                + "; ".join(f"{WORDS[kind].en} {{s{i}m}}" for i, kind in enumerate(kinds))
-                + ". Against the best member: "
-                + "; ".join(f"{{s{len(kinds) + i}}}" for i in range(len(kinds)))
+                "Test error minus that of the mean (best) member: "
+                + "; ".join(
+                    f"{WORDS[kind].en.lower()} {{s{i}n}} ({{s{len(kinds) + i}n}}) points"
+                    for i, kind in enumerate(kinds)
+                )
                 + ".",
-                "평균 구성원에 비한 test error: "
-                + "; ".join(f"{WORDS[kind].ko} {{s{i}m}}" for i, kind in enumerate(kinds))
-                + ". 가장 좋은 구성원에 비하면 "
-                + "; ".join(f"{{s{len(kinds) + i}}}" for i in range(len(kinds)))
-                + "이다.",
+                "평균 구성원(가장 좋은 구성원)에 비한 test error: "
+                + ", ".join(f"{WORDS[kind].ko} {{s{i}n}}({{s{len(kinds) + i}n}})점" for i, kind in enumerate(kinds))
+                + ".",
             )
         ),
         measurements=(made,),
