@@ -47,9 +47,9 @@ MORE_SEEDS = Text(
 def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> dict[str, Text]:
     """Return the answer for each verdict: the verdict in a word, then a sentence or two.
 
-    {s0} is the figure of the first statement, "77.1 points"; {s0a} without its sign; {s0m} as a change, "rises by 77.1
-    points"; {s0x} a power of ten as a factor, "1,100 times"; {s0g} as growth, "grows 1,100 times"; {s0r} as a ratio, "1/1,100";
-    {s0n} without its unit.
+    {s0} is the figure of the first statement, "77.1 points"; {s0n} without its unit, {s0a} without its sign; {s0m} as a
+    change, "rises by 77.1 points"; of a power of ten {s0x} the factor, "1,100 times", {s0g} the growth, "grows 1,100
+    times", {s0r} the ratio, "1/1,100".
     """
     texts = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
     spoken = {v: Text(f"{OPENING[v].en} {text.en}", f"{OPENING[v].ko} {text.ko}") for v, text in texts.items()}
