@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.claims.claim import BESIDE, MAIN, Bench, Claim, Measurement, Statement, kept
 from reslab.claims.evidence import Evidence, Setting
+from reslab.claims.phrases import answer
 from reslab.claims.quantity import Quantity, Series, measurement
 from reslab.claims.rules import Below
 from reslab.claims.text import Text
