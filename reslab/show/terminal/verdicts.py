@@ -11,7 +11,7 @@ from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary
 from reslab.claims.phrases import shown
-from reslab.claims.rules import NOT_RUN, VERDICTS, Figure
+from reslab.claims.rules import VERDICTS, Figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
@@ -23,7 +23,7 @@ from reslab.show.words import BAR, JUDGED, ROLES, VERDICT, wide, wrapped
 WIDTH = 100
 COUNT = Text("{n} claims: {counts}", "주장 {n}개: {counts}")
 ONE = Text(
-    "One in full, with figures, rule and command: reslab claims C3",
+    "One in full, with its figures, rule and command: reslab claims C3",
     "하나를 수치, 규칙, 명령과 함께 보려면: reslab claims C3 --lang ko",
 )
 FIGURES = Text("figures: mean over seeds, [95 % interval of the mean]", "수치: seed 평균, [평균의 95 % 구간]")
@@ -71,6 +71,7 @@ def claim_text(told: ClaimSummary, language: str = "en") -> str:
         setting, verdict = one.evidence.setting, VERDICT[one.verdict](language)
         lines += ["", f"{setting.data}, {_seeds(one, language)}, recipe {setting.recipe.name}: {verdict}"]
         lines += _wrapped(one.sentence(language), "  ")
+        lines += _wrapped(one.caveat(language), "  ") if one.caveat else []
         for finding in one.findings:
             lines += _wrapped(f"- {_statement(finding, language)}", "  ")
         for note in notes_of(one, language):
@@ -97,26 +98,6 @@ def _seeds(judgement: Judgement, language: str) -> str:
 
 def _wrapped(text: str, indent: str) -> list[str]:
     return [indent + line for line in wrapped(text, WIDTH - len(indent))]
-
-
-def claims_markdown(every: Sequence[ClaimSummary], language: str = "en") -> str:
-    """The list as a table for the README: id, claim, verdict, and the sentence of each study with its figures."""
-    heads = {"en": ("id", "claim", "verdict", "measured"), "ko": ("번호", "주장", "판정", "측정")}[language]
-    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
-    for told in every:
-        run = [j for j in told.judgements if j.verdict != NOT_RUN] or list(told.judgements[:1])
-        said = "<br>".join(f"{_where(j, language, len(run) > 1)}{j.sentence(language)}" for j in run)
-        cells = (told.claim.id, told.claim.text(language), VERDICT[told.verdict](language), said)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines)
-
-
-def _where(judgement: Judgement, language: str, several: bool) -> str:
-    """Data and seeds; where no net was trained, the data whose nets are meant, if there are others beside them."""
-    n, data = len(judgement.seeds), judgement.evidence.setting.data
-    if not n:
-        return f"{data}: " if several else ""
-    return f"{data}, {n} seed{'s' if n > 1 else ''}: " if language == "en" else f"{data}, seed {n}개: "
 
 
 def claims_json(every: Sequence[ClaimSummary]) -> list[dict[str, Any]]:
@@ -148,6 +129,7 @@ def _judgement_json(one: Judgement) -> dict[str, Any]:
         "flat": one.flat,
         "sentence": one.sentence.en,
         "sentence_ko": one.sentence.ko,
+        "caveat": one.caveat.en if one.caveat else None,
         "statements": [
             {
                 "statement": f.statement.text.en,
