@@ -18,13 +18,13 @@ from reslab.claims.evidence import STUDY, Evidence, read
 from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary, overview
-from reslab.claims.phrases import shown
+from reslab.claims.phrases import shown, threshold
 from reslab.claims.rules import figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.measure.interval import wilson
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
-from reslab.show.tables import bar_words, switches
+from reslab.show.tables import switches
 from reslab.show.terminal.verdicts import command, notes_of
 from reslab.show.words import VERDICT
 
@@ -129,7 +129,7 @@ def _figure_row(finding: Finding, language: str) -> tuple[str, ...]:
     if role != MAIN:
         verdict = f"{verdict} ({(SHOWN if role == BESIDE else LIMIT_WORD)(language)})"
     text = finding.statement.text(language)
-    return text, shown(finding, language), bar_words(finding.statement.rule, language), verdict
+    return text, shown(finding, language), threshold(finding.statement, language), verdict
 
 
 # -- results

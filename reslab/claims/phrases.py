@@ -6,16 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Always, Figure
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Above, Always, Below, Figure
 from reslab.claims.text import Text
 
 if TYPE_CHECKING:
-    from reslab.claims.claim import Finding
+    from reslab.claims.claim import Finding, Statement
 
 UNITS = {
     "points": Text(" points", "점"),
-    "decades": Text(" powers of ten", " (10의 거듭제곱)"),
-    "decades a layer": Text(" powers of ten a layer", " (한 층당 10의 거듭제곱)"),
+    "decades": Text(" times", "배"),  # kept as powers of ten, shown as factors
     "layers": Text(" layers", "층"),
     "×": Text(" times", "배"),
 }
@@ -69,16 +68,16 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     unit = _unit(finding, language)
     mean, size = figure.mean, brief(abs(figure.mean)) + unit
     up = mean >= 0
-    factor = brief(10.0 ** min(abs(mean), 300.0)) if finding.statement.unit.startswith("decades") else brief(abs(mean))
+    ratio = brief(10.0 ** min(abs(mean), 300.0)) if finding.statement.unit == "decades" else brief(abs(mean))
     if language == "en":
         change = f"{'rises' if up else 'falls'} by {size}"
-        times, growth = f"{factor} times", f"{'grows' if up else 'shrinks'} {factor} times"
+        times, growth = f"{ratio} times", f"{'grows' if up else 'shrinks'} {ratio} times"
     else:
         change = f"{size} {'증가' if up else '감소'}"
-        times, growth = f"{factor}배", f"{factor}배 증가" if up else f"1/{factor}로 감소"
+        times, growth = f"{ratio}배", f"{ratio}배 증가" if up else f"1/{ratio}로 감소"
     plain = _brief_range(figure, finding, language)
     return {
-        "": plain + unit, "a": size, "m": change, "x": times, "g": growth, "r": factor if up else f"1/{factor}",
+        "": plain + unit, "a": size, "m": change, "x": times, "g": growth, "r": ratio if up else f"1/{ratio}",
         "n": plain,
     }  # fmt: skip
 
@@ -111,16 +110,35 @@ def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
     figure = finding.figure
     if figure is None:
         return "–"
-    unit = _unit(finding, language)
+    unit, powers = _unit(finding, language), finding.statement.unit == "decades"
+    number = factor if powers else _number
     if isinstance(finding.statement.rule, Always):
         low, high = min(figure.values), max(figure.values)
-        return f"{_number(low)}{unit}" if low == high else f"{_number(low)} … {_number(high)}{unit}"
+        return f"{number(low)}{unit}" if low == high else f"{number(low)} … {number(high)}{unit}"
     if figure.n == 1:
-        return f"{_number(figure.mean)}{unit} (n = 1)"
+        return f"{number(figure.mean)}{unit} (n = 1)"
     equal = max(figure.values) - min(figure.values) <= 1e-12 * abs(figure.mean)  # rounding alone is no spread
     low, high = (figure.mean, figure.mean) if equal else (figure.low, figure.high)
-    around = f"± {0 if equal else _number(figure.std)}" if spread else f"[{_number(low)}, {_number(high)}]"
-    return f"{_number(figure.mean)} {around}{unit} (n = {figure.n})"
+    if spread:
+        std = 0.0 if equal else figure.std
+        around = f"×/÷ {factor(std)}" if powers else f"± {_number(std)}"
+    else:
+        around = f"[{number(low)}, {number(high)}]"
+    return f"{number(figure.mean)} {around}{unit} (n = {figure.n})"
+
+
+def factor(power: float) -> str:
+    """Return a power of ten as a factor, "1,090" or "1/4.5"."""
+    size = brief(10.0 ** min(abs(power), 300.0))
+    return size if power >= 0 or size == "1" else f"1/{size}"
+
+
+def threshold(statement: Statement, language: str = "en") -> str:
+    """Return what a statement's figure is held against: "> 0", "± 3", of powers of ten "> 1,000 times"."""
+    rule = statement.rule
+    if statement.unit != "decades" or not isinstance(rule, Above | Below):
+        return str(rule).replace(", each", "") if language == "ko" else str(rule)
+    return f"{'>' if isinstance(rule, Above) else '≤'} {factor(rule.bar)}{UNITS['decades'](language)}"
 
 
 def _unit(finding: Finding, language: str) -> str:

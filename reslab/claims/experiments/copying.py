@@ -196,8 +196,8 @@ def deepest_that_learns(stack: str) -> Quantity:
 def _deepest(stack: str) -> Statement:
     return Statement(
         Text(
-            f"{_WORDS[stack].en}, the deepest stacks of which one learns: residual error over plain, a power of ten",
-            f"{_WORDS[stack].ko}, 하나라도 학습되는 가장 깊은 것: residual 오차 / plain 오차(10의 거듭제곱)",
+            f"{_WORDS[stack].en}, the deepest stacks of which one learns: residual error over plain",
+            f"{_WORDS[stack].ko}, 하나라도 학습되는 가장 깊은 것: residual 오차 / plain 오차",
         ),
         deepest_that_learns(stack),
         Below(0.0),
@@ -208,8 +208,8 @@ def _deepest(stack: str) -> Statement:
 def _ratio(stack: str, depth: int) -> Statement:
     return Statement(
         Text(
-            f"{_WORDS[stack].en}, {depth} layers: residual error over plain, a power of ten",
-            f"{_WORDS[stack].ko}, {depth}층: residual 오차 / plain 오차(10의 거듭제곱)",
+            f"{_WORDS[stack].en}, {depth} layers: residual error over plain",
+            f"{_WORDS[stack].ko}, {depth}층: residual 오차 / plain 오차",
         ),
         measurement(f"copying-{stack}", f"log_ratio_{depth}"),
         Below(0.0),

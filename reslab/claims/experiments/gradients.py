@@ -38,7 +38,7 @@ def claims(setting: Setting) -> tuple[Claim, ...]:
 
 def distance(en: str, ko: str, of: Quantity, rule: Above | Below, role: str = BESIDE) -> Statement:
     return Statement(
-        Text(f"Gradients of first and last block, apart by: {en}", f"첫 block과 마지막 block의 gradient 차이: {ko}"),
+        Text(f"Gradients of first and last block, apart: {en}", f"첫 block과 마지막 block의 gradient 차이: {ko}"),
         of,
         rule,
         role=role,

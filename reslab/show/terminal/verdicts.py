@@ -10,15 +10,14 @@ from reslab.claims.claim import MAIN, Finding
 from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary
-from reslab.claims.phrases import shown
+from reslab.claims.phrases import shown, threshold
 from reslab.claims.rules import VERDICTS, Figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
 from reslab.show.format import clean
 from reslab.show.notes import OUR_DATA, data_notes
-from reslab.show.tables import bar_words
-from reslab.show.words import BAR, JUDGED, ROLES, VERDICT, wide, wrapped
+from reslab.show.words import JUDGED, ROLES, VERDICT, wide, wrapped
 
 WIDTH = 100
 COUNT = Text("{n} claims: {counts}", "주장 {n}개: {counts}")
@@ -27,6 +26,7 @@ ONE = Text(
     "하나를 수치, 규칙, 명령과 함께 보려면: reslab claims C3 --lang ko",
 )
 FIGURES = Text("figures: mean over seeds, [95 % interval of the mean]", "수치: seed 평균, [평균의 95 % 구간]")
+THRESHOLD = Text("threshold", "기준값")
 RECORDS, COMMAND = Text("records", "기록"), Text("command", "명령")
 
 
@@ -85,7 +85,7 @@ def claim_text(told: ClaimSummary, language: str = "en") -> str:
 def _statement(finding: Finding, language: str) -> str:
     statement = finding.statement
     role = "" if statement.role == MAIN else f" [{ROLES[statement.role](language)}]"
-    bar = f"{BAR(language)} {bar_words(statement.rule, language)}"
+    bar = f"{THRESHOLD(language)} {threshold(statement, language)}"
     return f"{statement.text(language)}: {shown(finding, language)}; {bar}: {VERDICT[finding.verdict](language)}{role}"
 
 
