@@ -19,7 +19,7 @@ from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary, overview
 from reslab.claims.phrases import shown, threshold
-from reslab.claims.rules import figure
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.measure.interval import wilson
 from reslab.runs import runlog
@@ -59,6 +59,13 @@ end of training, never of the best checkpoint.""",
 seed가 하나이면 평균의 구간이 없으므로 괄호 안에 test 이미지의 이항 구간을 적었다.
 가장 좋은 checkpoint가 아니라 학습이 끝났을 때의 값이다.""",
 )
+SHORT = {
+    HOLDS: Text("holds", "성립"),
+    CONDITION: Text("in part", "일부 성립"),
+    FAILS: Text("no", "성립하지 않음"),
+    UNDECIDED: Text("undecided", "미정"),
+    NOT_RUN: Text("not run", "실행하지 않음"),
+}
 CLAIM_HEADS = {"en": ("id", "claim", "verdict"), "ko": ("번호", "주장", "판정")}
 FIGURE_HEADS = {
     "en": ("measured", "mean [95 % interval]", "threshold", "verdict"),
@@ -208,7 +215,11 @@ def filled(page: str, language: str, summaries: Sequence[ClaimSummary]) -> str:
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
     link = "docs/claims.md" if language == "en" else "docs/claims.ko.md"
-    lines = "\n".join(claims_table(summaries, language, link))
+    lines = "\n".join(
+        f"- [{s.claim.id}]({link}#{s.claim.id.lower()}) {s.claim.text(language).rstrip('.')}: "
+        f"**{SHORT[s.verdict](language)}**"
+        for s in summaries
+    )
     return f"{head}{BEGIN}\n{lines}\n{END}{tail}"
 
 

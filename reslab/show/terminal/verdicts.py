@@ -48,7 +48,7 @@ def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
 def claims_text(every: Sequence[ClaimSummary], language: str = "en") -> str:
     """Return one screen: how many claims have which verdict, and of each claim id, verdict and sentence."""
     verdicts = [told.verdict for told in every]
-    counts = ", ".join(f"{n} {VERDICT[one](language)}" for one in VERDICTS if (n := verdicts.count(one)))
+    counts = ", ".join(f"{VERDICT[one](language)} {n}" for one in VERDICTS if (n := verdicts.count(one)))
     lines = [COUNT.filled(n=str(len(every)), counts=counts)(language)]
     for told in every:
         verdict = VERDICT[told.verdict](language)
