@@ -1,0 +1,84 @@
+"""The documentation: its figures are those of records, its reference pages are whole, its lines are short.
+
+`make docs` holds every link on the site.
+"""
+
+import inspect
+import json
+import re
+import sys
+from statistics import mean, stdev
+
+import pytest
+from house import ROOT
+
+import reslab
+from reslab.claims.evidence import net, read
+from reslab.claims.quantity import final_error
+from reslab.options.training import TrainOptions
+
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+import reference  # noqa: E402
+
+LONGEST = 400
+
+
+def page(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def scores(study, split="test"):
+    """The exact final errors of a study of one net, a run each."""
+    files = sorted((ROOT / "results" / study).glob("*/summary.json"))
+    return [json.loads(file.read_text(encoding="utf-8"))[split]["top1_error"] for file in files]
+
+
+@pytest.mark.parametrize("name", ["index.md", "index.ko.md"])
+def test_figures_of_the_start_pages(name):
+    digits = read(ROOT / "results" / "digits")
+    errors = {
+        kind: list(final_error(net(f"cifar_{kind}56"), "train").read(digits).values()) for kind in ("plain", "resnet")
+    }
+    caption = next(line for line in page(name).splitlines() if line.startswith("*"))
+    assert re.findall(r"([\d.]+) %", caption) == [f"{mean(values):.1f}" for values in errors.values()]
+    assert len(errors["plain"]) == len(errors["resnet"]) == int(re.findall(r"5", caption)[0])
+    (one,), five = scores("cifar10-whole"), scores("gpu-whole")
+    assert f"{one:.2f} %" in page(name)
+    assert f"{mean(five):.2f} ± {stdev(five):.2f} %" in page(name)
+
+
+def test_every_public_function_is_on_its_page():
+    assert sorted(re.findall(r"autofunction:: reslab\.(\w+)", page("api.md"))) == sorted(reslab.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in reslab.__all__ if "    " in inspect.getdoc(getattr(reslab, name))])
+def test_docstrings_become_lists_of_parameters(name):
+    function = getattr(reslab, name)
+    lines = inspect.getdoc(function).splitlines()
+    fields = reference.fields(lines)
+    documented = {match[1] for line in fields if (match := re.match(r":param (\w+): \S", line))}
+    assert documented
+    assert documented <= set(inspect.signature(function).parameters)
+    words = " ".join(re.sub(r"^:param (\w+):", r"\1", line) for line in fields).split()
+    assert words == " ".join(lines).split()  # nothing is lost
+
+
+def test_help_texts_become_lists_of_options():
+    text = reference.help_text("train")
+    items = {name: meaning for _, lines in reference.panels(text) for name, meaning in lines}
+    for option in TrainOptions.described().values():
+        meaning = next(meaning for name, meaning in items.items() if option.flag in name.split())
+        assert option.help.replace("`", "") in meaning
+    assert "recipe" in reference.commands(reference.help_text())
+    assert reference.commands(reference.help_text("recipe")) == ["list", "show"]
+
+
+WRITTEN = [*DOCS.glob("*.md"), *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))]
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.name)
+def test_no_line_is_long(file):
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > LONGEST and not line.startswith("|")] == []
