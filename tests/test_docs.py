@@ -15,7 +15,12 @@ from house import ROOT
 import reslab
 from reslab.claims.evidence import net, read
 from reslab.claims.quantity import final_error
+from reslab.nets.names import spec_of
+from reslab.nets.plan import plan
 from reslab.options.training import TrainOptions
+from reslab.runs.recipes import fast_cifar, paper_cifar
+from reslab.training.checks import full_size_updates
+from reslab.training.descent import STEPS
 
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
@@ -47,6 +52,39 @@ def test_figures_of_the_start_pages(name):
     (one,), five = scores("cifar10-whole"), scores("gpu-whole")
     assert f"{one:.2f} %" in page(name)
     assert f"{mean(five):.2f} ± {stdev(five):.2f} %" in page(name)
+
+
+def test_what_the_fast_recipe_saves():
+    """The costs beside the whole recipe, and the saving with Muon's own multiply-adds (five Newton-Schulz steps)."""
+    text, fast, whole = page("fast.md"), fast_cifar(), paper_cifar()
+    for slow, quick in (("cifar10-whole", "fast-cifar"), ("gpu-whole", "gpu-fast")):
+        assert f"| {mean(scores(quick)) - mean(scores(slow)):.2f} points" in text
+    rows = plan(spec_of("cifar_resnet20"))
+    sides = [sorted((row.c_out, row.c_in * row.kernel**2)) for row in rows if row.kind == "conv"]
+    muon = STEPS * sum(2 * short**2 * long + short**3 for short, long in sides)
+    passes = [128 * full_size_updates(spec_of("cifar_resnet20"), recipe) for recipe in (whole, fast)]
+    with_muon = passes[1] + fast.iterations * muon / (3 * sum(row.macs for row in rows))
+    assert f"{muon / 1e6:.0f} M multiply-adds" in text
+    assert f"{passes[0] / passes[1]:.2f} times fewer" in text
+    assert f"**{passes[0] / with_muon:.2f} times**" in text
+
+
+def test_ratios_of_the_performance_page_are_those_of_their_records():
+    rows = [line.strip("| ").split(" | ") for line in page("performance.md").splitlines() if line.startswith("| ")]
+    measured = [row for row in rows if len(row) == 7 and " to " in row[3]]
+    assert len(measured) > 15
+    record = ""
+    for task, ours, baseline, ratio, n, _, last in measured:
+        record = last.strip("`") if last.startswith("`") else record
+        text = (ROOT / "benchmarks" / "results" / f"{record}.md").read_text(encoding="utf-8")
+        median, least, most = re.findall(r"[\d.]+", ratio)
+        ours, baseline = (value.partition(" ")[0].rstrip(",") for value in (ours, baseline))
+        cells = [baseline, ours, f"{least} / {median} / {most}"]
+        lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("|")]
+        names = [line[1] for line in lines if any(line[i : i + 3] == cells for i in range(len(line)))]
+        assert len(names) == 1, task
+        pairs = re.search(rf"^- {re.escape(names[0])}: .*; ratios ([\d. ]+)$", text, re.MULTILINE)
+        assert pairs is None or len(pairs[1].split()) == int(n), task
 
 
 def test_every_public_function_is_on_its_page():
