@@ -121,3 +121,11 @@ WRITTEN = [*DOCS.glob("*.md"), *(ROOT / name for name in ("CONTRIBUTING.md", "SE
 def test_no_line_is_long(file):
     lines = file.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if len(line) > LONGEST and not line.startswith("|")] == []
+
+
+def test_every_place_of_the_paper_page_exists():
+    places = re.findall(r"`(reslab/[\w/]+\.py)`(?:: `(\w+)(?:\.(\w+))?`)?", page("paper.md"))
+    assert len(places) > 20
+    for file, *names in places:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"\b{name}\b", text) for name in names), (file, names)
