@@ -16,7 +16,7 @@ from reslab.version import VERSION  # noqa: E402
 project, author, release = "reslab", "the reslab authors", VERSION
 copyright = "the reslab authors, Apache-2.0"
 language = "en"
-smartquotes = False  # "--data" is no dash
+highlight_language = "text"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown"}
 templates_path, html_static_path, html_css_files = ["_templates"], ["_static"], ["site.css"]

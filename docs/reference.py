@@ -13,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HELP, MARK = "command-line", "<!-- help texts -->"
+CODE_OR_FLAG = re.compile(r"(`[^`]+`)|(?<![\w-])(--[a-z][\w-]*)")  # a flag becomes code, so that its hyphens stay
 WIDE = "4000"  # columns: each option stays on one line
 
 
@@ -62,32 +63,42 @@ def markdown(text: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text)
+    return _with_code(text, r"([\\*_<>\[\]|#])")
+
+
+def _with_code(text: str, special: str) -> str:
+    """Return `text` with flags as code, and a backslash before what `special` matches outside of code."""
+    parts = CODE_OR_FLAG.split(text)  # text, code or None, flag or None, text …
+    for i, part in enumerate(parts):
+        parts[i] = re.sub(special, r"\\\1", part) if i % 3 == 0 else part and (part if i % 3 == 1 else f"`{part}`")
+    return "".join(filter(None, parts))
 
 
 def docstring(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
-    """Make a docstring's aligned lines `name    meaning` a list of parameters, and keep the rest."""
-    if what == "function":
-        lines[:] = fields(lines)
+    """Make a docstring's aligned lines `name    meaning` a list of parameters or attributes, and keep the rest."""
+    kind = "ivar" if what == "class" else "param"
+    lines[:] = [_with_code(line, r"([*|\\]|(?<=\w)_(?!\w))") for line in fields(lines, kind)]
 
 
-def fields(lines: list[str]) -> list[str]:
-    """Return the lines of a docstring in reStructuredText, with a field for each parameter.
+def fields(lines: list[str], kind: str = "param") -> list[str]:
+    """Return the lines of a docstring in reStructuredText, with a field of `kind` for each parameter.
 
     A parameter is a line with a name, two spaces or more, and its meaning; lines that are indented as far as the
-    meaning continue it.
+    meaning continue it. In a list that has begun, one space after its longest name is enough.
     """
     result: list[str] = []
     column = 0  # where the meaning begins; 0 outside a list
     for line in lines:
-        text = line.strip()
-        match = re.match(r"(\w+) {2,}(?=\S)", line)
         indent = len(line) - len(line.lstrip())
-        if match:
-            result += ([] if column else [""]) + [f":param {match[1]}: {text[match.end() :]}"]
-            column = match.end()
-        elif column and text and indent >= column:
-            result.append(f"    {text}")
+        name, meaning = line[:column].rstrip(), line[column:]
+        if not (indent == 0 and name.isidentifier() and line[column - 1] == " " and meaning):
+            first = re.match(r"(\w+) {2,}(?=\S)", line)
+            name, meaning = (first[1], line[first.end() :]) if first else ("", line.strip())
+            column = first.end() if first else column
+        if name:
+            result += ([] if result and result[-1].startswith((":", "    ")) else [""]) + [f":{kind} {name}: {meaning}"]
+        elif column and meaning and indent >= column:
+            result.append(f"    {meaning}")
         else:
             result += ([""] if column else []) + [line]
             column = 0
@@ -95,7 +106,9 @@ def fields(lines: list[str]) -> list[str]:
 
 
 def signature(app: Any, what: str, name: str, item: Any, options: Any, arguments: str, result: str | None) -> Any:
-    """Add what a verb returns: the signature made of its options has no place for it."""
+    """Add what a verb returns, which the signature made of its options lacks; leave out how a class is made."""
+    if what == "class":
+        return "", None
     inner = getattr(item, "__wrapped__", None)
     if not result and inner is not None:
         result = inner.__annotations__.get("return")

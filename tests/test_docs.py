@@ -129,3 +129,12 @@ def test_every_place_of_the_paper_page_exists():
     for file, *names in places:
         text = (ROOT / file).read_text(encoding="utf-8")
         assert all(re.search(rf"\b{name}\b", text) for name in names), (file, names)
+
+
+def test_docstrings_keep_their_plain_text():
+    lines = ["Take *args of cifar_ nets.", "", "out   as in `train --out`, else", "      --dry-run", "among what is --new"]
+    reference.docstring(None, "function", "f", None, None, lines)
+    assert lines == [
+        r"Take \*args of cifar\_ nets.", "", "", ":param out: as in `train --out`, else", "    `--dry-run`",
+        ":param among: what is `--new`",
+    ]  # fmt: skip
