@@ -114,13 +114,25 @@ def test_help_texts_become_lists_of_options():
     assert reference.commands(reference.help_text("recipe")) == ["list", "show"]
 
 
-WRITTEN = [*DOCS.glob("*.md"), *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))]
+OUTSIDE = [ROOT / name for name in ("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+WRITTEN = [*DOCS.glob("*.md"), *OUTSIDE[2:]]
 
 
 @pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.name)
 def test_no_line_is_long(file):
     lines = file.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if len(line) > LONGEST and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("file", OUTSIDE, ids=lambda file: file.name)
+def test_relative_links_outside_of_the_site(file):
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", file.read_text(encoding="utf-8")):
+        linked = file.parent / target if target else file
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+            assert anchor in anchors, f"{target}#{anchor}"
 
 
 def test_every_place_of_the_paper_page_exists():
@@ -132,7 +144,13 @@ def test_every_place_of_the_paper_page_exists():
 
 
 def test_docstrings_keep_their_plain_text():
-    lines = ["Take *args of cifar_ nets.", "", "out   as in `train --out`, else", "      --dry-run", "among what is --new"]
+    lines = [
+        "Take *args of cifar_ nets.",
+        "",
+        "out   as in `train --out`, else",
+        "      --dry-run",
+        "among what is --new",
+    ]
     reference.docstring(None, "function", "f", None, None, lines)
     assert lines == [
         r"Take \*args of cifar\_ nets.", "", "", ":param out: as in `train --out`, else", "    `--dry-run`",
