@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint types check reliability bench golden evidence clean
+.PHONY: env demo test lint types check docs reliability bench golden evidence clean
 
 env: $(STAMP)
 
@@ -27,6 +27,12 @@ lint: env
 types: env
 	$(BIN)/mypy
 
+docs: env  ## the documentation site, in build/site; a warning is an error
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@rm -rf build/site
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --builder html docs build/site
+	@echo build/site/index.html
+
 reliability: env  ## kills, flipped bits, full disks, hostile input: half an hour; ROWS="1 9 13" for some of them
 	RELIABILITY_ROWS="$(ROWS)" $(if $(ROWS),,RELIABILITY_TABLE=docs/reliability.md) \
 		$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/reliability $(if $(ROWS),,tests)
@@ -42,4 +48,4 @@ evidence: env  ## CIFAR-10 runs behind results/; resumable; DATA=cifar10:PATH
 	$(BIN)/python -m benchmarks.evidence $(if $(DATA),--data $(DATA))
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build/site .pytest_cache .ruff_cache .mypy_cache
