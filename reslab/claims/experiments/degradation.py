@@ -99,7 +99,7 @@ def _residual(setting: Setting) -> Claim:
         said="002; §4.2, Fig. 6",
         text=Text(
             "Residual nets do not degrade: deeper ones have a lower error.",
-            "같은 깊이의 residual 네트워크는 degradation이 없고, 깊을수록 training error가 더 좋아진다.",
+            "residual 네트워크에는 degradation이 없다. 깊을수록 error가 작다.",
         ),
         statements=(
             deeper_minus(setting, "resnet", deep, "train", Below(MARGIN), MAIN, no_worse, twins(setting, "resnet")),

@@ -84,7 +84,7 @@ def _one_block(setting: Setting) -> Claim:
         said="Veit et al. 2016",
         text=Text(
             "A residual net hardly notices a removed block; a plain one breaks down.",
-            "잔차 네트워크는 테스트할 때 블록 하나를 빼도 거의 달라지지 않지만, plain 네트워크는 무너진다.",
+            "residual 네트워크는 테스트할 때 블록 하나를 빼도 거의 그대로지만, plain 네트워크는 무너진다.",
         ),
         statements=(
             cost(

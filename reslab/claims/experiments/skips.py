@@ -144,7 +144,7 @@ def _skipped(setting: Setting) -> Claim:
         said="002 §5; §3.2",
         text=Text(
             "Skipping a single layer is not done: it has no advantage.",
-            "1개층만 건너뛰는 것은 하지 않는다: 이점이 없다(노트: 수용영역과 표현력을 확보하기 위해).",
+            "1개층만 건너뛰는 것은 이점이 없어 하지 않는다.",
         ),
         statements=tuple(statements),
         answers=answer(
