@@ -38,7 +38,7 @@ EXPERIMENTS = (
     degradation, gradients, explosion, jacobians, residuals, identity, deeper, copying, addition, architecture,
     bottleneck, strides, shortcuts, skips, mixing, responses, ensembles, scale, removal,
 )  # fmt: skip
-# These compare depths: on a setting of one depth they have nothing to say.
+# These compare depths, so they cannot be judged on a setting of one depth.
 OF_DEPTHS = (degradation, gradients, explosion, residuals, deeper, responses)
 ONE_DEPTH = Text(
     "Not run: it compares depths, and this study has one.",
@@ -83,7 +83,7 @@ def default_setting(
 ) -> Setting:
     """A study's setting by its data: minutes on digits; §4.2 and Fig. 6 at a quarter of the schedule elsewhere.
 
-    scale  of the whole schedule (default: 1 on digits, a quarter elsewhere). Raises UserError where it is not positive.
+    scale  of the whole schedule (default: 1 on digits, a quarter elsewhere). Raises UserError if it is not positive.
     """
     source = source_of(data)
     if source.given is not None:

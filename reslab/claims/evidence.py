@@ -1,6 +1,6 @@
 """A study's folder as evidence: which nets were trained under which recipe, and what was measured in them.
 
-`study.json` says what belongs together (data, recipe, seeds, depths). Beside it stand the run folders and `measured/`,
+`study.json` holds data, recipe, seeds and depths of the study. Next to it are the run folders and `measured/`,
 one JSON file for each measurement. The committed folders in results/ have the same form, without checkpoints.
 """
 
@@ -65,7 +65,7 @@ class Setting:
 
     @property
     def middle(self) -> int:
-        """The depth at which options and blocks are compared: 20 where there is one."""
+        """The depth at which options and blocks are compared: 20 if the setting has it."""
         return 20 if 20 in self.depths else self.depths[0]
 
     @property
@@ -145,7 +145,7 @@ def is_study(folder: Path) -> bool:
 
 
 def read_setting(folder: Path) -> Setting:
-    """The setting of a study's folder. Raises UserError where it is none, damaged, or of another version."""
+    """The setting of a study's folder. Raises UserError if it is none, damaged, or of another version."""
     path = folder / STUDY
     if not path.is_file():
         raise UserError(f"{folder}: holds no study ({STUDY} is missing)")

@@ -1,8 +1,8 @@
-"""From figures to a verdict: a 95 % interval over seeds against a bar that was written before the runs.
+"""From figures to a verdict: a 95 % interval over seeds against a threshold.
 
-A bar is crossed or not by the whole interval; where the interval lies on both sides the verdict is *undecided*, and
-that is an honest end. A claim of "no difference" has a margin (`Within`). What can be computed exactly has no interval
-(`Always`). How the parts of a claim make its verdict is `combined`.
+The whole interval decides: if it contains the threshold the verdict is *undecided*, an honest end. A claim of "no
+difference" has a margin (`Within`). What is computed exactly has no interval (`Always`). `combined` makes a claim's
+verdict from those of its parts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Figure:
 
 
 def figure(values: Sequence[float]) -> Figure | None:
-    """What n seeds say; None where there is no value. One value alone has an interval without ends."""
+    """Return mean, spread and interval of the values of n seeds, None without any. One value has an infinite interval."""
     if not values:
         return None
     centre, n = mean(values), len(values)
@@ -51,7 +51,7 @@ def figure(values: Sequence[float]) -> Figure | None:
 
 @dataclass(frozen=True)
 class Above:
-    """Holds where the interval lies above the bar, does not where it lies at or below it."""
+    """Holds if the interval is above the bar, does not hold if it is at or below it."""
 
     bar: float
 
@@ -66,7 +66,7 @@ class Above:
 
 @dataclass(frozen=True)
 class Below:
-    """Holds where the interval ends at or below the bar, does not where it lies above it."""
+    """Holds if the interval ends at or below the bar, does not hold if it is above it."""
 
     bar: float
 
@@ -81,7 +81,7 @@ class Below:
 
 @dataclass(frozen=True)
 class Within:
-    """No difference: holds where the interval lies inside ±margin, does not where it lies outside on one side."""
+    """No difference: holds if the interval is inside ±margin, does not hold if it is outside on one side."""
 
     margin: float
 
@@ -163,7 +163,7 @@ def combined(mains: Sequence[str], limits: Sequence[str] = ()) -> str:
 
 
 def together(verdicts: Sequence[str]) -> str:
-    """One verdict of the same claim judged on several data sets: decided ones count; where they differ, a condition."""
+    """Return one verdict for a claim judged on several data sets: decided ones count; if they differ, a condition."""
     decided = {v for v in verdicts if v in DECIDED}
     if decided:
         return decided.pop() if len(decided) == 1 else CONDITION

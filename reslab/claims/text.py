@@ -12,7 +12,7 @@ LANGUAGES = ("en", "ko")
 
 @dataclass(frozen=True)
 class Text:
-    """The same sentence twice; figures stand in it as {names} that `filled` puts in."""
+    """The same sentence in both languages, with {names} that `filled` replaces by figures."""
 
     en: str
     ko: str

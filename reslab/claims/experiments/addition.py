@@ -1,10 +1,10 @@
-"""C9: does the shortcut concatenate? (note 001 says so in words; its equations, and Eq. (1) and (2), add.)
+"""C9: does the shortcut concatenate? (Note 001 says so in words; its equations, and Eq. (1) and (2), add.)
 
-No training. In every residual net that `reslab list` shows, block by block: the channels of F(x), of the shortcut and
-of what leaves the block, read from the built modules. Rule: the shortcut concatenates if every block's output is as
-wide as F(x) and the shortcut together; a count, so there is no margin. Beside: the equations of the note, computed as
-they stand there, against the built block; and what concatenation would cost in parameters: in each net of `COSTED` a
-block gives as many channels as it gets and its branch together, and everything after it must read them.
+No training. In every residual net of `reslab list`, block by block: the channels of F(x), of the shortcut and of the
+block's output, read from the built modules. The rule: the shortcut concatenates if every block's output is as wide as
+F(x) and the shortcut together; a count, so there is no margin. Shown as well: the note's equations, computed as
+written, against the built block; and the parameters that concatenation would need: in each net of `COSTED` a block puts
+out its input and its branch together, and everything after it must read them.
 """
 
 from __future__ import annotations

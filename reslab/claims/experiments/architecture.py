@@ -1,11 +1,12 @@
 """C10 and C24: how deep the paper's nets are, and VGG's rule in them (notes 000, 001; §3.3, Table 1, Table 6).
 
-No training: counts over plans. C10, "128 layers": weight layers (convolutions and fully connected layers, shortcuts
-aside, §3.3) of every net of the paper; rule: at least one has 128. Beside: nets of 128 layers can be built, 6·21+2 with
-basic blocks and 9·14+2 with bottlenecks; the deepest ImageNet net of the paper.
-C24, "channels double where the map halves": from stage to stage, channels out over channels in are exactly 2 in
-VGG-19's first stages and in plain-34 and residual-34, and 3x3 layers that change neither width nor map cost the same
-multiply-adds in every stage (ratio of the dearest to the cheapest: 1). Where it ends: VGG's last stage stays at 512.
+No training: counts over plans. C10, "128 layers": weight layers (convolutions and fully connected layers without those
+of shortcuts, §3.3) of every net of the paper; the rule: at least one has 128. Shown as well: nets of 128 layers can be
+built, 6·21+2 with basic blocks and 9·14+2 with bottlenecks.
+
+C24, "channels double when the map halves": from stage to stage, channels out over channels in are exactly 2 in VGG-19's
+first stages, in plain-34 and in residual-34, and 3x3 layers that keep width and map cost the same multiply-adds in
+every stage (ratio of the dearest to the cheapest: 1). The limit: VGG's last stage stays at 512 channels.
 """
 
 from __future__ import annotations

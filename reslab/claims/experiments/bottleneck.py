@@ -1,10 +1,10 @@
 """C12: what a bottleneck saves (note 002 §3; Fig. 5, §4.1).
 
 No training: parameters and multiply-adds of a basic block over those of a bottleneck, both with the identity as
-shortcut. Rule: at equal width in and out (256) both ratios are at least SAVES. Where it ends: in Fig. 5's own pair (64
-against 256 channels) neither differs by more than SIMILAR. Beside, as the note says nothing of time: the measured time
-of a forward and backward pass, the ratio of medians in REPEATS rounds in which the two blocks take turns; a bottleneck
-is faster where the 95 % interval of the rounds lies above 1.
+shortcut. The rule: at equal width in and out (256) both ratios are at least SAVES. The limit: in Fig. 5's own pair (64
+against 256 channels) neither differs by more than SIMILAR. Shown, as the note is silent on time: the measured time of a
+forward and backward pass, the ratio of medians in REPEATS rounds in which the two blocks take turns; a bottleneck is
+faster if the 95 % interval of the rounds is above 1.
 """
 
 from __future__ import annotations

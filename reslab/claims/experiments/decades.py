@@ -22,8 +22,8 @@ from reslab.claims.quantity import Quantity, Series, measurement, named, paired,
 INITIAL, CIRCULAR = "gradients-init", "gradients-circular"
 FAR = 110  # layers, measured at initialisation only: the deepest net of §4.2 but one
 SAMPLES = 128  # the paper's batch, and what a training run's own probes use
-# Decades beyond which a training run's gradients are not told apart: float32's 24 bits. One rate serves all layers, so
-# that a step smaller than another by more than this is nothing beside it; and a gradient of 0 is at least as far.
+# The largest distance that is counted, in decades: float32's 24 bits. One rate serves all layers, so a step that is
+# smaller than another by more than this is lost in it; a gradient of 0 is at least as far.
 MOST = 24 * math.log10(2)
 
 Variant = tuple[str, int, bool, str]  # "plain" or "resnet", layers, BN, activation

@@ -2,11 +2,12 @@
 
 The runs: plain and residual twins (same layers, same initial weights, same order of samples) at several depths and
 seeds. The measure: training error of a clean pass in evaluation mode at the end of the schedule, and test error.
-The rule, written before the runs: over the seeds, the paired difference deepest minus shallowest of final training
-error, with its two-sided 95 % t-interval. Plain degrades where the interval lies above 0. Residual does not degrade
-where the interval ends at MARGIN or below (a claim of "no difference" needs a margin), and gets better where it ends
-at 0 or below: in training error, and in test error, as the note speaks of error. A rate other than the paper's is a
-condition. (Until 2026-11-27 test error and rate stood beside the rule of C2.)
+
+The rule: over the seeds, the paired difference deepest minus shallowest of the final error, with its two-sided 95 %
+t-interval. Plain nets degrade if the interval is above 0. Residual nets do not degrade if it ends at MARGIN or below in
+training error (a claim of "no difference" needs a margin), and get better if it ends at 0 or below in training error
+and in test error, as the note speaks of error. A rate other than the paper's is a condition. (Until 2026-11-27 test
+error and rate decided nothing.)
 """
 
 from __future__ import annotations

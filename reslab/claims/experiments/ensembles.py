@@ -1,13 +1,13 @@
 """C16: an ensemble beats its members (note 002 §4; §4.1, Table 5).
 
-The runs: nets that the study trains for other claims. Two kinds of ensembles: every seed of one net as one, and, as the
-paper's own six, nets of different depth as one (the residual nets of one seed). A study with one seed and one depth has
-neither: there all of its different nets are one. The measure: test error of the ensemble minus its members' mean, and
-minus its best member's; scores averaged as probabilities after the softmax (what the authors' release does; the paper
-does not say) and, beside, as logits.
-The rule, written before the runs: the 95 % interval of the difference to the mean member, over the ensembles of a kind,
-ends at 0 or below. Beside, against the best member: the member is chosen by the very test error it is compared in, so
-that this is the harder comparison.
+The runs: nets that the study trains for other claims. Two kinds of ensembles: every seed of one net, and, as the
+paper's own six, nets of different depth (the residual nets of one seed). A study with one seed and one depth has
+neither: there all of its different nets are one ensemble. The measure: test error of the ensemble minus its members'
+mean, and minus its best member's; scores averaged as probabilities after the softmax (as the authors' release does; the
+paper leaves it open) and, for comparison, as logits.
+
+The rule: the 95 % interval of the difference to the mean member, over the ensembles of a kind, ends at 0 or below. The
+difference to the best member is shown: it is harder, as that member is chosen by the test error that is compared.
 """
 
 from __future__ import annotations

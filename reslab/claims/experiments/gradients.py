@@ -23,7 +23,7 @@ from reslab.claims.rules import Above, Below
 from reslab.claims.text import Text
 
 NAME = "gradients"
-DECADES = 3.0  # one rate serves all layers: where steps differ by more than 1000, one end stands still or is torn up
+DECADES = 3.0  # one rate serves all layers: if steps differ by more than 1,000 times, one end does not move or diverges
 APART, TOGETHER = Above(DECADES), Below(DECADES)
 GOING = 80.0  # percent of training error below which a net has "started converging" (§4.2, of 110 layers)
 

@@ -1,9 +1,9 @@
 """C6: with W = b = 0 a residual block passes its input through (note 001).
 
-No training: blocks of residual nets with W = b = 0 (BN fresh: γ = 1, β = 0), on random inputs; how many entries of the
-output differ from the input. Rule: for ReLU and a ≥ 0 none, in no case, exactly. Where it ends: a negative entry
-becomes 0 (a block that does not stand after a ReLU), and tanh and sigmoid change the input by more than CHANGED.
-Beside: where no activation follows the addition (g the identity, or a pre-activation block) every a passes.
+No training: blocks of residual nets with W = b = 0 (BN fresh: γ = 1, β = 0), on random inputs; the number of output
+entries that differ from the input. The rule: for ReLU and a ≥ 0 none, in any case, exactly. The limits: a negative
+entry becomes 0 (a block that does not follow a ReLU), and tanh and sigmoid change the input by more than CHANGED. Shown
+as well: without an activation after the addition (g the identity, or a pre-activation block) every a passes.
 """
 
 from __future__ import annotations

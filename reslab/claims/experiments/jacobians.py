@@ -1,14 +1,14 @@
 """C4 and C5: dH/dx = dF/dx + 1, "so the gradient can never be 0" (notes 000, 002; Eq. (1) and (2) differentiated).
 
-The "1" is the identity matrix. Three sources, all of `derivatives`. `jacobians-blocks`, made once: blocks of small
+The "1" is the identity matrix. Three measurements, all of `derivatives`. `jacobians-blocks`, made once: blocks of small
 nets at initialisation with random BN statistics. `jacobians-counter`, made once: an MLP block with W2 W1 = -I on active
 units, and one whose last ReLU is inactive everywhere. `jacobians-trained`, for each seed: identity blocks of the middle
 residual net, trained and initial: how many singular values are small, how many rows are 0.
 
-The rule, written before the runs: C4 holds where, for an identity shortcut and before the last ReLU, no entry of
-J_H - (J_F + I) is larger than ROUNDING; it holds with a condition where the ReLU after the addition, a projection or
-option A breaks it. C5 says "never": it holds where no construction makes J_H zero, and one that does is enough against
-it. How often directions of small gain occur in trained nets stands beside.
+The rule: C4 holds if, for an identity shortcut and before the last ReLU, no entry of J_H - (J_F + I) is larger than
+ROUNDING; with a condition if the ReLU after the addition, a projection or option A breaks it. C5 says "never": it holds
+if no construction makes J_H zero, and one that does refutes it. How often directions of small gain occur in trained
+nets is shown.
 """
 
 from __future__ import annotations

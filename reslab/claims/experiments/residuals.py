@@ -1,15 +1,14 @@
-"""C7 and C8: how large is F(x) against x, before training and after (note 002 §2, note 000; §3.1, §4.2).
+"""C7 and C8: how large F(x) is against x, before training and after (note 002 §2, note 000; §3.1, §4.2).
 
-The measure: ‖F(x)‖ / ‖x‖ of a block with an identity shortcut, Frobenius norms over the first 128 training images,
-evaluation mode; its mean over the identity blocks of a net. `residuals-init`, for each seed, measures initial weights:
-He initialisation with BN, the last γ of each branch at 0, and the residual MLP of which the notes speak (no BN). After
-training it is read from the probes of the residual twins.
+The measure: ‖F(x)‖ / ‖x‖ of a block with an identity shortcut, Frobenius norms over the first 128 training images, in
+evaluation mode; of a net, the mean over its identity blocks. `residuals-init` measures initial weights for each seed:
+He initialisation with BN, the last γ of each branch at 0, and the residual MLP of the notes (no BN). After training the
+ratio is read from the probes of the residual twins.
 
-The rule, written before the runs: a block is near the identity where the ratio is at most NEAR. C7 holds where that is
-so on the mean at He initialisation, in the convolutional net and in the MLP; C8 ("F(x) → 0") where it is so after
-training in the deepest net. A zero last γ is in neither the paper nor the notes, so that it gives exactly 0 stands
-beside C7. That the ratio falls in training, and is smaller in deeper nets, is less than C8 says and stands beside it;
-depths are compared in the blocks that both have. (Until 2026-11-27 one block was compared with the mean of many.)
+The rule: a block is near the identity if its ratio is at most NEAR. C7 holds if the mean is, at He initialisation, in
+the convolutional net and in the MLP. C8 ("F(x) → 0") holds if it is after training in the deepest net. Shown, and
+deciding nothing: the zero last γ, which neither paper nor notes have, gives exactly 0; the change in training; and the
+deepest against the shallowest net, in the blocks that both have (until 2026-11-27 one block against the mean of many).
 """
 
 from __future__ import annotations

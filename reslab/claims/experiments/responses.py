@@ -3,11 +3,12 @@
 The runs: the plain and residual twins of C1 and C2, probed at the end of training. The measure: the standard deviation
 of each 3x3 layer's output after its BN and before the ReLU or the addition, over samples, channels and positions; of a
 net, the mean and the median of it over its layers: the note names none, and the two can disagree, as the first layers
-of a deep plain net respond far more than the others. Which layers are smaller, the figure by layer shows.
+of a deep plain net respond far more than the others. The figure by layer shows which layers are smaller.
+
 The rule, by paired differences over the seeds with their 95 % intervals, each by mean and by median. (a) Deeper
 residual nets respond less: deepest minus shallowest ends at 0 or below. (b) A residual net responds less than its plain
 twin: the same, at the deepest. (c) The note's own reading, deeper plain nets respond more: deepest minus shallowest
-above 0. Other depths stand beside it. (Until 2026-11-27 the mean alone decided, and (b) at every depth.)
+above 0. Other depths are shown. (Until 2026-11-27 the mean alone decided, and (b) at every depth.)
 """
 
 from __future__ import annotations

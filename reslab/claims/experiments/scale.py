@@ -65,7 +65,7 @@ def to_the_paper(depth: int) -> Quantity:
 
 
 def _only_if(able: bool, setting: Setting, needed: str, claim: Claim) -> Claim:
-    """The claim; where the setting cannot show it, its statements without anything to read or to train, and why."""
+    """Return the claim; if the setting cannot show it, with statements that read and train nothing, and the reason."""
     if able:
         return claim
     why = NO_SUCH_DEPTHS.filled(depths=needed) if is_the_papers(setting) else NOT_THE_PAPERS

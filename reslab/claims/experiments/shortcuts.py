@@ -2,9 +2,10 @@
 
 The runs: the residual net of the setting's middle depth with options A, B and C. The measure: shortcuts counted in the
 plan; test error at the end of the schedule.
-The rule, written before the runs: no dotted shortcut may be anything but a 1x1 convolution of stride 2, in 18 and 34
-layers, in 50 and more (both option B), and with option A. Beside, as the note says nothing of it: the paired
-differences of options A, B and C in test error, in percent of it: none if the 95 % interval is within SMALL.
+
+The rule: every dotted shortcut is a 1x1 convolution of stride 2, in 18 and 34 layers, in 50 and more (both option B),
+and with option A. Shown, as the note is silent on it: the paired differences of options A, B and C in test error, in
+percent of it; none if the 95 % interval is within SMALL.
 """
 
 from __future__ import annotations

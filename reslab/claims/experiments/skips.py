@@ -36,7 +36,7 @@ def exists(depth: int, block: str) -> bool:
 
 
 def equal_depth(setting: Setting) -> int:
-    """The middle depth, or 20 where that cannot be built with all three skips."""
+    """The middle depth, or 20 if that cannot be built with all three skips."""
     return setting.middle if all(exists(setting.middle, block) for block in SKIPS) else 20
 
 

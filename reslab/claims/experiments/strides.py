@@ -1,15 +1,16 @@
-"""C13 and C14: where stride 2 stands, and that it stands in place of pooling (note 002 §3; Table 1, Fig. 3, §3.3).
+"""C13 and C14: which layer has stride 2, and that it replaces pooling (note 002 §3; Table 1, Fig. 3, §3.3).
 
 The runs: the CIFAR net of 29 layers in bottlenecks, its stride in the first 1x1 and in the 3x3; and the residual net of
-the setting's middle depth with stride and with 2x2 max-pooling where the stride was, in branch and shortcut. The
-measure: strides, poolings and multiply-adds counted in the plan; error at the end of the schedule.
-The rule, written before the runs. C13: of a stage's first block the first layer has the stride in 18 and 34 layers, the
-second in 50, 101 and 152 as the paper has them (the authors' released definition, "v1"; the second is "v1.5", which
-came later). Beside: multiply-adds of 50 layers in both forms, and the paired difference of the errors, which is none
-if its 95 % interval is within SMALL percent of the error. C14: no pooling between the stages of 34 layers, and the
-same multiply-adds with pooling in its place. Which of the two is better the note does not say: the paired difference in
-test error stands beside it, two-sided, and so does the pooling of the stem. (Until 2026-11-27 an equal error within
-1 point was part of the rule, and the stem its limit.)
+the setting's middle depth with stride and with 2x2 max-pooling in its place, in branch and shortcut. The measure:
+strides, poolings and multiply-adds counted in the plan; error at the end of the schedule.
+
+The rule of C13: of a stage's first block the first layer has the stride in 18 and 34 layers, the second in the paper's
+50, 101 and 152 (the authors' released definition, "v1"; the second layer is "v1.5", which came later). Shown as well:
+multiply-adds of 50 layers in both forms, and the paired difference of the errors, which is none if its 95 % interval is
+within SMALL percent of the error. The rule of C14: no pooling between the stages of 34 layers, and the same
+multiply-adds with pooling in its place. The note does not say which is better: the paired difference in test error is
+shown, and so is the stem's pooling. (Until 2026-11-27 an equal error within 1 point was part of the rule, and the stem
+its limit.)
 """
 
 from __future__ import annotations
