@@ -36,7 +36,7 @@ class Figure:
 
 
 def figure(values: Sequence[float]) -> Figure | None:
-    """Return mean, spread and interval of the values of n seeds, None without any. One value has an infinite interval."""
+    """Return mean, spread and interval of the values of n seeds, None without any. One value: an infinite interval."""
     if not values:
         return None
     centre, n = mean(values), len(values)

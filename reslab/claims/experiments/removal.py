@@ -23,7 +23,7 @@ from reslab.claims.quantity import measurement
 from reslab.claims.rules import Above, Below
 from reslab.claims.text import Text
 
-NAME = "removal"
+NAME, MEASUREMENT = "removal", "block-removal"
 LITTLE, MUCH = 5.0, 30.0  # percentage points of test error
 IMAGES = 2_000  # all 500 test images of digits
 
@@ -67,7 +67,7 @@ def _measurement(setting: Setting) -> Measurement:
             found |= figures(word, error(network, images, labels), errors_without(network, images, labels))
         return found
 
-    return Measurement("block-removal", make, tuple(dict.fromkeys(every.values())), each_seed=True, seconds=20.0)
+    return Measurement(MEASUREMENT, make, tuple(dict.fromkeys(every.values())), each_seed=True, seconds=20.0)
 
 
 def _one_block(setting: Setting) -> Claim:
@@ -133,4 +133,5 @@ def _one_block(setting: Setting) -> Claim:
             )
         ),
         measurements=(made,),
+        charts=("removal",),
     )
