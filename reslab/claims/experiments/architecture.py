@@ -113,12 +113,10 @@ def _layers() -> Claim:
                 f"{{s0}} of the paper's nets have {SAID} layers.", f"논문의 네트워크 중 {{s0}}개가 {SAID}층이다."
             ),
             fails=Text(
-                f"No net of the paper has {SAID} layers: the deepest has {{s2}} on ImageNet and {{s3}} on "
-                f"CIFAR-10. A net of {SAID} layers "
-                "can be built, but is not the paper's.",
+                f"No net of the paper has {SAID} layers: the deepest has {{s2}} on ImageNet and {{s3}} on CIFAR-10. "
+                f"A net of {SAID} layers can be built, but is not the paper's.",
                 f"논문에 {SAID}층 네트워크는 없다. 가장 깊은 것은 ImageNet에서 {{s2}}, CIFAR-10에서 {{s3}}이다. "
-                f"{SAID}층을 만들 수는 "
-                "있지만 논문의 네트워크는 아니다.",
+                f"{SAID}층을 만들 수는 있지만 논문의 네트워크는 아니다.",
             ),
             undecided=Text(f"{{s0}} nets have {SAID} layers.", f"{SAID}층 네트워크는 {{s0}}개다."),
         ),

@@ -240,8 +240,7 @@ def _easier() -> Claim:
                 "(convolutions) of the plain error "
                 f"with {DEPTHS[0]} layers, and at {{s1r}} and {{s3r}} times it with the most layers that learn.",
                 f"입력을 복사하도록 학습하면 shortcut이 있는 {DEPTHS[0]}층의 오차는 plain의 {{s0r}}배(MLP), "
-                f"{{s2r}}배(convolution)이고, 학습되는 가장 "
-                "깊은 층수에서는 {s1r}배, {s3r}배다.",
+                "{s2r}배(convolution)이고, 학습되는 가장 깊은 층수에서는 {s1r}배, {s3r}배다.",
             )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),

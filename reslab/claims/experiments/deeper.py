@@ -213,8 +213,7 @@ def _solution(setting: Setting) -> Claim:
                 "error, in evaluation mode. "
                 f"Trained by SGD, {deep} layers end with a training error that is {{s4a}} higher.",
                 f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다. 하지만 "
-                f"SGD로 학습한 {deep}층은 "
-                "training error가 {s4a} 높다.",
+                f"SGD로 학습한 {deep}층은 training error가 {{s4a}} 높다.",
             ),
             fails=Text(
                 "The copy has other logits ({s2}) or another training error ({s3}).",

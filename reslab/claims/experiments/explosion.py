@@ -52,8 +52,7 @@ def _growth(setting: Setting) -> Claim:
         f"Through {deep} plain layers at initialisation the gradient {{s0g}} with BN and {{s2g}} without; the "
         "activation {s1g} and {s3g}.",
         f"초기값에서 plain {deep}층을 지나는 동안 gradient는 BN이 있으면 {{s0g}}, 없으면 {{s2g}}하고, activation은 "
-        "각각 "
-        "{s1g}, {s3g}한다.",
+        "각각 {s1g}, {s3g}한다.",
     )
     return Claim(
         id="C22",

@@ -54,8 +54,7 @@ def _cause(setting: Setting) -> Claim:
         f"In training the gradients of first and last block of the plain {deep}-layer net differ {{s0x}}, while from "
         f"{shallow} to {deep} layers its training error {{s1m}}.",
         f"학습 중 plain {deep}층의 첫 block과 마지막 block의 gradient는 {{s0x}} 차이 나고, {shallow}층에서 "
-        f"{deep}층으로 "
-        "가면 training error는 {s1m}한다.",
+        f"{deep}층으로 가면 training error는 {{s1m}}한다.",
     )
     return Claim(
         id="C3",

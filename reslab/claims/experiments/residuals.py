@@ -198,7 +198,7 @@ def _learned(setting: Setting) -> Claim:
         answers=answer(
             Text(
                 f"After training ‖F(x)‖ is {{s0}} times ‖x‖, on average over the {deep}-layer net's identity "
-                f"blocks. In training it {{s1m}}.",
+                "blocks. Training changes this ratio by {s1}.",
                 f"학습 뒤 {deep}층의 identity 블록에서 ‖F(x)‖는 평균 ‖x‖의 {{s0}}배다. 학습하는 동안 {{s1m}}했다.",
             )
         ),
