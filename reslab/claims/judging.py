@@ -127,7 +127,7 @@ def _caveat(
 
 
 def _more_seeds(claim: Claim, evidence: Evidence, needed: float) -> Text:
-    """How many seeds would decide, and what one took: the sum over the claim's nets of their runs' mean time."""
+    """How many seeds would decide, and what one took: its runs' mean time, without runs its measurements'."""
     count = f"{int(float(f'{needed:.2g}')):,}" if math.isfinite(needed) and needed < 1e6 else "1,000,000+"
     times = [[_seconds(record.metrics) for record in evidence.runs(net).values()] for net in claim.nets]
     seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)
