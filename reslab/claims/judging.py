@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean
@@ -100,7 +101,16 @@ def _sentence(claim: Claim, verdict: str, findings: Sequence[Finding]) -> Text:
         for language in LANGUAGES
     )
     answer = claim.answers[verdict]
-    return Text(answer.en.format(**en), answer.ko.format(**ko))
+    return Text(_without_holes(answer.en.format(**en), "en"), _without_holes(answer.ko.format(**ko), "ko"))
+
+
+def _without_holes(answer: str, language: str) -> str:
+    """Leave out the sentences whose figures were not measured."""
+    sentences = re.split(r"(?<=[.)]) (?=[^\W\d])", answer)
+    measured = [sentence for sentence in sentences if phrases.MISSING not in sentence]
+    if len(measured) == len(sentences):
+        return answer
+    return " ".join([*measured, phrases.IN_PART(language)])
 
 
 def _caveat(
@@ -127,7 +137,7 @@ def _caveat(
 
 
 def _more_seeds(claim: Claim, evidence: Evidence, needed: float) -> Text:
-    """How many seeds would decide, and what one took: the sum over the claim's nets of their runs' mean time."""
+    """How many seeds would decide, and what one took: its runs' mean time, without runs its measurements'."""
     count = f"{int(float(f'{needed:.2g}')):,}" if math.isfinite(needed) and needed < 1e6 else "1,000,000+"
     times = [[_seconds(record.metrics) for record in evidence.runs(net).values()] for net in claim.nets]
     seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)

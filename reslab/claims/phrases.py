@@ -24,6 +24,7 @@ OPENING = {
     FAILS: Text("No.", "아니다."),
     UNDECIDED: Text("Not decided.", "결정되지 않았다."),
 }
+MISSING = "\0"  # stands in a sentence for a figure that was not measured
 IN_PART = Text("Only a part of this was run.", "일부만 실행했다.")
 FOR_THIS_BUDGET = Text(
     "The runs have not converged: this holds for {n} iterations.",
@@ -47,8 +48,9 @@ def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> di
     """Return the answer for each verdict: the verdict in a word, then a sentence or two.
 
     {s0} is the figure of the first statement, "77.1 points"; {s0n} without its unit, {s0a} without its sign; {s0m} as a
-    change, "rises by 77.1 points"; of a power of ten {s0x} the factor, "1,100 times", {s0g} the growth, "grows 1,100
-    times", {s0r} the ratio, "1/1,100".
+    change, "rises by 77.1 points"; {s0l} as a comparison, "77.1 points higher"; of a power of ten {s0x} the factor,
+    "1,100 times", {s0g} the growth, "grows 1,100 times", {s0r} the ratio, "1/1,100". A power of ten is a factor in the
+    other forms too.
     """
     texts = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
     spoken = {v: Text(f"{OPENING[v].en} {text.en}", f"{OPENING[v].ko} {text.ko}") for v, text in texts.items()}
@@ -64,21 +66,20 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     """Return a figure in the forms that an answer can ask for, by the letter after its number ("" for none)."""
     figure = finding.figure
     if figure is None:
-        return dict.fromkeys(("", "a", "m", "x", "g", "r", "n"), "–")
-    unit = _unit(finding, language)
-    mean, size = figure.mean, brief(abs(figure.mean)) + unit
-    up = mean >= 0
-    ratio = brief(10.0 ** min(abs(mean), 300.0)) if finding.statement.unit == "decades" else brief(abs(mean))
+        return dict.fromkeys(("", "a", "m", "x", "g", "r", "n", "l"), MISSING)
+    unit, powers, up = _unit(finding, language), finding.statement.unit == "decades", figure.mean >= 0
+    ratio = factor(abs(figure.mean)) if powers else brief(abs(figure.mean))
+    plain, size = factor(figure.mean) if powers else _brief_range(figure, finding, language), ratio + unit
     if language == "en":
-        change = f"{'rises' if up else 'falls'} by {size}"
         times, growth = f"{ratio} times", f"{'grows' if up else 'shrinks'} {ratio} times"
+        change = growth if powers else f"{'rises' if up else 'falls'} by {size}"
+        compared = f"{size} {'higher' if up else 'lower'}"
     else:
-        change = f"{size} {'증가' if up else '감소'}"
         times, growth = f"{ratio}배", f"{ratio}배 증가" if up else f"1/{ratio}로 감소"
-    plain = _brief_range(figure, finding, language)
+        change = growth if powers else f"{size} {'증가' if up else '감소'}"
+        compared = f"{size} {'크다' if up else '작다'}"
     return {
-        "": plain + unit, "a": size, "m": change, "x": times, "g": growth, "r": ratio if up else f"1/{ratio}",
-        "n": plain,
+        "": plain + unit, "a": size, "m": change, "x": times, "g": growth, "r": plain, "n": plain, "l": compared,
     }  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _brief_range(figure: Figure, finding: Finding, language: str) -> str:
 
 
 def brief(value: float) -> str:
-    """Return a number as prose has it: three digits, thousands with commas."""
+    """Return a number as prose has it: three digits (two below 1), thousands with commas; a whole one in full."""
     if value < 0:
         return f"−{brief(-value)}"
     if value == int(value) and value < 1e12:
@@ -156,5 +157,6 @@ def duration(seconds: float, language: str) -> str:
     """Return a time to two digits: "40 s", "12 min", "3.5 h"."""
     for size, en, ko in ((3_600, "h", "시간"), (60, "min", "분")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {en}" if language == "en" else f"{seconds / size:.2g}{ko}"
+            count = f"{float(f'{seconds / size:.2g}'):,g}"
+            return f"{count} {en}" if language == "en" else f"{count}{ko}"
     return f"{seconds:.0f} s" if language == "en" else f"{seconds:.0f}초"

@@ -19,6 +19,7 @@ NAMES = [
     "digits",
     "digits-again",
     "digits-removal",
+    "gpu-whole",
 ]
 
 

@@ -17,6 +17,7 @@ from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
 
 DIGITS = default_setting("digits")
+FORMS = ("", "a", "m", "x", "g", "r", "n", "l")  # the letters by which an answer asks for a form of a figure
 
 
 class Shelf:
@@ -95,7 +96,7 @@ def unanswered(claim: Claim) -> list[str]:
         for main in product(VERDICTS, repeat=mains)
         for limit in product([HOLDS, "does not hold", NOT_RUN], repeat=limits)
     }
-    figures = {f"s{i}": "1" for i in range(len(roles))}
+    figures = {f"s{i}{form}": "1" for i in range(len(roles)) for form in FORMS}
     missing = []
     for verdict in possible - {NOT_RUN}:
         text = claim.answers.get(verdict)

@@ -102,7 +102,10 @@ def test_the_verdict_of_the_real_figures(tmp_path, made):
     found = shelf.judge(C9)
     assert found.verdict == FAILS
     assert [f.verdict for f in found.findings[1:]] == [HOLDS] * 3
-    assert "concatenate is 0, of those that add 1" in found.sentence.en
+    assert found.sentence.en.startswith("No. It adds:")
+    low, high = (f"{times(made['times']):.3g}" for times in (min, max))
+    assert f"would need {low} to {high} times the parameters." in found.sentence.en
+    assert f"parameter가 {low}–{high}배 필요하다." in found.sentence.ko
 
 
 @pytest.mark.parametrize(("shares", "verdict"), [([1.0, 1.0], HOLDS), ([1.0, 0.5], FAILS), ([0.0], FAILS)])

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from shelf import DIGITS, Shelf
+from shelf import DIGITS, Shelf, unanswered
 
 from reslab.claims.experiments import copying
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
@@ -124,27 +124,81 @@ def test_figures(short, monkeypatch):
         assert made[f"log_ratio_{depth}"] == pytest.approx(wanted)
 
 
+# -- what is read, and the verdicts
+
+
+def written(folder, logs, ends=None):
+    """By stack, (depth 2, depth 16) of three seeds: log10 of residual over plain; all depths learn, or `ends` says."""
+    shelf = Shelf(folder)
+    for stack, (first, deepest) in logs.items():
+        for seed in range(3):
+            ratios = [first[seed], 0.7, 0.7, deepest[seed]]
+            plain = (ends or [0.01] * 4)[:]
+            figures = {f"log_ratio_{d}": ratio for d, ratio in zip(copying.DEPTHS, ratios, strict=True)}
+            figures |= {"plain": plain, "residual": [p * 10**r for p, r in zip(plain, ratios, strict=True)]}
+            shelf.measured(f"copying-{stack}", figures, seed)
+    return shelf
+
+
+def test_the_deepest_that_learns_by_hand(tmp_path):
+    """16 layers: both fail in two seeds of three; 8: the residual one learns in two; 4 and 2 are never looked at."""
+    shelf = Shelf(tmp_path / "study")
+    ends = {  # seed → (residual, plain) by depth: 2, 4, 8, 16
+        0: ([0.01, 0.02, 0.4, 0.9], [0.01, 0.02, 0.8, 0.6]),
+        1: ([0.01, 0.02, 0.2, 0.4], [0.01, 0.02, 1.0, 0.9]),
+        2: ([0.01, 0.02, 0.6, 1.5], [0.01, 0.02, 0.9, 0.5]),
+    }
+    for seed, (residual, plain) in ends.items():
+        shelf.measured("copying-mlp", {"residual": residual, "plain": plain}, seed)
+    found = copying.deepest_that_learns("mlp").read(shelf.evidence())
+    assert found == pytest.approx({0: math.log10(0.5), 1: math.log10(0.2), 2: math.log10(2 / 3)})
+    assert copying.deepest_that_learns("conv").read(shelf.evidence()) == {}
+    for seed in range(3):
+        shelf.measured("copying-conv", {"residual": [0.6] * 4, "plain": [0.5] * 4}, seed)  # at the limit: none learns
+    assert copying.deepest_that_learns("conv").read(shelf.evidence()) == {}
+
+
 LOW, HIGH, SPREAD = (-1.0, -1.1, -1.2), (0.4, 0.5, 0.6), (-2.0, 2.0, 0.1)
 
 
 @pytest.mark.parametrize(
-    ("mlp", "near0", "conv", "verdict"),
+    ("mlp", "conv", "verdict"),
     [
-        (LOW, LOW, LOW, HOLDS),
-        (HIGH, LOW, LOW, CONDITION),
-        (HIGH, LOW, HIGH, CONDITION),
-        (HIGH, HIGH, HIGH, FAILS),
-        (LOW, SPREAD, LOW, UNDECIDED),
-        (HIGH, SPREAD, HIGH, UNDECIDED),  # the one could still make it a condition
+        ((LOW, LOW), (LOW, LOW), HOLDS),
+        ((HIGH, LOW), (LOW, LOW), CONDITION),
+        ((LOW, LOW), (LOW, HIGH), CONDITION),  # deep stacks of convolutions learn better without
+        ((HIGH, HIGH), (HIGH, HIGH), FAILS),
+        ((LOW, SPREAD), (LOW, LOW), UNDECIDED),
+        ((HIGH, SPREAD), (HIGH, HIGH), UNDECIDED),  # the one could still make it a condition
+        ((LOW[:1] * 3, LOW), (LOW, LOW), HOLDS),
     ],
 )
-def test_verdicts(tmp_path, mlp, near0, conv, verdict):
-    shelf = Shelf(tmp_path / "study")
-    assert shelf.judge(C23).verdict == NOT_RUN
-    for stack, series in zip(copying.STACKS, (mlp, near0, conv), strict=True):
-        for seed, value in enumerate(series):
-            shelf.measured(f"copying-{stack}", {"log_ratio_16": value, "log_ratio_2": 1.0}, seed)
-    found = shelf.judge(C23)
-    assert found.verdict == verdict
-    assert [f.figure.n for f in found.findings[:3]] == [3, 3, 3]
-    assert "n = 3" in found.sentence.ko
+@pytest.mark.parametrize("near0", [LOW, HIGH, SPREAD])
+def test_verdicts(tmp_path, mlp, conv, near0, verdict):
+    assert Shelf(tmp_path / "none").judge(C23).verdict == NOT_RUN
+    found = written(tmp_path / "study", {"mlp": mlp, "near0": (near0, near0), "conv": conv}).judge(C23)
+    assert found.verdict == verdict  # whatever stacks near zero show
+    means = [f.figure.mean for f in found.findings[:4]]
+    assert means == pytest.approx([sum(series) / 3 for series in (*mlp, *conv)])
+    assert [f.figure.mean for f in found.findings[4:6]] == pytest.approx([0.7, 0.7])  # 4 and 8 layers: shown only
+
+
+def test_the_answer_has_ratios(tmp_path):
+    found = written(tmp_path / "study", {"mlp": (LOW, HIGH), "near0": (LOW, LOW), "conv": (HIGH, LOW)}).judge(C23)
+    # 10 ** -1.1 = 1 / 12.6, 10 ** 0.5 = 3.16
+    assert "12.6 times lower (MLP) and 3.16 times higher (convolutions) than plain ones" in found.sentence.en
+    assert "with the most layers that learn it is 3.16 times higher and 12.6 times lower" in found.sentence.en
+    assert "MLP에서 12.6배 작다, convolution에서 3.16배 크다" in found.sentence.ko
+
+
+def test_two_stacks_that_both_fail_compare_nothing(tmp_path):
+    """From 8 layers on nothing learns, so that 4 layers decide, whatever the ratio at 16 is."""
+    ends = [0.01, 0.01, 9.0, 9.0]
+    found = written(tmp_path / "study", {"mlp": (LOW, LOW), "near0": (LOW, LOW), "conv": (LOW, LOW)}, ends).judge(C23)
+    assert [found.findings[i].figure.mean for i in (1, 3)] == pytest.approx([0.7, 0.7])
+    assert found.verdict == CONDITION
+
+
+def test_form():
+    assert unanswered(C23) == []
+    assert [s.role for s in C23.statements] == ["main"] * 4 + ["beside"] * 10

@@ -162,6 +162,9 @@ def test_verdicts(tmp_path, off, error, gap, verdict):
     assert found.verdict == verdict
     assert found.flat
     assert found.findings[3].figure.mean == error - 2.0
+    if (verdict, off, error) == (CONDITION, 1e-6, 2.0):
+        assert "the training error rises by 11 points from 20 to 56 layers" in found.sentence.en
+        assert "training error가 11점 증가한다" in found.sentence.ko
 
 
 def fill(shelf, off, trained, error, gap):
@@ -176,6 +179,21 @@ def fill(shelf, off, trained, error, gap):
 
 def test_a_copy_that_is_none(tmp_path):
     assert fill(Shelf(tmp_path / "study"), 1e-3, 1e-3, 3.0, [5.0, 6.0]).judge(C19).verdict == FAILS
+
+
+def test_a_budget_that_is_too_short_is_a_condition_whatever_the_gap_says(tmp_path):
+    """Curves that still move, and a deeper net that trains better: the answer's sign is that of the figure."""
+    shelf = Shelf(tmp_path / "study")
+    shelf.measured("deeper-copy", {"fp32": [0.0], "float64": [0.0]})
+    for seed in range(3):
+        shelf.measured("deeper-trained", {"fp32": 0.0, "error": 2.0, "error_copy": 2.0}, seed)
+        shelf.run(net("cifar_plain20"), seed, 9.0, late=[12.0, 10.0])
+        shelf.run(net("cifar_plain56"), seed, 7.0, late=[12.0, 10.0])
+    found = shelf.judge(C19)
+    assert (found.verdict, found.flat) == (CONDITION, False)
+    assert "the training error falls by 2 points from 20 to 56 layers" in found.sentence.en
+    assert "training error가 2점 감소한다" in found.sentence.ko
+    assert found.caveat.en == "The runs have not converged: this holds for 400 iterations."
 
 
 def test_its_depths():

@@ -28,7 +28,13 @@ def twin_runs(shelf, kind, gaps, *, flat=True):
 
 @pytest.mark.parametrize(
     ("gaps", "verdict"),
-    [([30.0, 31.0, 32.0], HOLDS), ([-1.0, -1.1, -1.2], FAILS), ([-5.0, 5.0, 1.0], UNDECIDED), ([30.0], UNDECIDED)],
+    [
+        ([30.0, 31.0, 32.0], HOLDS),
+        ([-1.0, -1.1, -1.2], FAILS),
+        ([-5.0, 5.0, 1.0], UNDECIDED),
+        ([30.0], UNDECIDED),
+        ([30.0, 30.0], UNDECIDED),
+    ],
 )
 def test_plain(shelf, gaps, verdict):
     twin_runs(shelf, "plain", gaps)
@@ -36,16 +42,21 @@ def test_plain(shelf, gaps, verdict):
     assert found.verdict == verdict
     assert found.findings[0].figure.values == pytest.approx(tuple(gaps))
     assert found.seeds == tuple(range(len(gaps)))
-    assert f"n = {len(gaps)}" in found.sentence.en
-    assert f"n = {len(gaps)}" in found.sentence.ko
+    change = {31.0: "rises by 31 points", -1.1: "falls by 1.1 points", 1 / 3: "rises by 0.33 points"}
+    mean = sum(gaps) / len(gaps)
+    said = next((words for value, words in change.items() if abs(value - mean) < 1e-9), "rises by 30 points")
+    opening = {HOLDS: "Yes.", FAILS: "No.", UNDECIDED: "Not decided."}[verdict]
+    assert found.sentence.en == f"{opening} From 8 to 56 layers the plain net's training error {said}."
+    assert (found.caveat is None) == (verdict != UNDECIDED)
 
 
 def test_curves_that_still_move_are_a_condition(shelf):
     twin_runs(shelf, "plain", [30.0, 31.0, 32.0], flat=False)
     found = shelf.judge(C1)
     assert found.verdict == CONDITION
-    assert "at this budget" in found.sentence.en
-    assert "이 예산" in found.sentence.ko
+    assert found.sentence.en.startswith("In part. From 8 to 56 layers")
+    assert found.caveat.en == "The runs have not converged: this holds for 400 iterations."
+    assert found.caveat.ko == "학습이 아직 수렴하지 않았다. 400회 반복에 한한 결과다."
 
 
 def test_curves_measured_too_seldom_are_a_condition_of_their_own(shelf):
@@ -54,8 +65,8 @@ def test_curves_measured_too_seldom_are_a_condition_of_their_own(shelf):
             shelf.run(kind, seed, error + seed / 10, late=[])
     found = shelf.judge(C1)
     assert (found.verdict, found.flat) == (CONDITION, None)
-    assert "was not measured" in found.sentence.en
-    assert "측정하지 않았다" in found.sentence.ko
+    assert "was not measured: this holds for 400 iterations" in found.caveat.en
+    assert "측정하지 않았다" in found.caveat.ko
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,7 @@ def test_residual(shelf, gaps, verdict):
     found = shelf.judge(C2)
     assert found.verdict == verdict
     assert found.findings[3].figure.values == (pytest.approx(0.2),)
+    assert ("at a rate of 0.02 chosen on other seeds" in found.sentence.en) == (verdict == CONDITION)
 
 
 @pytest.mark.parametrize(

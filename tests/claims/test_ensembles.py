@@ -144,8 +144,10 @@ def test_verdicts(tmp_path, seeds, depths, verdict):
     assert found.verdict == verdict
     assert found.findings[2].figure.mean == pytest.approx(0.55)  # the best member: beside
     if verdict != NOT_RUN:
-        assert found.sentence.en.count("(0.55 [-0.085, 1.19] points") == 2  # each kind beside its own figure
-        assert found.sentence.ko.count("(0.55 [-0.085, 1.19] 점") == 2
+        assert found.sentence.en.count(" (0.55) points") == 2  # each kind beside its own figure
+        assert found.sentence.ko.count("(0.55)점") == 2
+        sign = "−" if seeds[0] < 0 else ""
+        assert f"every seed of one net as one {sign}0.6 (0.55) points;" in found.sentence.en
 
 
 @pytest.mark.parametrize("depths", [(8, 20, 56), (20, 56), (20,)])

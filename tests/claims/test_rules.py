@@ -11,6 +11,7 @@ from reslab.claims.rules import (
     CONDITION,
     DECIDED,
     FAILS,
+    FEWEST,
     HOLDS,
     NOT_RUN,
     UNDECIDED,
@@ -18,9 +19,11 @@ from reslab.claims.rules import (
     Above,
     Always,
     Below,
+    Figure,
     Within,
     combined,
     figure,
+    seeds_needed,
     together,
 )
 
@@ -59,6 +62,44 @@ SPREAD = (-0.1, 0.0, 0.1)  # half width of its interval: 0.248
 )  # fmt: skip
 def test_an_interval_against_a_bar(rule, centre, verdict):
     assert rule(figure([centre + s for s in SPREAD])) == verdict
+
+
+@pytest.mark.parametrize("rule", [Above(1.0), Below(1.0), Within(1.0)])
+@pytest.mark.parametrize("value", [-50.0, 0.0, 50.0])
+def test_no_rule_decides_on_fewer_than_three_seeds(rule, value):
+    """However small their spread: of two seeds it is hardly known."""
+    assert FEWEST == 3
+    for n in range(1, FEWEST):
+        assert rule(figure([value] * n)) == UNDECIDED
+    assert rule(figure([value] * FEWEST)) in (HOLDS, FAILS)
+
+
+@pytest.mark.parametrize(
+    "rule", [Above(1.0), Below(1.0), Within(1.0), Above(-3.0), Below(3.0)], ids=lambda rule: type(rule).__name__
+)
+@pytest.mark.parametrize(
+    ("centre", "spread"), [(1.4, 1.0), (0.9, 0.5), (-1.2, 0.3), (0.2, 2.0), (1.02, 0.4), (9.0, 0.1)]
+)
+def test_seeds_needed_against_every_count(rule, centre, spread):
+    """The first count, from three on, at which the rule decides a figure of this mean and spread."""
+
+    def decides(n):
+        half = stats.t.ppf(0.975, n - 1) * spread / math.sqrt(n)
+        return rule(Figure((0.0,) * n, centre, spread, centre - half, centre + half)) in (HOLDS, FAILS)
+
+    needed = seeds_needed(Figure((0.0,) * 3, centre, spread, -math.inf, math.inf), rule)
+    first = next(n for n in range(FEWEST, 10_000) if decides(n))
+    assert needed == first
+
+
+def test_no_number_of_seeds_would_decide():
+    at_limit = Figure((0.0,) * 3, 1.0, 0.5, -1.0, 3.0)
+    for rule in (Above(1.0), Below(1.0), Within(1.0)):
+        assert seeds_needed(at_limit, rule) == math.inf
+        assert seeds_needed(figure([0.5]), rule) == math.inf  # one value has no spread
+        assert seeds_needed(Figure((0.0,) * 3, 1.0 + 1e-9, 0.5, -1.0, 3.0), rule) == math.inf  # more than ten million
+    assert seeds_needed(at_limit, Always(0.0, 2.0)) == math.inf  # what is computed has no seeds
+    assert seeds_needed(figure([4.0, 4.0, 4.0]), Above(1.0)) == FEWEST
 
 
 def test_the_bar_itself_belongs_to_one_side():

@@ -71,10 +71,10 @@ def test_what_the_paper_leaves_open_and_when_is_measured_may_differ():
 @pytest.mark.parametrize(
     ("at20", "at56", "verdict"),
     [
-        ((8.75, 8.85, 8.65), (6.97, 7.07, 6.87), HOLDS),
+        ((8.75, 8.85, 8.65), (6.97, 7.07, 6.87), CONDITION),  # the other depths of Table 6 are missing
         ((8.75, 8.85, 8.65), (7.97, 8.07, 7.87), CONDITION),
         ((9.75, 9.85, 9.65), (7.97, 8.07, 7.87), FAILS),
-        ((8.11, 8.17, 8.5), (5.97, 6.07, 5.87), HOLDS),  # better than the paper
+        ((8.11, 8.17, 8.5), (5.97, 6.07, 5.87), CONDITION),  # better than the paper
         ((8.75, 8.85, 8.65), (6.0, 7.0, 8.0), UNDECIDED),
         ((8.75,), (6.97,), UNDECIDED),
         ((8.75, 8.85, 8.65), (), NOT_RUN),
@@ -88,6 +88,25 @@ def test_table_6(tmp_path, at20, at56, verdict):
     found = shelf.judge(scale.claims(WHOLE)[1])
     assert found.verdict == verdict
     assert found.findings[0].figure.mean == pytest.approx(sum(at20) / len(at20) - 8.75)
+    assert found.findings[-1].figure.values == (4.0,)
+    if verdict != NOT_RUN:
+        assert "Not run: 32, 44, 110, 1202 layers." in found.sentence.en
+        assert "32, 44, 110, 1202층은 실행하지 않았다." in found.sentence.ko
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(-0.1, HOLDS), (0.5, UNDECIDED), (0.9, CONDITION)])
+def test_the_whole_of_table_6(tmp_path, off, verdict):
+    """No depth is missing; one of them is `off`, the others are as in the paper."""
+    whole = replace(WHOLE, depths=tuple(scale.PAPER))
+    shelf = Shelf(tmp_path / "study", whole)
+    for depth, error in scale.PAPER.items():
+        for seed in range(3):
+            shelf.run(net(f"cifar_resnet{depth}"), seed, 0.5, error + 0.1 * (seed - 1) + (off if depth == 44 else 0.0))
+    found = shelf.judge(scale.claims(whole)[1])
+    assert found.verdict == verdict
+    assert (found.findings[-1].figure.values, found.findings[-1].verdict) == ((0.0,), FAILS)
+    assert "Not run" not in found.sentence.en
+    assert f"44 layers {off:g} points".replace("-", "−") in found.sentence.en
 
 
 @pytest.mark.parametrize(

@@ -59,19 +59,29 @@ def test_options_have_the_parameters_of_table_6():
 )
 @pytest.mark.parametrize(
     ("gaps", "same"),
-    [((0.1, -0.1, 0.2), HOLDS), ((3.0, 3.1, 3.2), FAILS), ((-3.0, 3.0, 0.0), UNDECIDED), ((), NOT_RUN)],
+    [  # points at an error of 50 %: the margin of 3 % of it is 1.5 points
+        ((0.1, -0.1, 0.2), HOLDS),
+        ((1.4, 1.3, 1.2), UNDECIDED),
+        ((1.8, 1.9, 2.0), FAILS),
+        ((-3.0, 3.0, 0.0), UNDECIDED),
+        ((0.1, 0.1), UNDECIDED),
+        ((), NOT_RUN),
+    ],
 )
 def test_verdicts_of_c11(tmp_path, changes, verdict, gaps, same):
     shelf = Shelf(tmp_path / "study")
     assert shelf.judge(C11).verdict == NOT_RUN
     shelf.measured("shortcuts-dotted", C11.measurements[0].make(None, None) | changes)
     for seed, gap in enumerate(gaps):
-        for of, error in ((A, 5.0), (B, 5.0), (C, 5.0 + gap)):
+        for of, error in ((A, 50.0), (B, 50.0), (C, 50.0 + gap)):
             shelf.run(of, seed, 1.0, error)
     found = shelf.judge(C11)
     assert found.verdict == verdict  # the errors stand beside
     b_a, c_a, c_b = (f.verdict for f in found.findings[-3:])
-    assert (b_a, c_a, c_b) == (HOLDS if gaps else NOT_RUN, same, same)
+    equal = {0: NOT_RUN, 2: UNDECIDED, 3: HOLDS}[len(gaps)]
+    assert (b_a, c_a, c_b) == (equal, same, same)
+    if gaps:
+        assert found.findings[-1].figure.mean == pytest.approx(2 * sum(gaps) / len(gaps))
 
 
 def test_form():

@@ -37,7 +37,7 @@ def test_the_list_is_one_screen(told):
         assert len(line) <= 104
     verdicts = [one.verdict for one in told.values()]
     assert first == f"{len(told)} claims: " + ", ".join(
-        f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts
+        f"{verdict} {verdicts.count(verdict)}" for verdict in VERDICTS if verdict in verdicts
     )
     assert last.endswith("reslab claims C3")
 

@@ -231,10 +231,10 @@ def _doubling() -> Claim:
                 "비용이 4분의 1이다. plain-34의 비용은 VGG-19의 {s8}다.",
             ),
             fails=Text(
-                "Channels grow {s0} in VGG-19, {s1} in plain-34, {s2} in residual-34.",
+                "Channels grow {s0} times in VGG-19, {s1} in plain-34, {s2} in residual-34.",
                 "channel은 VGG-19에서 {s0}, plain-34에서 {s1}, residual-34에서 {s2}배가 된다.",
             ),
-            undecided=Text("Channels grow {s0} in VGG-19.", "VGG-19의 channel은 {s0}배가 된다."),
+            undecided=Text("Channels grow {s0} times in VGG-19.", "VGG-19의 channel은 {s0}배가 된다."),
         ),
         measurements=(made,),
         charts=("macs-by-layer",),

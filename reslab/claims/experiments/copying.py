@@ -236,11 +236,10 @@ def _easier() -> Claim:
         ),
         answers=answer(
             Text(
-                f"Trained to copy their input, stacks with shortcuts end at {{s0r}} (MLP) and {{s2r}} "
-                "(convolutions) of the plain error "
-                f"with {DEPTHS[0]} layers, and at {{s1r}} and {{s3r}} times it with the most layers that learn.",
-                f"입력을 복사하도록 학습하면 shortcut이 있는 {DEPTHS[0]}층의 오차는 plain의 {{s0r}}배(MLP), "
-                "{s2r}배(convolution)이고, 학습되는 가장 깊은 층수에서는 {s1r}배, {s3r}배다.",
+                f"Trained to copy inputs, {DEPTHS[0]} layers with shortcuts have an error {{s0l}} (MLP) and "
+                "{s2l} (convolutions) than plain ones; with the most layers that learn it is {s1l} and {s3l}.",
+                f"입력을 복사하도록 학습하면 shortcut이 있는 {DEPTHS[0]}층의 오차는 plain보다 MLP에서 {{s0l}}, "
+                "convolution에서 {s2l}. 학습되는 가장 깊은 층수에서는 {s1l}, {s3l}.",
             )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),

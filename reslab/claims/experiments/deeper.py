@@ -211,9 +211,9 @@ def _solution(setting: Setting) -> Claim:
             condition=Text(
                 f"A {deep}-layer net built from the trained {shallow}-layer one has its logits and its training "
                 "error, in evaluation mode. "
-                f"Trained by SGD, {deep} layers end with a training error that is {{s4a}} higher.",
+                f"If both are trained by SGD, the training error {{s4m}} from {shallow} to {deep} layers.",
                 f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다. 하지만 "
-                f"SGD로 학습한 {deep}층은 training error가 {{s4a}} 높다.",
+                f"SGD로 학습하면 {shallow}층에서 {deep}층으로 갈 때 training error가 {{s4m}}한다.",
             ),
             fails=Text(
                 "The copy has other logits ({s2}) or another training error ({s3}).",

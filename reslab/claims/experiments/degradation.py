@@ -22,7 +22,7 @@ from reslab.runs.recipes import recipe
 
 NAME = "degradation"
 PILOT = Text(
-    ", at a rate of {lr:g} that was chosen on other seeds; at the paper's 0.1 it degrades (docs/log.md)",
+    ", at a rate of {lr:g} chosen on other seeds; at the paper's 0.1 it degrades (docs/log.md)",
     ". learning rate {lr:g}는 다른 seed에서 골랐고, 논문의 0.1에서는 나빠진다(docs/log.md)",
 )
 MARGIN = 1.0  # percentage points of training error by which a deeper residual net may be worse and still "not worse"

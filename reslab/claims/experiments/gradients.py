@@ -51,8 +51,8 @@ def _cause(setting: Setting) -> Claim:
     plain, residual = net(f"cifar_plain{deep}"), net(f"cifar_resnet{deep}")
     ends = plain, net(f"cifar_plain{shallow}")
     sentence = Text(
-        f"In training the gradients of first and last block of the plain {deep}-layer net differ {{s0x}}, while from "
-        f"{shallow} to {deep} layers its training error {{s1m}}.",
+        f"In training the gradients of first and last block of the plain {deep}-layer net are {{s0x}} apart, while "
+        f"from {shallow} to {deep} layers its training error {{s1m}}.",
         f"학습 중 plain {deep}층의 첫 block과 마지막 block의 gradient는 {{s0x}} 차이 나고, {shallow}층에서 "
         f"{deep}층으로 가면 training error는 {{s1m}}한다.",
     )
@@ -87,8 +87,8 @@ def _healthy(setting: Setting) -> Claim:
     deep = setting.deep
     plain, bare = net(f"cifar_plain{deep}"), net(f"cifar_plain{deep}", batch_norm=False)
     sentence = Text(
-        f"With BN the gradients of first and last block of {deep} plain layers differ {{s0x}} at initialisation and "
-        "{s1x} in training.",
+        f"With BN the gradients of first and last block of {deep} plain layers are {{s0x}} apart at "
+        "initialisation and {s1x} in training.",
         f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient는 초기값에서 {{s0x}}, 학습 중 {{s1x}} "
         "차이 난다.",
     )

@@ -121,10 +121,10 @@ def _mixed(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                "Against the mixed net the better pure net's test error, at equal multiply-adds, {s0m} of itself "
-                "(basic blocks alone {s2}, bottlenecks alone {s3}).",
-                "multiply-add가 같을 때 더 나은 순수 네트워크의 test error는 섞은 네트워크에 비해 {s0m}한다(상대값, "
-                "basic만 {s2}, bottleneck만 {s3}).",
+                "At equal multiply-adds the better pure net's test error is {s0l} than the mixed net's (basic blocks "
+                "alone {s2l}, bottlenecks alone {s3l}).",
+                "multiply-add가 같을 때 더 나은 순수 네트워크의 test error는 섞은 네트워크보다 {s0l}(basic만 {s2l}, "
+                "bottleneck만 {s3l}).",
             )
         ),
         measurements=(made,),

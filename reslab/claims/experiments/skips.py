@@ -150,7 +150,7 @@ def _skipped(setting: Setting) -> Claim:
         answers=answer(
             Text(
                 f"At {depth} layers the test error {{s0m}} of itself if shortcuts skip one layer instead of two. A "
-                "block sees 3x3 pixels instead of 5x5, as the note says; the whole net sees the same area.",
+                "block sees 3x3 pixels instead of 5x5, as the note says; the whole net sees as much.",
                 f"{depth}층에서 2개층 대신 1개층을 건너뛰면 test error가 {{s0m}}한다(상대값). 블록의 수용영역은 "
                 "노트대로 5x5가 아니라 3x3이지만, 네트워크 전체의 수용영역은 같다.",
             )
