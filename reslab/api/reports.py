@@ -14,12 +14,16 @@ from reslab.claims.overview import overview
 from reslab.claims.text import LANGUAGES
 from reslab.errors import UserError
 from reslab.options.pages import ReportOptions
-from reslab.runs.runlog import Record
+from reslab.runs.runlog import Record, Tell
 
 
 @takes(ReportOptions, "out")
 def report(
-    sources: Sequence[str | Path] = (), *, options: ReportOptions, tell: Callable[[str], None] | None = None
+    sources: Sequence[str | Path] = (),
+    *,
+    options: ReportOptions,
+    tell: Callable[[str], None] | None = None,
+    progress: Tell | None = None,
 ) -> Path:
     """Write one HTML page and return its path.
 
@@ -27,6 +31,7 @@ def report(
                the committed results. One run is shown by itself, several are compared
     {options}
     tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
+    progress   called with an event (a dict of kind "page") before each claim is drawn, and after the last
     Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, and a file
     that is in the way.
     """
@@ -52,7 +57,8 @@ def report(
     try:
         if studies:
             judgements = [j for told in overview(studies) for j in told.judgements]
-            html = study_page(judgements, language, command, [] if sources else _origin(judgements, language))
+            origin = [] if sources else _origin(judgements, language)
+            html = study_page(judgements, language, command, origin, _counted(progress))
         else:
             html = runs_page(runs, language, command)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -63,6 +69,13 @@ def report(
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another --out") from None
     return path
+
+
+def _counted(progress: Tell | None) -> Callable[[int, int], None] | None:
+    """Return a function of the number of claims drawn and of all claims that reports them as an event."""
+    if progress is None:
+        return None
+    return lambda done, total: progress({"kind": "page", "iteration": done, "iterations": total})
 
 
 def _origin(judgements: Sequence[Judgement], language: str) -> list[str]:

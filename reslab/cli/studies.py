@@ -68,8 +68,11 @@ def report(sources: list[Path] | None = None, /, *, options: Given) -> None:
         results
     """
     from reslab.api.reports import report as write
+    from reslab.show.terminal.console import teller
 
-    show(write(sources or (), **options, tell=say).resolve())
+    with teller() as progress:
+        path = write(sources or (), **options, tell=say, progress=progress)
+    show(path.resolve())
 
 
 @command(options=FigureOptions)

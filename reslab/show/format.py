@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
+
+NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow columns
 
 
 def clean(text: Any) -> str:
@@ -42,3 +45,14 @@ def duration(seconds: Any) -> str:
 def percent(share: Any) -> float | None:
     """A share from 0 to 1 in percent."""
     return 100.0 * share if isinstance(share, int | float) else None
+
+
+def plain_math(text: str) -> str:
+    """Return the text with its LaTeX formulas ($…$) as plain characters: fractions as a/b, \\partial as ∂."""
+    return re.sub(r"\$([^$]*)\$", lambda match: _formula(match[1]), text)
+
+
+def _formula(latex: str) -> str:
+    text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", latex)
+    text = re.sub(r"\\partial\s*", "∂", text)
+    return re.sub(r"\s*([=+])\s*", r" \1 ", text)

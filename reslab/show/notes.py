@@ -1,4 +1,4 @@
-"""What must be said of the data beside any figure made from them, such as images of a copy that are not exact."""
+"""Notes on the data, such as images of a copy that are not exact: in the page's language, for pages and captions."""
 
 from __future__ import annotations
 
@@ -10,47 +10,73 @@ from reslab.claims.text import Text
 from reslab.runs.runlog import Record
 from reslab.show.format import clean
 
-INEXACT = re.compile(r"^(?P<parts>[\d,]+ of [\d,]+ \w+(?: and [\d,]+ of [\d,]+ \w+)*) images are not bit-exact$")
 OUR_DATA = Text("data: {note}", "데이터: {note}")
+# The notes that `reslab.data` writes, and the same in Korean.
+KOREAN = tuple(
+    (re.compile(pattern), korean)
+    for pattern, korean in (
+        (r"([\d,]+) of ([\d,]+) training samples held out as val \(seed (\d+)\)",
+         "학습 이미지 {1}장 중 {0}장을 validation용으로 떼어 놓았다(seed {2})"),
+        (r"([\d,]+) of ([\d,]+) images held out as val by a hash of their paths",
+         "이미지 {1}장 중 {0}장을 경로의 hash에 따라 validation용으로 떼어 놓았다"),
+        (r"the parquet files have no checksums, so damaged pixels would not be noticed",
+         "parquet 파일에 checksum이 없어 픽셀이 손상되어도 알 수 없다"),
+        (r"(\d+) folders that cannot be read were left out, the first is (.+)",
+         "읽을 수 없는 폴더 {0}개를 뺐다(첫 번째: {1})"),
+        (r"(\d+) files that are no images were left out, the first is (.+)",
+         "이미지가 아닌 파일 {0}개를 뺐다(첫 번째: {1})"),
+        (r"(\w+) has no images of class (.+) and (\d+) more",
+         "{0} split에 클래스 {1} 외 {2}개의 이미지가 없다"),
+        (r"(\w+) has no images of class (.+)", "{0} split에 클래스 {1}의 이미지가 없다"),
+        (r"classes (.+) and (.+) differ in upper and lower case only; they are kept apart",
+         "클래스 {0}, {1}은 대소문자만 다르며, 서로 다른 클래스로 두었다"),
+    )
+)  # fmt: skip
+INEXACT = re.compile(r"^(?P<parts>[\d,]+ of [\d,]+ \w+(?: and [\d,]+ of [\d,]+ \w+)*) images are not bit-exact$")
 
 
 def data_notes(records: Iterable[Record], language: str = "en") -> list[str]:
-    """What the records say about their data; each line once."""
-    found: list[Any] = []
+    """Return the notes that the records have on their data; each once."""
+    notes: list[Any] = []
     for record in records:
-        notes = record.run["data"].get("notes")
-        found += notes if isinstance(notes, list) else [notes] if notes else []
-    return [said(note, language) for note in dict.fromkeys(clean(note) for note in found)]
+        recorded = record.run["data"].get("notes")
+        notes += recorded if isinstance(recorded, list) else [recorded] if recorded else []
+    return [translated(note, language) for note in dict.fromkeys(clean(note) for note in notes)]
 
 
-def said(note: str, language: str) -> str:
-    """A note in that language; one that is not known stays as it was recorded."""
-    told = INEXACT.match(note)
-    if language == "en" or not told:
+def translated(note: str, language: str) -> str:
+    """Return a note in that language; one that `reslab.data` does not write stays as it is."""
+    if language == "en":
         return note
-    parts = re.findall(r"([\d,]+) of ([\d,]+) (\w+)", told["parts"])
-    return ", ".join(f"{split} 이미지 {every}장 중 {n}장" for n, every, split in parts) + "이 bit 단위로 정확하지 않다"
+    if match := INEXACT.match(note):
+        parts = re.findall(r"([\d,]+) of ([\d,]+) (\w+)", match["parts"])
+        counts = ", ".join(f"{split} 이미지 {every}장 중 {n}장" for n, every, split in parts)
+        return f"{counts}은 원본과 비트 단위로 같지 않다"
+    for pattern, korean in KOREAN:
+        if match := pattern.fullmatch(note):
+            return korean.format(*match.groups())
+    return note
 
 
 def beside(records: Iterable[Record], language: str = "en") -> str:
-    """The notes as a sentence for a caption, with a space before it; "" where there are none."""
-    found = data_notes(records, language)
-    return f" {_sentence('; '.join(found), language)}" if found else ""
+    """Return the notes as a sentence for a caption, with a space before it; "" without any."""
+    notes = data_notes(records, language)
+    return f" {_sentence('; '.join(notes), language)}" if notes else ""
 
 
 def data_words(records: Iterable[Record], language: str = "en", others: Iterable[str] = ()) -> str:
-    """Which data records are of, and what must be said of them, as a sentence with a space before it; "" for none.
+    """Return the data of the records, with their notes, as a sentence with a space before it; "" without any.
 
     others   names of data that are drawn without a record
     """
-    of: dict[str, list[Record]] = {clean(name): [] for name in others}
+    by_data: dict[str, list[Record]] = {clean(name): [] for name in others}
     for record in records:
-        of.setdefault(clean(record.run["data"].get("name", "?")), []).append(record)
-    notes = {name: data_notes(there, language) for name, there in of.items()}
-    told = [f"{name} ({'; '.join(found)})" if found else name for name, found in notes.items()]
-    return f" {_sentence(', '.join(told), language)}" if told else ""
+        by_data.setdefault(clean(record.run["data"].get("name", "?")), []).append(record)
+    notes = {name: data_notes(group, language) for name, group in by_data.items()}
+    named = [f"{name} ({'; '.join(lines)})" if lines else name for name, lines in notes.items()]
+    return f" {_sentence(', '.join(named), language)}" if named else ""
 
 
 def _sentence(note: str, language: str) -> str:
-    said = OUR_DATA.filled(note=note)(language)
-    return f"{said[:1].upper()}{said[1:]}."
+    sentence = OUR_DATA.filled(note=note)(language)
+    return f"{sentence[:1].upper()}{sentence[1:]}."

@@ -10,10 +10,10 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean, stdev
 from typing import Any
 
 from reslab.claims.evidence import key_of
+from reslab.claims.rules import Figure, figure
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import Record
 from reslab.show.format import clean
@@ -61,16 +61,13 @@ class Runs:
     def ended(self) -> bool:
         return any(r.finished for r in self.records)
 
-    def final(self, split: str) -> tuple[float, float, int]:
-        """The error at the end of finished runs, percent (`Record.final`): mean, sample std, seeds; else nan, nan, 0.
+    def final(self, split: str) -> Figure | None:
+        """Return the error at the end of finished runs, percent: mean and 95 % interval over seeds; None without any.
 
-        The standard deviation of one seed is nan.
+        The interval of one seed has no ends.
         """
         ends = [end["top1_error"] for r in self.records if measured(r, split) and (end := r.final(split))]
-        values = [end for end in ends if finite(end)]
-        if not values:
-            return math.nan, math.nan, 0
-        return mean(values), stdev(values) if len(values) > 1 else math.nan, len(values)
+        return figure([end for end in ends if finite(end)])
 
 
 def finite(value: Any) -> bool:

@@ -8,15 +8,15 @@ from typing import Any
 
 from reslab.claims.claim import BESIDE, LIMIT, Finding
 from reslab.claims.evidence import key_of
-from reslab.claims.phrases import shown
-from reslab.claims.rules import Always, Rule
-from reslab.measure.interval import wilson as counted
+from reslab.claims.phrases import shown, threshold
+from reslab.claims.rules import Always, Figure
 from reslab.runs.naming import FROM_DATA
 from reslab.runs.recipe import OPEN_CHOICES, Recipe
 from reslab.runs.recipes import paper_cifar
 from reslab.runs.runlog import Record
 from reslab.show import words
-from reslab.show.format import clean, duration, number
+from reslab.show.format import NB, clean, duration, number
+from reslab.show.notes import translated
 from reslab.show.series import finite, splits_of
 from reslab.show.words import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
 
@@ -26,46 +26,50 @@ Table = list[list[str]]
 MOMENTS = ("name", "eval_every", "clean_every", "probe_every", "log_every", "save_every", "warmup_alarm")
 PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
 
-NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow columns
-
 
 def head(name: str, language: str = "en") -> list[str]:
     """The heads of a table of `words.HEADS`."""
     return [text(language) for text in words.HEADS[name]]
 
 
-def spread(mean: float, std: float, n: int) -> str:
-    """ "1.23 ± 0.04 (n = 3)" in percent; without a spread where there is one run alone, "–" where there is none."""
-    if not math.isfinite(mean):
+def mean_words(final: Figure | None) -> str:
+    """Return "1.23 [1.15, 1.31] (n = 3)": mean, 95 % interval, seeds; one seed has no interval, no seed is "–"."""
+    if final is None:
         return "–"
-    told = f"{mean:.2f}{NB}±{NB}{std:.2f}" if math.isfinite(std) else f"{mean:.2f}"
-    return f"{told} (n{NB}={NB}{n})"
+    interval = f" [{max(0.0, final.low):.2f},{NB}{min(100.0, final.high):.2f}]" if math.isfinite(final.low) else ""
+    return f"{final.mean:.2f}{interval} (n{NB}={NB}{final.n})"
 
 
-def statement_table(findings: Iterable[Finding], language: str = "en") -> Table:
-    """What is measured, mean ± std (or the range of what was computed), 95 % interval, n, bar, verdict in words."""
+def statement_table(findings: Iterable[Finding], language: str = "en", judged: bool = True) -> Table:
+    """What is measured, its mean (or range), 95 % interval, n, threshold, verdict: a row for each measured statement.
+
+    judged   the statements that decide the verdict, or else those for information
+    """
     rows = []
     for f in findings:
-        role = {LIMIT: words.LIMIT_ROLE, BESIDE: words.BESIDE_ROLE}.get(f.statement.role)
-        told = f.statement.text(language) + (f" ({role(language)})" if role else "")
-        sampled = f.figure is not None and not isinstance(f.statement.rule, Always)
-        between = "–"
-        if sampled and f.figure is not None and f.figure.n > 1:
-            between = f"{f.figure.low:.4g} … {f.figure.high:.4g}"
-        n = str(f.figure.n) if f.figure else "0"
-        rows.append([told, figure_words(f, language), between, n, bar_words(f.statement.rule, language),
+        if f.figure is None or judged == (f.statement.role == BESIDE):
+            continue
+        text = f.statement.text(language)
+        if f.statement.role == LIMIT:
+            text += f" ({words.LIMIT_ROLE(language)})"
+        rows.append([text, value_words(f, language), interval_words(f), str(f.figure.n),
+                     threshold(f.statement, language),
                      VERDICT[f.verdict](language)])  # fmt: skip
     return rows
 
 
-def figure_words(finding: Finding, language: str = "en") -> str:
-    """The figure without its n: "1.23 ± 0.10 points"."""
-    return shown(finding, language, spread=True).partition(" (n = ")[0].replace(" ± ", f"{NB}±{NB}")
+def value_words(finding: Finding, language: str = "en") -> str:
+    """Return the figure alone: its mean, or the range of what was computed; with its unit ("1.23 points")."""
+    whole = shown(finding, language).partition(" (n = ")[0]
+    before, bracket, after = whole.partition(" [")
+    return before + (after.partition("]")[2] if bracket else "")
 
 
-def bar_words(rule: Rule, language: str = "en") -> str:
-    """The bar as its rule says it: "> 0", "± 0.5", "≥ 1, each"."""
-    return str(rule).replace(words.EACH.en, words.EACH(language))
+def interval_words(finding: Finding) -> str:
+    """Return the 95 % interval, "1.11 … 1.35"; "–" if there is none: one seed, or a figure that was computed."""
+    if finding.figure is None or finding.figure.n < 2 or isinstance(finding.statement.rule, Always):
+        return "–"
+    return shown(finding).partition("[")[2].partition("]")[0].replace(", ", " … ")
 
 
 def seconds(record: Record) -> float:
@@ -111,27 +115,6 @@ def switches(record: Record) -> str:
     return ", ".join(f"{clean(k)} {value(v)}" for k, v in said.items()) or "–"
 
 
-def score_table(records: Sequence[Record], names: Sequence[str]) -> Table:
-    """Run, split, top-1 error, its 95 % interval, top-5 error (percent), loss, n; finished runs alone."""
-    rows = []
-    for name, r in zip(names, records, strict=True):
-        for split in ("train", "val", "test"):
-            if (f := r.final(split)) is not None:
-                n, error = f.get("n"), f["top1_error"]
-                between = "–"
-                if isinstance(n, int) and n > 0 and finite(error):
-                    low, high = wilson(error, n)
-                    between = f"{low:.2f}{NB}…{NB}{high:.2f}"
-                rows.append([name, split, number(error, ".2f"), between, number(f.get("top5_error"), ".2f"),
-                             number(f.get("loss"), ".4f"), number(n, ",")])  # fmt: skip
-    return rows
-
-
-def wilson(error: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an error in percent over n images, from the images that it counts."""
-    return counted(min(n, max(0, round(error / 100 * n))), n)
-
-
 def value(thing: Any, language: str = "en") -> str:
     """A setting's value as a person writes it."""
     if thing is None:
@@ -162,11 +145,17 @@ def machine_table(records: Sequence[Record], language: str = "en") -> Table:
     for part, word in PARTS.items():
         keys = list(dict.fromkeys(key for r in records for key in r.run.get(part, {})))
         for key in keys:
-            there = [r.run[part][key] for r in records if key in r.run.get(part, {})]
+            recorded = [noted(r.run[part][key], key, language) for r in records if key in r.run.get(part, {})]
             rows.append(
-                [f"{word(language)}: {clean(key)}", " | ".join(dict.fromkeys(value(v, language) for v in there))]
+                [f"{word(language)}: {clean(key)}", " | ".join(dict.fromkeys(value(v, language) for v in recorded))]
             )
     return rows
+
+
+def noted(recorded: Any, key: str, language: str) -> Any:
+    """Return what a run recorded, notes on the data in the page's language."""
+    is_notes = key == "notes" and isinstance(recorded, list)
+    return [translated(clean(note), language) for note in recorded] if is_notes else recorded
 
 
 def difference_table(records: Sequence[Record], names: Sequence[str], language: str = "en") -> Table:
@@ -181,7 +170,8 @@ def difference_table(records: Sequence[Record], names: Sequence[str], language: 
         for key in dict.fromkeys(k for t in tables for k in t):
             having: dict[str, list[str]] = {}
             for name, table in zip(names, tables, strict=True):
-                having.setdefault(value(table[key], language) if key in table else "–", []).append(name)
+                shown_value = value(noted(table[key], key, language), language) if key in table else "–"
+                having.setdefault(shown_value, []).append(name)
             if len(having) > 1:
                 told = "\n".join(f"{v}: {', '.join(who)}" for v, who in having.items())
                 rows.append([f"{PARTS[part](language) if part in PARTS else part}: {clean(key)}", told])

@@ -1,7 +1,7 @@
-"""What axes, legends, tables and pages say, in both languages; the field's terms stay English, as in the notes.
+"""The words of axes, legends, tables and pages in both languages; Korean keeps the field's loan words.
 
-First words that several places share, then `PAGE`, what the templates print, by name, the heads of tables, and the
-ledger's remarks in Korean beside `OPEN_CHOICES`. Words that one figure alone says stand beside its code.
+First the words that several places share, then `PAGE`, the words of the templates by name, the heads of tables, and
+the Korean remarks on `OPEN_CHOICES`. Words of a single figure are in its module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NET = Text("net", "네트워크")
 SEEDS = Text("seeds", "seed 수")
 MEAN = Text("mean", "평균")
 LOWEST, HIGHEST = Text("lowest", "최솟값"), Text("highest", "최댓값")
-STD_BELOW, STD_ABOVE = Text("mean − std", "평균 − 표준편차"), Text("mean + std", "평균 + 표준편차")
+INTERVAL_FROM, INTERVAL_TO = Text("95 % interval from", "95 % 구간 하한"), Text("95 % interval to", "95 % 구간 상한")
 MACS = Text("multiply-adds (MACs)", "곱셈-덧셈 수 (MACs)")
 BLOCK = Text("block, first to last", "block, 입력 쪽부터")
 LAYER = Text("layer", "층")
@@ -38,69 +38,64 @@ OUR, PAPER = Text("ours", "우리 값"), Text("paper", "논문")
 
 PARAMETERS = Text("{n} parameters", "parameter {n}")
 OUTPUT_SIZE = Text("output size", "출력 크기")
-INTERVAL, BAR, JUDGED = Text("95 % interval", "95 % 구간"), Text("bar", "기준"), Text("verdict", "판정")
+INTERVAL, BAR, JUDGED = Text("95 % interval", "95 % 구간"), Text("threshold", "기준값"), Text("verdict", "판정")
 NOT_RUN_WORD = Text("not run", "실행하지 않음")
 
 VERDICT = {
-    HOLDS: Text("holds", "성립한다"),
-    CONDITION: Text("holds with a condition", "조건부로 성립한다"),
-    FAILS: Text("does not hold", "성립하지 않는다"),
-    UNDECIDED: Text("undecided", "결정할 수 없다"),
+    HOLDS: Text("holds", "성립"),
+    CONDITION: Text("holds with a condition", "조건부 성립"),
+    FAILS: Text("does not hold", "성립하지 않음"),
+    UNDECIDED: Text("undecided", "판정 불가"),
     NOT_RUN: NOT_RUN_WORD,
 }
 
-ROLES = {BESIDE: Text("beside", "참고"), LIMIT: Text("limit", "한계")}
+ROLES = {BESIDE: Text("for information", "참고"), LIMIT: Text("limit", "한계")}
 
 PAGE: dict[str, Text] = {
-    # around everything
+    # every page
     "skip": Text("Skip to the contents", "본문으로 건너뛰기"),
-    "contents": Text("Contents", "목차"),
-    "top": Text("Back to the contents", "목차로 돌아가기"),
-    "no_script": Text(
-        "Charts need JavaScript; their figures stand in the tables.",
-        "그림을 그리려면 JavaScript가 필요하다. 값은 표에 있다.",
-    ),
-    "not_drawn": Text(
-        "This chart could not be drawn; its figures stand in the tables.", "이 그림은 그릴 수 없었다. 값은 표에 있다."
-    ),
+    "no_script": Text("The charts need JavaScript; the tables have their figures.",
+                      "그림을 그리려면 JavaScript가 필요하다. 값은 표에 있다."),
+    "not_drawn": Text("This chart could not be drawn; the table has its figures.",
+                      "이 그림은 그릴 수 없었다. 값은 표에 있다."),
     "menu": Text("Save this chart", "그림 저장하기"),
     "as_svg": Text("Save as SVG", "SVG로 저장"),
     "as_png": Text("Save as PNG", "PNG로 저장"),
-    "in_figures": Text("The same in figures", "같은 내용을 값으로"),
-    "same": Text("The same picture as at", "다음과 같은 그림:"),
-    # a study's page
-    "study_title": Text("Residual networks: claims, run and judged", "Residual network: 주장을 실행하고 판정하다"),
-    "study_about": Text(
-        "The study notes on “Deep Residual Learning for Image Recognition” (He, Zhang, Ren, Sun 2015) and the paper "
-        "itself make the claims below. Each is judged on records of runs by a rule: a 95 % interval over seeds, shown "
-        "as [low, high], against a bar. A claim is undecided if its interval lies on both sides of the bar. Each study "
-        "says which came first, the rule or the runs.",
-        "아래는 “Deep Residual Learning for Image Recognition”(He, Zhang, Ren, Sun 2015)의 학습 노트와 논문에 나오는 "
-        "주장이다. 주장마다 규칙에 따라 여러 seed의 95 % 구간([하한, 상한])을 기준과 비교했다. 구간 안에 기준이 들어 "
-        "있으면 결정할 수 없다고 적는다. 실험마다 규칙과 실행 가운데 무엇이 먼저였는지 밝힌다.",
-    ),
-    "answer": Text("The answer at a glance", "한눈에 보는 답"),
-    "number": Text("no.", "번호"),
-    "claim": Text("claim", "주장"),
-    "verdict": JUDGED,
-    "measured": Text("what was measured", "측정한 것"),
-    "claims": Text("The claims", "주장별 결과"),
-    "by_notes": Text("The notes’ words", "노트의 말"),
-    "where": Text("said in", "출처"),
-    "statements": Text("What is measured, against its bar", "측정한 값과 기준"),
-    "runs": Text("The runs", "실행 목록"),
-    "errors_at_end": Text(
-        "Errors in percent at the last iteration; no checkpoint was chosen by any of them.",
-        "error는 마지막 반복에서의 값(%)이며, 이 값으로 checkpoint를 고르지 않았다.",
-    ),
-    "no_runs": Text("Computed; nothing had to be trained.", "계산한 것이며, 학습이 필요 없다."),
-    "command": Text("Command", "명령"),
+    "in_figures": Text("These figures as a table", "이 그림의 값을 표로 보기"),
     "data_note": Text("About these data", "이 데이터에 대하여"),
-    "paper_tables": Text("The paper’s tables beside ours", "논문의 표와 우리 값"),
-    "nets": Text("The nets, drawn", "네트워크 그림"),
+    "command": Text("Command", "명령"),
+    # the page of studies
+    "study_title": Text("Residual networks: every claim of the notes and the paper, judged",
+                        "Residual network: 노트와 논문의 주장을 하나씩 판정한다"),
+    "study_about": Text(
+        "The claims are those of the study notes on “Deep Residual Learning for Image Recognition” (He, Zhang, Ren, "
+        "Sun 2015) and of the paper. Open one for its answer, its picture and its figures.",
+        "“Deep Residual Learning for Image Recognition”(He, Zhang, Ren, Sun 2015)의 학습 노트와 논문에 나오는 "
+        "주장이다. 주장을 펼치면 답, 그림, 값이 나온다.",
+    ),
+    "rule": Text(
+        "A verdict compares the 95 % interval of the mean over seeds, [low, high], with a threshold. Undecided: the "
+        "interval contains the threshold.",
+        "판정은 여러 seed의 평균에 대한 95 % 구간([하한, 상한])을 기준값과 비교한 것이다. 구간 안에 기준값이 있으면 "
+        "판정 불가이다.",
+    ),
+    "claims": Text("The claims", "주장과 판정"),
+    "other_study": Text("Also on", "다른 실험:"),
+    "by_notes": Text("The notes’ words", "노트의 말"),
+    "where": Text("source", "출처"),
+    "statements": Text("Measured values and thresholds", "측정값과 기준값"),
+    "for_information": Text("For information, not judged", "참고(판정에 쓰지 않음)"),
+    "runs": Text("The runs", "실행 목록"),
+    "errors_at_end": Text("Errors in percent at the last iteration; they chose no checkpoint.",
+                          "마지막 반복의 error(%)이다. 이 값으로 checkpoint를 고르지 않았다."),
+    "no_runs": Text("Computed; this needs no training.", "계산한 값이며 학습이 필요 없다."),
+    "background": Text("Source, rule, runs and command", "출처, 규칙, 실행, 명령"),
+    "not_measured": Text("Not measured here", "여기서 측정하지 않은 주장"),
+    "paper_tables": Text("The paper’s tables with our figures", "논문의 표와 우리 값"),
+    "nets": Text("The networks, drawn", "네트워크 그림"),
     "fig3": Text("VGG-19, plain-34 and residual-34 (Fig. 3)", "VGG-19, plain-34, residual-34 (Fig. 3)"),
     "fig3_about": Text(
-        "Drawn from the nets’ own definitions. Solid: identity shortcut; dotted: the shape changes.",
+        "Drawn from the networks’ own definitions. Solid: identity shortcut; dotted: the shape changes.",
         "네트워크 정의에서 그렸다. 실선: identity shortcut, 점선: 크기가 바뀌는 shortcut.",
     ),
     "fig5": Text("Basic and bottleneck block (Fig. 5)", "기본 block과 bottleneck block (Fig. 5)"),
@@ -116,50 +111,40 @@ PAGE: dict[str, Text] = {
     "chosen": Text("chosen", "고른 값"),
     "paper_says": Text("what the paper says", "논문의 설명"),
     "machine": Text("Data, hardware, versions, settings", "데이터, 하드웨어, 버전, 설정"),
-    "as_recorded": Text(
-        "As the runs recorded it; a bar separates values where runs differ.",
-        "실행이 기록한 그대로이며, 실행마다 다르면 세로줄로 나누었다.",
-    ),
-    "what": Text("what", "무엇"),
+    "as_recorded": Text("As the runs recorded them; “|” separates values that differ between runs.",
+                        "실행이 기록한 값이다. 실행마다 다르면 “|”로 나누었다."),
+    "what": Text("what", "이름"),
     "departures": Text("Departures from the paper", "논문과 다른 점"),
-    "no_departures": Text("None is known but for the open choices above.", "위에서 고른 것 말고는 알려진 차이가 없다."),
+    "no_departures": Text("None is known besides the choices that the paper leaves open.",
+                          "논문이 정하지 않은 것 말고는 알려진 차이가 없다."),
     "not_run": Text("What was not run", "실행하지 않은 것"),
-    "claims_not_run": Text("Claims without a verdict", "판정이 없는 주장"),
+    "partly": Text("Only a part of it was run.", "일부만 실행했다."),
     "rows_not_run": Text("Rows of Table 6 without a run of ours", "우리 실행이 없는 Table 6의 행"),
-    "nets_not_run": Text("Nets with seeds that have no finished run", "끝난 실행이 없는 seed가 있는 네트워크"),
-    "problems": Text("Records that could not be read", "읽을 수 없었던 기록"),
-    "all_run": Text("Everything was run.", "모두 실행했다."),
-    "not_here": Text("Claims that this page is not about", "이 페이지에서 다루지 않는 주장"),
+    "nets_not_run": Text("Networks with seeds that have no finished run", "끝난 실행이 없는 seed가 있는 네트워크"),
+    "problems": Text("Problems of the records", "기록의 문제"),
     "net": NET,
     "finished_of": Text("finished seeds", "끝난 seed"),
-    "nothing": Text("No claim was judged here.", "판정한 주장이 없다."),
-    # a page of runs
-    "run_about": Text(
-        "One training run as its record tells it: how the errors went, where they ended, under which recipe and on "
-        "which machine. No checkpoint was chosen by the test error.",
-        "학습 실행 하나를 기록에 있는 그대로 보인다. error의 변화와 마지막 값, recipe와 기기를 담았다. test error로 "
-        "checkpoint를 고르지 않았다.",
-    ),
+    "nothing": Text("These records judge no claim.", "이 기록으로 판정할 수 있는 주장이 없다."),
+    # the page of runs
     "runs_about": Text(
-        "Training runs beside each other as their records tell them: final errors, curves, and in what they differ. "
-        "Nothing is judged here; runs of different recipes are compared as they are.",
-        "여러 학습 실행을 기록 그대로 나란히 놓았다. 마지막 error, 곡선, 서로 다른 점을 보인다. "
-        "여기서는 판정하지 않으며, recipe가 다른 실행도 그대로 견준다.",
+        "Nothing is judged here. Runs of different recipes are compared as they are.",
+        "여기서는 판정하지 않는다. recipe가 다른 실행도 그대로 비교한다.",
     ),
     "scores": Text("Final scores", "마지막 점수"),
     "scores_about": Text(
-        "Errors in percent at the last iteration, with Wilson’s 95 % interval over the n images of the split.",
-        "마지막 반복의 error(%)와 그 split의 이미지 n장에 대한 Wilson 95 % 구간.",
+        "At the last iteration, errors in percent, with the binomial (Wilson) 95 % interval of n images.",
+        "마지막 반복의 error(%)와 이미지 n장에 대한 이항(Wilson) 95 % 구간.",
     ),
-    "differences": Text("In what the runs differ", "실행끼리 다른 점"),
-    "differences_about": Text(
-        "Whatever does not stand here is equal in all of them.", "여기에 없는 것은 모든 실행에서 같다."
-    ),
-    "no_differences": Text("In their seeds alone, if at all.", "다르다면 seed뿐이다."),
-    "charts": Text("Pictures", "그림"),
+    "by_class": Text("Error by class", "클래스별 error"),
+    "by_class_about": Text("The worst class first.", "error가 큰 클래스부터."),
+    "more_classes": Text("The other classes", "나머지 클래스"),
+    "differences": Text("Differences between the runs", "실행끼리 다른 점"),
+    "differences_about": Text("All other fields are equal.", "나머지 항목은 모두 같다."),
+    "no_differences": Text("Only the seeds differ.", "seed만 다르다."),
+    "more_charts": Text("More pictures", "다른 그림"),
     "no_charts": Text("No run has a measured error yet.", "아직 측정한 error가 없다."),
     "incomplete": Text("What is missing", "빠진 것"),
-}
+}  # fmt: skip
 
 ERRORS = {
     "train": Text("training error", "training error (%)"), "val": Text("validation error", "validation error (%)"),
@@ -167,7 +152,7 @@ ERRORS = {
 }  # fmt: skip
 HEADS: dict[str, tuple[Text, ...]] = {
     "statements": (
-        Text("what is measured", "측정한 것"), Text("mean ± std", "평균 ± 표준편차"),
+        Text("what is measured", "측정한 것"), Text("mean", "평균값"),
         INTERVAL, Text("n", "n (개)"), BAR, JUDGED,
     ),
     "runs": (
@@ -179,11 +164,22 @@ HEADS: dict[str, tuple[Text, ...]] = {
         INTERVAL, Text("top-5 error", "top-5 error (%)"), Text("loss", "loss 값"),
         Text("n", "n (장)"),
     ),
+    "classes": (
+        Text("class", "클래스"), Text("error (%)", "error(%)"), INTERVAL, Text("wrong", "틀린 수"),
+        Text("n", "n (장)"),
+    ),
     "differences": (Text("field", "항목"), Text("values, and the runs that have them", "값과 그 값을 가진 실행")),
 }  # fmt: skip
 
-TITLE_RUN = Text("{model}, seed {seed}, on {data}", "{model}, seed {seed}, 데이터 {data}")
+ABOUT_RUN = Text("{model}, seed {seed}, on {data}", "{model}, seed {seed}, 데이터 {data}")
 TITLE_RUNS = Text("{n} training runs compared", "학습 실행 {n}개의 비교")
+SCORE = Text("{measure} {error} % (95 % interval {low} to {high}, {n} images)",
+             "{measure} {error} % (95 % 구간 {low} ~ {high}, 이미지 {n}장)")  # fmt: skip
+STUDY_SCORE = Text(
+    "{depth} layers after {n} updates on {data}: {plain} {measure} without shortcuts, {residual} with them ({seeds}).",
+    "{data}, {depth}층, {n}회 업데이트 뒤 {measure}: shortcut이 없으면 {plain}, 있으면 {residual} ({seeds}).",
+)
+UNDER = Text("under {limit}", "{limit} 미만")
 ONE_SEED, N_SEEDS, COMPUTED = Text("1 seed", "seed 1개"), Text("{n} seeds", "seed {n}개"), Text("computed", "계산값")
 COMMITTED = Text(
     "the records of {names} are the committed results of the reslab project",
@@ -192,8 +188,7 @@ COMMITTED = Text(
 N_ITERATIONS = Text("{n} iterations", "{n}회 반복")
 UNFINISHED = Text("{n}, unfinished", "{n}, 미완료")
 OF_SEEDS = Text("{done} of {n}", "{n}개 중 {done}개")
-EACH = Text(", each", ", 모두")
-LIMIT_ROLE, BESIDE_ROLE = Text("a limit", "한계"), Text("beside, no say", "참고, 판정에 쓰지 않음")
+LIMIT_ROLE = Text("a limit of the claim", "주장의 한계")
 ON, OFF, NONE = Text("on", "켬"), Text("off", "끔"), Text("none", "없음")
 PARTS = {
     "data": Text("data", "데이터"), "environment": Text("environment", "환경"), "settings": Text("settings", "설정"),

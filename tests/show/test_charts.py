@@ -140,11 +140,8 @@ def test_copies_of_a_run_count_once_the_finished_then_the_longest(study):
     ):  # fmt: skip
         (one,) = by_net(several)
         assert one.records == (wanted,)
-    assert by_net([whole, copy])[0].final("test") == (
-        whole.final("test")["top1_error"],
-        pytest.approx(math.nan, nan_ok=True),
-        1,
-    )
+    final = by_net([whole, copy])[0].final("test")
+    assert (final.mean, final.n) == (whole.final("test")["top1_error"], 1)
     assert max(r.get("n", 0) for r in curve_rows([whole, copy])) == 1
 
 
@@ -219,8 +216,20 @@ def test_a_study_of_one_kind_or_of_nothing(study):
 
 def test_one_seed_has_no_error_bar_and_draws(study):
     found = by_net(study(depths=(8, 20), seeds=(0,)))
-    assert all(math.isnan(one.final("train")[1]) for one in found)
+    assert all(math.isinf(one.final("train").low) for one in found)
+    assert all(row["low"] == row["error"] == row["high"] for row in depth_rows(found, "train"))
     assert list(depth_panels(found)) == ["train", "test"]
+
+
+def test_the_error_bar_of_seeds_is_the_interval_of_the_mean(study):
+    scipy = pytest.importorskip("scipy.stats")
+    records = [r for r in study(depths=(44,), seeds=(0, 1, 2)) if not r.residual]
+    ends = [r.final("test")["top1_error"] for r in records]
+    low, high = scipy.t.interval(0.95, 2, loc=sum(ends) / 3, scale=scipy.sem(ends))
+    (row,) = depth_rows(by_net(records), "test")
+    assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
+    (few,) = depth_rows(by_net(records[:2]), "test")  # of two seeds the interval is wide; an error has no place below 0
+    assert 0 <= few["low"] < few["error"] < few["high"] <= 100
 
 
 def luminance(colour: str) -> float:

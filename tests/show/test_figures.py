@@ -24,9 +24,10 @@ from reslab.show.charts.findings import block_panels, response_panels
 from reslab.show.charts.findings import table as findings_table
 from reslab.show.charts.intervals import holding, interval_panel, interval_panels, table
 from reslab.show.look import shades
-from reslab.show.pages.figures import figures_of, records_figures
+from reslab.show.pages.embed import Shelf
+from reslab.show.pages.figures import draw, picture_of, records_figures
 from reslab.show.series import by_net, sound
-from reslab.show.tables import run_head, run_table
+from reslab.show.tables import run_head, run_table, statement_table
 from reslab.show.words import COLUMNS, ERRORS, VERDICT, wide, wrapped
 
 RULES = [Above(0.0), Below(1.0), Within(0.5), Always(high=2.0), Always(0.0, 0.0)]
@@ -142,14 +143,54 @@ def test_wrapping_loses_nothing(text):
 # -- from records
 
 
-def test_a_judgement_has_its_intervals_first_then_its_charts(twins):
-    found = figures_of(judged(twins, said([1, 2], Above(0)), charts=("curves", "depth", "no-such-chart")))
-    assert [f.id for f in found] == ["intervals", "curves", "depth"]
-    assert found[0].panels["1"].to_dict()["description"].endswith(", undecided")
-    assert all(len(row) == len(f.head) for f in found for row in f.rows)
-    assert all(c.to_dict()["description"] for f in found for c in f.panels.values())
-    korean = figures_of(judged(twins, said([1, 2], Above(0))), "ko")
-    assert korean[0].panels["1"].to_dict()["description"].endswith(VERDICT["undecided"].ko)
+def test_a_claim_has_one_picture_that_the_page_does_not_show_yet(twins):
+    one = judged(twins, said([1, 2], Above(0)), charts=("curves", "depth", "macs"))
+    shelf, shown = Shelf(), set()
+    found = [picture_of(one, f"C{i}-1", shelf, shown) for i in range(4)]
+    assert [f and f.id for f in found] == ["C0-1-curves", "C1-1-depth", "C2-1-intervals", None]  # two are candidates
+    panels = [p.json for f in found if f for p in f.panels]
+    assert len(panels) == len(set(panels)) == len(shown)
+    assert found[2].panels[0].words.endswith(", undecided")
+    assert all(len(row) == len(f.head) for f in found if f for row in f.rows)
+    assert all(p.words for f in found if f for p in f.panels)
+    korean = picture_of(judged(twins, said([1, 2], Above(0)), charts=("no-such-chart",)), "C1-1", Shelf(), set(), "ko")
+    assert korean.panels[0].words.endswith(VERDICT["undecided"].ko)
+    assert picture_of(judged(twins, said([], Above(0))), "C1-1", Shelf(), set()) is None
+
+
+def test_a_chart_that_is_shown_already_is_left_out_of_a_figure_of_several(twins):
+    lists = {"plain20-bn-relu.gradients": [4.0, 1.0], "plain20-nobn-tanh.gradients": [1.0, 2.0]}
+    one = judged(twins, charts=("gradients",), measured={"gradients-init": {0: lists}})
+    shelf, shown = Shelf(), set()
+    first = picture_of(one, "C1-1", shelf, shown)
+    assert [p.id for p in first.panels] == ["C1-1-gradients-initial", "C1-1-gradients-saturating"]
+    shown.discard(first.panels[1].json)
+    assert [p.id for p in picture_of(one, "C2-1", shelf, shown).panels] == ["C2-1-gradients-saturating"]
+
+
+def test_powers_of_ten_are_ratios_in_table_and_picture(twins):
+    series = [2.9, 3.0, 3.1]
+    statements = (said(series, Above(3.0), unit="decades"), said(series, Within(1.0), unit="decades", role=BESIDE))
+    one = judged(twins, *statements)
+    (row,) = statement_table(one.findings)
+    low, high = (10**e for e in (one.findings[0].figure.low, one.findings[0].figure.high))
+    assert row[1] == "1,000 times"
+    ends = [float(text.replace(",", "")) for text in row[2].split(" … ")]
+    assert ends == pytest.approx([low, high], rel=0.05)
+    assert row[3:5] == ["3", "> 1,000 times"]
+    texts = " ".join(r["text"] for r in values_of(interval_panel(one.findings)) if "text" in r)
+    assert "decade" not in texts
+    assert "threshold > 1,000 times" in texts
+
+
+def test_the_table_has_intervals_and_no_standard_deviations(twins):
+    one = judged(twins, said([1.0, 2.0, 3.0], Above(0)), said([5.0], Above(0)), said([], Above(0)))
+    rows = statement_table(one.findings)
+    found = one.findings[0].figure
+    assert rows[0][1:5] == ["2 points", f"{found.low:.2f} … {found.high:.2f}", "3", "> 0"]
+    assert rows[1][1:5] == ["5 points", "–", "1", "> 0"]
+    assert len(rows) == 2  # what was not measured has no row
+    assert "±" not in str(rows)
 
 
 def test_many_statements_stand_in_panels_of_like_length_on_one_axis(twins):
@@ -263,7 +304,7 @@ def test_blocks_are_drawn_as_probed_with_the_geometric_mean(study):
     mean = {r["x"]: r["y"] for r in values_of(panels["end"]) if r["run"] == "mean"}
     assert mean == {1: pytest.approx(1e-5), 4: pytest.approx(1e-2)}  # b is 0 once and c unknown: no mean of all seeds
     apart = {r["x"]: r["y"] for r in values_of(panels["through"]) if r["run"] == "seed 0"}
-    assert apart == {0: pytest.approx(-1), 9: pytest.approx(-2)}
+    assert apart == {0: pytest.approx(0.1), 9: pytest.approx(0.01)}
     assert block_panels(by_net(records), None, "residuals") == {}
 
 
@@ -303,7 +344,7 @@ def test_initial_weights_are_drawn_from_the_measurements(twins):
         "other": [7.0],
     }
     one = judged(twins, charts=("gradients",), measured={"gradients-init": {0: lists, 1: lists}})
-    (figure,) = figures_of(one)
+    figure = draw("gradients", twins, one.evidence)
     assert list(figure.panels) == ["initial", "saturating"]
     rows = [r for r in values_of(figure.panels["initial"]) if r["run"] == "mean"]
     assert {r["net"] for r in rows} == {"plain 20, BN", "plain 20, no BN"}
@@ -336,7 +377,7 @@ def test_copying_shows_each_seed_and_the_geometric_mean(twins):
     steps = copying_rows(one.evidence, "mlp", "steps")
     assert [r["y"] for r in steps if (r["kind"], r["x"], r["run"]) == ("plain", 10, "seed 1")] == [0.001]
     assert not [r for r in steps if r["kind"] == "residual" and r["x"] == 10]
-    (figure,) = figures_of(one)
+    figure = draw("copying", [], one.evidence)
     assert list(figure.panels) == ["mlp-depth", "mlp-steps"]
     assert figure.rows[1][1:] == ["4", "0.01", "0.0001"]
 

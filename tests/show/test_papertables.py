@@ -128,7 +128,7 @@ def test_table_6_takes_the_records_of_the_papers_nets_alone(tmp_path, study):
     rows = {row[0]: row[4:] for row in table.rows}
     nb = "\u00a0"
     assert rows["cifar_resnet20"] == [
-        f"8.75{nb}±{nb}0.35 (n{nb}={nb}2)\n11.00 (n{nb}={nb}1)", "64,000 of 64,000 it.\n16,000 of 64,000 it."
+        f"8.75 [5.57,{nb}11.93] (n{nb}={nb}2)\n11.00 (n{nb}={nb}1)", "64,000 of 64,000 it.\n16,000 of 64,000 it."
     ]  # fmt: skip
     assert rows["cifar_plain20"] == [f"9.75 (n{nb}={nb}1)", "64,000 of 64,000 it."]
     assert {name for name, row in rows.items() if row != ["not run", "–"]} == {"cifar_resnet20", "cifar_plain20"}

@@ -18,6 +18,7 @@ from reslab.api.reports import report
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import net
 from reslab.claims.ledger import order
+from reslab.claims.rules import NOT_RUN
 from reslab.errors import UserError
 from reslab.runs.recipe import OPEN_CHOICES
 from reslab.runs.runlog import Record, read
@@ -26,7 +27,8 @@ from reslab.show.pages.embed import packed, unpacked
 from reslab.show.pages.page import is_ours, publish
 from reslab.show.pages.report import study_page
 from reslab.show.pages.runpage import runs_page
-from reslab.show.tables import departures, difference_table, run_table, seconds, wilson
+from reslab.show.scores import class_table, score_head, score_table, wilson
+from reslab.show.tables import departures, difference_table, run_table, seconds
 from reslab.show.words import VERDICT
 from reslab.store.sealed import read_sealed, write_sealed
 
@@ -75,32 +77,22 @@ def pages(study_pages):
 def test_the_answer_stands_first_and_all_is_there(pages):
     told, made = pages
     page = made["en"][1]
-    wanted = [
-        "study_title",
-        "answer",
-        "contents",
-        "claims",
-        "paper_tables",
-        "nets",
-        "recipe",
-        "machine",
-        "departures",
-        "not_run",
-    ]
+    wanted = ["study_title", "claims", "paper_tables", "nets", "recipe", "departures", "machine", "command"]
     said = [words.PAGE[key].en for key in wanted]
     places = [next(i for i, h in enumerate(page.headings) if h == one) for one in said]
     assert places == sorted(places)
     for one in told:
         assert one.claim.id in page.ids
         assert re.sub(r"\s+", " ", one.claim.text.en) in page.words
-        assert re.sub(r"\s+", " ", one.sentence.en) in page.words
+        assert (re.sub(r"\s+", " ", one.sentence.en) in page.words) or one.verdict == NOT_RUN
         assert VERDICT[one.verdict].en in page.words
     assert len(page.ids) == len(set(page.ids))
     links = {a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
     assert links <= set(page.ids)
     assert COMMAND in page.words
     assert set(OPEN_CHOICES) <= set(page.words.split())
-    trained = [one for one in told if one.seeds]  # each says which came first, the rule or the runs
+    # each says which came first, the rule or the runs
+    trained = [one for one in told if one.seeds and one.verdict != NOT_RUN]
     for language, (_, outline) in made.items():
         for said in {order(one.claim.id, one.evidence.beginning)(language) for one in trained}:
             wanted = sum(order(one.claim.id, one.evidence.beginning)(language) == said for one in trained)
@@ -124,9 +116,10 @@ def test_no_heading_skips_a_level(pages, tmp_path):
 def test_inexact_data_are_told_wherever_a_cifar_figure_stands(pages):
     told, made = pages
     html = made["en"][0]
-    for section in re.findall(r'<section class="claim".*?</section>', html, re.S):
-        assert (INEXACT in section) == ("(cifar10" in section)
-    trained = [j for j in told if j.evidence.setting.data == "cifar10" and j.seeds]
+    for part in re.split(r'<(?:div|details) class="part">', html)[1:]:
+        about = re.search(r'-statements-caption">[^<(]*\((\w+)', part)[1]
+        assert (INEXACT in part.partition('class="more"')[0]) == (about == "cifar10")
+    trained = [j for j in told if j.evidence.setting.data == "cifar10" and j.seeds and j.verdict != NOT_RUN]
     assert html.count(INEXACT) >= len(trained) + 2  # at the answer and under Table 6, too
 
 
@@ -152,7 +145,7 @@ def test_it_is_small_self_contained_and_every_figure_has_words(pages):
         assert not any("src" in a for tag, a in page.tags if tag == "script")
         assert not any(a.get("href", "data:").startswith("http") for _, a in page.tags)
         charts = [a for _, a in page.tags if a.get("class") == "chart"]
-        assert len(charts) > 40
+        assert len(charts) > 30
         assert all(a["aria-label"].strip() and a["role"] == "group" for a in charts)
         scrolls = [a for _, a in page.tags if a.get("class") == "scroll"]
         assert all(a["tabindex"] == "0" and set(a["aria-labelledby"].split()) <= set(page.ids) for a in scrolls)
@@ -184,8 +177,11 @@ def test_nothing_judged_and_nothing_run(tmp_path):
     write_sealed(empty / "study.json", default_setting("digits").to_dict())
     told = judged(empty)
     page = Outline(study_page(told))
-    assert set(page.ids) >= {j.claim.id for j in told}  # in "what was not run"
-    assert words.PAGE["claims_not_run"].en in page.words
+    assert words.PAGE["nothing"].en in page.words
+    assert not {j.claim.id for j in told} & set(page.ids)  # a line names them
+    assert ", ".join(j.claim.id for j in told) in page.words
+    two = Outline(study_page([*told, *judged(empty)]))  # of several studies every claim has its line
+    assert {j.claim.id for j in told} <= set(two.ids)
 
 
 def test_names_from_outside_are_text(tmp_path):
@@ -267,13 +263,16 @@ def test_a_run_alone_and_several_of_two_recipes(tmp_path):
     b = read(write_run(tmp_path / "b", "cifar_plain20", 1))
     b.run["recipe"]["lr"] = 0.7
     alone = Outline(runs_page([a], "en", COMMAND))
-    assert "cifar_resnet20, seed 0, on digits" in alone.headings
+    assert alone.headings[0] == "a"  # its folder's name
+    assert "cifar_resnet20 (shortcut B), seed 0, on digits" in alone.words
     assert words.PAGE["differences"].en not in alone.headings
     final = a.final("test")
     low, high = wilson(final["top1_error"], final["n"])
     assert f"{final['top1_error']:.2f}" in alone.words
+    assert f"Test error {final['top1_error']:.2f} % (95 % interval {low:.2f} to {high:.2f}, 500 images)" in alone.words
     assert f"{low:.2f} … {high:.2f}" in alone.words
     both = Outline(runs_page([a, b]))
+    assert "b, a" in both.words  # the members, plain before residual
     assert words.PAGE["differences"].en in both.headings
     fields = {row[0]: row[1] for row in difference_table([a, b], ["a", "b"])}
     assert fields["recipe: lr"].splitlines() == [f"{a.run['recipe']['lr']:g}: a", "0.7: b"]
@@ -294,6 +293,58 @@ def test_a_run_without_a_test_split_shows_its_validation_error(tmp_path, languag
     assert words.ERRORS["test"](language) not in page.headings
     sets = page.json[-1].values()
     assert words.VAL_ERROR(language) in {r.get("measure") for told in sets for r in unpacked(told)}
+
+
+def with_classes(record, count):
+    """The record with so many classes, scored exactly: class i has i wrong of 50 images."""
+    names = [f"class{i:02}" for i in range(count)]
+    rows = [{"class": c, "n": 50, "wrong": i, "error": 2.0 * i} for i, c in enumerate(names)]
+    exact = {"test": {**record.final("test"), "per_class": rows}}
+    return replace(record, run=record.run | {"data": record.run["data"] | {"classes": names}}, exact=exact)
+
+
+@pytest.mark.parametrize("count", [4, 10, 30])
+def test_errors_by_class_stand_on_the_page_of_a_run_the_worst_first(tmp_path, count):
+    record = read(write_run(tmp_path / "a", "cifar_resnet20", 0))
+    assert class_table(record) == []
+    assert words.PAGE["by_class"].en not in Outline(runs_page([record])).headings
+    scored = with_classes(record, count)
+    rows = class_table(scored)
+    assert [row[0] for row in rows] == [f"class{i:02}" for i in reversed(range(count))]
+    low, high = wilson(2.0 * (count - 1), 50)
+    assert rows[0][1:] == [f"{2 * (count - 1):.2f}", f"{low:.2f}\u00a0…\u00a0{high:.2f}", str(count - 1), "50"]
+    page = Outline(runs_page([scored]))
+    places = [page.words.index(row[0]) for row in rows]
+    assert places == sorted(places)
+    head = words.PAGE["more_classes"].en  # of many classes the first twenty are open
+    assert (f"{head} ({count - 20})" in page.headings) == (count > 20)
+
+
+def test_top_5_of_four_classes_is_left_out(tmp_path):
+    record = read(write_run(tmp_path / "a", "cifar_resnet20", 0))
+    few, many = with_classes(record, 4), with_classes(record, 6)
+    assert "top-5" not in Outline(runs_page([few])).words
+    assert "top-5 error" in Outline(runs_page([many])).headings
+    for runs in ([few], [many], [few, many]):
+        table = score_table(runs, ["a", "b"][: len(runs)])
+        assert {len(row) for row in table} == {len(score_head(runs))}
+    assert [row[4] for row in score_table([few, many], ["a", "b"]) if row[1] == "train"] != ["–", "–"]
+
+
+def test_no_axes_without_a_line(tmp_path):
+    """A run that was measured once and told nothing has no curve."""
+    record = read(write_run(tmp_path / "a", "cifar_resnet20", 0))
+    kept = [m for m in record.metrics if m["kind"] == "end" or (m["kind"] == "eval" and m["iteration"] == ITERATIONS)]
+    page = Outline(runs_page([replace(record, metrics=tuple(kept))]))
+    assert not [a for _, a in page.tags if a.get("class") == "chart"]
+    assert f"Test error {record.final('test')['top1_error']:.2f} %" in page.words
+
+
+def test_several_runs_name_every_member(tmp_path):
+    runs = [read(write_run(tmp_path / f"run{i}", "cifar_resnet8", i)) for i in range(7)]
+    page = Outline(runs_page(runs))
+    assert "7 training runs compared" in page.headings
+    assert ", ".join(f"run{i}" for i in range(7)) in page.words
 
 
 def test_the_interval_is_wilsons():

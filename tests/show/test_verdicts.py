@@ -16,7 +16,7 @@ from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, 
 from reslab.show.words import VERDICT, wide
 
 NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
-KOREAN = "train 이미지 50,000장 중 82장, test 이미지 10,000장 중 21장이 bit 단위로 정확하지 않다"
+KOREAN = "train 이미지 50,000장 중 82장, test 이미지 10,000장 중 21장은 원본과 비트 단위로 같지 않다"
 
 
 @pytest.fixture(scope="module")

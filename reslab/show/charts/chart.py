@@ -44,25 +44,25 @@ def colours_of(runs: Sequence[Runs]) -> dict[str, str]:
 
 
 def depth_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Final errors against depth, mean ± std: a chart for each split that was measured, plain and residual in each."""
+    """Final errors against depth, mean and 95 % interval, plain and residual: a chart for each measured split."""
     rows = {split: found for split in SPLITS if (found := depth_rows(runs, split))}
     top = max((r["high"] for found in rows.values() for r in found), default=0.0)
-    return {split: _depth_panel(found, split, 1.05 * top or 1.0, language) for split, found in rows.items()}
+    return {split: _depth_panel(found, split, min(100.0, 1.05 * top) or 1.0, language) for split, found in rows.items()}
 
 
 def depth_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
-    """One row for each net with a final error of `split`: kind, net, line, depth, error, low, high (± std; percent), n.
+    """One row for each net with a final error of `split`: kind, net, line, depth, error, low, high (percent), n.
 
+    `low` and `high` are the ends of the 95 % interval, within 0 and 100; of one seed they are the error itself.
     Rows of one kind are joined where `line` is equal: where data, recipe and precision are.
     """
     rows: list[dict[str, Any]] = []
     for one in runs:
-        error, std, n = one.final(split)
-        if n:
-            spread = std if math.isfinite(std) else 0.0
-            ends = {"low": max(0.0, error - spread), "high": error + spread}
+        final = one.final(split)
+        if final is not None:
+            low, high = (final.low, final.high) if math.isfinite(final.low) else (final.mean, final.mean)
             told = {"kind": one.kind, "net": one.label, "line": one.line, "depth": one.depth}
-            rows.append({**told, "error": error, **ends, "n": n})
+            rows.append({**told, "error": final.mean, "low": max(0.0, low), "high": min(100.0, high), "n": final.n})
     return rows
 
 
@@ -79,16 +79,16 @@ def _depth_panel(rows: list[dict[str, Any]], split: str, top: float, language: s
     kinds = " / ".join(k for k in HUE if any(r["kind"] == k for r in rows))
     said = words.MEASURES[split](language)
     told = (
-        f"층 수에 따른 마지막 {said}, %, seed 평균과 표준편차, {kinds}. 값은 아래 표에 있다."
+        f"층 수에 따른 마지막 {said}, %, seed 평균과 95 % 구간, {kinds}. 값은 아래 표에 있다."
         if language == "ko"
-        else f"Final {said} in percent against the number of layers, mean and standard deviation over seeds, {kinds} "
-        "nets. The figures stand in the table below."
+        else f"Final {said} in percent against the number of layers, mean and 95 % interval over seeds, {kinds} "
+        "nets. The table below has the figures."
     )
     return error_panel(rows, x, split, top, language).properties(description=told)
 
 
 def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, language: str) -> Any:
-    """Final errors of `depth_rows` against `x`, plain and residual: points with mean ± std, joined in their order."""
+    """Final errors of `depth_rows` against `x`, plain and residual: points with 95 % interval, joined in order."""
     import altair as alt
 
     kinds = [k for k in HUE if any(r["kind"] == k for r in rows)]
@@ -119,8 +119,8 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
         tooltip=[
             alt.Tooltip("net:N", title=words.NET(language)),
             alt.Tooltip("error:Q", title=f"{said} (%)", format=".2f"),
-            alt.Tooltip("low:Q", title=f"{words.STD_BELOW(language)} (%)", format=".2f"),
-            alt.Tooltip("high:Q", title=f"{words.STD_ABOVE(language)} (%)", format=".2f"),
+            alt.Tooltip("low:Q", title=f"{words.INTERVAL_FROM(language)} (%)", format=".2f"),
+            alt.Tooltip("high:Q", title=f"{words.INTERVAL_TO(language)} (%)", format=".2f"),
             alt.Tooltip("n:Q", title=words.SEEDS(language)),
         ],
     )

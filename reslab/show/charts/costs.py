@@ -86,7 +86,7 @@ def macs_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
 
 
 def macs_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Final error against MACs, mean ± std: a chart for each split that was measured."""
+    """Final error against MACs, mean and 95 % interval: a chart for each split that was measured."""
     import altair as alt
 
     found = {split: rows for split in SPLITS if (rows := macs_rows(runs, split))}

@@ -1,8 +1,8 @@
 """What probes found, drawn: gradients, activations and residual ratios by block, layer responses as in Fig. 7.
 
 Two sources: the probe lines of trained runs (§4.1, §4.2), and the lists of a study's measurements at the initial
-weights. Lines are means over seeds, each seed faint behind them; what spans decades has a logarithmic axis, on which a
-mean is the geometric one. Zeros and numbers that are not finite cannot stand there and are left out.
+weights. Lines are means over seeds, each seed faint behind them. Gradients, activations and ratios have a logarithmic
+axis, on which the mean is the geometric one; zeros and numbers that are not finite are left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TITLES = {
 }
 START, END = Text("initial weights", "초기값"), Text("end of training", "학습 끝")
 ORDER, SORTED = Text("in the order of the layers", "층 순서대로"), Text("sorted by size", "크기순으로")
-APART = Text("log10(first block / last block)", "log10(첫 block / 마지막 block)")
+RATIO = Text("gradient, first block / last block", "gradient, 첫 block / 마지막 block")
 THROUGH = Text("gradients through training", "학습 중의 gradient")
 COLUMNS = Text("first", "첫째"), Text("last", "마지막"), Text("median", "중앙값"), Text("largest", "최댓값")
 SATURATING = Text("initial weights, other activations", "초기값, 다른 activation")
@@ -130,7 +130,7 @@ def _is_bold(label: str) -> bool:
 
 
 def _through_panel(runs: Sequence[Runs], language: str) -> dict[str, Any]:
-    """How many decades the gradients of first and last block lie apart, probe by probe."""
+    """Return the chart of the gradient of the first block divided by that of the last one, probe by probe."""
     profiles: dict[str, Profile] = {}
     for one in runs:
         for r in one.records:
@@ -138,10 +138,10 @@ def _through_panel(runs: Sequence[Runs], language: str) -> dict[str, Any]:
             for line in (m for m in r.metrics if m.get("kind") == "probe" and isinstance(m.get("gradients"), dict)):
                 ends = [v for v in line["gradients"].values() if finite(v)]
                 if len(ends) > 1 and ends[0] > 0 and ends[-1] > 0:
-                    points.append((line["iteration"], math.log10(ends[0] / ends[-1])))
+                    points.append((line["iteration"], ends[0] / ends[-1]))
             profiles.setdefault(one.label, {})[f"seed {r.seed}"] = thinned(points)
     chart = profile_panel(
-        profiles, colours_of(runs), THROUGH(language), words.ITERATIONS(language), APART(language), language, log=False
+        profiles, colours_of(runs), THROUGH(language), words.ITERATIONS(language), RATIO(language), language
     )
     return {} if chart is None else {"through": chart}
 

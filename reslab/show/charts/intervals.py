@@ -1,4 +1,4 @@
-"""The statements of a claim against their bars: each value, the mean, its 95 % interval, and where the statement holds.
+"""The statements of a claim against their thresholds: each value, the mean, its 95 % interval, and where it holds.
 
 One row a statement, each with an axis of its own, since units and sizes differ; statements of one unit and of like
 size share theirs. A row is its words, its figure, and a strip in which the interval must lie in the shaded part.
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from reslab.claims.claim import Finding
-from reslab.claims.phrases import shown
+from reslab.claims.phrases import factor, shown, threshold
 from reslab.claims.rules import Above, Always, Below, Rule, Within
 from reslab.claims.text import Text
 from reslab.show.charts.chart import WIDTH, layered
 from reslab.show.look import GROUND, HOLDING, INK, SOFT
 from reslab.show.series import finite
-from reslab.show.tables import bar_words
+from reslab.show.tables import interval_words
 from reslab.show.words import BAR, COLUMNS, INTERVAL, JUDGED, ROLES, VERDICT, wide, wrapped
 
 LINE, BAND, TICKS, GAP = 16, 20, 15, 16  # pixels: a line of words, a strip, its axis, the way to the next row
@@ -25,10 +25,10 @@ MOST_DOTS, MOST_ROWS = 60, 7
 LIKE = 8.0  # statements of one unit share an axis where their extents differ by less than this
 WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
 CAPTION = Text(
-    "Dots: each seed, or each case. Diamond and bar with ends: mean over seeds and its 95 % interval. Dashed: the bar. "
-    "The statement holds if the whole interval lies in the shaded part.",
-    "점: seed(또는 경우)마다의 값. 마름모와 막대: seed 평균과 95 % 구간. 점선: 기준. 구간 전체가 칠한 "
-    "부분에 들면 성립이다.",
+    "Dots: each seed, or each case. Diamond and line with ends: mean over seeds and its 95 % interval. Dashed: the "
+    "threshold. The statement holds if the whole interval lies in the blue part.",
+    "점: seed(또는 경우)마다의 값. 마름모와 가로선: seed 평균과 95 % 구간. 점선: 기준값. 구간 전체가 파란 부분에 "
+    "들어 있으면 성립한다.",
 )
 
 
@@ -42,22 +42,13 @@ def holding(rule: Rule) -> tuple[float, float]:
 
 
 def table(findings: Sequence[Finding], language: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: statement, figure, 95 % interval, bar, verdict."""
+    """Head and rows: statement, figure, 95 % interval, threshold, verdict."""
     rows = []
     for f in findings:
         role = ROLES.get(f.statement.role)
         told = f.statement.text(language) + (f" ({role(language)})" if role else "")
-        sampled = f.figure is not None and f.figure.n > 1 and not isinstance(f.statement.rule, Always)
-        between = f"{f.figure.low:.4g} … {f.figure.high:.4g}" if f.figure and sampled else "–"
-        rows.append(
-            [
-                told,
-                shown(f, language, spread=True),
-                between,
-                bar_words(f.statement.rule, language),
-                VERDICT[f.verdict](language),
-            ]
-        )
+        verdict = VERDICT[f.verdict](language)
+        rows.append([told, shown(f, language), interval_words(f), threshold(f.statement, language), verdict])
     return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, JUDGED)], rows
 
 
@@ -113,7 +104,7 @@ def _row(
     """The marks of one statement from `y` down, and where the next one begins."""
     role = ROLES.get(finding.statement.role)
     told = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
-    said = f"{BAR(language)} {bar_words(finding.statement.rule, language)}: {VERDICT[finding.verdict](language)}"
+    said = f"{BAR(language)} {threshold(finding.statement, language)}: {VERDICT[finding.verdict](language)}"
     both = f"{shown(finding, language)}; {said}"
     figures = (
         wrapped(said)
@@ -146,18 +137,18 @@ def _row(
         add("holds", inside[0], top, x2=place(inside[1]), y2=end)
     for edge in sorted({e for e in between if math.isfinite(e)}):
         add("bar", edge, top - 2, y2=end + 2)
-    found = finding.figure
+    found, power = finding.figure, finding.statement.unit == "decades"
     for value in _some(sorted(found.values)):
-        add("dot", value, value=f"{value:.6g}", **tip)
+        add("dot", value, value=factor(value) if power else f"{value:.6g}", **tip)
     if not isinstance(finding.statement.rule, Always):
         if found.n > 1:
-            ends = f"{found.low:.4g} … {found.high:.4g}"
-            add("interval", found.low, x2=place(found.high), value=ends, **tip)
+            add("interval", found.low, x2=place(found.high), value=interval_words(finding), **tip)
             for edge in (found.low, found.high):
                 add("end", edge, top + 4, y2=end - 4)
         add("mean", found.mean, value=shown(finding, language), **tip)
     for tick in _ticks(low, high):
-        add("tick", tick, end + TICKS / 2 + 1, text=f"{tick:.4g}".replace("-", "−"))
+        text = factor(tick) if power else f"{tick:.4g}".replace("-", "−")
+        add("tick", tick, end + TICKS / 2 + 1, text=text)
     return rows, end + TICKS + GAP
 
 

@@ -1,14 +1,13 @@
-"""A judgement's figures, and those of runs without a claim: charts by name, each with its caption and its table.
+"""The picture of a claim, and those of runs without a claim: charts by name, each with its caption and its table.
 
-First the statements against their bars, then what the claim names: "curves", "depth", "macs", "gradients",
-"activations", "residuals", "responses", "macs-by-layer", "copying". A figure without anything to show is left out.
+The names: "curves", "depth", "macs", "gradients", "activations", "residuals", "responses", "macs-by-layer", "copying",
+"removal", "progress"; and "intervals", a claim's values against its thresholds. A figure without data is left out.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reslab.claims.evidence import Evidence, net
@@ -18,15 +17,16 @@ from reslab.nets.cost import shown
 from reslab.nets.paper import FIG_3
 from reslab.runs.runlog import Record
 from reslab.show import words
-from reslab.show.charts import copying, costs, findings, intervals
+from reslab.show.charts import copying, costs, findings, intervals, removal
 from reslab.show.charts.chart import depth_panels
 from reslab.show.charts.curves import ceiling, curve_panels, lines_words
 from reslab.show.charts.rates import progress_panels, progress_table
 from reslab.show.pages.embed import Panel, Shelf
 from reslab.show.series import Runs, Sound, by_net, sound, splits_of
-from reslab.show.tables import spread
+from reslab.show.tables import mean_words
 
 Table = tuple[list[str], list[list[str]]]
+CANDIDATES = 2  # charts of a claim that may be its picture; the others answer other questions
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a page, its words in one language; `same_as` names the section in which it stands already."""
+    """A figure of a page, its words in one language."""
 
     id: str
     title: str
@@ -54,10 +54,9 @@ class Figure:
     panels: list[Panel]
     head: list[str]
     rows: list[list[str]]
-    same_as: str = ""
 
 
-INTERVALS = Text("The figures and their bars", "값과 기준")
+INTERVALS = Text("Values against thresholds", "측정값과 기준값")
 TITLES = {
     "curves": Text("Error against iterations", "반복 횟수에 따른 error"),
     "depth": Text("Final error against depth", "깊이에 따른 마지막 error"),
@@ -68,23 +67,24 @@ TITLES = {
     "responses": Text("Layer responses (Fig. 7)", "layer response (Fig. 7)"),
     "macs-by-layer": Text("MACs by layer", "층별 MACs"),
     "copying": Text("Copying the input", "입력을 그대로 내보내기"),
+    "removal": removal.TITLE,
     "progress": Text("Training loss and learning rate", "training loss와 learning rate"),
 }
-CURVES = Text("{lines} Bold: mean over seeds; faint: each seed.", "{lines} 굵은 선: seed 평균, 흐린 선: 각 seed.")
+MEAN_LINES = Text(" Bold: mean over seeds; faint: each seed.", " 굵은 선: seed 평균, 흐린 선: 각 seed.")
 CUT = Text(" Errors above {top:g} % are cut off.", " {top:g} %를 넘는 부분은 잘라냈다.")
 LEFT_OUT = Text(
     " {n} measured moments have no finite error and are left out.", " 유한한 error가 없는 측정 {n}개는 뺐다."
 )
 BROKEN = Text(" {n} damaged records are left out.", " 손상된 기록 {n}개는 뺐다.")
-MEANS = Text("Mean ± standard deviation over seeds.", "seed 평균 ± 표준편차.")
+MEANS = Text("Mean and 95 % interval over seeds.", "seed 평균과 95 % 구간.")
 BY_BLOCK = Text(
-    "By block, from the input on; lines are means over seeds, logarithmic axis. Zeros cannot stand on it.",
-    "입력 쪽 block부터. 선은 seed 평균, 로그 축이라 0은 나타낼 수 없다.",
+    "By block, from the input on; lines are means over seeds. The axis is logarithmic, so zeros are left out.",
+    "입력 쪽 block부터. 선은 seed 평균. 로그 축이므로 0은 뺐다.",
 )
 RESPONSES = Text(
     "Standard deviation of each 3×3 layer's output after BN, before the ReLU or the addition, at the end of training; "
     "mean over seeds.",
-    "각 3×3 층의 출력(BN 뒤, ReLU나 덧셈 앞)의 표준편차, 학습 끝, seed 평균.",
+    "학습이 끝난 뒤 각 3×3 층의 출력(BN 뒤, ReLU나 덧셈 앞)의 표준편차, seed 평균.",
 )
 BY_LAYER = Text(
     "Multiply-adds of each layer with weights, for one image; read from the nets' own definitions. Each net has "
@@ -98,21 +98,35 @@ COPYING = Text(
     "digits의 학습 이미지를 그대로 내보낸다. 입력 분산에 대한 평균제곱오차(1: 상수로 답할 때의 최선). 작은 점: 각 "
     "seed, 큰 점: 기하평균.",
 )
-PROGRESS = Text("Running training loss as told while training; each line is one run.",
+REMOVAL = Text("Each point: one block removed from the trained net; mean over seeds.",
+               "점 하나: 학습한 네트워크에서 블록 하나를 뺐을 때, seed 평균.")  # fmt: skip
+PROGRESS = Text("Training loss as recorded during training; each line is one run.",
                 "학습 중 기록된 training loss. 선 하나가 실행 하나이다.")  # fmt: skip
 
 
-def figures_of(judgement: Judgement, language: str = "en") -> list[Drawn]:
-    """The intervals of the statements against their bars, then the charts that the claim names."""
-    found = []
-    if any(f.figure for f in judgement.findings):
-        panels = intervals.interval_panels(judgement.findings, language)  # as a table: that of the statements
-        found.append(Drawn("intervals", INTERVALS, intervals.CAPTION, panels, [], []))
-    for name in judgement.claim.charts:
-        runs = _runs_of(judgement, name)
-        made = draw(name, [r for one in runs for r in one.records], judgement.evidence, language)
-        found += [made] if made else []
-    return found
+def picture_of(judgement: Judgement, prefix: str, shelf: Shelf, shown: set[str], language: str = "en") -> Figure | None:
+    """Return the one picture of a judgement, or None if nothing was measured.
+
+    It is the first of its claim's charts (of CANDIDATES) that the page does not show yet, or else the values of its
+    statements against their thresholds. `shown` holds the charts of the page so far, as JSON.
+    """
+    for name in judgement.claim.charts[:CANDIDATES]:
+        records = [r for one in _runs_of(judgement, name) for r in one.records]
+        drawn = draw(name, records, judgement.evidence, language)
+        if drawn is not None and (new := unseen(figure(drawn, prefix, shelf, language), shown)):
+            return new
+    if not any(f.figure for f in judgement.findings):
+        return None
+    panels = intervals.interval_panels(judgement.findings, language)  # as a table: that of the statements
+    drawn = Drawn("intervals", INTERVALS, intervals.CAPTION, panels, [], [])
+    return unseen(figure(drawn, prefix, shelf, language), shown)
+
+
+def unseen(one: Figure, shown: set[str]) -> Figure | None:
+    """Return the figure without the charts that `shown` has, or None if no chart is left; `shown` gains the others."""
+    panels = [panel for panel in one.panels if panel.json not in shown]
+    shown.update(panel.json for panel in panels)
+    return replace(one, panels=panels) if panels else None
 
 
 def records_figures(records: Sequence[Record], language: str = "en") -> list[Drawn]:
@@ -120,23 +134,25 @@ def records_figures(records: Sequence[Record], language: str = "en") -> list[Dra
     names = ("curves", "progress", "depth", "macs", "responses", "gradients", "activations", "residuals")
     depths = {(one.kind, one.depth) for one in by_net(sound(records).records) if one.ended}
     several = len({d for _, d in depths}) > 1
-    made = [draw(n, records, None, language) for n in names if several or n not in ("depth", "macs")]
+    lines = {"curves": "eval", "progress": "train"}  # a line needs two points, or its axes stand empty
+    made = [
+        draw(n, records, None, language)
+        for n in names
+        if (several or n not in ("depth", "macs")) and (n not in lines or has_line(records, lines[n]))
+    ]
     return [one for one in made if one]
 
 
-def figure(
-    drawn: Drawn, prefix: str, shelf: Shelf, seen: dict[str, str], section: str = "", language: str = "en"
-) -> Figure:
-    """A figure's panels and words; one that another section shows already is told by that section's name."""
+def has_line(records: Sequence[Record], kind: str) -> bool:
+    """Whether some run has lines of this kind at two iterations."""
+    return any(len({m.get("iteration") for m in r.metrics if m.get("kind") == kind}) > 1 for r in records)
+
+
+def figure(drawn: Drawn, prefix: str, shelf: Shelf, language: str = "en") -> Figure:
+    """Return a figure's panels and words, its points put on the shelf."""
     id = f"{prefix}-{drawn.id}"
     panels = shelf.panels(id, drawn.panels)
-    key = json.dumps([(p.json, p.words) for p in panels])
-    first = seen.setdefault(key, section)
-    again = first if first != section else ""
-    return Figure(
-        id, drawn.title(language), drawn.caption(language), [] if again else panels,
-        [] if again else drawn.head, [] if again else drawn.rows, again,
-    )  # fmt: skip
+    return Figure(id, drawn.title(language), drawn.caption(language), panels, drawn.head, drawn.rows)
 
 
 def _runs_of(judgement: Judgement, name: str) -> list[Runs]:
@@ -175,6 +191,9 @@ def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None,
     elif name == "copying" and evidence:
         panels, caption = copying.copying_panels(evidence, language), COPYING
         table = copying.table(evidence, language)
+    elif name == "removal" and evidence:
+        panels, caption = removal.removal_panels(evidence, language), REMOVAL
+        table = removal.table(evidence, language)
     if not panels:
         return None
     head, rows = table if table[1] else ([], [])
@@ -182,10 +201,12 @@ def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None,
 
 
 def _caption(clean: Sound) -> Text:
-    """What the curves show, where their axis ends, and what had to be left out."""
+    """Return what the curves show, where their axis ends, and what is left out."""
     splits = splits_of(clean.records)
-    lines = Text(CURVES.en.format(lines=lines_words(splits)), CURVES.ko.format(lines=lines_words(splits, "ko")))
-    return together([lines, left_out(clean)])
+    lines = [Text(lines_words(splits), lines_words(splits, "ko"))]
+    if any(len(one.records) > 1 for one in by_net(clean.records)):
+        lines.append(MEAN_LINES)
+    return together([*lines, left_out(clean)])
 
 
 def left_out(clean: Sound) -> Text:
@@ -202,13 +223,13 @@ def together(parts: Sequence[Text]) -> Text:
 
 
 def _finals(runs: Sequence[Runs], language: str, macs: bool = False) -> Table:
-    """Net, (MACs,) final errors of the splits in percent, mean ± std over n seeds."""
+    """Net, (MACs,) final errors of the splits in percent: mean, 95 % interval, seeds."""
     ended = [one for one in runs if one.ended]
     splits = splits_of(r for one in ended for r in one.records)
     head = [words.NET(language), *(f"{words.MEASURES[split](language)} (%)" for split in splits)]
     rows = []
     for one in ended:
-        rows.append([one.label, *(spread(*one.final(split)) for split in splits)])
+        rows.append([one.label, *(mean_words(one.final(split)) for split in splits)])
         if macs:
             rows[-1].insert(1, shown(costs.macs_of(one)))
     if macs:

@@ -25,7 +25,7 @@ from reslab.runs.recipes import paper_cifar
 from reslab.runs.runlog import Record
 from reslab.show.notes import beside
 from reslab.show.series import Runs, by_net, sound
-from reslab.show.tables import spread
+from reslab.show.tables import mean_words
 from reslab.show.words import NET, NOT_RUN_WORD, OUTPUT_SIZE
 
 CIFAR_PLAIN = (20, 32, 44, 56, 110)  # the plain nets of Fig. 6; the paper prints no figure of them
@@ -184,7 +184,7 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
         printed = paper.published(spec)
         told = [printed[key][0] if key in printed else "–" for key in ("parameters", "cifar10_test_error")]
         ours = sorted((one for one in runs if one.ended and _net_of(one) == name), key=lambda one: -_length(one))
-        error = "\n".join(spread(*one.final("test")) for one in ours) or NOT_RUN_WORD(language)
+        error = "\n".join(mean_words(one.final("test")) for one in ours) or NOT_RUN_WORD(language)
         length = paper_cifar().iterations
         schedule = [
             ", ".join([OF.filled(it=_length(one), all=length)(language),
@@ -195,9 +195,9 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
                      "\n".join(schedule) or "–"])  # fmt: skip
     records_here = [r for one in runs for r in one.records]
     caption = Text(
-        "CIFAR-10 test error, percent; ours: mean ± std over n seeds. The paper prints no figure for its plain nets."
+        "CIFAR-10 test error, percent; ours: mean [95 % interval] over n seeds. The paper has no figure for plain nets."
         + beside(records_here),
-        "CIFAR-10 test error(%). 우리 값은 seed n개의 평균 ± 표준편차. 논문은 plain의 수치를 싣지 않았다."
+        "CIFAR-10 test error(%). 우리 값은 seed n개의 평균 [95 % 구간]. 논문은 plain의 수치를 싣지 않았다."
         + beside(records_here, "ko"),
     )
     head = [NET(language), PARAMETERS_OURS(language), PARAMETERS_PAPER(language),

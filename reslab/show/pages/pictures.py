@@ -185,7 +185,7 @@ def _write_chart(drawn: Drawn, path: Path, language: str, overwrite: bool, scale
     with writing(path) as aside:
         if path.suffix.lower() == ".html":
             shelf = Shelf()
-            figure = figures.figure(drawn, "picture", shelf, {}, language=language)
+            figure = figures.figure(drawn, "picture", shelf, language)
             aside.write_text(page("picture.html.j2", language, shelf, title=title, figure=figure), encoding="utf-8")
         else:
             aside.write_bytes(rendered(joined(drawn, title, caption), path.suffix.lower(), scale))

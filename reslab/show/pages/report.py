@@ -1,11 +1,12 @@
-"""The report: claims and their verdicts first, then each claim with its figures and runs, then what they stand on.
+"""The page of studies: the answer first, then a line for each claim that opens to its answer, picture and figures.
 
-`study_page` is of judgements, of one study or of several; of a run, or of runs compared, there is `runs_report`.
+One study shows its own curves first and the claims that it judges; several show every claim. Runs without a study
+have `runs_page`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +18,29 @@ from reslab.claims.ledger import order
 from reslab.claims.rules import NOT_RUN, VERDICTS, together
 from reslab.nets.names import spec_of
 from reslab.nets.paper import FIG_3
-from reslab.runs.runlog import Record
 from reslab.show import tables, words
 from reslab.show.charts.chart import unvalidated
 from reslab.show.drawings.blocks import draw_blocks
 from reslab.show.drawings.nets import draw_nets
-from reslab.show.format import clean
-from reslab.show.notes import data_notes
+from reslab.show.format import clean, plain_math
+from reslab.show.notes import data_notes, translated
+from reslab.show.pages.basis import basis_of, every_record, sound_records
 from reslab.show.pages.embed import Shelf
-from reslab.show.pages.figures import Figure, figure, figures_of
+from reslab.show.pages.figures import Drawn, Figure, draw, figure, picture_of, unseen
+from reslab.show.pages.headline import headline, seed_words
 from reslab.show.pages.page import page
 from reslab.show.pages.papertables import PaperTable, table1, table2, table3, table6
-from reslab.show.series import sound
+from reslab.show.pages.pictures import twins_of
+from reslab.show.series import by_net, sound
 from reslab.show.tables import Table
 from reslab.show.terminal.verdicts import command as command_of
 from reslab.show.words import NOT_RUN_WORD, VERDICT
 
-# Verdicts are also told apart without colour: a sign of its own for each verdict.
+# A verdict is recognised without colour too: by its sign and its word.
 SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
-RECORD_ERRORS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # what a damaged record can come to
+CLASSES = dict(zip(VERDICTS, ("holds", "partly", "fails", "open", "idle"), strict=True))
+RECORD_ERRORS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # raised for a damaged record
+LEAD_HEIGHT = 190  # pixels of the charts of the first screen
 
 
 @dataclass(frozen=True)
@@ -46,92 +51,122 @@ class Part:
     about: str
     verdict: str
     sentence: str
+    caveat: str
+    figure: Figure | None
     statements: Table
-    figures: list[Figure]
+    information: Table
+    order: str
     runs_head: list[str]
     runs: Table
     command: str
     notes: list[str]
     problems: list[str]
-    order: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """A claim with everything that is told of it; without `parts` it was not run."""
+    """A claim and its parts, one for each study that judges it; without parts, `reason` says why it was not run."""
 
     claim: Claim
     verdict: str
+    quote: str
     parts: list[Part]
-    why: str
+    reason: str
 
     @property
     def id(self) -> str:
         return self.claim.id
 
-    @property
-    def sign(self) -> str:
-        return SIGNS[self.verdict]
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What a study stands on: recipe, open choices, machine, departures from the paper, what is missing."""
-
-    id: str
-    about: str
-    recipe: Table
-    choices: Table
-    machine: Table
-    departures: list[str]
-    missing: Table
-    problems: list[str]
-
 
 @unvalidated()
 def study_page(
-    judgements: Sequence[Judgement], language: str = "en", command: str = "", notes: Sequence[str] = ()
+    judgements: Sequence[Judgement],
+    language: str = "en",
+    command: str = "",
+    notes: Sequence[str] = (),
+    tell: Callable[[int, int], None] | None = None,
 ) -> str:
-    """The page of some claims, judged on one study or on several; judgements of one claim stand together.
+    """Return the page of some claims, judged on one study or on several, as a whole HTML document.
 
     command   the command that makes this page
-    notes     departures from the paper, or whatever else a reader must know; one line each
-    Returns a whole HTML document. Raises UserError for a language that there is none of.
+    notes     what a reader must know of the data, one line each
+    tell      called with the number of claims drawn and the number of all
+    Raises UserError for an unknown language.
     """
-    words.PAGE["answer"](language)
-    shelf, seen = Shelf(), dict[str, str]()
-    sections = []
-    for claim, group in _by_claim(judgements):
-        telling = _telling(group)
-        parts = [_part(j, f"{claim.id}-{i}", len(telling) > 1, shelf, seen, language) for i, j in enumerate(telling, 1)]
-        why = group[0].sentence(language)
-        sections.append(Section(claim, together([j.verdict for j in group]), parts, why))
+    words.PAGE["claims"](language)
     studies = list({id(j.evidence): j.evidence for j in judgements}.values())
-    bases = [_basis(one, i, [j for j in judgements if j.evidence is one], language) for i, one in enumerate(studies)]
-    records = [r for one in studies for r in _all(one)]
+    is_single = len(studies) == 1
+    shelf, shown = Shelf(), set[str]()
+    lead = _lead(studies[0], shelf, shown, language) if is_single else []
+    groups = _by_claim(judgements)
+    sections = []
+    for done, (claim, group) in enumerate(groups):
+        if tell is not None:
+            tell(done, len(groups))
+        sections.append(_section(claim, group, shelf, shown, language))
+    if tell is not None:
+        tell(len(groups), len(groups))
+    listed = [s for s in sections if s.parts] if is_single else sections
+    idle = [s for s in sections if s not in listed]
+    known = [c.id for c in catalogue(default_setting("digits"))] if is_single else []
+    not_here = [name for name in known if name not in {s.id for s in listed}]
+    answers = _answers(studies, listed, language)
+    records = [r for one in studies for r in every_record(one)]
     table_6 = table6(records, language)
-    told = {s.id for s in sections}
+    is_empty = all(row[-2] == NOT_RUN_WORD(language) for row in table_6.rows)
+    paper = () if is_single else (table1(language), table2(language), table3(language))
     return page(
         "study.html.j2",
         language,
         shelf,
-        title=words.PAGE["study_title"](language),
-        sections=sections,
-        counts=[(SIGNS[v], VERDICT[v](language), n) for v in VERDICTS if (n := sum(s.verdict == v for s in sections))],
-        words={v: VERDICT[v](language) for v in VERDICTS},
-        signs=SIGNS,
+        title=answers[0] if is_single and answers else words.PAGE["study_title"](language),
+        answers=answers,
+        is_single=is_single,
+        lead=lead,
+        sections=listed,
+        counts=[(v, n) for v in VERDICTS if (n := sum(s.verdict == v for s in listed))],
+        verdicts={v: (CLASSES[v], SIGNS[v], VERDICT[v](language)) for v in VERDICTS},
         heads={name: tables.head(name, language) for name in words.HEADS},
-        drawings=[
-            ("fig3", draw_nets([spec_of(n) for n in FIG_3], language).svg),
-            ("fig5", draw_blocks(language=language).svg),
-        ],
-        paper_tables=[_shown(t, language) for t in (table1(language), table2(language), table3(language), table_6)],
-        bases=bases,
-        idle_rows=[row[0] for row in table_6.rows if row[-2] == NOT_RUN_WORD(language)],
-        not_here=[c.id for c in catalogue(default_setting("digits")) if c.id not in told],
+        drawings=[] if is_single else _drawings(language),
+        paper_tables=[_shown(t, language) for t in (*paper, *(() if is_single and is_empty else (table_6,)))],
+        bases=[basis_of(one, i, _concerned(judgements, one, is_single), language)
+               for i, one in enumerate(studies)],
+        idle_rows=[] if is_single else [row[0] for row in table_6.rows if row[-2] == NOT_RUN_WORD(language)],
+        not_here=not_here,
+        reasons=[s for s in idle if s.reason],
         command=command,
-        notes=list(dict.fromkeys([*notes, *(n for s in sections for p in s.parts for n in p.notes)])),
-    )
+        notes=list(dict.fromkeys([*(translated(n, language) for n in notes),
+                                  *(n for s in listed for p in s.parts for n in p.notes)])),
+    )  # fmt: skip
+
+
+def _answers(studies: Sequence[Evidence], sections: Sequence[Section], language: str) -> list[str]:
+    """Return a sentence for each setting, that of digits last; of a study without twins its first claim's answer."""
+    first = {(one.setting.data, str(one.setting.recipe)): one for one in reversed(studies)}
+    ordered = [one for one in studies if any(one is other for other in first.values())]
+    ordered.sort(key=lambda one: one.setting.data == "digits")
+    answers = [sentence for one in ordered if (sentence := headline(one, language))]
+    if not answers and len(studies) == 1:
+        decided = sorted((p for s in sections for p in s.parts), key=lambda p: VERDICTS.index(p.verdict))
+        answers = [p.sentence for p in decided[:1]]
+    return answers
+
+
+def _lead(study: Evidence, shelf: Shelf, shown: set[str], language: str) -> list[Figure]:
+    """Return a study's own pictures: errors of its twins against iterations, and final errors against depth."""
+    drawn = []
+    records = sound_records(twins_of(study))
+    depths = {one.depth for one in by_net(sound(records).records) if one.ended}
+    try:
+        for name in ("curves", "depth") if len(depths) > 1 else ("curves",):
+            made = draw(name, records, None, language)
+            if made is not None:
+                unseen(figure(made, "study", shelf, language), shown)
+                panels = {key: panel.properties(height=LEAD_HEIGHT) for key, panel in made.panels.items()}
+                drawn.append(Drawn(made.id, made.title, made.caption, panels, made.head, made.rows))
+    except RECORD_ERRORS:  # a damaged record; the claims' own parts name it
+        return []
+    return [figure(one, "study", shelf, language) for one in drawn]
 
 
 def _by_claim(judgements: Iterable[Judgement]) -> list[tuple[Claim, list[Judgement]]]:
@@ -141,81 +176,66 @@ def _by_claim(judgements: Iterable[Judgement]) -> list[tuple[Claim, list[Judgeme
     return [(group[0].claim, group) for group in groups.values()]
 
 
+def _section(claim: Claim, group: Sequence[Judgement], shelf: Shelf, shown: set[str], language: str) -> Section:
+    telling = _telling(group)
+    parts = [_part(j, f"{claim.id}-{i}", shelf, shown, language) for i, j in enumerate(telling, 1)]
+    partly = any(f.figure for j in group for f in j.findings)
+    reason = words.PAGE["partly"](language) if partly else group[0].sentence(language)
+    return Section(claim, together([j.verdict for j in group]), plain_math(claim.quote), parts, reason)
+
+
 def _telling(group: Iterable[Judgement]) -> list[Judgement]:
-    """Those with a figure; what was computed twice, for two studies, and came out alike is told once."""
-    found: dict[object, Judgement] = {}
+    """Return those with a verdict; what was computed for two studies with the same outcome is kept once."""
+    kept: dict[object, Judgement] = {}
     for one in group:
-        if one.verdict != NOT_RUN or one.says:
+        if one.verdict != NOT_RUN:
             alike = (one.verdict, one.sentence, tuple(f.figure for f in one.findings))
-            found.setdefault(id(one) if one.seeds else alike, one)
-    return list(found.values())
+            kept.setdefault(id(one) if one.seeds else alike, one)
+    return list(kept.values())
 
 
-def _part(judgement: Judgement, id: str, several: bool, shelf: Shelf, seen: dict[str, str], language: str) -> Part:
+def _part(judgement: Judgement, id: str, shelf: Shelf, shown: set[str], language: str) -> Part:
     claim, evidence = judgement.claim, judgement.evidence
-    problems = []
+    picture, problems = None, []
     try:
-        drawn = figures_of(judgement, language)
+        picture = picture_of(judgement, id, shelf, shown, language)
     except RECORD_ERRORS as error:
-        why = f"{type(error).__name__}: {clean(error)}"
-        drawn, problems = [], [words.NOT_DRAWN.filled(id=claim.id, why=why)(language)]
-    records = _of(evidence, claim)
+        reason = f"{type(error).__name__}: {clean(error)}"
+        problems = [words.NOT_DRAWN.filled(id=claim.id, why=reason)(language)]
+    records = sound_records(r for n in claim.nets for r in evidence.records.get(n.key, {}).values())
     n = len(judgement.seeds)
-    seeds = words.COMPUTED if not n else words.ONE_SEED if n == 1 else words.N_SEEDS.filled(n=n)
     return Part(
         id,
-        about=f"{clean(evidence.setting.data)}, {seeds(language)}" if n or several else seeds(language),
+        about=f"{clean(evidence.setting.data)}, {seed_words(n, language) if n else words.COMPUTED(language)}",
         verdict=judgement.verdict,
         sentence=judgement.sentence(language),
+        caveat=judgement.caveat(language) if judgement.caveat else "",
+        figure=picture,
         statements=tables.statement_table(judgement.findings, language),
-        figures=[figure(one, id, shelf, seen, claim.id, language) for one in drawn],
+        information=tables.statement_table(judgement.findings, language, judged=False),
+        order=order(claim.id, evidence.beginning)(language) if n else "",
         runs_head=tables.run_head(records, language),
         runs=tables.run_table(records, language),
         command=command_of(judgement),
-        notes=data_notes(records or (_all(evidence) if several else ()), language),
+        notes=data_notes(records or every_record(evidence), language),
         problems=problems,
-        order=order(claim.id, evidence.beginning)(language) if n else "",
     )
 
 
-def _basis(evidence: Evidence, number: int, judgements: Sequence[Judgement], language: str) -> Basis:
-    setting, records = evidence.setting, _all(evidence)
-    recipe = setting.recipe.to_dict()
-    seeds, length = len(setting.seeds), f"{setting.recipe.iterations:,}"
-    nets = dict.fromkeys(n for j in judgements for n in j.claim.nets)
-    done = {n: len(evidence.runs(n)) for n in nets} if _sound_lines(evidence) else {}
-    missing = [
-        [str(n), words.OF_SEEDS.filled(done=k, n=seeds)(language)] for n, k in done.items() if k < seeds
-    ]  # fmt: skip
-    return Basis(
-        f"study-{number + 1}",
-        f"{clean(setting.data)}: {clean(setting.recipe.name)}, {words.N_ITERATIONS.filled(n=length)(language)}",
-        tables.recipe_table(recipe, language),
-        tables.choice_table(recipe, language),
-        tables.machine_table(records, language),
-        tables.departures(records, language),
-        missing,
-        [clean(problem) for problem in evidence.problems],
-    )
+def _concerned(judgements: Iterable[Judgement], study: Evidence, is_single: bool) -> list[Judgement]:
+    """Return the judgements whose missing runs a page lists: on a study's own page those that measured something."""
+    own = [j for j in judgements if j.evidence is study]
+    return [j for j in own if any(f.figure for f in j.findings)] if is_single else own
 
 
-def _sound_lines(evidence: Evidence) -> bool:
-    return all("kind" in m for seeds in evidence.records.values() for r in seeds.values() for m in r.metrics)
-
-
-def _of(evidence: Evidence, claim: Claim) -> list[Record]:
-    return _sound(r for n in claim.nets for r in evidence.records.get(n.key, {}).values())
-
-
-def _all(evidence: Evidence) -> list[Record]:
-    return _sound(r for seeds in evidence.records.values() for r in seeds.values())
-
-
-def _sound(records: Iterable[Record]) -> list[Record]:
-    return list(sound(records).records)
+def _drawings(language: str) -> list[tuple[str, str]]:
+    return [
+        ("fig3", draw_nets([spec_of(n) for n in FIG_3], language).svg),
+        ("fig5", draw_blocks(language=language).svg),
+    ]
 
 
 def _shown(table: PaperTable, language: str) -> dict[str, Any]:
-    """A table of the paper with its words in one language."""
+    """Return a table of the paper with its words in one language."""
     return {"id": table.id, "title": table.title(language), "caption": table.caption(language), "head": table.head,
             "rows": table.rows}  # fmt: skip

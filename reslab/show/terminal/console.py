@@ -64,6 +64,8 @@ class Teller:
             self._move(name, event)
         elif kind == "campaign":
             self._move("campaign", {"iteration": round(100 * event["done"]), "iterations": 100, "text": line_of(event)})
+        elif kind == "page":
+            self._move("page", {**event, "text": "claims drawn"})
         elif kind == "end":
             self._shut(name)
             self._say(line_of(event))

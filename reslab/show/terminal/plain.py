@@ -1,8 +1,9 @@
 """What training tells, as plain lines: for pipes and CI. Needs neither rich nor a terminal.
 
-Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, or campaign
-(many runs at once). Rates are in images per second, errors in percent, `data_wait` is a share from 0 to 1, `left` is in
-seconds. An event may carry `name`, the run that it is of; without it, it is of the run that started last.
+Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, campaign
+(many runs at once), or page (claims of a page drawn). Rates are in images per second, errors in percent, `data_wait` is
+a share from 0 to 1, `left` is in seconds. An event may carry `name`, the run that it is of; without it, it is of the
+run that started last.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def line_of(event: Event) -> str | None:
     if kind == "campaign":
         work = f"{number(percent(event['done']), '.0f', ' %')} of the work"
         return f"{event['runs_done']} of {event['runs']} runs done, {work}, {duration(event.get('left'))} left"
+    if kind == "page":
+        return f"page: {event['iteration']} of {event['iterations']} claims drawn"
     if kind == "warning":
         return f"warning: {clean(event['text'])}"
     return clean(event["text"]) if kind in ("note", "end") and event.get("text") else None
@@ -92,7 +95,7 @@ class PlainTeller:
         if kind == "start":
             self.current = name
             self.told[name] = -math.inf
-        if kind in ("train", "campaign"):
+        if kind in ("train", "campaign", "page"):
             now = self.clock()
             done = event.get("iteration") == event.get("iterations", -1)
             if now - self.told.get(name, -math.inf) < self.every and not done:
