@@ -1,7 +1,7 @@
-"""Records as series that can be drawn: sound lines alone, runs gathered by net, thinned without hiding a spike.
+"""Records as series that can be drawn: sound lines alone, runs grouped by net, thinned without hiding a spike.
 
-A record may be torn, half-finished or hold numbers that are not finite. What cannot be drawn is left out and counted,
-so that a caption can tell it. Seeds are averaged; data, recipes and precisions never are, and a copy counts once.
+A record may be torn, half-finished or hold numbers that are not finite. What cannot be drawn is left out and counted
+for the caption. Seeds are averaged; data, recipes and precisions never are, and a copy counts once.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TOTAL = 4000  # points of one figure, as far as FEWEST allows: a page has many f
 
 @dataclass(frozen=True)
 class Sound:
-    """What can be drawn of some records.
+    """The parts of some records that can be drawn.
 
     records   with every line whole and every error finite; a run whose last error is not finite has no end
     left_out  measured moments without a finite error
-    broken    records that do not say which net they are of
+    broken    records that do not name their net
     """
 
     records: tuple[Record, ...]
@@ -43,10 +43,10 @@ class Sound:
 class Runs:
     """The runs of one net on one data set under one recipe and precision, one for each seed.
 
-    short   what a legend says: the depth where that tells the nets of a kind apart, else the label
-    apart   in what other runs of the net differ: "data", "length", "recipe", "precision", "size" → its words, which
-            stand in the label, too
-    line    the same among the runs of all nets: what is not equal in it is not joined by a line
+    short   the legend's word: the depth if that identifies the net among those of its kind, else the label
+    apart   how it differs from other runs of the net: "data", "length", "recipe", "precision", "size" → words, which
+            are in the label too
+    line    the same among the runs of all nets: runs that differ in it are not joined by a line
     """
 
     label: str
@@ -71,7 +71,7 @@ class Runs:
 
 
 def finite(value: Any) -> bool:
-    """Whether it is a number that can be drawn."""
+    """Return whether the value is a number that can be drawn."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -80,19 +80,19 @@ def kind_of(residual: bool) -> str:
 
 
 def measured(record: Record, split: str) -> list[dict[str, Any]]:
-    """A split's measurements as figures show them: those of "val" only where there is no test split."""
+    """Return a split's measurements as figures show them; those of "val" only if there is no test split."""
     return [] if split == "val" and record.evaluations("test") else record.evaluations(split)
 
 
 def splits_of(records: Iterable[Record]) -> list[str]:
-    """The splits that figures of these records show, in the order of SPLITS."""
-    there = list(records)
-    return [split for split in SPLITS if any(measured(r, split) for r in there)]
+    """Return the splits that figures of these records show, in the order of SPLITS."""
+    known = list(records)
+    return [split for split in SPLITS if any(measured(r, split) for r in known)]
 
 
 def sound(records: Iterable[Record]) -> Sound:
-    """Every record without the lines that are torn or hold no finite error."""
-    found, left_out, broken = [], 0, 0
+    """Return every record without the lines that are torn or hold no finite error."""
+    whole, left_out, broken = [], 0, 0
     for record in records:
         try:
             _ = (key_of(record), record.depth, record.residual, record.seed)
@@ -103,27 +103,27 @@ def sound(records: Iterable[Record]) -> Sound:
         for line in record.metrics:
             kind = line.get("kind")
             if kind == "eval":
-                good = finite(line.get("iteration")) and finite(line.get("top1_error"))
-                good = good and isinstance(line.get("split"), str)
+                is_sound = finite(line.get("iteration")) and finite(line.get("top1_error"))
+                is_sound = is_sound and isinstance(line.get("split"), str)
                 if isinstance(line.get("split"), str):
-                    last[line["split"]] = good
-                left_out += not good
+                    last[line["split"]] = is_sound
+                left_out += not is_sound
             else:
-                good = kind == "end" or (isinstance(kind, str) and finite(line.get("iteration")))
-            if good:
+                is_sound = kind == "end" or (isinstance(kind, str) and finite(line.get("iteration")))
+            if is_sound:
                 lines.append(line)
-        if not all(last.values()):  # its last error is unknown; an earlier one must not stand for it
+        if not all(last.values()):  # the last error is unknown, and an earlier one must not be taken for it
             lines = [line for line in lines if line["kind"] != "end"]
-        found.append(replace(record, metrics=tuple(lines)))
-    return Sound(tuple(found), left_out, broken)
+        whole.append(replace(record, metrics=tuple(lines)))
+    return Sound(tuple(whole), left_out, broken)
 
 
 def by_net(records: Iterable[Record]) -> list[Runs]:
-    """Sound records gathered by net, data, recipe and precision; plain before residual, shallow before deep."""
+    """Group sound records by net, data, recipe and precision; plain before residual, shallow before deep."""
     groups: dict[tuple[str, ...], dict[int, Record]] = {}
     for r in sorted(records, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
         seeds = groups.setdefault(_identity(r), {})
-        if r.seed not in seeds or _counts(r) > _counts(seeds[r.seed]):  # of copies of one run, one
+        if r.seed not in seeds or _counts(r) > _counts(seeds[r.seed]):  # a copy of a run counts once
             seeds[r.seed] = r
     firsts = {key: next(iter(seeds.values())) for key, seeds in groups.items()}
     runs = []
@@ -137,7 +137,7 @@ def by_net(records: Iterable[Record]) -> list[Runs]:
 
 
 def _identity(record: Record) -> tuple[str, str, str, str, str, str]:
-    """What runs must share to be seeds of one thing: net, data and their fingerprint, recipe, precision, image size."""
+    """Return what the seeds of one group share: net, data, their fingerprint, recipe, precision, image size."""
     data, settings = (part if isinstance(part := record.run.get(k), dict) else {} for k in ("data", "settings"))
     recipe = record.run.get("recipe")
     full = Recipe().to_dict() | recipe if isinstance(recipe, dict) else recipe  # older records lack newer fields
@@ -149,60 +149,60 @@ def _identity(record: Record) -> tuple[str, str, str, str, str, str]:
 
 
 def _counts(record: Record) -> tuple[bool, float, bool]:
-    """Of two records of one run the greater one stands for it: finished, then longer, then with exact scores."""
+    """Return the rank of a record among copies of its run: finished, then longer, then with exact scores."""
     reached = max((m["iteration"] for m in record.metrics if finite(m.get("iteration"))), default=0)
     return record.finished, reached, bool(record.exact)
 
 
 def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: tuple[str, ...]) -> dict[str, str]:
-    """In what runs differ from others of the figure: the data from any, the rest from those of `among`.
+    """Return how a group differs from others of the figure: in its data from any, otherwise from those of `among`.
 
     among   (net, data, fingerprint), or (data, fingerprint) for every net on these data
     """
     _, name, print_, recipe, precision, size = key
-    found: dict[str, str] = {}
+    apart: dict[str, str] = {}
     sets = dict.fromkeys(k[1:3] for k in firsts)
     if len(sets) > 1:
         alone = [one[0] for one in sets].count(name) == 1
-        found["data"] = name if alone else f"{name} {print_[:6]}".strip()
+        apart["data"] = name if alone else f"{name} {print_[:6]}".strip()
     here = {k: r for k, r in firsts.items() if k[1:3] == (name, print_)}
     peers = {k: r for k, r in here.items() if k[:3] == among or among == k[1:3]}
     recipes = {k[3]: r.run.get("recipe") for k, r in peers.items()}
     if len(recipes) > 1:
         lengths = {k: r.get("iterations") if isinstance(r, dict) else None for k, r in recipes.items()}
         if finite(lengths[recipe]) and list(lengths.values()).count(lengths[recipe]) == 1:
-            found["length"] = f"{lengths[recipe]:,} it."
+            apart["length"] = f"{lengths[recipe]:,} it."
         else:
-            found["recipe"] = f"recipe {list(dict.fromkeys(k[3] for k in here)).index(recipe) + 1}"
+            apart["recipe"] = f"recipe {list(dict.fromkeys(k[3] for k in here)).index(recipe) + 1}"
     if len({k[4] for k in peers}) > 1:
-        found["precision"] = precision
+        apart["precision"] = precision
     if len({k[5] for k in peers}) > 1:
-        found["size"] = f"{size} px"
-    return found
+        apart["size"] = f"{size} px"
+    return apart
 
 
 def _is_alone(one: Runs, runs: Sequence[Runs]) -> bool:
-    """Whether a depth says which net of its kind it is; not where there are several data sets."""
+    """Return whether a depth identifies a net among those of its kind; it does not if there are several data sets."""
     depths = [other.depth for other in runs if other.kind == one.kind]
     return len(set(depths)) == len(depths) and "data" not in one.apart
 
 
 def room(lines: int) -> int:
-    """How many points each of so many lines may have."""
+    """Return how many points each of so many lines may have."""
     return max(FEWEST, min(MOST, TOTAL // max(1, lines)))
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST) -> list[tuple[float, float]]:
-    """At most `most` (4 or more) of the points (x, y), in their order: of each stretch its lowest and its highest.
+    """Return at most `most` (4 or more) of the points (x, y), in order: the lowest and the highest of each stretch.
 
-    The first and the last point stay, and so does every spike, be it one point wide.
+    The first and the last point stay, and so does every spike, even of one point.
     """
     if len(points) <= most:
         return list(points)
     stretches = (most - 2) // 2
     inner = len(points) - 2
-    kept = {0, len(points) - 1}
+    indices = {0, len(points) - 1}
     for i in range(stretches):
         part = range(1 + i * inner // stretches, 1 + (i + 1) * inner // stretches)
-        kept |= {min(part, key=lambda k: points[k][1]), max(part, key=lambda k: points[k][1])}
-    return [points[k] for k in sorted(kept)]
+        indices |= {min(part, key=lambda k: points[k][1]), max(part, key=lambda k: points[k][1])}
+    return [points[k] for k in sorted(indices)]

@@ -1,4 +1,4 @@
-"""Records and findings as rows of text: what a page's tables say. No HTML, and no number that is not in a record."""
+"""Records and findings as rows of text for a page's tables. No HTML, and no number that is not in a record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
 
 
 def head(name: str, language: str = "en") -> list[str]:
-    """The heads of a table of `words.HEADS`."""
+    """Return the heads of a table of `words.HEADS`."""
     return [text(language) for text in words.HEADS[name]]
 
 
@@ -41,7 +41,7 @@ def mean_words(final: Figure | None) -> str:
 
 
 def statement_table(findings: Iterable[Finding], language: str = "en", judged: bool = True) -> Table:
-    """What is measured, its mean (or range), 95 % interval, n, threshold, verdict: a row for each measured statement.
+    """Return a row for each measured statement: its text, mean (or range), 95 % interval, n, threshold, verdict.
 
     judged   the statements that decide the verdict, or else those for information
     """
@@ -73,22 +73,22 @@ def interval_words(finding: Finding) -> str:
 
 
 def seconds(record: Record) -> float:
-    """Wall-clock seconds of a run: each stretch between two resumes has a clock of its own, and they add up."""
+    """Return the wall-clock seconds of a run: the sum over the stretches between resumes, each with its own clock."""
     total = stretch = 0.0
     for line in record.metrics:
         if line.get("kind") == "resume":
             total, stretch = total + stretch, 0.0
         elif isinstance(line.get("clock"), dict):
-            told = line["clock"].get("seconds")
-            stretch = max(stretch, told) if finite(told) else stretch
+            elapsed = line["clock"].get("seconds")
+            stretch = max(stretch, elapsed) if finite(elapsed) else stretch
     return total + stretch
 
 
 def run_table(records: Iterable[Record], language: str = "en") -> Table:
-    """Model, switches, seed, final errors (percent; `run_head`), iterations, time: one row for each run."""
-    rows, there = [], list(records)
-    for r in sorted(there, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
-        finals = [r.final(split) for split in _errors(there)]
+    """Return a row for each run: model, switches, seed, final errors (percent; `run_head`), iterations, time."""
+    rows, runs = [], list(records)
+    for r in sorted(runs, key=lambda r: (r.residual, r.depth, key_of(r), r.seed)):
+        finals = [r.final(split) for split in _errors(runs)]
         errors = [number(f["top1_error"] if f else None, ".2f") for f in finals]
         last = max((int(m["iteration"]) for m in r.metrics if finite(m.get("iteration"))), default=0)
         reached = f"{last:,}" if r.finished else UNFINISHED.filled(n=f"{last:,}")(language)
@@ -97,26 +97,26 @@ def run_table(records: Iterable[Record], language: str = "en") -> Table:
 
 
 def run_head(records: Iterable[Record], language: str = "en") -> list[str]:
-    """The heads of `run_table`: training and test error, or validation error where there is no test split."""
+    """Return the heads of `run_table`: training and test error, or validation error if there is no test split."""
     first, last = words.HEADS["runs"][:3], words.HEADS["runs"][-2:]
     errors = [words.ERRORS[split] for split in _errors(records)]
     return [text(language) for text in (*first, *errors, *last)]
 
 
 def _errors(records: Iterable[Record]) -> list[str]:
-    """The splits whose final errors are tabulated."""
-    there = splits_of(records)
-    return ["train", *(s for s in there if s != "train")] if len(there) > 1 or "val" in there else ["train", "test"]
+    """Return the splits whose final errors are tabulated."""
+    splits = splits_of(records)
+    return ["train", *(s for s in splits if s != "train")] if len(splits) > 1 or "val" in splits else ["train", "test"]
 
 
 def switches(record: Record) -> str:
-    """The switches of a run that its data do not give, "–" without any."""
-    said = {k: v for k, v in record.run.get("switches", {}).items() if k not in FROM_DATA}
-    return ", ".join(f"{clean(k)} {value(v)}" for k, v in said.items()) or "–"
+    """Return the switches of a run that do not follow from its data; "–" without any."""
+    own = {k: v for k, v in record.run.get("switches", {}).items() if k not in FROM_DATA}
+    return ", ".join(f"{clean(k)} {value(v)}" for k, v in own.items()) or "–"
 
 
 def value(thing: Any, language: str = "en") -> str:
-    """A setting's value as a person writes it."""
+    """Return a setting's value as a person writes it."""
     if thing is None:
         return NONE(language)
     if isinstance(thing, bool):
@@ -129,18 +129,18 @@ def value(thing: Any, language: str = "en") -> str:
 
 
 def recipe_table(recipe: dict[str, Any], language: str = "en") -> Table:
-    """Every field of a recipe and its value."""
-    return [[clean(key), value(found, language)] for key, found in recipe.items()]
+    """Return every field of a recipe and its value."""
+    return [[clean(key), value(setting, language)] for key, setting in recipe.items()]
 
 
 def choice_table(recipe: dict[str, Any], language: str = "en") -> Table:
-    """What the paper leaves open: field, what was chosen here, what the paper says or does not say."""
-    said = OPEN_CHOICES if language == "en" else CHOICES_KO
-    return [[key, value(recipe.get(key), language), said[key]] for key in OPEN_CHOICES]
+    """Return what the paper leaves open: field, the choice of this recipe, what the paper says of it."""
+    remarks = OPEN_CHOICES if language == "en" else CHOICES_KO
+    return [[key, value(recipe.get(key), language), remarks[key]] for key in OPEN_CHOICES]
 
 
 def machine_table(records: Sequence[Record], language: str = "en") -> Table:
-    """Data, environment and settings; where runs differ, each value that occurs."""
+    """Return data, environment and settings; if runs differ, each value that occurs."""
     rows: Table = []
     for part, word in PARTS.items():
         keys = list(dict.fromkeys(key for r in records for key in r.run.get(part, {})))
@@ -159,7 +159,7 @@ def noted(recorded: Any, key: str, language: str) -> Any:
 
 
 def difference_table(records: Sequence[Record], names: Sequence[str], language: str = "en") -> Table:
-    """Model, and each field of recipe, switches, data … that is not equal in all: its values and their runs."""
+    """Return each field of model, recipe, switches, data … in which runs differ: its values and their runs."""
     rows: Table = []
     for part in ("model", "switches", "recipe", *PARTS):
         tables = [t if isinstance(t := r.run.get(part), dict) else {} for r in records]
@@ -168,40 +168,40 @@ def difference_table(records: Sequence[Record], names: Sequence[str], language: 
         elif part == "model":
             tables = [{"name": r.model} for r in records]
         for key in dict.fromkeys(k for t in tables for k in t):
-            having: dict[str, list[str]] = {}
+            runs_by_value: dict[str, list[str]] = {}
             for name, table in zip(names, tables, strict=True):
                 shown_value = value(noted(table[key], key, language), language) if key in table else "–"
-                having.setdefault(shown_value, []).append(name)
-            if len(having) > 1:
-                told = "\n".join(f"{v}: {', '.join(who)}" for v, who in having.items())
-                rows.append([f"{PARTS[part](language) if part in PARTS else part}: {clean(key)}", told])
+                runs_by_value.setdefault(shown_value, []).append(name)
+            if len(runs_by_value) > 1:
+                lines = "\n".join(f"{v}: {', '.join(runs)}" for v, runs in runs_by_value.items())
+                rows.append([f"{PARTS[part](language) if part in PARTS else part}: {clean(key)}", lines])
     return rows
 
 
 def departures(records: Sequence[Record], language: str = "en") -> list[str]:
-    """In what these runs leave the paper's CIFAR-10 study (§4.2), as far as their records tell it; one line each."""
-    found = []
+    """Return how these runs differ from the paper's CIFAR-10 study (§4.2), as recorded; one line each."""
+    lines = []
     for data in dict.fromkeys(value(r.run["data"].get("name")) for r in records):
         if data != "cifar10":
-            found.append(words.OTHER_DATA.filled(data=data))
+            lines.append(words.OTHER_DATA.filled(data=data))
     depths = sorted({r.depth for r in records if r.depth not in PAPER_DEPTHS})
     if depths:
-        found.append(words.OTHER_DEPTHS.filled(depths=value(depths)))
+        lines.append(words.OTHER_DEPTHS.filled(depths=value(depths)))
     changed: dict[tuple[str, str], list[str]] = {}
     for r in records:
         for key, s in r.run.get("switches", {}).items():
             changed.setdefault((clean(key), value(s, language)), []).append(clean(r.model))
     for (key, s), models in changed.items():
         nets = ", ".join(dict.fromkeys(models))
-        found.append(words.OTHER_SWITCH.filled(key=key, value=s, nets=nets))
-    # the first phase is for the deepest nets alone: where none is trained, its fields change nothing
-    for key, said in paper_cifar().to_dict().items():
+        lines.append(words.OTHER_SWITCH.filled(key=key, value=s, nets=nets))
+    # the first phase is for the deepest nets alone: without them its fields change nothing
+    for key, printed in paper_cifar().to_dict().items():
         trained = [r for r in records if not (key.startswith("warmup_") and _never_warms(r))]
-        # a field that a record is too old to have stood as it stands in the paper's recipe
-        for here in dict.fromkeys(value(r.run["recipe"].get(key, said), language) for r in trained):
-            if here != value(said, language) and key not in MOMENTS and key not in OPEN_CHOICES:
-                found.append(words.OTHER_FIELD.filled(key=key, here=here, said=value(said, language)))
-    return [text(language) for text in found]
+        # a record that is older than a field followed the paper's recipe in it
+        for here in dict.fromkeys(value(r.run["recipe"].get(key, printed), language) for r in trained):
+            if here != value(printed, language) and key not in MOMENTS and key not in OPEN_CHOICES:
+                lines.append(words.OTHER_FIELD.filled(key=key, here=here, printed=value(printed, language)))
+    return [text(language) for text in lines]
 
 
 def _never_warms(record: Record) -> bool:

@@ -200,7 +200,7 @@ NOT_ENDED = Text("{name}: not finished", "{name}: 끝나지 않음")
 OTHER_DATA = Text("the data are {data}, not CIFAR-10", "데이터가 CIFAR-10이 아니라 {data}이다")
 OTHER_DEPTHS = Text("nets of {depths} layers are not in the paper", "{depths}층 네트워크는 논문에 없다")
 OTHER_SWITCH = Text("the switch {key} is {value} in {nets}", "옵션 {key}: {value} ({nets})")
-OTHER_FIELD = Text("{key} is {here}, in the paper {said}", "{key}: 여기서는 {here}, 논문에서는 {said}")
+OTHER_FIELD = Text("{key} is {here}, in the paper {printed}", "{key}: 여기서는 {here}, 논문에서는 {printed}")
 
 CHOICES_KO = {
     "holdout": "최종 네트워크를 'training set'에서 학습했다고만 하며, 50,000장인지 45,000장인지 쓰지 않았다",
@@ -217,12 +217,12 @@ CHOICES_KO = {
 
 
 def wide(text: str) -> int:
-    """Columns that a text takes: a Korean letter takes two."""
+    """Return the columns that a text takes: a Korean letter takes two."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def wrapped(text: str, columns: int = COLUMNS) -> list[str]:
-    """Lines of at most so many columns, broken at spaces where there are any."""
+    """Return lines of at most so many columns, broken at spaces if there are any."""
     lines: list[str] = []
     for word in (part for w in text.split() for part in (textwrap.wrap(w, columns) if wide(w) > columns else [w])):
         if lines and wide(lines[-1]) + 1 + wide(word) <= columns:

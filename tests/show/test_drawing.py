@@ -339,7 +339,7 @@ def test_a_terminal_gets_a_file(tmp_path, monkeypatch, capsys):
     [
         (["resnt34"], "did you mean resnet34"),
         (["resnet34", "--out", "x.pdf"], "x.pdf: a drawing is written as .svg, .png, .html"),
-        (["resnet34", "--out", "."], "a folder stands there"),
+        (["resnet34", "--out", "."], "this is a folder"),
         (["resnet34", "--blocks"], "give models or --blocks"),
         (["vgg19", "--shortcut", "A"], "vgg19 has no blocks"),
         (["plain34", "resnet34", "--shortcut", "C"], "plain34 is a plain net"),

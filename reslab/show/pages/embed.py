@@ -1,7 +1,7 @@
-"""Charts inside an HTML file that asks nobody for anything: the drawing libraries, specifications, points.
+"""Charts inside an HTML file that fetches nothing: the drawing libraries, specifications, points.
 
-The points of a page's charts stand once, packed by columns, whichever and however many charts show them;
-specifications refer to them by a hash. All of it is JSON in which no character can end a script element.
+The points of a page's charts are stored once, packed by columns, however many charts show them; specifications refer
+to them by a hash. All of it is JSON in which no character can end a script element.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from reslab.show.format import clean
 
 
 def inert(thing: Any) -> str:
-    """JSON that can stand inside a script element: no character of it opens or closes a tag or a comment."""
+    """Return JSON that is safe inside a script element: no character of it opens or closes a tag or a comment."""
     text = json.dumps(thing, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 @lru_cache(maxsize=1)
 def libraries() -> str:
-    """vega, vega-lite and vega-embed as one script that can stand inside a script element."""
+    """Return vega, vega-lite and vega-embed as one script that is safe inside a script element."""
     import vl_convert
 
     script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
@@ -38,7 +38,7 @@ def libraries() -> str:
 
 
 def fitted(chart: Any) -> dict[str, Any]:
-    """An Altair chart's specification, styled, as wide as its container."""
+    """Return an Altair chart's specification, styled, as wide as its container."""
     return specification(chart) | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
@@ -58,15 +58,15 @@ class Shelf:
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def panels(self, prefix: str, charts: Mapping[str, Any]) -> list[Panel]:
-        """Altair charts as panels whose width is their container's; their points are put on the shelf."""
-        made = []
+        """Return Altair charts as panels as wide as their container; their points go to the shelf."""
+        panels = []
         for key, chart in charts.items():
             spec = self._taken(fitted(chart))
-            made.append(Panel(f"{prefix}-{key}", clean(spec["description"]), inert(_finite(spec))))
-        return made
+            panels.append(Panel(f"{prefix}-{key}", clean(spec["description"]), inert(_finite(spec))))
+        return panels
 
     def _taken(self, part: Any) -> Any:
-        """A part of a specification in which every list of points is replaced by its name."""
+        """Return a part of a specification with every list of points replaced by its name."""
         if isinstance(part, list):
             return [self._taken(p) for p in part]
         if not isinstance(part, dict):
@@ -96,9 +96,9 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
 
 
 def packed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Rows by columns; a column that repeats itself is told as [value, times, value, times …].
+    """Return rows by columns; a column with repeated values is stored as [value, times, value, times …].
 
-    A missing key is null, and so is what is no finite number; the page's script leaves both out again.
+    A missing key is null, and so is a number that is not finite; the page's script leaves both out again.
     """
     columns: dict[str, Any] = {}
     for key in dict.fromkeys(k for row in rows for k in row):
@@ -109,10 +109,10 @@ def packed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"n": len(rows), "c": columns}
 
 
-def unpacked(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows again, as the page's script has them."""
-    rows: list[dict[str, Any]] = [{} for _ in range(told["n"])]
-    for key, column in told["c"].items():
+def unpacked(packed_rows: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of `packed`, as the page's script does."""
+    rows: list[dict[str, Any]] = [{} for _ in range(packed_rows["n"])]
+    for key, column in packed_rows["c"].items():
         values = column.get("v")
         if values is None:
             pairs = zip(column["r"][::2], column["r"][1::2], strict=True)
@@ -124,7 +124,7 @@ def unpacked(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _finite(thing: Any) -> Any:
-    """As JSON can hold it: what is no finite number is null."""
+    """Return the value as JSON can hold it: a number that is not finite is null."""
     if isinstance(thing, float) and not math.isfinite(thing):
         return None
     if isinstance(thing, dict):

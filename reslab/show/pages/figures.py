@@ -31,9 +31,9 @@ CANDIDATES = 2  # charts of a claim that may be its picture; the others answer o
 
 @dataclass(frozen=True)
 class Drawn:
-    """One figure: panels that stand beside or below each other, and the same figures as a table ([] head: none).
+    """One figure: its panels, and the same figures as a table ([] head: none).
 
-    panels   Altair charts, words in the language that was asked for, each with a description
+    panels   Altair charts in the page's language, each with a description
     """
 
     id: str
@@ -130,21 +130,21 @@ def unseen(one: Figure, shown: set[str]) -> Figure | None:
 
 
 def records_figures(records: Sequence[Record], language: str = "en") -> list[Drawn]:
-    """The figures of a run, or of several compared: those that have something to show."""
+    """Return the figures of a run, or of several compared, that have something to show."""
     names = ("curves", "progress", "depth", "macs", "responses", "gradients", "activations", "residuals")
     depths = {(one.kind, one.depth) for one in by_net(sound(records).records) if one.ended}
     several = len({d for _, d in depths}) > 1
-    lines = {"curves": "eval", "progress": "train"}  # a line needs two points, or its axes stand empty
-    made = [
+    lines = {"curves": "eval", "progress": "train"}  # with fewer than two points their axes would be empty
+    drawn = [
         draw(n, records, None, language)
         for n in names
         if (several or n not in ("depth", "macs")) and (n not in lines or has_line(records, lines[n]))
     ]
-    return [one for one in made if one]
+    return [one for one in drawn if one]
 
 
 def has_line(records: Sequence[Record], kind: str) -> bool:
-    """Whether some run has lines of this kind at two iterations."""
+    """Return whether some run has lines of this kind at two iterations."""
     return any(len({m.get("iteration") for m in r.metrics if m.get("kind") == kind}) > 1 for r in records)
 
 
@@ -156,7 +156,7 @@ def figure(drawn: Drawn, prefix: str, shelf: Shelf, language: str = "en") -> Fig
 
 
 def _runs_of(judgement: Judgement, name: str) -> list[Runs]:
-    """The runs that a claim's figure shows: its own nets, and both twins of every depth where it is about twins."""
+    """Return the runs that a claim's figure shows: its own nets, and both twins of every depth if it is about twins."""
     evidence, nets = judgement.evidence, list(judgement.claim.nets)
     if all(not n.switches for n in nets) and name != "residuals":
         nets += [net(f"cifar_{kind}{d}") for kind in ("plain", "resnet") for d in evidence.setting.depths]
@@ -166,7 +166,7 @@ def _runs_of(judgement: Judgement, name: str) -> list[Runs]:
 
 
 def draw(name: str, records: Sequence[Record], evidence: Evidence | None = None, language: str = "en") -> Drawn | None:
-    """The figure of that name, or None where nothing was recorded for it, or where there is none of that name."""
+    """Return the figure of that name; None if nothing was recorded for it or the name is unknown."""
     clean = sound(records)
     runs = by_net(clean.records)
     panels: dict[str, Any] = {}
@@ -210,7 +210,7 @@ def _caption(clean: Sound) -> Text:
 
 
 def left_out(clean: Sound) -> Text:
-    """Where the error axis ends, and what could not be drawn; each with a space before it."""
+    """Return where the error axis ends, and what is left out; each with a space before it."""
     top = ceiling(clean.records)
     parts = [CUT.filled(top=top)] if top < 100 else []
     return together(
@@ -223,7 +223,7 @@ def together(parts: Sequence[Text]) -> Text:
 
 
 def _finals(runs: Sequence[Runs], language: str, macs: bool = False) -> Table:
-    """Net, (MACs,) final errors of the splits in percent: mean, 95 % interval, seeds."""
+    """Return net, (MACs,) and final errors of the splits in percent: mean, 95 % interval, seeds."""
     ended = [one for one in runs if one.ended]
     splits = splits_of(r for one in ended for r in one.records)
     head = [words.NET(language), *(f"{words.MEASURES[split](language)} (%)" for split in splits)]

@@ -1,7 +1,7 @@
-"""A page as one HTML file, of a study, of runs, or of one picture: it opens from disk, offline, and asks nobody.
+"""A page as one HTML file, of a study, of runs, or of one picture: it opens from disk and fetches nothing.
 
 There is one skeleton, `templates/page.html.j2`; the others extend it. Names of classes, models and folders come from
-outside: everything is escaped but for the libraries, JSON (`embed.inert`) and our own drawings.
+outside: everything is escaped except the libraries, JSON (`embed.inert`) and our own drawings.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from reslab.store.files import write_text
 from reslab.version import VERSION
 
 TEMPLATES = Path(__file__).parent / "templates"
-MARK = '<meta name="generator" content="reslab'  # by this a report of ours is known again
+MARK = '<meta name="generator" content="reslab'  # identifies a report that this package wrote
 
 
 def page(template: str, language: str, shelf: Shelf | None = None, **values: Any) -> str:
-    """Fill a template of this package; without a shelf, hence without charts, the page may run no script."""
+    """Return a filled template of this package; a page without a shelf has no charts and may run no script."""
     import jinja2
     from markupsafe import Markup
 
-    house = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    house.filters["verbatim"] = Markup
-    said = {name: text(language) for name, text in PAGE.items()}
-    menu = {"CLICK_TO_VIEW_ACTIONS": said["menu"], "SVG_ACTION": said["as_svg"], "PNG_ACTION": said["as_png"]}
-    script = {"data": inert(shelf.sets), "menu": inert(menu), "not_drawn": inert(said["not_drawn"]),
+    environment.filters["verbatim"] = Markup
+    texts = {name: text(language) for name, text in PAGE.items()}
+    menu = {"CLICK_TO_VIEW_ACTIONS": texts["menu"], "SVG_ACTION": texts["as_svg"], "PNG_ACTION": texts["as_png"]}
+    script = {"data": inert(shelf.sets), "menu": inert(menu), "not_drawn": inert(texts["not_drawn"]),
               "libraries": libraries()} if shelf else None  # fmt: skip
-    return house.get_template(template).render(language=language, t=said, version=VERSION, script=script, **values)
+    return environment.get_template(template).render(
+        language=language, t=texts, version=VERSION, script=script, **values
+    )
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a page that this package made."""
+    """Return whether a file is a page that this package wrote."""
     if not path.is_file():  # opening a pipe would wait for ever
         return False
     try:

@@ -1,6 +1,6 @@
-"""Tables 1, 2, 3, 4 and 6 of the paper with our figures beside its own.
+"""Tables 1, 2, 3, 4 and 6 of the paper, each with our figures.
 
-Table 1 is drawn from the plans. ImageNet rows say "not run" where no run of ours exists; their parameters and MACs are
+Table 1 is drawn from the plans. ImageNet rows are "not run" if no run of ours exists; their parameters and MACs are
 exact counts. Table 6 takes its errors from records of the very nets of the paper, trained on CIFAR-10. The paper's
 figures are those of `nets.paper`, as printed.
 """
@@ -30,12 +30,12 @@ from reslab.show.words import NET, NOT_RUN_WORD, OUTPUT_SIZE
 
 CIFAR_PLAIN = (20, 32, 44, 56, 110)  # the plain nets of Fig. 6; the paper prints no figure of them
 
-SAYS_NOTHING = {"fan", "pad_at", "shortcut", "stride_in"}  # what the paper leaves open, or a plain net does not have
+IRRELEVANT = {"fan", "pad_at", "shortcut", "stride_in"}  # what the paper leaves open, or a plain net does not have
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of text; a cell's lines are parted by line ends, its first column names the row."""
+    """A table of text; a cell may have several lines, and the first column names the row."""
 
     id: str
     title: Text
@@ -96,7 +96,7 @@ def _window(row: Row) -> str:
 
 
 def _blocks(rows: Iterable[Row]) -> list[str]:
-    """The lines of a part: each kind of block's weight layers, then how often it stands there."""
+    """Return the lines of a part: the weight layers of each kind of block, then how often it occurs."""
     kinds: Counter[tuple[str, ...]] = Counter()
     for block, group in groupby(rows, key=lambda r: r.block):
         if block:
@@ -109,8 +109,8 @@ def _macs(spec: Spec) -> str:
 
 
 def _errors(spec: Spec) -> tuple[str, str]:
-    found = paper.published(spec)
-    return tuple(found.get(f"imagenet_{top}_error", ("–", ""))[0] for top in ("top1", "top5"))  # type: ignore[return-value]
+    printed = paper.published(spec)
+    return tuple(printed.get(f"imagenet_{top}_error", ("–", ""))[0] for top in ("top1", "top5"))  # type: ignore[return-value]
 
 
 def _imagenet(
@@ -156,7 +156,7 @@ def table3(language: str = "en") -> PaperTable:
 
 
 def table4(language: str = "en") -> PaperTable:
-    """Table 4: one net tested at several scales; beside it the authors' README with one crop."""
+    """Table 4: one net tested at several scales, and the authors' README with one crop."""
 
     def errors(spec: Spec) -> tuple[str, ...]:
         key = (name_of(spec), spec.shortcut)
@@ -170,8 +170,8 @@ def table4(language: str = "en") -> PaperTable:
         "ImageNet validation: {224, 256, 384, 480, 640}의 score 평균. one crop은 논문이 아니라 저자의 README. 여섯 "
         f"모델 앙상블의 test top-5 error는 {paper.ENSEMBLE} (Table 5). ImageNet 실행은 없다.",
     )
-    one = [Text(f"top-{k} error,\none crop", f"top-{k} error,\none crop") for k in (1, 5)]
-    return PaperTable("table4", title, caption, _head(language, TOP1, TOP5, *one), rows)
+    one_crop = [Text(f"top-{k} error,\none crop", f"top-{k} error,\none crop") for k in (1, 5)]
+    return PaperTable("table4", title, caption, _head(language, TOP1, TOP5, *one_crop), rows)
 
 
 def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
@@ -182,16 +182,16 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
     for name in names:
         spec = spec_of(name)
         printed = paper.published(spec)
-        told = [printed[key][0] if key in printed else "–" for key in ("parameters", "cifar10_test_error")]
+        theirs = [printed[key][0] if key in printed else "–" for key in ("parameters", "cifar10_test_error")]
         ours = sorted((one for one in runs if one.ended and _net_of(one) == name), key=lambda one: -_length(one))
         error = "\n".join(mean_words(one.final("test")) for one in ours) or NOT_RUN_WORD(language)
         length = paper_cifar().iterations
         schedule = [
             ", ".join([OF.filled(it=_length(one), all=length)(language),
-                       *(said for what, said in one.apart.items() if what != "length")])
+                       *(text for what, text in one.apart.items() if what != "length")])
             for one in ours
         ]  # fmt: skip
-        rows.append([name, f"{cost(spec).parameters:,}", told[0], told[1].replace(" (", "\n("), error,
+        rows.append([name, f"{cost(spec).parameters:,}", theirs[0], theirs[1].replace(" (", "\n("), error,
                      "\n".join(schedule) or "–"])  # fmt: skip
     records_here = [r for one in runs for r in one.records]
     caption = Text(
@@ -206,20 +206,20 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
 
 
 def _is_cifar10(record: Record) -> bool:
-    """The set itself, not a folder of that name."""
+    """Return whether a run is of the set itself, not of a folder of that name."""
     data = record.run["data"]
     return data.get("name") == "cifar10" and recorded_kind(data) == "set"
 
 
 def _net_of(one: Runs) -> str:
-    """The name of the paper's own net that these runs are of, or ""."""
+    """Return the name of the paper's own net of these runs; "" for another net."""
     try:
         spec = Spec.from_dict(one.records[0].run["spec"])
     except (ReslabError, KeyError, TypeError, ValueError, AttributeError):
         return ""
     if spec.residual:
         return name_of(spec) if "cifar10_test_error" in paper.published(spec) else ""
-    return name_of(spec) if spec.family == "cifar" and not set(switches_of(spec)) - SAYS_NOTHING else ""
+    return name_of(spec) if spec.family == "cifar" and not set(switches_of(spec)) - IRRELEVANT else ""
 
 
 def _length(one: Runs) -> int:

@@ -1,4 +1,4 @@
-"""The paper's figures and tables by name, each as one file: SVG, PNG, or HTML (charts answer to the mouse there).
+"""The paper's figures and tables by name, each as one file: SVG, PNG, or HTML with interactive charts.
 
 Drawn from the nets' own definitions (fig3, fig5, table1 to table4, macs-by-layer) or from records (the others).
 """
@@ -64,7 +64,7 @@ FIG_1_CAPTION = Text(
 
 
 def known(name: str) -> str:
-    """`name`, or a UserError with the nearest ones."""
+    """Return the name. Raises UserError with the nearest names if it is unknown."""
     if name not in NAMES:
         raise UserError(f"unknown picture {name!r}{suggest(name, NAMES)}; there are {', '.join(NAMES)}")
     return name
@@ -75,10 +75,10 @@ def write_picture(
     name: str, sources: Iterable[Evidence | Record], path: Path, language: str = "en", overwrite: bool = False,
     scale: float = 2.0,
 ) -> None:  # fmt: skip
-    """Write a picture as `path`'s ending says (.svg, .png, .html); `scale` is the PNG's pixels for each CSS pixel.
+    """Write a picture in the format of `path`'s ending (.svg, .png, .html); `scale` is PNG pixels for each CSS pixel.
 
     sources  studies and runs whose records are drawn; none are needed for what is drawn from definitions
-    Raises UserError for an unknown name or language, a file that exists, and where nothing was recorded.
+    Raises UserError for an unknown name or language, a file that exists, and if nothing was recorded.
     """
     known(name)
     Text("", "")(language)
@@ -87,8 +87,8 @@ def write_picture(
     given = list(sources)
     records = records_of(given)
     if name in DRAWINGS:
-        found = draw_blocks(language=language) if name == "fig5" else draw_nets([spec_of(n) for n in FIG_3], language)
-        write(found.svg, found.title, found.width, path, overwrite, scale, language)
+        drawing = draw_blocks(language=language) if name == "fig5" else draw_nets([spec_of(n) for n in FIG_3], language)
+        write(drawing.svg, drawing.title, drawing.width, path, overwrite, scale, language)
     elif name in TABLES:
         _write_table(table_of(name, records, language), path, language, overwrite, scale)
     else:
@@ -97,27 +97,27 @@ def write_picture(
 
 
 def records_of(sources: Iterable[Evidence | Record]) -> list[Record]:
-    """Every record of some runs, and of studies those of the twins, as the paper's figures have them; once each.
+    """Return the records of some runs, and of studies those of the twins, as the paper's figures have them; once each.
 
-    A study in which no twin was trained gives all its runs.
+    A study without trained twins gives all its runs.
     """
-    found: dict[Path, Record] = {}
-    for one in sources:
-        each = [one] if isinstance(one, Record) else twins_of(one) or one.every_record()
-        found |= {r.folder: r for r in each}
-    return list(found.values())
+    by_folder: dict[Path, Record] = {}
+    for source in sources:
+        records = [source] if isinstance(source, Record) else twins_of(source) or source.every_record()
+        by_folder |= {r.folder: r for r in records}
+    return list(by_folder.values())
 
 
 def twins_of(study: Evidence) -> list[Record]:
-    """The plain and residual nets of a study's depths, without switches; unfinished runs too."""
+    """Return the runs of the plain and residual nets of a study's depths, without switches; unfinished ones too."""
     names = [net(f"cifar_{kind}{depth}") for kind in ("plain", "resnet") for depth in study.setting.depths]
     return [record for one in names for record in study.records.get(one.key, {}).values()]
 
 
 def telling(name: str, studies: Iterable[Evidence]) -> list[Evidence]:
-    """The first study with twins of two depths that has something to show in a chart; else the first that has; else [].
+    """Return the first study with twins of two depths that can draw the chart, else the first that can, else [].
 
-    Depth and MACs compare nets at their ends: for them a twin counts once its run is finished.
+    Depth and MACs compare final errors, so only finished twins count for them.
     """
 
     def compares(study: Evidence) -> bool:
@@ -136,36 +136,36 @@ def telling(name: str, studies: Iterable[Evidence]) -> list[Evidence]:
 def table_of(name: str, records: Sequence[Record], language: str) -> PaperTable:
     if name == "table6":
         return papertables.table6(records, language)
-    made: PaperTable = getattr(papertables, name)(language)
-    return made
+    table: PaperTable = getattr(papertables, name)(language)
+    return table
 
 
 def drawn_of(name: str, records: Sequence[Record], evidence: Sequence[Evidence], language: str) -> Drawn:
-    """The chart of that name. Raises UserError saying what to run where there is nothing to draw."""
+    """Return the chart of that name. Raises UserError with the command to run if there is nothing to draw."""
     what = CHARTS[name]
     chosen = list(records)
     if name == "fig1":
         chosen = _ends(chosen)
-    found = figures.draw(what, chosen, next(iter(evidence), None), language)
-    if found is None:
+    drawing = figures.draw(what, chosen, next(iter(evidence), None), language)
+    if drawing is None:
         raise UserError(f"{name}: nothing is recorded for it; it needs {NEEDS.get(what, ANY_RUN)}")
     clean = sound(chosen)
-    title, caption, panels = found.title, found.caption, found.panels
+    title, caption, panels = drawing.title, drawing.caption, drawing.panels
     if name == "fig1":
         measures = [words.MEASURES[split] for split in splits_of(clean.records)]
         title = FIG_1.filled(measures=AND(language).join(m(language) for m in measures))
         caption, panels = figures.together([FIG_1_CAPTION, figures.left_out(clean)]), split_panels(chosen, language)
     elif name == "fig6":
         title = FIG_6
-    if name not in (*DEFINED, "copying"):  # a file stands alone: on a page its data are told beside it
+    if name not in (*DEFINED, "copying"):  # a file has no page around it that names its data
         drawn_without = {one.setting.data for one in evidence[:1] if what in INITIAL}
         data = Text(*(data_words(clean.records, lang, drawn_without) for lang in LANGUAGES))
         caption = figures.together([caption, data])
-    return Drawn(name if name in ("fig1", "fig6") else found.id, title, caption, panels, found.head, found.rows)
+    return Drawn(name if name in ("fig1", "fig6") else drawing.id, title, caption, panels, drawing.head, drawing.rows)
 
 
 def _ends(records: Sequence[Record]) -> list[Record]:
-    """Fig. 1's runs: plain nets of 20 and 56 layers where there are both, else of the fewest and the most."""
+    """Return Fig. 1's runs: plain nets of 20 and 56 layers if both were run, else of the fewest and the most."""
     plain = [one for one in by_net(sound(records).records) if one.kind == "plain"]
     depths = {one.depth for one in plain}
     if not depths:
@@ -176,8 +176,8 @@ def _ends(records: Sequence[Record]) -> list[Record]:
 
 def _write_table(table: PaperTable, path: Path, language: str, overwrite: bool, scale: float) -> None:
     title, caption = table.title(language), table.caption(language)
-    found: Picture = draw_table(title, table.head, table.rows, caption)
-    write(found.svg, title, found.width, path, overwrite, scale, language)
+    drawing: Picture = draw_table(title, table.head, table.rows, caption)
+    write(drawing.svg, title, drawing.width, path, overwrite, scale, language)
 
 
 def _write_chart(drawn: Drawn, path: Path, language: str, overwrite: bool, scale: float) -> None:
@@ -192,13 +192,13 @@ def _write_chart(drawn: Drawn, path: Path, language: str, overwrite: bool, scale
 
 
 def joined(drawn: Drawn, title: str, caption: str) -> Any:
-    """The panels of a figure as one chart, two beside each other, the caption below the title."""
+    """Return the panels of a figure as one chart, two in a row, the caption below the title."""
     import altair as alt
 
     panels = list(drawn.panels.values())
     columns = min(2, len(panels))
-    said = wrapped(caption, int(columns * (WIDTH + 60) / 6.4))
-    heading = alt.TitleParams(title, subtitle=said, fontSize=16, subtitleFontSize=12, subtitleColor=SOFT,
+    lines = wrapped(caption, int(columns * (WIDTH + 60) / 6.4))
+    heading = alt.TitleParams(title, subtitle=lines, fontSize=16, subtitleFontSize=12, subtitleColor=SOFT,
                               anchor="start", offset=14)  # fmt: skip
     return (
         alt.concat(*panels, columns=columns)

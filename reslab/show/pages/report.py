@@ -7,7 +7,7 @@ have `runs_page`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reslab.claims.catalogue import catalogue, default_setting
@@ -26,7 +26,7 @@ from reslab.show.format import clean, plain_math
 from reslab.show.notes import data_notes, translated
 from reslab.show.pages.basis import basis_of, every_record, sound_records
 from reslab.show.pages.embed import Shelf
-from reslab.show.pages.figures import Drawn, Figure, draw, figure, picture_of, unseen
+from reslab.show.pages.figures import Figure, draw, figure, picture_of, unseen
 from reslab.show.pages.headline import headline, seed_words
 from reslab.show.pages.page import page
 from reslab.show.pages.papertables import PaperTable, table1, table2, table3, table6
@@ -159,11 +159,11 @@ def _lead(study: Evidence, shelf: Shelf, shown: set[str], language: str) -> list
     depths = {one.depth for one in by_net(sound(records).records) if one.ended}
     try:
         for name in ("curves", "depth") if len(depths) > 1 else ("curves",):
-            made = draw(name, records, None, language)
-            if made is not None:
-                unseen(figure(made, "study", shelf, language), shown)
-                panels = {key: panel.properties(height=LEAD_HEIGHT) for key, panel in made.panels.items()}
-                drawn.append(Drawn(made.id, made.title, made.caption, panels, made.head, made.rows))
+            chart = draw(name, records, None, language)
+            if chart is not None:
+                unseen(figure(chart, "study", shelf, language), shown)
+                panels = {key: panel.properties(height=LEAD_HEIGHT) for key, panel in chart.panels.items()}
+                drawn.append(replace(chart, panels=panels))
     except RECORD_ERRORS:  # a damaged record; the claims' own parts name it
         return []
     return [figure(one, "study", shelf, language) for one in drawn]

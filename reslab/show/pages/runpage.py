@@ -84,7 +84,7 @@ def _about(record: Record, language: str) -> str:
 
 
 def _names(records: Sequence[Record]) -> list[str]:
-    """The runs' folders by their last parts: one where that tells them apart, else with the folder above."""
+    """Return the runs' folder names, with the folder above if two are alike."""
     short = [clean(r.folder.name) for r in records]
     return [
         name if short.count(name) == 1 else clean(f"{r.folder.parent.name}/{name}")
