@@ -129,3 +129,17 @@ def test_figures():
         "–",
     ]
     assert [number(v, ".1f", " %") for v in (1, 2.25, float("inf"), None, True)] == ["1.0 %", "2.2 %", "–", "–", "–"]
+
+
+def test_the_claims_of_a_page_are_counted():
+    out = io.StringIO()
+    tell = PlainTeller(out, clock=lambda: 0.0)
+    for done in range(4):
+        tell({"kind": "page", "iteration": done, "iterations": 3})
+    assert out.getvalue().splitlines() == ["page: 0 of 3 claims drawn", "page: 3 of 3 claims drawn"]
+    terminal = io.StringIO()
+    with Teller(terminal, terminal=True) as live:
+        for done in range(4):
+            live({"kind": "page", "iteration": done, "iterations": 3})
+    assert "3/3" in terminal.getvalue()
+    assert "claims drawn" in terminal.getvalue()

@@ -19,7 +19,7 @@ MARK = '<meta name="generator" content="reslab'  # identifies a report that this
 
 
 def page(template: str, language: str, shelf: Shelf | None = None, **values: Any) -> str:
-    """Return a filled template of this package; a page without a shelf has no charts and may run no script."""
+    """Return a filled template of this package; a page without charts may run no script."""
     import jinja2
     from markupsafe import Markup
 
@@ -34,7 +34,7 @@ def page(template: str, language: str, shelf: Shelf | None = None, **values: Any
     texts = {name: text(language) for name, text in PAGE.items()}
     menu = {"CLICK_TO_VIEW_ACTIONS": texts["menu"], "SVG_ACTION": texts["as_svg"], "PNG_ACTION": texts["as_png"]}
     script = {"data": inert(shelf.sets), "menu": inert(menu), "not_drawn": inert(texts["not_drawn"]),
-              "libraries": libraries()} if shelf else None  # fmt: skip
+              "libraries": libraries()} if shelf and shelf.sets else None  # fmt: skip
     return environment.get_template(template).render(
         language=language, t=texts, version=VERSION, script=script, **values
     )
