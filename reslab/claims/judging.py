@@ -59,10 +59,15 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         [f.verdict for f in findings if f.statement.role == MAIN],
         [f.verdict for f in findings if f.statement.role == LIMIT],
     )
-    if not flat and verdict == HOLDS:
-        verdict = CONDITION
+    budget = not flat and verdict == HOLDS  # the only condition is that the curves may still move
+    verdict = CONDITION if budget else verdict
     seeds = tuple(sorted({seed for net in claim.nets for seed in evidence.runs(net)}))
-    sentence = _sentence(claim, verdict, findings)
+    sentence = _sentence(claim, HOLDS if budget else verdict, findings)
+    if budget:
+        sentence = Text(
+            sentence.en.replace(phrases.OPENING[HOLDS].en, phrases.BUDGET.en, 1),
+            sentence.ko.replace(phrases.OPENING[HOLDS].ko, phrases.BUDGET.ko, 1),
+        )
     return Judgement(
         claim,
         evidence,

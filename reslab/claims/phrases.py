@@ -18,6 +18,7 @@ UNITS = {
     "layers": Text(" layers", "층"),
     "×": Text(" times", "배"),
 }
+BUDGET = Text("For this budget, yes.", "이 학습량에서는 그렇다.")
 OPENING = {
     HOLDS: Text("Yes.", "그렇다."),
     CONDITION: Text("In part.", "일부만 그렇다."),
@@ -27,7 +28,7 @@ OPENING = {
 MISSING = "\0"  # stands in a sentence for a figure that was not measured
 IN_PART = Text("Only a part of this was run.", "일부만 실행했다.")
 FOR_THIS_BUDGET = Text(
-    "The runs have not converged: this holds for {n} iterations.",
+    "The runs have not converged, so this holds for {n} iterations only.",
     "학습이 아직 수렴하지 않았다. {n}회 반복에 한한 결과다.",
 )
 CONVERGENCE_UNKNOWN = Text(
@@ -39,8 +40,8 @@ TOO_FEW = Text(
     "seed가 셋보다 적으면 seed에 따른 편차를 알 수 없어 판정하지 않는다.",
 )
 MORE_SEEDS = Text(
-    "At this spread about {n} seeds would decide it; a seed took {time} of computing.",
-    "지금의 편차라면 seed 약 {n}개로 결정할 수 있다(seed당 계산 시간 {time}).",
+    "At this spread about {n} seeds in all would decide it; a seed took {time} of computing.",
+    "지금의 편차라면 seed가 모두 약 {n}개 있어야 결정할 수 있다(seed당 계산 시간 {time}).",
 )
 
 

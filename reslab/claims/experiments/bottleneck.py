@@ -153,10 +153,10 @@ def _cost() -> Claim:
                 "같은 폭의 basic block은 parameter가 {s0}, multiply-add가 {s1}다.",
             ),
             condition=Text(
-                "A basic block of the same width has {s0} the parameters. Fig. 5's own pair costs about the same "
-                "({s2}): there a bottleneck buys four times the width, not a saving.",
-                "같은 폭의 basic block은 parameter가 {s0}다. Fig. 5의 두 블록은 비용이 거의 같다({s2}). 거기서 "
-                "bottleneck은 비용을 줄이는 대신 네 배의 폭을 얻는다.",
+                "At equal width a basic block has {s0} a bottleneck's parameters. The paper's own pair (Fig. 5) "
+                "costs about the same ({s2}): there the bottleneck is four times as wide.",
+                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다. 논문의 두 블록(Fig. 5)은 비용이 거의 "
+                "같고({s2}), 거기서 bottleneck은 폭이 네 배다.",
             ),
             fails=Text(
                 "A basic block of the same width has {s0} the parameters.",

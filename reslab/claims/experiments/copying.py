@@ -236,10 +236,12 @@ def _easier() -> Claim:
         ),
         answers=answer(
             Text(
-                f"Trained to copy inputs, {DEPTHS[0]} layers with shortcuts have an error {{s0l}} (MLP) and "
-                "{s2l} (convolutions) than plain ones; with the most layers that learn it is {s1l} and {s3l}.",
-                f"입력을 복사하도록 학습하면 shortcut이 있는 {DEPTHS[0]}층의 오차는 plain보다 MLP에서 {{s0l}}, "
-                "convolution에서 {s2l}. 학습되는 가장 깊은 층수에서는 {s1l}, {s3l}.",
+                f"Trained to copy inputs, stacks with shortcuts end at {{s0r}} (MLP) and {{s2r}} (convolutions) of "
+                f"the plain stacks' error with {DEPTHS[0]} layers, at {{s1r}} and {{s3r}} with the most layers at "
+                "which either learns.",
+                f"입력을 복사하도록 학습하면 shortcut이 있는 쪽의 오차는 plain의 {{s0r}}배(MLP), "
+                f"{{s2r}}배(convolution)다({DEPTHS[0]}층). 둘 중 하나라도 학습되는 가장 깊은 층수에서는 {{s1r}}배, "
+                f"{{s3r}}배다.",
             )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),

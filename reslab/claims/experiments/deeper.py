@@ -209,11 +209,12 @@ def _solution(setting: Setting) -> Claim:
                 f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다.",
             ),
             condition=Text(
-                f"A {deep}-layer net built from the trained {shallow}-layer one has its logits and its training "
-                "error, in evaluation mode. "
-                f"If both are trained by SGD, the training error {{s4m}} from {shallow} to {deep} layers.",
-                f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다. 하지만 "
-                f"SGD로 학습하면 {shallow}층에서 {deep}층으로 갈 때 training error가 {{s4m}}한다.",
+                f"A plain {deep}-layer net built from the trained {shallow}-layer one has that net's logits and "
+                "training error (evaluation mode). Trained from scratch by SGD, training error {s4m} from "
+                f"{shallow} to {deep} layers.",
+                f"학습된 {shallow}층으로 만든 plain {deep}층은 logit과 training error가 그 {shallow}층과 "
+                f"같다(evaluation mode). 하지만 처음부터 SGD로 학습하면 {shallow}층에서 {deep}층으로 갈 때 training "
+                "error가 {s4m}한다.",
             ),
             fails=Text(
                 "The copy has other logits ({s2}) or another training error ({s3}).",

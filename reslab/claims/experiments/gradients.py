@@ -24,6 +24,7 @@ from reslab.claims.text import Text
 
 NAME = "gradients"
 DECADES = 3.0  # one rate serves all layers: if steps differ by more than 1,000 times, one end does not move or diverges
+FACTOR = int(10**DECADES)
 APART, TOGETHER = Above(DECADES), Below(DECADES)
 GOING = 80.0  # percent of training error below which a net has "started converging" (§4.2, of 110 layers)
 
@@ -51,10 +52,10 @@ def _cause(setting: Setting) -> Claim:
     plain, residual = net(f"cifar_plain{deep}"), net(f"cifar_resnet{deep}")
     ends = plain, net(f"cifar_plain{shallow}")
     sentence = Text(
-        f"In training the gradients of first and last block of the plain {deep}-layer net are {{s0x}} apart, while "
-        f"from {shallow} to {deep} layers its training error {{s1m}}.",
-        f"학습 중 plain {deep}층의 첫 block과 마지막 block의 gradient는 {{s0x}} 차이 나고, {shallow}층에서 "
-        f"{deep}층으로 가면 training error는 {{s1m}}한다.",
+        f"In training, gradients of the first and last block of plain-{deep} with BN differ by a factor of {{s0r}} "
+        f"(vanished or exploded: {FACTOR:,}), while from {shallow} to {deep} layers training error {{s1m}}.",
+        f"학습 중 BN이 있는 plain {deep}층의 첫 block과 마지막 block의 gradient는 {{s0r}}배 차이다(vanishing/exploding "
+        f"기준 {FACTOR:,}배). 그런데도 {shallow}층에서 {deep}층으로 가면 training error는 {{s1m}}한다.",
     )
     return Claim(
         id="C3",
@@ -87,10 +88,10 @@ def _healthy(setting: Setting) -> Claim:
     deep = setting.deep
     plain, bare = net(f"cifar_plain{deep}"), net(f"cifar_plain{deep}", batch_norm=False)
     sentence = Text(
-        f"With BN the gradients of first and last block of {deep} plain layers are {{s0x}} apart at "
-        "initialisation and {s1x} in training.",
-        f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient는 초기값에서 {{s0x}}, 학습 중 {{s1x}} "
-        "차이 난다.",
+        f"With BN, gradients of the first and last block of plain-{deep} differ by a factor of {{s0r}} at "
+        f"initialisation and {{s1r}} in training; up to {FACTOR:,} counts as healthy.",
+        f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient는 초기값에서 {{s0r}}배, 학습 중 {{s1r}}배 "
+        f"차이다. {FACTOR:,}배까지를 건강하다고 본다.",
     )
     return Claim(
         id="C26",

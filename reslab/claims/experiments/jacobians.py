@@ -183,10 +183,10 @@ def _never_zero(setting: Setting) -> Claim:
                 "한 구성은 0을 만들고 다른 구성은 그렇지 않다({s0}, {s1}).",
             ),
             fails=Text(
-                "It can be 0: every entry of the Jacobian is 0 if F learned −x, or if the last ReLU is inactive. In "
-                f"the trained {setting.middle}-layer net {{s4}} of the rows are 0 after the ReLU.",
-                "0이 될 수 있다. F가 −x를 배우거나 마지막 ReLU가 비활성이면 Jacobian의 모든 원소가 0이다. 학습된 "
-                f"{setting.middle}층에서는 Jacobian 행의 {{s4}}가 ReLU 뒤에 0이다.",
+                "It can be 0: all entries of a block's Jacobian are 0 if F learned −x, or if its last ReLU is off "
+                f"at every unit. In the trained {setting.middle}-layer net {{s4}} of the rows (outputs) are 0.",
+                "0이 될 수 있다. F가 −x를 배우거나 마지막 ReLU가 모두 꺼지면 블록 Jacobian의 모든 원소가 0이다. 학습된 "
+                f"{setting.middle}층에서는 행(출력)의 {{s4}}가 0이다.",
             ),
             undecided=Text("The largest entries are {s0} and {s1}.", "가장 큰 원소는 {s0}, {s1}이다."),
         ),

@@ -121,10 +121,10 @@ def _mixed(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                "At equal multiply-adds the better pure net's test error is {s0l} than the mixed net's (basic blocks "
-                "alone {s2l}, bottlenecks alone {s3l}).",
-                "multiply-add가 같을 때 더 나은 순수 네트워크의 test error는 섞은 네트워크보다 {s0l}(basic만 {s2l}, "
-                "bottleneck만 {s3l}).",
+                "At equal multiply-adds and relative to the mixed net, test error is {s2l} with basic blocks alone "
+                "and {s3l} with bottlenecks alone.",
+                "multiply-add가 같을 때 test error는 섞은 네트워크에 비해 basic block만 쓰면 {s2l}. bottleneck만 "
+                "쓰면 {s3l}.",
             )
         ),
         measurements=(made,),

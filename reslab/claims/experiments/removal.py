@@ -124,10 +124,10 @@ def _one_block(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                f"Without one block (median over blocks) the error of residual-{deep} {{s0m}}, that of "
-                f"plain-{middle} {{s1m}}. Without its most important block the residual net's {{s2m}}.",
-                f"블록 하나를 빼면(블록 중앙값) residual {deep}층의 error는 {{s0m}}, plain {middle}층은 {{s1m}}한다. "
-                "가장 중요한 블록을 빼면 residual도 {s2m}한다.",
+                f"Removing one block (median over blocks), the test error of residual-{deep} {{s0m}}, that of "
+                f"plain-{middle} {{s1m}}. Removing the block that matters most, residual-{deep}'s error {{s2m}}.",
+                f"블록 하나를 빼면(블록 중앙값) residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
+                f"{{s1m}}한다. 가장 중요한 블록을 빼면 residual도 {{s2m}}한다.",
             )
         ),
         measurements=(made,),

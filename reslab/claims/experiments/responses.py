@@ -94,11 +94,11 @@ def _responses(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                f"From {shallow} to {deep} layers the mean response {{s0m}} in residual nets and {{s4m}} in plain "
-                f"ones; at {deep} layers "
-                "residual minus plain is {s2}. By median these are {s1}, {s5} and {s3}.",
-                f"{shallow}층에서 {deep}층으로 가면 평균 response가 residual에서 {{s0m}}, plain에서 {{s4m}}한다. "
-                f"{deep}층에서 residual − plain은 {{s2}}다. 층 중앙값으로는 {{s1}}, {{s5}}, {{s3}}이다.",
+                f"From {shallow} to {deep} layers the mean [median] response over layers changes by {{s0}} "
+                f"[{{s1}}] in residual and {{s4}} [{{s5}}] in plain nets; at {deep} layers residual minus plain is "
+                f"{{s2}} [{{s3}}].",
+                f"{shallow}층에서 {deep}층으로 가면 층 평균[중앙값] response가 residual에서 {{s0}}[{{s1}}], "
+                f"plain에서 {{s4}}[{{s5}}] 변한다. {deep}층에서 residual − plain은 {{s2}}[{{s3}}]다.",
             )
         ),
         charts=("responses",),

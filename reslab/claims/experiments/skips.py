@@ -149,10 +149,10 @@ def _skipped(setting: Setting) -> Claim:
         statements=tuple(statements),
         answers=answer(
             Text(
-                f"At {depth} layers the test error {{s0m}} of itself if shortcuts skip one layer instead of two. A "
-                "block sees 3x3 pixels instead of 5x5, as the note says; the whole net sees as much.",
-                f"{depth}층에서 2개층 대신 1개층을 건너뛰면 test error가 {{s0m}}한다(상대값). 블록의 수용영역은 "
-                "노트대로 5x5가 아니라 3x3이지만, 네트워크 전체의 수용영역은 같다.",
+                f"At {depth} layers, with shortcuts over one layer instead of two, test error {{s0m}} of its value. "
+                "A block sees 3x3 instead of 5x5 pixels, as the note says; both nets see the same area.",
+                f"{depth}층에서 shortcut이 2개층 대신 1개층을 건너뛰면 test error가 그 값의 {{s0m}}한다. 블록의 "
+                "수용영역은 노트대로 5x5가 아니라 3x3이지만, 네트워크 전체의 수용영역은 같다.",
             )
         ),
         measurements=(made,),
