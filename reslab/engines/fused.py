@@ -1,10 +1,19 @@
 """The forward pass in training, with batch norm, addition and ReLU fused into one pass each way.
 
-On a CPU these three take as long as the convolutions if each reads and writes its map by itself: they are limited by
-memory, not by arithmetic. Here a BN, the addition that follows it and the ReLU that follows that are one kernel
-(`kernels.normalise`). Modules and their order are those of `nets.model`, which is the version to read and the reference
-in the tests. The engine `winograd` also computes the 3x3 convolutions of stride 1 (`winograd.convolve`); `fused` leaves
-all convolutions to torch.
+Why one pass: on a CPU, BN, addition and ReLU are limited by memory, not by arithmetic. If each reads and writes its map
+by itself, the three take as long as the convolutions. Here a BN, the addition after it and the ReLU after that are one
+kernel (`kernels.normalise`): y = ReLU(BN(x) + shortcut).
+
+What is kept for the backward pass: x, y (the ReLU's mask is y > 0) and two numbers per channel, the mean and 1/√(σ²+ε).
+These are also what eager autograd keeps; BN's output and the sum exist in registers only.
+
+Why it equals the eager update: it runs the same modules in the same order, computes the same formulas and updates the
+same running statistics. Only rounding differs: the order of sums, and in bf16 one rounding per kernel instead of one
+per operator. `Block.forward` in `nets.model` is the version to read, and the reference in the tests
+(tests/engines/test_kernels.py).
+
+The engine `winograd` also replaces the 3x3 convolutions of stride 1 (`winograd.convolve`); `fused` leaves all
+convolutions to torch.
 """
 
 from __future__ import annotations
@@ -25,13 +34,14 @@ from reslab.engines.kernels import LANES, normalise
 from reslab.engines.winograd import convolve
 from reslab.nets.model import Block, Chain, Network
 from reslab.nets.modules import PadShortcut
+from reslab.nets.plan import is_random
 from reslab.nets.spec import Spec
 
 ENGINES = ("winograd", "fused")
 
 
-def why_not(spec: Spec) -> str:
-    """Return why this engine gains nothing for `spec`, or ""."""
+def unsuitable_reason(spec: Spec) -> str:
+    """Return the reason this engine does not speed up `spec`, or ""."""
     if spec.family == "mlp" or not spec.batch_norm:
         return "the net has no batch norm of maps"
     if any(width % LANES for width in spec.widths):
@@ -40,59 +50,60 @@ def why_not(spec: Spec) -> str:
 
 
 def forward(net: Network, images: Tensor, segment: int = 0, engine: str = "fused") -> Tensor:
-    """Return the logits [B, classes] of `net` in training mode, for images [B, in_channels, S, S].
+    """Return the logits [B, classes] of `net` in training mode for images [B, in_channels, S, S].
 
-    segment  keep the output of every `segment`-th part only and compute the rest again in the backward pass (activation
-             checkpointing): equal gradients and running statistics, less memory, one more forward pass; 0: keep all
-    engine   one of `ENGINES`; anything else computes with torch's own operators
+    segment  activation checkpointing: keep only the output of every `segment`-th part and recompute the rest in the
+             backward pass. Gradients and running statistics are equal; it takes less memory and one more forward pass.
+             0 keeps everything
+    engine   one of `ENGINES`; any other name computes with torch's own operators
     """
     parts = [net.get_submodule(name) for name in net.parts]
     pairs = list(zip(parts, [*parts[1:], None], strict=True))
     anchor = torch.zeros((), requires_grad=True)  # checkpoint computes gradients only if an input requires one
-    # `again` holds the values of `x` for the next block's shortcut. As two outputs of one kernel, their two gradients
-    # are added inside its backward pass, not in a pass of its own.
-    x = again = images
+    # `skip` has the values of `x`, for the next block's shortcut. Both are outputs of one kernel, so their gradients
+    # are added inside its backward pass instead of in a pass of their own.
+    x = skip = images
     for start in range(0, len(pairs), segment or len(pairs)):
-        some = pairs[start : start + (segment or len(pairs))]
+        pairs_of_segment = pairs[start : start + (segment or len(pairs))]
         if segment:
-            draws = any(isinstance(m, nn.Dropout) for part, _ in some for m in part.modules())
-            # Reentrant, so that the first computation builds no graph: its small objects would live until the backward
-            # pass and fragment the memory of freed maps (1,202 layers: twice the memory; docs/performance.md).
-            run = partial(_twice, some, engine)
-            x, again = checkpoint(run, anchor, x, again, use_reentrant=True, preserve_rng_state=draws)
+            # Reentrant checkpointing builds no graph in the first computation. The small objects of that graph would
+            # live until the backward pass and fragment the memory of freed maps (1,202 layers: twice the memory;
+            # docs/performance.md).
+            run = partial(_recomputable, pairs_of_segment, engine)
+            x, skip = checkpoint(run, anchor, x, skip, use_reentrant=True, preserve_rng_state=is_random(net.spec))
         else:
-            x, again = _parts(some, engine, x, again)
+            x, skip = _parts(pairs_of_segment, engine, x, skip)
     return x
 
 
 def _parts(
-    pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, x: Tensor, again: Tensor
+    pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, x: Tensor, skip: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute parts of a net in order; each comes with the part that follows it."""
+    """Compute parts of a net in order; `pairs` are (part, next part)."""
     for part, following in pairs:
         twice = isinstance(following, Block) and following.added is not None
         if isinstance(part, Block):
-            x, again = _block(part, x, again, twice, engine)
+            x, skip = _block(part, x, skip, twice, engine)
         else:
             assert isinstance(part, Chain)
-            x, again = _run(part.children(), x, None, engine, twice)
-    return x, again
+            x, skip = _run(part.children(), x, None, engine, twice)
+    return x, skip
 
 
-def _twice(
-    pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, _: Tensor, x: Tensor, again: Tensor
+def _recomputable(
+    pairs: list[tuple[nn.Module, nn.Module | None]], engine: str, _: Tensor, x: Tensor, skip: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute a segment: once without gradients, and in the backward pass with them.
+    """Compute a segment: without gradients in the forward pass, and again with gradients in the backward pass.
 
-    The second time running statistics must not move again.
+    The second computation must not update the running statistics again.
     """
     norms = [m for part, _ in pairs for m in part.modules() if isinstance(m, _BatchNorm)]
-    with _unmoved(norms) if torch.is_grad_enabled() else nullcontext():
-        return _parts(pairs, engine, x, again)
+    with _frozen_statistics(norms) if torch.is_grad_enabled() else nullcontext():
+        return _parts(pairs, engine, x, skip)
 
 
 @contextmanager
-def _unmoved(norms: list[_BatchNorm]) -> Iterator[None]:
+def _frozen_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]  # type: ignore[union-attr]
     for norm in norms:
         norm.momentum = 0.0
@@ -104,39 +115,39 @@ def _unmoved(norms: list[_BatchNorm]) -> Iterator[None]:
             norm.num_batches_tracked.copy_(count)  # type: ignore[union-attr]
 
 
-def _block(block: Block, x: Tensor, again: Tensor, twice: bool, engine: str) -> tuple[Tensor, Tensor]:
-    """`Block.forward`, grouped."""
+def _block(block: Block, x: Tensor, skip: Tensor, twice: bool, engine: str) -> tuple[Tensor, Tensor]:
+    """Compute `Block.forward` with its layers grouped."""
     activated, _ = _run(block.before.children(), x, None, engine)
-    read = activated if block.projected and block.before.rows else again
-    shortcut, _ = _run(block.shortcut.children(), read, None, engine)
+    shortcut_input = activated if block.projected and block.before.rows else skip
+    shortcut, _ = _run(block.shortcut.children(), shortcut_input, None, engine)
     return _run(block.sequence(), activated, shortcut if block.added else None, engine, twice)
 
 
 def _run(
     modules: Iterable[nn.Module], x: Tensor, shortcut: Tensor | None, engine: str, twice: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Compute modules in order, neighbours grouped. Returns the result, and once more for the next shortcut."""
+    """Compute modules in order, grouped. Return the output for the next branch and, again, for the next shortcut."""
     chain = [*groups(modules)]
-    again = x
-    for place, group in enumerate(chain, 1):
+    skip = x
+    for position, group in enumerate(chain, 1):
         if group.layer is not None:
-            x = again = _layer(group.layer, x, engine)
+            x = skip = _layer(group.layer, x, engine)
         if group.norm is not None:
-            x, again = normalise(
+            x, skip = normalise(
                 group.norm,
                 x,
                 shortcut if group.adds else None,
                 relu=group.relu is not None,
-                twice=twice and place == len(chain),
+                twice=twice and position == len(chain),
                 kernels=engine in ENGINES,
             )
             continue
         if group.adds:
             assert shortcut is not None
-            x = again = x + shortcut
+            x = skip = x + shortcut
         if group.relu is not None:
-            x = again = group.relu(x)
-    return x, again
+            x = skip = group.relu(x)
+    return x, skip
 
 
 def _layer(module: nn.Module, x: Tensor, engine: str) -> Tensor:
@@ -151,21 +162,22 @@ def _layer(module: nn.Module, x: Tensor, engine: str) -> Tensor:
 
 
 class _OptionA(torch.autograd.Function):
-    """`PadShortcut` for channels_last maps: torch's own backward pass would return a map in the other layout."""
+    """`PadShortcut` for channels_last maps; torch's own backward pass would return the other memory layout."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, module: PadShortcut) -> Tensor:
-        ctx.stride, ctx.shape, ctx.at = module.stride, x.shape, slice(module.pad[0], module.pad[0] + x.shape[1])
-        kept = x[:, :, :: module.stride, :: module.stride]
-        y = _zeros((len(x), x.shape[1] + sum(module.pad), *kept.shape[2:]), x)
-        y[:, ctx.at] = kept
+        ctx.stride, ctx.shape = module.stride, x.shape
+        ctx.channels = slice(module.pad[0], module.pad[0] + x.shape[1])
+        strided = x[:, :, :: module.stride, :: module.stride]
+        y = _zeros((len(x), x.shape[1] + sum(module.pad), *strided.shape[2:]), x)
+        y[:, ctx.channels] = strided
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         dx = _zeros(ctx.shape, gradient)
-        dx[:, :, :: ctx.stride, :: ctx.stride] = gradient[:, ctx.at]
+        dx[:, :, :: ctx.stride, :: ctx.stride] = gradient[:, ctx.channels]
         return dx, None
 
 

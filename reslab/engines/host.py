@@ -1,4 +1,4 @@
-"""What this process may use of its machine: cores, their units and memory, and what it uses itself."""
+"""The cores, bf16 units and memory that this process may use, and the memory that it uses."""
 
 from __future__ import annotations
 
@@ -13,52 +13,54 @@ from pathlib import Path
 from reslab.errors import UserError
 
 BF16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
-# glibc's mallopt: blocks below this many bytes come from the heap, and the heap's free end is given back beyond that.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-MOST_PROCESSES = 4_096  # a larger number is a slip, and the system would refuse it with no word of why
-LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1  # the most that glibc takes
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
+# Blocks of at most LARGEST_BLOCK bytes come from the heap, whose free end is returned beyond KEPT_END bytes: both are
+# the largest values that glibc accepts.
+LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1
+MOST_PROCESSES = 4_096  # a larger number is a typing error, which the system would refuse without a reason
 
 
 def cores() -> int:
-    """Cores that this process may compute on: its affinity (taskset, Slurm) and its control group's share of time."""
-    asked = getattr(os, "sched_getaffinity", None)
-    found = [len(asked(0)) if asked else os.cpu_count() or 1]
+    """Return the cores that this process may use: its affinity (taskset, Slurm) within the control group's share."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    limits = [len(affinity(0)) if affinity else os.cpu_count() or 1]
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        found.append(math.ceil(int(quota) / int(period)))
+        limits.append(math.ceil(int(quota) / int(period)))
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         pass
-    return max(1, min(found))
+    return max(1, min(limits))
 
 
-def check_processes(option: str, wanted: int) -> None:
-    """Raise UserError if `wanted` threads or processes are more than any machine starts."""
-    if wanted > MOST_PROCESSES:
+def check_processes(option: str, count: int) -> None:
+    """Raise UserError if `count` threads or processes are more than any machine starts; `option` is the flag."""
+    if count > MOST_PROCESSES:
         raise UserError(
             f"{option} is too large; the largest value is {MOST_PROCESSES:,}, and this machine has {cores()} cores"
         )
 
 
 def bf16_units() -> frozenset[str]:
-    """The units of this CPU that multiply bf16, by the names torch gives them; empty where it has none."""
-    import torch  # here, as the rest of this file plans runs without it
+    """Return the CPU's units that multiply bf16, by torch's names; empty if it has none."""
+    import torch  # not at the top: the rest of this file is used before torch is imported
 
-    asked = getattr(torch.cpu, "get_capabilities", None)
-    told = asked() if asked else {}
-    found = frozenset(unit for unit in BF16_UNITS if told.get(unit))
-    if not found:
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)
+    capabilities = get_capabilities() if get_capabilities else {}
+    units = frozenset(unit for unit in BF16_UNITS if capabilities.get(unit))
+    if not units:  # an older torch
         with suppress(OSError):
             flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
-            found = frozenset({"amx_bf16", "avx512_bf16"}.intersection(flags))
-    return found
+            units = frozenset({"amx_bf16", "avx512_bf16"}.intersection(flags))
+    return units
 
 
 def keep_memory() -> bool:
-    """Keep freed memory for the next update instead of giving it back to the system; whether that could be asked for.
+    """Make malloc keep freed memory for the next update instead of returning it to the system.
 
-    Every update frees its maps and asks for as many again. glibc gives the end of its heap back each time, and the
-    system hands it out anew page by page, cleared: thousands of page faults an update, and up to a fifth of its time
-    (docs/performance.md). The peak stays the same. Who sets MALLOC_… knows better.
+    Returns whether malloc accepted this. Every update frees its maps and allocates as many again. By default glibc
+    returns the end of its heap each time, and the system hands it out again page by page, cleared: thousands of page
+    faults per update, and up to a fifth of its time (docs/performance.md). The peak stays the same. Does nothing if the
+    user has set MALLOC_*.
     """
     if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return False
@@ -69,7 +71,7 @@ def keep_memory() -> bool:
 
 
 def resident() -> tuple[int, int]:
-    """Bytes of this process now and at its peak; (0, 0) where the system does not say."""
+    """Return the bytes of memory of this process now and at its peak; (0, 0) if the system does not report them."""
     sizes = _fields(Path("/proc/self/status"))
     if "VmRSS" in sizes and "VmHWM" in sizes:
         return sizes["VmRSS"], sizes["VmHWM"]
@@ -82,45 +84,45 @@ def resident() -> tuple[int, int]:
 
 
 def available(swap: bool = False) -> int | None:
-    """Return the bytes that this process can still have, or None if unknown; `swap` counts free swap space too.
+    """Return the bytes that this process can still allocate, or None if unknown; `swap` counts free swap space too.
 
-    The limits of a control group and of the process (`ulimit -v`, `ulimit -d`) are included.
+    The limits of the control group and of the process (`ulimit -v`, `ulimit -d`) are respected.
     """
     memory = _fields(Path("/proc/meminfo"))
-    swapped = memory.get("SwapFree", 0) if swap else 0
-    found = [memory["MemAvailable"] + swapped] if "MemAvailable" in memory else []
+    free_swap = memory.get("SwapFree", 0) if swap else 0
+    limits = [memory["MemAvailable"] + free_swap] if "MemAvailable" in memory else []
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
-            held = int(Path(used).read_text()) - _cache_of_files(Path(used).with_name("memory.stat"))
-            found.append(int(Path(limit).read_text()) - held + swapped)
+            in_use = int(Path(used).read_text()) - _file_cache(Path(used).with_name("memory.stat"))
+            limits.append(int(Path(limit).read_text()) - in_use + free_swap)
         except (OSError, ValueError):  # "max": no limit
             continue
-    if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    found += _unused_limits()
-    return max(0, min(found)) if found else None
+    if not limits and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    limits += _process_limits()
+    return max(0, min(limits)) if limits else None
 
 
-def _unused_limits() -> list[int]:
-    """What is left of the process's own limits, in bytes; none without a limit, or where /proc is not."""
+def _process_limits() -> list[int]:
+    """Return the unused bytes of each of the process's own limits; empty without limits, or without /proc."""
     try:
         import resource
     except ImportError:
         return []
     used = _fields(Path("/proc/self/status"))
-    left = []
+    unused = []
     for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
-        most = resource.getrlimit(limit)[0]
-        if most != resource.RLIM_INFINITY and field in used:
-            left.append(most - used[field])
-    return left
+        size = resource.getrlimit(limit)[0]
+        if size != resource.RLIM_INFINITY and field in used:
+            unused.append(size - used[field])
+    return unused
 
 
 def _fields(file: Path) -> dict[str, int]:
-    """The sizes in a file of /proc, in bytes by name; {} if it cannot be read."""
+    """Return the sizes in a file of /proc, in bytes by name; {} if it cannot be read."""
     try:
         lines = file.read_text().splitlines()
     except OSError:
@@ -129,10 +131,10 @@ def _fields(file: Path) -> dict[str, int]:
     return {w[0]: int(w[1]) * 1024 for w in words if len(w) == 3 and w[1].isdigit() and w[2] == "kB"}
 
 
-def _cache_of_files(stat: Path) -> int:
-    """Bytes of a control group that hold files read earlier: counted as used, and given back when they are wanted."""
+def _file_cache(stat: Path) -> int:
+    """Return the bytes of a control group that cache files: counted as used, but released on demand."""
     try:
-        told = dict(line.split() for line in stat.read_text().splitlines())
-        return int(told.get("total_inactive_file", told.get("inactive_file", "0")))
+        values = dict(line.split() for line in stat.read_text().splitlines())
+        return int(values.get("total_inactive_file", values.get("inactive_file", "0")))
     except (OSError, ValueError):
         return 0

@@ -1,10 +1,18 @@
-// Batch normalisation in training with what stands beside it: the addition of the shortcut, the ReLU, and backwards the
-// sum of the two gradients that meet where a block begins. One pass over memory for the statistics, one for the result,
-// where separate operators need one each. Tensors are [rows, channels], that is N*H*W rows of a channels_last map, in
-// fp32 or bf16; every sum is fp32 within a chunk and double across chunks.
+// Batch normalisation in training, fused with the addition of the shortcut and the ReLU; in the backward pass also with
+// the sum of the two gradients of a block's input. Tensors are [rows, channels]: a channels_last map as a matrix with
+// N*H*W rows, in fp32 or bf16.
 //
-// Chunks are of fixed size and are added in order, so that a result does not depend on the number of threads.
-// Compiled by kernels.py; the slow twin is torch's own batch norm (tests/engines/test_kernels.py).
+// Passes. The map is read twice: once for the statistics, once for the result. Separate operators would read and write it
+// once more each, and memory is what limits them.
+//
+// Sums. Each chunk of 512 rows is summed in fp32, and the chunks in double: short enough for fp32 to stay accurate, and
+// the inner loop stays in vector registers. Chunks have a fixed size and are added in order, whichever thread computed
+// them. So the result has the same bits for any number of threads.
+//
+// Threads. A thread takes whole chunks of rows and columns, writes only its own part of the output and of the partial
+// sums, and needs no lock. Two barriers per call: after the partial sums, and after the statistics of the channels.
+//
+// Compiled by kernels.py; the reference in the tests is torch's own batch norm (tests/engines/test_kernels.py).
 
 #include <algorithm>
 #include <cmath>
@@ -24,8 +32,8 @@ typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32), aligned(2)));
 typedef uint16_t bf16;
 
-constexpr long LANES = 16;  // of one vector
-constexpr long WIDE = 64;   // columns that one inner loop keeps in registers: four vectors
+constexpr long LANES = 16;  // floats in a vector
+constexpr long WIDE = 64;   // columns whose sums an inner loop keeps in registers: four vectors
 constexpr long CHUNK = 512; // rows of the grid below that are summed in fp32
 
 inline Floats load(const float* from) { return *(const Floats*)from; }
@@ -37,16 +45,17 @@ inline void store(bf16* to, Floats value) {
     std::memcpy(to, &halves, 32);
 #else
     Words bits = (Words)value;
-    Ints not_a_number = value != value; // rounding would carry a NaN into infinity
+    Ints not_a_number = value != value; // rounding could turn a NaN into infinity
     Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     rounded = (rounded & ~(Words)not_a_number) | ((Words)not_a_number & 0x7fc0);
     *(Halves*)to = __builtin_convertvector(rounded, Halves);
 #endif
 }
-inline Floats where(Ints mask, Floats value) { return (Floats)(mask & (Ints)value); }
-inline Floats relu(Floats value) { return where((value > 0.0f) | (value != value), value); } // NaN stays NaN
+inline Floats masked(Ints mask, Floats value) { return (Floats)(mask & (Ints)value); }
+inline Floats relu(Floats value) { return masked((value > 0.0f) | (value != value), value); } // NaN stays NaN
 
-// The matrix as it is walked: where 64 is a multiple of the channels, several rows are taken as one of 64 columns.
+// The matrix as the loops see it. If the channels divide 64, several rows are folded into one of 64 columns, so that maps
+// of 16 or 32 channels also fill four vectors; column i is then channel i % channels.
 struct Grid {
     long channels, width, rows, columns, chunks, folds;
     Grid(long n, long c) : channels(c) {
@@ -60,9 +69,9 @@ struct Grid {
     long pieces() const { return chunks * (width / columns); }
 };
 
-// The part of the grid that one turn of a loop over `pieces` computes.
+// One unit of work: a chunk of rows, and 64 (or 16) columns.
 struct Piece {
-    long column, first, last, sums; // sums: where its partial sums stand
+    long column, first, last, sums; // sums: index of its partial sums
     Piece(const Grid& grid, long number) {
         long chunk = number % grid.chunks;
         column = number / grid.chunks * grid.columns;
@@ -72,7 +81,7 @@ struct Piece {
     }
 };
 
-// Calls body(offset, column) for every vector of a piece. V vectors stand beside each other.
+// Calls body(offset, v) for every vector of a piece, v = 0 .. V - 1 from left to right.
 template <int V, class Body> inline void walk(const Grid& grid, const Piece& piece, Body body) {
     for (long row = piece.first; row < piece.last; row++)
         for (int v = 0; v < V; v++) body(row * grid.width + piece.column + v * LANES, v);
@@ -88,7 +97,8 @@ template <int V> struct Columns {
     }
 };
 
-// Shares the pieces among the threads of the region; body(piece, V) with V vectors beside each other.
+// Calls body(piece, V) for all pieces, shared among the threads of the parallel region; V vectors per row. The static
+// schedule gives a thread the same rows in both passes, so that its cache may still hold them.
 template <class Body> inline void each_piece(const Grid& grid, Body body) {
 #pragma omp for schedule(static)
     for (long i = 0; i < grid.pieces(); i++) {
@@ -100,16 +110,17 @@ template <class Body> inline void each_piece(const Grid& grid, Body body) {
     }
 }
 
-// Two sums per column and chunk; `total` adds those of a channel in a fixed order.
+// Two partial sums per column and chunk (of x and x*x, or of g and g*x). `total` adds those of a channel in the order of
+// the chunks, which makes the result independent of the threads.
 struct Sums {
     long channels;
-    std::vector<double> one, two;
-    explicit Sums(const Grid& grid) : channels(grid.channels), one(grid.chunks * grid.width), two(one.size()) {}
+    std::vector<double> first, second;
+    explicit Sums(const Grid& grid) : channels(grid.channels), first(grid.chunks * grid.width), second(first.size()) {}
     void total(long channel, double& a, double& b) const {
         a = b = 0;
-        for (size_t at = channel; at < one.size(); at += channels) {
-            a += one[at];
-            b += two[at];
+        for (size_t at = channel; at < first.size(); at += channels) {
+            a += first[at];
+            b += second[at];
         }
     }
 };
@@ -126,27 +137,27 @@ struct Repeated {
 };
 
 template <class T> struct Forward {
-    const T *x, *shortcut; // shortcut: null where nothing is added
+    const T *x, *shortcut; // shortcut: null if nothing is added
     T* y;
     long rows, channels;
     const float *weight, *bias;
-    float *running_mean, *running_var, *mean, *invstd; // the last two are kept for the way back
+    float *running_mean, *running_var, *mean, *invstd; // the last two are kept for the backward pass
     float momentum, eps;
     bool relu_follows;
 
-    // Sums of x - k and of its square; k, the first row, keeps the variance exact where the mean is large.
-    template <int V> void sums(const Grid& grid, const Piece& piece, const Repeated& first, Sums& sums) const {
-        Columns<V> k(first.at(piece.column)), one, two;
+    // Sums of x - k and of (x - k)^2. With k = the first row, E[x^2] - E[x]^2 does not cancel if the mean is large.
+    template <int V> void sums(const Grid& grid, const Piece& piece, const Repeated& first_row, Sums& sums) const {
+        Columns<V> k(first_row.at(piece.column)), sum, squares;
         walk<V>(grid, piece, [&](long at, int v) {
             Floats value = load(x + at) - k.at[v];
-            one.at[v] += value;
-            two.at[v] += value * value;
+            sum.at[v] += value;
+            squares.at[v] += value * value;
         });
-        one.write(&sums.one[piece.sums]);
-        two.write(&sums.two[piece.sums]);
+        sum.write(&sums.first[piece.sums]);
+        squares.write(&sums.second[piece.sums]);
     }
 
-    // The mean is subtracted before anything is multiplied: with a large mean the rest would cancel.
+    // The mean is subtracted before the multiplication: x * scale + (bias - mean * scale) cancels if the mean is large.
     template <int V>
     void result(const Grid& grid, const Piece& piece, const Repeated& centre, const Repeated& scale, const Repeated& shift) const {
         Columns<V> k(centre.at(piece.column)), a(scale.at(piece.column)), b(shift.at(piece.column));
@@ -161,18 +172,18 @@ template <class T> struct Forward {
     void run(int threads) const {
         Grid grid(rows, channels);
         Sums partial(grid);
-        Repeated first(grid), centre(grid), scale(grid), shift(grid);
-        for (long c = 0; c < channels; c++) first.set(c, load(x + c / LANES * LANES)[c % LANES]);
+        Repeated first_row(grid), centre(grid), scale(grid), shift(grid);
+        for (long c = 0; c < channels; c++) first_row.set(c, load(x + c / LANES * LANES)[c % LANES]);
 #pragma omp parallel num_threads(threads)
         {
-            each_piece(grid, [&](const Piece& piece, auto v) { sums<v()>(grid, piece, first, partial); });
+            each_piece(grid, [&](const Piece& piece, auto v) { sums<v()>(grid, piece, first_row, partial); });
 #pragma omp for schedule(static)
             for (long c = 0; c < channels; c++) {
-                double one, two;
-                partial.total(c, one, two);
-                double off = one / rows;
-                double variance = std::max(two / rows - off * off, 0.0); // NaN stays NaN
-                mean[c] = first.at(0)[c] + off;
+                double sum, squares;
+                partial.total(c, sum, squares);
+                double offset = sum / rows; // of the mean from the first row
+                double variance = std::max(squares / rows - offset * offset, 0.0); // NaN stays NaN
+                mean[c] = first_row.at(0)[c] + offset;
                 invstd[c] = 1.0 / std::sqrt(variance + eps);
                 running_mean[c] += momentum * (mean[c] - running_mean[c]);
                 running_var[c] += momentum * ((float)(variance * rows / (rows - 1)) - running_var[c]);
@@ -185,11 +196,11 @@ template <class T> struct Forward {
     }
 };
 
-// g = (dy + dy_other) where y > 0 is the gradient of the sum before the ReLU, and the shortcut's own.
-// dx = weight * invstd * (g - mean(g) - xhat * mean(g * xhat)).
+// g = (dy + dy_other) * [y > 0] is the gradient of the sum before the ReLU, and so the gradient of the shortcut.
+// dx = weight * invstd * (g - mean(g) - xhat * mean(g * xhat)), xhat = (x - mean) * invstd.
 template <class T> struct Backward {
-    const T *dy, *dy_other, *y, *x; // dy_other, y: null where there is no second use, no ReLU
-    T *dx, *g;                      // g: null where dy alone will do
+    const T *dy, *dy_other, *y, *x; // dy_other: null if the output was used once; y: null without ReLU
+    T *dx, *g;                      // g: null if it is not stored but computed in both passes
     long rows, channels;
     const float *weight, *mean, *invstd;
     float *dweight, *dbias;
@@ -197,14 +208,15 @@ template <class T> struct Backward {
     inline Floats gradient(long at) const {
         Floats value = load(dy + at);
         if (dy_other) value += load(dy_other + at);
-        return y ? where(load(y + at) > 0.0f, value) : value;
+        return y ? masked(load(y + at) > 0.0f, value) : value;
     }
 
+    // Sums of g and of g * (x - mean); stores g if it is needed again.
     template <int V> void sums(const Grid& grid, const Piece& piece, const Repeated& centre, Sums& sums) const {
-        Columns<V> k(centre.at(piece.column)), one, two;
+        Columns<V> k(centre.at(piece.column)), sum, products;
         auto add = [&](long at, int v, Floats value) {
-            one.at[v] += value;
-            two.at[v] += value * (load(x + at) - k.at[v]);
+            sum.at[v] += value;
+            products.at[v] += value * (load(x + at) - k.at[v]);
         };
         if (g)
             walk<V>(grid, piece, [&](long at, int v) {
@@ -214,14 +226,14 @@ template <class T> struct Backward {
             });
         else
             walk<V>(grid, piece, [&](long at, int v) { add(at, v, gradient(at)); });
-        one.write(&sums.one[piece.sums]);
-        two.write(&sums.two[piece.sums]);
+        sum.write(&sums.first[piece.sums]);
+        products.write(&sums.second[piece.sums]);
     }
 
     template <int V>
-    void result(const Grid& grid, const Piece& piece, const Repeated& centre, const Repeated& of_g, const Repeated& of_x,
-                const Repeated& rest) const {
-        Columns<V> k(centre.at(piece.column)), a(of_g.at(piece.column)), b(of_x.at(piece.column)), c(rest.at(piece.column));
+    void result(const Grid& grid, const Piece& piece, const Repeated& centre, const Repeated& scale, const Repeated& slope,
+                const Repeated& shift) const {
+        Columns<V> k(centre.at(piece.column)), a(scale.at(piece.column)), b(slope.at(piece.column)), c(shift.at(piece.column));
         walk<V>(grid, piece, [&](long at, int v) {
             Floats value = g ? load(g + at) : gradient(at);
             store(dx + at, value * a.at[v] + ((load(x + at) - k.at[v]) * b.at[v] + c.at[v]));
@@ -231,23 +243,23 @@ template <class T> struct Backward {
     void run(int threads) const {
         Grid grid(rows, channels);
         Sums partial(grid);
-        Repeated centre(grid), of_g(grid), of_x(grid), rest(grid);
+        Repeated centre(grid), scale(grid), slope(grid), shift(grid); // dx = g * scale + (x - mean) * slope + shift
         for (long c = 0; c < channels; c++) centre.set(c, mean[c]);
 #pragma omp parallel num_threads(threads)
         {
             each_piece(grid, [&](const Piece& piece, auto v) { sums<v()>(grid, piece, centre, partial); });
 #pragma omp for schedule(static)
             for (long c = 0; c < channels; c++) {
-                double one, two;
-                partial.total(c, one, two);
-                double scale = (double)weight[c] * invstd[c], slope = -scale * invstd[c] * invstd[c] * two / rows;
-                dbias[c] = one;
-                dweight[c] = two * invstd[c];
-                of_g.set(c, scale);
-                of_x.set(c, slope);
-                rest.set(c, -scale * one / rows);
+                double sum, products;
+                partial.total(c, sum, products);
+                double factor = (double)weight[c] * invstd[c];
+                dbias[c] = sum;
+                dweight[c] = products * invstd[c];
+                scale.set(c, factor);
+                slope.set(c, -factor * invstd[c] * invstd[c] * products / rows);
+                shift.set(c, -factor * sum / rows);
             }
-            each_piece(grid, [&](const Piece& piece, auto v) { result<v()>(grid, piece, centre, of_g, of_x, rest); });
+            each_piece(grid, [&](const Piece& piece, auto v) { result<v()>(grid, piece, centre, scale, slope, shift); });
         }
     }
 };

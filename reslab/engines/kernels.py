@@ -1,7 +1,7 @@
-"""Batch normalisation in training together with the shortcut's addition and the ReLU, on the CPU: `normalise`.
+"""Batch normalisation in training, the shortcut's addition and the ReLU as one kernel on the CPU: `normalise`.
 
-The passes over memory are in `kernels.cpp`, compiled once for this machine by its C++ compiler (seconds, kept in the
-user's cache) and called through ctypes. If that is impossible, `unavailable_reason` returns the reason.
+`kernels.cpp` has the passes over memory. It is compiled once for this machine (seconds, kept in the user's cache) and
+called through ctypes. If that is impossible, `unavailable_reason` returns the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reslab.store import native
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-Wno-psabi")
-LANES = 16  # channels come in multiples of it
+LANES = 16  # floats in a vector of 512 bits; the kernels take channels in multiples of it
 TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 _P, _N, _F, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
 FORWARD = (_P, _P, _P, _N, _N, _P, _P, _P, _P, _P, _P, _F, _F, _I, _I)
@@ -32,13 +32,13 @@ def unavailable_reason() -> str:
 
 
 def uncached_reason() -> str:
-    """Return in one line why the kernels are compiled for this process alone, or "" if the user's cache has them."""
+    """Return in one line the reason the kernels are not in the user's cache, or "" if they are."""
     return native.uncached_reason(SOURCE, *FLAGS)
 
 
 @lru_cache(maxsize=1)
 def usable() -> bool:
-    """Whether there are kernels on this machine; asked once."""
+    """Return whether the kernels work on this machine; checked once per process."""
     return not unavailable_reason()
 
 
@@ -51,13 +51,16 @@ def normalise(
     twice: bool = False,
     kernels: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """ReLU(BN(x) + shortcut) in training mode, [B,C,H,W]; `shortcut` and the ReLU where they are.
+    """Return ReLU(BN(x) + shortcut) in training mode, [B, C, H, W], as a pair: for the branch and for the shortcut.
 
-    Updates the running statistics. Returns the result for both its readers (branch and shortcut): with `twice` as two
-    tensors of one memory, whose gradients meet in the kernel; else the same tensor twice. Whatever the kernels do not
-    serve (`served`), and everything without `kernels`, is left to torch.
+    shortcut  [B, C, H, W], or None to add nothing
+    relu      apply the ReLU
+    twice     return two tensors that share memory; their gradients are added inside the kernel. Otherwise the pair is
+              the same tensor twice
+    kernels   False computes with torch's operators, as does an input that is not `supported`
+    Updates the running statistics of `bn`.
     """
-    if not (kernels and served(bn, x)):
+    if not (kernels and supported(bn, x)):
         y = bn(x)
         y = y if shortcut is None else y + shortcut
         y = y.relu() if relu else y
@@ -67,12 +70,15 @@ def normalise(
     x = x.contiguous(memory_format=torch.channels_last)
     if shortcut is not None:
         shortcut = shortcut.to(x.dtype).contiguous(memory_format=torch.channels_last)
-    found = _Normalise.apply(x, shortcut, bn.weight, bn.bias, bn, relu, twice)
-    return found if twice else (found, found)
+    output = _Normalise.apply(x, shortcut, bn.weight, bn.bias, bn, relu, twice)
+    return output if twice else (output, output)
 
 
-def served(bn: nn.BatchNorm2d, x: Tensor) -> bool:
-    """Training on the CPU in fp32 or bf16, channels in multiples of 16, more than one value per channel."""
+def supported(bn: nn.BatchNorm2d, x: Tensor) -> bool:
+    """Return whether the kernels can compute `bn` of x.
+
+    They need: training mode, the CPU, fp32 or bf16, channels in multiples of 16, more than one value per channel.
+    """
     return bool(
         bn.training
         and usable()
@@ -97,7 +103,7 @@ class _Normalise(torch.autograd.Function):
             bn.momentum, bn.eps, relu,
         )  # fmt: skip
         ctx.save_for_backward(x, y if relu else None, weight, mean, invstd)
-        ctx.added = shortcut is not None
+        ctx.has_shortcut = shortcut is not None
         ctx.set_materialize_grads(False)
         return (y, y.detach()) if twice else y
 
@@ -105,22 +111,25 @@ class _Normalise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x, y, weight, mean, invstd = ctx.saved_tensors
-        found = [d.contiguous(memory_format=torch.channels_last) for d in gradients if d is not None]
+        dy = [d.contiguous(memory_format=torch.channels_last) for d in gradients if d is not None]
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
-        two = found[1] if len(found) > 1 else None
-        # where two gradients meet, or a shortcut wants it too, the gradient before the ReLU is kept: in dx until then
-        plain = y is None and two is None
-        g = None if plain else torch.empty_like(x) if ctx.added else dx if two is not None else None
-        _call("backward", x, found[0], two, y, x, dx, g, *_shape(x), weight, mean, invstd, dweight, dbias)
-        return dx, (found[0] if plain else g) if ctx.added else None, dweight, dbias, None, None, None
+        dy_other = dy[1] if len(dy) > 1 else None
+        # g is the gradient of the sum before the ReLU. It is stored if the shortcut needs it, or if computing it twice
+        # would read two gradients twice; without a shortcut dx serves as its memory.
+        g_is_dy = y is None and dy_other is None
+        g = None if g_is_dy else torch.empty_like(x) if ctx.has_shortcut else dx if dy_other is not None else None
+        _call("backward", x, dy[0], dy_other, y, x, dx, g, *_shape(x), weight, mean, invstd, dweight, dbias)
+        return dx, (dy[0] if g_is_dy else g) if ctx.has_shortcut else None, dweight, dbias, None, None, None
 
 
 def _shape(x: Tensor) -> tuple[int, int]:
+    """Return (rows, channels): a channels_last map as a matrix with one row per pixel."""
     return x.numel() // x.shape[1], x.shape[1]
 
 
-def _call(what: str, like: Tensor, *arguments: Any) -> None:
-    kernel = getattr(_kernels(), f"{what}_{TYPES[like.dtype]}")
+def _call(direction: str, like: Tensor, *arguments: Any) -> None:
+    """Call the kernel "forward" or "backward" for the type of `like`; tensors are passed as addresses."""
+    kernel = getattr(_kernels(), f"{direction}_{TYPES[like.dtype]}")
     kernel(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments), torch.get_num_threads())
 
 

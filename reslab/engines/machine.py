@@ -1,6 +1,6 @@
 """Resolve `auto` into explicit settings before a run starts: device, precision, layout, engine, threads.
 
-The settings are recorded and reused on resume, because another precision would be another run.
+The settings are recorded and reused on resume: with another precision, for example, the run would end differently.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.version import VERSION
 
-SMALL_STEP = 2e9  # multiply-adds of an update; below it, casts and compilation cost more than they save
-THREADS = torch.get_num_threads()  # torch's own choice, before any run of this process sets another
-ROOM = 0.8  # share of the free memory that an update may take; evaluation and data workers need some too
+SMALL_STEP = 2e9  # multiply-adds of an update below which casts and compilation cost more than they save
+THREADS = torch.get_num_threads()  # torch's default, read before any run of this process changes it
+ROOM = 0.8  # share of the free memory that an update may take; evaluation and data workers need the rest
 AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """The user's choices; "auto" leaves one to `settle`."""
+    """The user's choices; `settle` resolves "auto", and 0 threads."""
 
     device: str = AUTO
     precision: str = AUTO
@@ -48,8 +48,8 @@ class Settings:
     """How a run computes.
 
     engine     one of `choose.ENGINES`
-    why        the choice in one line, for the user
-    recompute  activations are computed again in the backward pass instead of kept (activation checkpointing)
+    why        the settings and the reasons for them in one line, for the user
+    recompute  activations are recomputed in the backward pass instead of kept (activation checkpointing)
     """
 
     device: str
@@ -73,37 +73,37 @@ class Settings:
 
 
 def _gpu_has_bf16() -> bool:
-    """Return whether the GPU has bf16 units; by default torch also counts GPUs that emulate bf16 slowly."""
+    """Return whether the GPU has bf16 units; by default torch also accepts GPUs that emulate bf16 slowly."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def resolve_device(wanted: str) -> str:
+def resolve_device(device: str) -> str:
     """Return the device for "auto", "cpu", "cuda" or "cuda:1". Raises UserError if it does not exist."""
-    if wanted == AUTO:
+    if device == AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    name = wanted.partition(":")[0]
+    name = device.partition(":")[0]
     if name not in ("cpu", "cuda"):
-        raise UserError(f"--device: {wanted!r} is none of auto, cpu, cuda{suggest(name, ('auto', 'cpu', 'cuda'))}")
-    if name == "cpu" and wanted != "cpu":
-        raise UserError(f"--device: {wanted!r}: there is one cpu; write --device cpu")
+        raise UserError(f"--device: {device!r} is none of auto, cpu, cuda{suggest(name, ('auto', 'cpu', 'cuda'))}")
+    if name == "cpu" and device != "cpu":
+        raise UserError(f"--device: {device!r}: there is one cpu; write --device cpu")
     if name == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = wanted.partition(":")[2] or "0"
+        index = device.partition(":")[2] or "0"
         if not index.isdigit() or int(index) >= count:
-            raise UserError(f"--device: {wanted} asked for, but torch sees {count} GPUs here; use --device cpu")
-    return wanted
+            raise UserError(f"--device: {device} is not available, torch sees {count} GPUs here; use --device cpu")
+    return device
 
 
-def thread_count(wanted: int) -> int:
-    """Return `wanted`, or for 0 torch's own choice, but at most the number of cores.
+def thread_count(threads: int) -> int:
+    """Return `threads`, or for 0 torch's default, limited to the number of cores.
 
-    torch respects CPU affinity and OMP_NUM_THREADS, but not the CPU share of a control group, as containers have it.
-    Raises UserError for a negative number.
+    The limit is needed because torch respects CPU affinity and OMP_NUM_THREADS, but not the CPU share of a control
+    group (containers). Raises UserError for a negative or excessive number.
     """
-    if wanted < 0:
-        raise UserError(f"--threads: {wanted} must be at least 0 (0: all cores)")
-    host.check_processes("--threads", wanted)
-    return wanted or min(THREADS, host.cores())
+    if threads < 0:
+        raise UserError(f"--threads: {threads} must be at least 0 (0: all cores)")
+    host.check_processes("--threads", threads)
+    return threads or min(THREADS, host.cores())
 
 
 def scoring(device: str, threads: int, precision: str = "fp32") -> Settings:
@@ -111,17 +111,17 @@ def scoring(device: str, threads: int, precision: str = "fp32") -> Settings:
     return Settings(resolve_device(device), precision, "channels_last", "eager", thread_count(threads))
 
 
-def settle(spec: Spec, recipe: Recipe, wish: ComputeOptions) -> Settings:
-    """Choose the fastest settings on this machine for a net and recipe. Raises UserError for impossible choices."""
-    device = resolve_device(wish.device)
+def settle(spec: Spec, recipe: Recipe, options: ComputeOptions) -> Settings:
+    """Return the fastest settings on this machine for a net and recipe. Raises UserError for impossible options."""
+    device = resolve_device(options.device)
     gpu = device.startswith("cuda")
-    threads = thread_count(wish.threads)
+    threads = thread_count(options.threads)
     small = choose.update_macs(spec, recipe) < SMALL_STEP
     reasons = []
-    if wish.precision not in (AUTO, "fp32", "bf16"):
-        raise UserError(f"--precision: {wish.precision!r} is none of auto, fp32, bf16")
-    if wish.precision != AUTO:
-        precision = wish.precision
+    if options.precision not in (AUTO, "fp32", "bf16"):
+        raise UserError(f"--precision: {options.precision!r} is none of auto, fp32, bf16")
+    if options.precision != AUTO:
+        precision = options.precision
     elif small and not gpu:
         precision = "fp32"
         reasons.append("fp32, as the net is small")
@@ -130,30 +130,32 @@ def settle(spec: Spec, recipe: Recipe, wish: ComputeOptions) -> Settings:
     else:
         precision = "fp32"
         reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
-    recompute, short = _recompute(spec, recipe, wish, device, precision)
-    if wish.engine != AUTO:
-        engine, why_not = wish.engine, list[str]()
+    recompute, memory_reasons = _recompute(spec, recipe, options, device, precision)
+    if options.engine != AUTO:
+        engine, engine_reasons = options.engine, list[str]()
         choose.refuse(engine, spec, precision, gpu)
     else:
-        engine, why_not = choose.best(spec, recipe, precision, gpu, small, recompute)
-    if recompute and engine in choose.WHOLE:
+        engine, engine_reasons = choose.best(spec, recipe, precision, gpu, small, recompute)
+    if recompute and engine in choose.KEEPS_ALL:
         raise UserError(f"--recompute on: not with --engine {engine}; leave one of them at auto")
-    why = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
-    told = "; ".join([why, *reasons, *short, *why_not, *choose.uncached(engine)])
-    return Settings(device, precision, "channels_last", engine, threads, told, recompute)
+    choice = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
+    why = "; ".join([choice, *reasons, *memory_reasons, *engine_reasons, *choose.uncached_reasons(engine)])
+    return Settings(device, precision, "channels_last", engine, threads, why, recompute)
 
 
-def _recompute(spec: Spec, recipe: Recipe, wish: ComputeOptions, device: str, precision: str) -> tuple[bool, list[str]]:
+def _recompute(
+    spec: Spec, recipe: Recipe, options: ComputeOptions, device: str, precision: str
+) -> tuple[bool, list[str]]:
     """Return whether to recompute activations in the backward pass, and the reasons if it was chosen automatically."""
-    if wish.recompute not in (AUTO, "on", "off"):
-        raise UserError(f"--recompute: {wish.recompute!r} is none of auto, on, off")
-    if wish.recompute != AUTO or wish.engine in choose.WHOLE:
-        return wish.recompute == "on", []
-    room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
-    wanted = memory.need(spec, recipe, precision).total
-    if room is None or wanted <= ROOM * room:
+    if options.recompute not in (AUTO, "on", "off"):
+        raise UserError(f"--recompute: {options.recompute!r} is none of auto, on, off")
+    if options.recompute != AUTO or options.engine in choose.KEEPS_ALL:
+        return options.recompute == "on", []
+    free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
+    needed = memory.need(spec, recipe, precision).total
+    if free is None or needed <= ROOM * free:
         return False, []
-    return True, [f"recompute, as an update would take {memory.shown(wanted)} and {memory.shown(room)} are free"]
+    return True, [f"recompute, as an update would take {memory.shown(needed)} and {memory.shown(free)} are free"]
 
 
 def prepare(settings: Settings) -> None:
@@ -166,19 +168,18 @@ def prepare(settings: Settings) -> None:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # by default torch rounds fp32 convolutions to 10 bits of mantissa
     if settings.recompute:
-        import_module("torch._dynamo")  # torch.utils.checkpoint would at its first use, when memory has been read
+        import_module("torch._dynamo")  # torch.utils.checkpoint imports it at first use, after free memory was read
     if settings.engine in choose.COMPILED:
         torch.use_deterministic_algorithms(True, warn_only=True)
-    else:  # the same but for the compiler's own setting, for which torch would import the compiler: a second of a start
+    else:  # the same without the compiler's own setting, for which torch would import the compiler (a second)
         torch.set_deterministic_debug_mode("warn")
-    # By default deterministic mode also fills every new tensor with NaN: a debugging aid that costs a pass over each
-    # activation.
+    # In deterministic mode torch also fills every new tensor with NaN, a debugging aid that costs a pass over each map.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 @contextmanager
 def prepared(settings: Settings) -> Iterator[None]:
-    """Like `prepare`, and restore the thread count afterwards."""
+    """Call `prepare`, and restore the thread count afterwards."""
     before = torch.get_num_threads()
     prepare(settings)
     try:
@@ -201,7 +202,7 @@ def environment() -> dict[str, Any]:
         "reslab": VERSION,
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "torchvision": version("torchvision"),  # imported, it would import torch's compiler
+        "torchvision": version("torchvision"),  # without its import, which imports torch's compiler
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu,

@@ -1,4 +1,4 @@
-"""Independent pieces of work side by side on one GPU."""
+"""Run independent tasks concurrently on one GPU."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 import torch
 
 
-def side_by_side(works: Sequence[Callable[[], None]], device: str) -> None:
-    """Do all of `works`, which must not depend on one another: on a GPU each on a stream of its own, else in order.
+def run_concurrently(tasks: Sequence[Callable[[], None]], device: str) -> None:
+    """Run all `tasks`, which must be independent: on a GPU each on its own stream, otherwise in order.
 
-    Kernels of small tensors leave most of a GPU idle. What follows waits for all of them.
+    Kernels of small tensors leave most of a GPU idle. The current stream waits for all tasks.
     """
-    if not device.startswith("cuda") or len(works) < 2:
-        for work in works:
-            work()
+    if not device.startswith("cuda") or len(tasks) < 2:
+        for task in tasks:
+            task()
         return
-    usual = torch.cuda.current_stream(device)
-    streams = [torch.cuda.Stream(device) for _ in works]
-    for work, stream in zip(works, streams, strict=True):
-        stream.wait_stream(usual)
+    current = torch.cuda.current_stream(device)
+    streams = [torch.cuda.Stream(device) for _ in tasks]
+    for task, stream in zip(tasks, streams, strict=True):
+        stream.wait_stream(current)
         with torch.cuda.stream(stream):
-            work()
+            task()
     for stream in streams:
-        usual.wait_stream(stream)
+        current.wait_stream(stream)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reslab.data.images.decode import read, upright
 from reslab.engines import host
-from reslab.engines.inference import Inference, why_not
+from reslab.engines.inference import Inference, unsuitable_reason
 from reslab.engines.machine import prepare, scoring
 from reslab.errors import RunError, UserError
 from reslab.models.trained import TrainedModel
@@ -33,7 +33,7 @@ class Classifier:
     def __init__(self, model: TrainedModel, options: ClassifierOptions = DEFAULTS) -> None:
         self.model, self.batch, self.settings = model, options.batch, scoring(options.device, options.threads)
         net = model.network.to(self.settings.device)
-        fastest = "bf16" if host.bf16_units() and not why_not(net, "bf16") else "fp32"
+        fastest = "bf16" if host.bf16_units() and not unsuitable_reason(net, "bf16") else "fp32"
         prepare(self.settings)
         self._logits_of = Inference(net, fastest if options.precision == "auto" else options.precision)
         self.precision = self._logits_of.precision

@@ -91,6 +91,11 @@ def plan(spec: Spec) -> tuple[Row, ...]:
     return tuple(draft.rows)
 
 
+def is_random(spec: Spec) -> bool:
+    """Return whether a training step of `spec` draws random numbers (dropout)."""
+    return any(row.facts.is_random for row in plan(spec))
+
+
 def smallest_image(spec: Spec) -> int:
     """The smallest side for which no map of 1x1 has to be halved: 2^(halvings-1) + 1, or 2^halvings for VGG."""
     if spec.family == "mlp":

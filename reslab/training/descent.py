@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from reslab.engines.streams import side_by_side
+from reslab.engines.streams import run_concurrently
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
 
@@ -178,7 +178,7 @@ class Muon(Optimizer):
         for p in self.params:
             if p.grad is not None:
                 alike[p.shape].append(p)
-        side_by_side([partial(self._turn, params) for params in alike.values()], self.device)
+        run_concurrently([partial(self._turn, params) for params in alike.values()], self.device)
 
     @torch.no_grad()
     def _turn(self, params: list[Tensor]) -> None:

@@ -106,7 +106,7 @@ def _followed(job: Job, settings: Settings) -> Settings:
         raise UserError(f"--recompute: {job.wish.recompute!r} is none of auto, on, off")
     if job.wish.recompute != "auto":
         new = replace(new, recompute=job.wish.recompute == "on")
-    if new.recompute and new.engine in choose.WHOLE:
+    if new.recompute and new.engine in choose.KEEPS_ALL:
         raise UserError(
             f"--recompute on: not with the engine {new.engine}, with which the run began; give another --out"
         )

@@ -69,7 +69,7 @@ def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int) -> str:
     """What fits instead, in words."""
     plain = largest_batch(spec, recipe, settings.precision, settings.recompute, free)
     fitting = f"--set batch={plain} fits" if plain else ""
-    if not settings.recompute and settings.engine not in choose.WHOLE:
+    if not settings.recompute and settings.engine not in choose.KEEPS_ALL:
         shared = largest_batch(spec, recipe, settings.precision, True, free)
         if shared > plain:
             same = "" if shared == recipe.batch else f" with batch={shared}"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reslab.engines import fused, kernels
-from reslab.engines.kernels import normalise, served, unavailable_reason
+from reslab.engines.kernels import normalise, supported, unavailable_reason
 from reslab.nets.model import build
 from reslab.store.native import compiler
 
@@ -42,7 +42,7 @@ def test_result_gradients_and_statistics_against_torch_in_float64(images, size, 
     shape = (images, channels, size, size)
     bn, twin = norm(channels), norm(channels).double()
     x, s = drawn(*shape, seed=1), drawn(*shape, seed=2) if added else None
-    assert served(bn, x)
+    assert supported(bn, x)
     y, again = normalise(bn, x, s, relu=relu, twice=twice)
     assert y.data_ptr() == again.data_ptr()
     assert (y is not again) is twice
@@ -136,7 +136,7 @@ def test_what_the_kernels_do_not_serve_is_left_to_torch(case):
     if case == "one value":
         x = x.detach()[:1, :, :1, :1]
     twin = copy.deepcopy(bn)
-    assert not served(bn, x)
+    assert not supported(bn, x)
     if case == "one value":  # as torch has it: no variance
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             normalise(bn, x, relu=True)

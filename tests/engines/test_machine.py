@@ -179,7 +179,7 @@ def test_the_fused_engine_asked_for_outright_where_it_cannot_be():
     [
         ({"device": "gpu"}, "none of auto, cpu, cuda"),
         ({"device": "cuad"}, "did you mean cuda"),
-        ({"device": "cuda:99"}, "cuda:99 asked for"),
+        ({"device": "cuda:99"}, "cuda:99 is not available"),
         ({"precision": "fp16"}, "none of auto, fp32, bf16"),
         (
             {"engine": "fusd"},

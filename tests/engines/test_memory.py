@@ -71,13 +71,15 @@ def update(net, precision="bf16", engine="fused", recompute=False):
 )
 def test_what_is_kept_against_autograd(model, switches, engine, precision):
     net = build(model, **switches)
-    told = memory.need(net.spec, RECIPE, precision).kept
+    told = memory.need(net.spec, RECIPE, precision).activations
     found = update(net, precision, engine)
     assert abs(told - found) < 0.06 * found, (told, found)
 
 
 def test_a_deeper_net_keeps_more_by_a_straight_line():
-    kept = [memory.need(build(f"cifar_resnet{d}", device="meta").spec, RECIPE, "bf16").kept for d in (20, 32, 44, 56)]
+    kept = [
+        memory.need(build(f"cifar_resnet{d}", device="meta").spec, RECIPE, "bf16").activations for d in (20, 32, 44, 56)
+    ]
     assert len({b - a for a, b in pairwise(kept)}) == 1
 
 
@@ -156,7 +158,7 @@ def test_unguarded_recompute_would_move_the_statistics_twice(monkeypatch, engine
     means = []
     for guarded in (True, False):
         if not guarded:
-            monkeypatch.setattr(fused, "_unmoved", lambda *a, **k: nullcontext())
+            monkeypatch.setattr(fused, "_frozen_statistics", lambda *a, **k: nullcontext())
         net = build("cifar_resnet8", seed=1).train()
         step = Step(net, RECIPE, Settings("cpu", "fp32", "channels_last", engine, 1, "", True))
         images = torch.randn(BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(2))
@@ -251,7 +253,7 @@ def test_recompute_keeps_a_fraction():
     net = build("cifar_resnet56")
     every, some = update(copy.deepcopy(net)), update(copy.deepcopy(net), recompute=True)
     assert some < every / 3
-    assert memory.need(net.spec, RECIPE, "bf16", recompute=True).kept < every / 3
+    assert memory.need(net.spec, RECIPE, "bf16", recompute=True).activations < every / 3
 
 
 PEAK = """

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reslab.engines import fused, winograd
-from reslab.engines.winograd import convolve, own, pays, served
+from reslab.engines.winograd import convolve, convolve_natively, is_worthwhile, supported
 from reslab.nets.model import build
 
 WHY_NOT = winograd.unavailable_reason()
@@ -55,8 +55,8 @@ def in_bf16(conv, x):
 def test_against_torch_in_float64(channels, size):
     """Off by little more than torch's own in bf16; where tiles or channels were mixed up all would be off."""
     conv, x, dy = made(channels, size)
-    assert served(conv, x)
-    found, wanted, theirs = three(own, conv, x, dy), truth(conv, x, dy), three(in_bf16, conv, x, dy)
+    assert supported(conv, x)
+    found, wanted, theirs = three(convolve_natively, conv, x, dy), truth(conv, x, dy), three(in_bf16, conv, x, dy)
     for name, ours, true, torchs in zip(("y", "dx", "dw"), found, wanted, theirs, strict=True):
         error = (ours - true).norm()
         assert error < 0.01 * true.norm(), name
@@ -65,7 +65,7 @@ def test_against_torch_in_float64(channels, size):
 
 def test_the_gradient_of_the_weights_stays_in_fp32():
     conv, x, dy = made((16, 16), (2, 8, 8))
-    own(conv, x.requires_grad_()).backward(dy)
+    convolve_natively(conv, x.requires_grad_()).backward(dy)
     assert conv.weight.grad.dtype == torch.float32
     assert conv.weight.grad.stride() == conv.weight.stride()
     assert (conv.weight.grad != conv.weight.grad.bfloat16().float()).any()
@@ -74,8 +74,8 @@ def test_the_gradient_of_the_weights_stays_in_fp32():
 def test_maps_and_weights_of_another_layout():
     plain, x, dy = made((32, 16), (3, 6, 6), layout=torch.contiguous_format)
     last, *_ = made((32, 16), (3, 6, 6))
-    ours = three(own, plain, x, dy)
-    same = three(own, last, *(t.contiguous(memory_format=torch.channels_last) for t in (x, dy)))
+    ours = three(convolve_natively, plain, x, dy)
+    same = three(convolve_natively, last, *(t.contiguous(memory_format=torch.channels_last) for t in (x, dy)))
     assert all(torch.equal(a, b) for a, b in zip(ours, same, strict=True))
 
 
@@ -85,7 +85,7 @@ def test_the_number_of_threads_changes_no_bit():
     try:
         for count in (1, 2, 3, 8):
             torch.set_num_threads(count)
-            ends.append(three(own, conv, x, dy))
+            ends.append(three(convolve_natively, conv, x, dy))
     finally:
         torch.set_num_threads(before)
     for other in ends[1:]:
@@ -96,7 +96,7 @@ def test_the_number_of_threads_changes_no_bit():
 def test_what_is_not_finite_stays_visible_where_it_is(value):
     conv, x, _ = made((16, 16), (2, 8, 8))
     x[1, 3, 2, 2] = value
-    y = own(conv, x)
+    y = convolve_natively(conv, x)
     assert not y[1, :, 1:4, 1:4].isfinite().any()
     assert y[0].isfinite().all()
     assert y[1, :, 5:].isfinite().all()
@@ -117,7 +117,7 @@ def test_what_is_not_served_is_left_to_torch(case):
     x = torch.randn(2, conv.in_channels, 8, 8)
     if case == "double":
         conv, x = conv.double(), x.double()
-    assert not served(conv, x if case in ("fp32", "double") else x.bfloat16())
+    assert not supported(conv, x if case in ("fp32", "double") else x.bfloat16())
     with torch.autocast("cpu", torch.bfloat16, enabled=case not in ("fp32", "double")):
         assert torch.equal(convolve(conv, x), conv(x))
 
@@ -126,10 +126,10 @@ def test_what_is_not_served_is_left_to_torch(case):
 def test_few_tiles_are_left_to_torch(monkeypatch, images, size, enough):
     """Transforming the weights takes as long whatever there is to multiply them with."""
     conv, x, _ = made((16, 16), (images, size, size))
-    assert served(conv, x)
-    assert pays(x) is enough
+    assert supported(conv, x)
+    assert is_worthwhile(x) is enough
     called = []
-    monkeypatch.setattr(winograd, "own", lambda *a: called.append(a))
+    monkeypatch.setattr(winograd, "convolve_natively", lambda *a: called.append(a))
     with torch.autocast("cpu", torch.bfloat16):
         convolve(conv, x)
     assert bool(called) is enough
@@ -172,7 +172,7 @@ def test_they_are_really_used(monkeypatch):
     """The comparison above would also pass if every layer were left to torch."""
     seen = []
     real = winograd._convolved
-    monkeypatch.setattr(winograd, "_convolved", lambda *a, **k: (seen.append(k["turned"]), real(*a, **k))[1])
+    monkeypatch.setattr(winograd, "_convolved", lambda *a, **k: (seen.append(k["transposed"]), real(*a, **k))[1])
     backward_of("cifar_resnet20", {}, "winograd", torch.float32)
     assert (seen.count(False), seen.count(True)) == (16, 16)  # of 19: not the stem, not the two of stride 2
     backward_of("cifar_resnet20", {}, "fused", torch.float32)
