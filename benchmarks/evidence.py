@@ -24,6 +24,7 @@ import reslab
 from benchmarks.parts import PARTS, Part
 from reslab.claims import evidence as evidences
 from reslab.data.splits import Data
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import ReslabError
 from reslab.models.inputs import fit, load_data
 from reslab.nets.names import spec_of
@@ -35,7 +36,8 @@ from reslab.store import jsonl
 from reslab.store.checksums import write_checksums
 from reslab.store.files import write_json
 from reslab.store.sealed import write_sealed
-from reslab.training.campaign import Plan, run_all
+from reslab.training.campaign import run_all
+from reslab.training.job import Job
 from reslab.training.saving import copied
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +73,7 @@ def trained(part: Part, data: str, folder: Path, processes: int | None = None) -
     run_all(plans(part, data, folder), tell, processes)
 
 
-def plans(part: Part, data: str, folder: Path) -> list[Plan]:
+def plans(part: Part, data: str, folder: Path) -> list[Job]:
     """The runs of a part without claims, whole seeds first."""
     found = []
     kept: dict[int, Data] = {}  # by what is held out, which decides the fingerprint
@@ -85,8 +87,10 @@ def plans(part: Part, data: str, folder: Path) -> list[Plan]:
         shown = precision if len(part.precisions) > 1 else ""
         name = "-".join(word for word in (net, variant, shown, f"s{seed}") if word)
         command = command_of(spec, data, recipe, seed, precision=precision)
-        told = {"precision": precision, "fingerprint": loaded.fingerprint}
-        found.append(Plan(spec, data, recipe, seed, folder / name, command, **told))
+        options = ComputeOptions(precision=precision)
+        found.append(
+            Job(spec, data, recipe, seed, folder / name, options, command=command, fingerprint=loaded.fingerprint)
+        )
     return found
 
 

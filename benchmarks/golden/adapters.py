@@ -41,7 +41,8 @@ class Rooms:
     def draws(self, seed: int, stream: str, epochs: np.ndarray, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return what is drawn for (epoch, index): 64 bits, a float in [0, 1) and an integer below 9."""
         order, where = self.of("data.order"), (seed, stream, epochs, indices)
-        return {"bits": order.draw(*where), "uniform": order.uniform(*where), "integers": order.integers(*where, 9)}
+        bits = getattr(order, _bits_name(order))(*where)
+        return {"bits": bits, "uniform": order.uniform(*where), "integers": order.integers(*where, 9)}
 
     def crops(self, seed: int, epochs: np.ndarray, indices: np.ndarray, flip: str) -> dict[str, np.ndarray]:
         """Return the draws of augmentation, for sets in memory (padded by 4) and for files."""
@@ -84,7 +85,7 @@ class Rooms:
     def splits(self, data: Any) -> dict[str, Any]:
         """Return the labels of each split, and the pixels or the file names."""
         arrays = {}
-        for name, part in data.there().items():
+        for name, part in (data.splits if hasattr(data, "splits") else data.there)().items():
             arrays[f"{name} labels"] = part.labels
             pixels = getattr(part, "images", None)
             files = [Path(path).name for path in getattr(part, "paths", ())]
@@ -118,6 +119,7 @@ class Rooms:
             yield
             return
         module, name, faulty = self.plants[row]
+        name = _bits_name(self.of(module)) if name == "draw" else name
         before = getattr(self.of(module), name)
         setattr(self.of(module), name, faulty(before))
         try:
@@ -184,6 +186,11 @@ def layout() -> Rooms:
         if all(_is_there(f"reslab.{kind.renamed.get(name, name)}") for name in kind.modules):
             return kind()
     raise LookupError("no adapter fits this layout of reslab; add one to benchmarks/golden/adapters.py")
+
+
+def _bits_name(order: Any) -> str:
+    """Return the name of the function for random bits: `draw` in older trees."""
+    return "random_bits" if hasattr(order, "random_bits") else "draw"
 
 
 def _is_there(name: str) -> bool:

@@ -128,6 +128,6 @@ def _job(
             val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
             download=options.download,
         ),
-        asked=True,
+        threads_explicit=True,
     )  # fmt: skip
     return job, loaded

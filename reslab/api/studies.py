@@ -72,8 +72,9 @@ def reproduce(
     from reslab.show.pages.report import study_page
     from reslab.show.terminal.notebook import default_teller
     from reslab.store.files import writable_folder
-    from reslab.training.campaign import Plan, run_all
+    from reslab.training.campaign import run_all
     from reslab.training.checks import check_batch_norm
+    from reslab.training.job import Job
     from reslab.training.room import check_run
 
     tell = steady(tell or default_teller())
@@ -92,11 +93,14 @@ def reproduce(
     whole = cache(lambda: load_data(data, first, setting.recipe.holdout, download=download))  # only where it is needed
     folder = options.out or RUNS / f"study-{loaded.name}"
 
-    def planned(of: Net, seed: int) -> Plan:
+    def planned(of: Net, seed: int) -> Job:
         spec = fit(of.spec(), loaded, {})
         name = run_name(spec, loaded.name, setting.recipe, seed)
         said = command_of(spec, data, setting.recipe, seed)
-        return Plan(spec, data, setting.recipe, seed, folder / name, said, device, download, loaded.fingerprint)
+        return Job(
+            spec, data, setting.recipe, seed, folder / name, ComputeOptions(device),
+            command=said, download=download, fingerprint=loaded.fingerprint,
+        )  # fmt: skip
 
     plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # whole seeds first
     last_of_each = {plan.spec: plan for plan in plans.values()}  # of each net the last seed, which has done the least
@@ -170,9 +174,9 @@ def _within(
 ) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
     """The claims whose runs and measurements fit into `budget` seconds, and the ids of those that do not."""
     from reslab.training.budget import fitting, seconds_each
-    from reslab.training.campaign import is_done, side_by_side
+    from reslab.training.campaign import is_done, parallelism
 
-    side, threads = side_by_side(list(plans.values()), processes)
+    side, threads = parallelism(list(plans.values()), processes)
     missing = [p for p in plans.values() if not is_done(p)]
     seconds = {p.out: 0.0 for p in plans.values()}
     if missing:

@@ -61,7 +61,7 @@ def given(value: Any, pair: str = "train", classes: Sequence[str] = ()) -> Data:
 def _parts(value: Any, pair: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the splits of `value`, not looked at yet, and the names of the classes (none: ())."""
     if isinstance(value, Data):
-        parts: dict[str, Any] = {**value.there()}
+        parts: dict[str, Any] = {**value.splits()}
         names = value.classes
     elif isinstance(value, Mapping):
         parts = {key: part for key, part in value.items() if key != CLASSES}

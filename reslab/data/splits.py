@@ -102,7 +102,7 @@ class Data:
     """of a folder, what becomes of files that are no images: "error", or "skip" (they are left out)"""
 
     def __post_init__(self) -> None:
-        for name, part in self.there().items():
+        for name, part in self.splits().items():
             wrong = (part.labels < 0) | (part.labels >= len(self.classes))
             if wrong.any():
                 row = int(np.argmax(wrong))
@@ -110,7 +110,7 @@ class Data:
                 told = f"label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
                 raise UserError(f"{self.name}: {name} split, {where}: {told}")
 
-    def there(self) -> dict[str, Split]:
+    def splits(self) -> dict[str, Split]:
         """The splits that were read, by name."""
         parts = {"train": self.train, "val": self.val, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
@@ -122,7 +122,7 @@ class Data:
 
     def split(self, name: str) -> Split:
         """The split called `name`. Raises UserError naming the splits there are."""
-        there = self.there()
+        there = self.splits()
         if name in there:
             return there[name]
         known = ", ".join(there) or "none was read"

@@ -1,1 +1,1 @@
-"""How anything is kept: publish by rename, SHA-256 manifests, whole-line JSONL, one lock per folder."""
+"""Files and folders: publish by rename, SHA-256 manifests, whole-line JSONL, one lock per folder."""

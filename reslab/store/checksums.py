@@ -1,4 +1,4 @@
-"""A folder's list of SHA-256: `checksums.json` covers every file below it, such as the committed records."""
+"""`checksums.json`: the SHA-256 of every file below a folder, such as the committed records."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ABOVE = 2  # levels: results/STUDY/RUN is covered by the list of results/
 
 @dataclass(frozen=True)
 class Checksums:
-    """The list of `root`: SHA-256 (hex) by path below it, parts divided by "/"; empty if there is no list."""
+    """The list of the folder `root`: relative path (with "/") → SHA-256 (hex); empty if there is no list."""
 
     root: Path
     files: dict[str, str]
 
     def problem(self, file: Path) -> str:
-        """Return why `file` is not the listed one, or "" if it is, or if it is not listed."""
+        """Return how `file` differs from the list, or "" if it is equal or not listed."""
         expected = self.files.get(self._name(file))
         if expected is None:
             return ""
@@ -33,26 +33,26 @@ class Checksums:
         return ""
 
     def verify(self, *files: Path) -> None:
-        """Raise UserError for the first of `files` that is not the listed one."""
+        """Raise UserError for the first of `files` that differs from the list."""
         for file in files:
             if problem := self.problem(file):
                 raise UserError(problem)
 
     def covers(self, file: Path) -> bool:
-        """Whether `file` is listed."""
+        """Return whether `file` is listed."""
         return self._name(file) in self.files
 
     def _name(self, file: Path) -> str:
         return file.absolute().relative_to(self.root).as_posix()
 
     def missing(self, folder: Path) -> list[Path]:
-        """Return the listed files below `folder` that are not there."""
-        inside = "" if folder.absolute() == self.root else f"{self._name(folder)}/"
-        return [self.root / name for name in self.files if name.startswith(inside) and not (self.root / name).is_file()]
+        """Return the listed files below `folder` that do not exist."""
+        prefix = "" if folder.absolute() == self.root else f"{self._name(folder)}/"
+        return [self.root / name for name in self.files if name.startswith(prefix) and not (self.root / name).is_file()]
 
 
 def write_checksums(root: Path) -> Path:
-    """Write the list of every file below `root` (hidden ones left out) and return its path."""
+    """Write the list of all files below `root`, without hidden ones, and return its path."""
     files = {
         path.relative_to(root).as_posix(): sha256(path)
         for path in sorted(root.rglob("*"))
@@ -63,21 +63,21 @@ def write_checksums(root: Path) -> Path:
 
 
 def covering(folder: Path) -> Checksums:
-    """Return the list that covers `folder`: its own or the nearest above it; an empty one if there is none.
+    """Return the list that covers `folder`: its own or the nearest above it, otherwise an empty one.
 
     Raises UserError if the list is damaged.
     """
-    here = folder.absolute()
-    for root in (here, *list(here.parents)[:ABOVE]):
+    absolute = folder.absolute()
+    for root in (absolute, *list(absolute.parents)[:ABOVE]):
         try:
-            found = (root / LIST).stat()
+            status = (root / LIST).stat()
         except OSError:
             continue
-        return _read(root, found.st_mtime_ns, found.st_size)
-    return Checksums(here, {})
+        return _read(root, status.st_mtime_ns, status.st_size)
+    return Checksums(absolute, {})
 
 
-@lru_cache(maxsize=4)  # one list covers the hundred runs of a study
+@lru_cache(maxsize=4)  # one list covers the hundred runs of a study; time and size in the key notice a new list
 def _read(root: Path, _changed: int, _size: int) -> Checksums:
     files = read_sealed(root / LIST).get("files")
     return Checksums(root, {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {})

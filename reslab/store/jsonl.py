@@ -1,7 +1,7 @@
-"""Whole-line JSONL: one JSON object a line, appended with one write; a torn last line is no line.
+"""JSONL with checks: one JSON object a line, appended with one write; an incomplete last line does not count.
 
-Every line ends with the key "check": its number in the file and a hash of number and content. So a changed line is
-told from a whole one, and a line that is missing in the middle from one that was never written.
+Every line ends with the key "check": its number in the file and a hash of number and content. The hash reveals a
+changed line; the number reveals a line that is missing in the middle.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from reslab.store.files import replacing
 
 try:
     import fcntl
-except ImportError:  # Windows: one writer is all there is, by the run's lock
+except ImportError:  # Windows: the run's lock allows only one writer
     fcntl = None  # type: ignore[assignment]
 
 CHECK = "check"
 LONGEST = 64 << 20  # bytes of a line; a probe of 1,202 layers takes a hundredth of it
 _END = re.compile(rb', "check": "(\d{1,12}):([0-9a-f]{16})"\}$')
-_END_SIZE = 64  # bytes in which the end of a line fits
+_END_SIZE = 64  # bytes; the end of a line is shorter
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The whole lines of a file.
+    """The lines of a file.
 
-    records  the lines that are JSON objects and hold what they held when they were written, their checks left out
-    checks   hash by number of the line
-    damaged  lines that are none of these; a torn last line is no line
-    missing  lines that were there once: later ones have higher numbers
+    records  the undamaged lines, without their checks
+    checks   number of the line → hash
+    damaged  number of lines that are no JSON objects or whose check fails; an incomplete last line does not count
+    missing  number of lines that are gone, by the numbers of later ones
     """
 
     records: tuple[dict[str, Any], ...] = ()
@@ -46,7 +46,7 @@ class Lines:
     missing: int = 0
 
     def lost_since(self, end: Tail) -> int:
-        """Return how many of the lines up to `end` are not among these; 1 if its last line is another."""
+        """Return how many of the lines up to `end` are missing here; 1 if only its last line differs."""
         checks = self.checks or {}
         lost = end.lines - sum(number <= end.lines for number in checks)
         return lost or int(end.lines > 0 and checks[end.lines] != end.check)
@@ -61,7 +61,7 @@ class Tail:
 
     @staticmethod
     def from_dict(value: Any) -> Tail | None:
-        """Return the tail that `dataclasses.asdict` once gave, or None for anything else."""
+        """Return the tail that `dataclasses.asdict` wrote, or None if `value` is something else."""
         if not isinstance(value, dict) or type(value.get("lines")) is not int or not isinstance(value.get(CHECK), str):
             return None
         return Tail(value["lines"], value[CHECK]) if value["lines"] >= 0 else None
@@ -72,14 +72,14 @@ def _hash(number: int, content: bytes) -> str:
 
 
 def _line(number: int, content: bytes) -> bytes:
-    """Return `content` (a JSON object without its last brace) as line `number`, checked."""
+    """Return `content` (a JSON object without its last brace) as line `number`, with its check."""
     return content + b', "check": "%d:%s"}\n' % (number, _hash(number, content).encode())
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """Append one record, which must not be empty, as one line, in one write.
+    """Append a record, which must not be empty, as one line with one write.
 
-    Raises OSError naming `path` if the disk takes only a part; that part is removed.
+    Raises OSError naming `path` if the disk is full; a partly written line is removed.
     """
     content = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")[:-1]
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -87,7 +87,7 @@ def append(path: Path, record: dict[str, Any]) -> None:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX)
         size, number, _ = _tail(handle)
-        os.ftruncate(handle, size)  # a torn last line would swallow this one
+        os.ftruncate(handle, size)  # remove an incomplete last line, which this one would be appended to
         line = _line(number + 1, content)
         try:
             if os.write(handle, line) < len(line):
@@ -102,7 +102,7 @@ def append(path: Path, record: dict[str, Any]) -> None:
 
 
 def tail(path: Path) -> Tail:
-    """Return the end of the file as it is now; an empty one if it does not exist."""
+    """Return the tail of the file as it is now; an empty one if the file does not exist."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -115,13 +115,13 @@ def tail(path: Path) -> Tail:
 
 
 def _tail(handle: int) -> tuple[int, int, str]:
-    """Return (bytes up to the end of the last whole line, its number, its hash)."""
+    """Return (bytes up to the end of the last complete line, its number, its hash)."""
     size = os.lseek(handle, 0, os.SEEK_END)
     block = _read_at(handle, max(0, size - _END_SIZE), size)
     if not block.endswith(b"\n"):
-        whole = _read_at(handle, 0, size)
-        size = whole.rfind(b"\n") + 1
-        block = whole[max(0, size - _END_SIZE) : size]
+        content = _read_at(handle, 0, size)
+        size = content.rfind(b"\n") + 1
+        block = content[max(0, size - _END_SIZE) : size]
     end = _END.search(block[:-1])
     if end:
         return size, int(end[1]), end[2].decode()
@@ -138,9 +138,9 @@ def _read_at(handle: int, start: int, end: int) -> bytes:
 
 
 def read(path: Path, *, checked: bool = False) -> Lines:
-    """Return the whole lines of `path`; none if the file does not exist.
+    """Return the lines of `path`; none if the file does not exist.
 
-    checked  every line must carry a check, as in format 2; a line without one is damaged
+    checked  every line must have a check, as in format 2; a line without one counts as damaged
     """
     records, checks, damaged = [], dict[int, str](), 0
     for line in _verified(path, checked):
@@ -156,7 +156,7 @@ def read(path: Path, *, checked: bool = False) -> Lines:
 
 
 def _verified(path: Path, checked: bool) -> Iterator[tuple[bytes, dict[str, Any], int | None, str] | None]:
-    """Yield (content, record, number, hash) of each line, None for a damaged one; the numbers rise."""
+    """Yield (content, record, number, hash) of each line, or None for a damaged one; the numbers increase."""
     highest = 0
     for content, number, check in _contents(path):
         record = None
@@ -172,7 +172,7 @@ def _verified(path: Path, checked: bool) -> Iterator[tuple[bytes, dict[str, Any]
 
 
 def _contents(path: Path) -> Iterator[tuple[bytes, int | None, str]]:
-    """Yield each whole line without its check and its last brace, with its number (None: it has no check) and hash."""
+    """Yield (content, number, hash) of each complete line: without check and last brace; number None: no check."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -180,9 +180,9 @@ def _contents(path: Path) -> Iterator[tuple[bytes, int | None, str]]:
     with file:
         while line := file.readline(LONGEST):
             if not line.endswith(b"\n"):
-                if len(line) < LONGEST:  # the end of the file: torn
+                if len(line) < LONGEST:  # an incomplete line at the end of the file
                     return
-                while line and not line.endswith(b"\n"):  # a line that no writer of ours made: passed over in parts
+                while line and not line.endswith(b"\n"):  # too long to be a line of reslab: skip it
                     line = file.readline(LONGEST)
                 yield b"", None, ""
                 continue
@@ -202,13 +202,13 @@ def _object(content: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def keep(path: Path, wanted: Callable[[dict[str, Any]], bool], *, checked: bool = False) -> None:
-    """Rewrite the file with the wanted records alone, numbered and checked anew, in one step; damaged lines go."""
+def keep(path: Path, condition: Callable[[dict[str, Any]], bool], *, checked: bool = False) -> None:
+    """Rewrite the file in one step with only the records that meet `condition`, numbered again; damaged lines go."""
     if not path.exists():
         return
     with replacing(path) as aside, aside.open("wb") as file:
         number = 0
         for line in _verified(path, checked):
-            if line is not None and wanted(line[1]):
+            if line is not None and condition(line[1]):
                 number += 1
                 file.write(_line(number, line[0]))

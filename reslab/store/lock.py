@@ -1,4 +1,4 @@
-"""One writer for a folder. The lock dies with its process, so a killed run leaves nothing to clear away."""
+"""A lock for the only writer of a folder. It ends with its process, so a killed run leaves no lock behind."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from reslab.errors import UserError
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold `folder` for writing. Raises UserError with the holder's process and host where it is in use."""
+def locked(folder: Path) -> Iterator[None]:
+    """Lock `folder` for writing. Raises UserError with the owner's process and host if it is locked already."""
     owner = folder / ".owner"
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         try:
-            who = owner.read_text(encoding="utf-8").strip()
-        except OSError:  # its holder has just left, or has not said its name yet
-            who = ""
-        who = who or "another process"
-        raise UserError(f"{folder}: in use by {who}; wait for it, or give another --out") from None
+            user = owner.read_text(encoding="utf-8").strip()
+        except OSError:  # the owner has just ended, or has not written its name yet
+            user = ""
+        user = user or "another process"
+        raise UserError(f"{folder}: in use by {user}; wait for it, or give another --out") from None
     try:
-        with suppress(OSError):  # a full disk: the lock holds without it, and what is needed will name itself
+        with suppress(OSError):  # a full disk: the lock works without the name, and the run reports the disk itself
             owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:

@@ -1,12 +1,12 @@
-"""C++ sources compiled for this machine, once: a shared library in the user's cache, loaded through ctypes.
+"""Compile C++ sources for this machine once, into a shared library in the user's cache, and load it through ctypes.
 
-A plain C interface builds in seconds and needs no third-party headers. If there is no compiler, the caller reports the
-reason and takes its slower way.
+A plain C interface builds in seconds and needs no third-party headers. Without a compiler, the caller reports the
+reason and uses its slower method.
 
 A library is code, so it is loaded only from a folder that is private to the user (`store.trust`), and only if it has
-the SHA-256 that is the last part of its name: STEM-KEY-SHA256.so. One rename publishes file and hash together; a
-library that was cut or changed on the disk is removed and compiled again. Without a private cache, each process
-compiles in a temporary folder of its own; without any private folder there is no library.
+the SHA-256 in its name: STEM-KEY-SHA256.so. One rename publishes file and hash together; a library that was truncated
+or changed on the disk is removed and compiled again. Without a private cache, each process compiles in a temporary
+folder of its own; without any private folder there is no library.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from reslab.store.trust import Distrust, distrust, is_trusted, replacing_private
 
 SHARED = ("-shared", "-fPIC", "-std=c++17")
 TIME_LIMIT = 300  # seconds for one compilation
-ABANDONED = 3600  # seconds after which an unpublished file can only be of a process that was killed
+ABANDONED = 3600  # seconds after which an unpublished file must come from a killed process
 
 
 @dataclass(frozen=True)
 class Build:
-    """A loaded library, or the reason why there is none.
+    """A loaded library, or the `reason` it is unavailable.
 
-    `uncached` is the reason why it is compiled for this process alone, or "" if it is in the cache.
+    uncached   the reason it is not in the cache but compiled for this process alone, or ""
     """
 
     library: ctypes.CDLL | None = None
@@ -47,7 +47,7 @@ class Build:
 
 
 def compiler() -> str | None:
-    """Return the path of the C++ compiler that torch.compile would call, or None."""
+    """Return the path of the C++ compiler that torch.compile calls, or None."""
     try:
         return _compiler_command()[0]
     except RunError:
@@ -55,12 +55,12 @@ def compiler() -> str | None:
 
 
 def unavailable_reason(source: Path, *flags: str) -> str:
-    """Return the reason why `source` is not available as a library, or "" if it is. Compiles it on first use."""
+    """Return the reason `source` is not available as a library, or "" if it is. Compiles it on first use."""
     return _build(source, flags).reason
 
 
 def uncached_reason(source: Path, *flags: str) -> str:
-    """Return in one line why `source` is compiled for this process alone, or "" if it is not."""
+    """Return in one line the reason the library of `source` is not cached, or "" if it is."""
     return _build(source, flags).uncached
 
 
@@ -94,29 +94,29 @@ def _build(source: Path, flags: tuple[str, ...]) -> Build:
 
 @lru_cache(maxsize=8)
 def _found_or_compiled(command: tuple[str, ...], folder: Path | None, source: Path, flags: tuple[str, ...]) -> Build:
-    """Load the library from `folder`, or compile it, keep it there and load it."""
-    whole = [*command, *SHARED, *flags]
+    """Load the library from `folder`, or compile it, publish it there and load it."""
+    compile_command = [*command, *SHARED, *flags]
     try:
-        key = _hash(source.read_bytes(), os.fsencode("\0".join(whole)), _version(command[0]), _cpu())
+        key = _hash(source.read_bytes(), os.fsencode("\0".join(compile_command)), _version(command[0]), _cpu())
         name, problem = f"{source.stem}-{key[:16]}", distrust(folder, create=True)
-        if folder and not problem and (kept := _kept(folder, name)):
-            return Build(kept)
+        if folder and not problem and (cached := _cached(folder, name)):
+            return Build(cached)
         with temporary_folder(None if problem else folder) as work:
-            content = _compiled(whole, source, work / f"{name}.so")
+            content = _compiled(compile_command, source, work / f"{name}.so")
             if folder and not problem:
                 try:
                     return Build(_published(folder, name, content))
                 except OSError as error:
                     problem = _unwritable(folder, error)
             assert problem
-            alone = f"{problem.problem}, so kernels are compiled for this process alone: {problem.remedy}"
-            return Build(ctypes.CDLL(str(work / f"{name}.so")), uncached=alone)
+            uncached = f"{problem.problem}, so kernels are compiled for this process alone: {problem.remedy}"
+            return Build(ctypes.CDLL(str(work / f"{name}.so")), uncached=uncached)
     except (OSError, subprocess.SubprocessError, RunError) as error:
         return Build(reason=f"{source.name} cannot be compiled: {_cause(error)}")
 
 
-def _kept(folder: Path, name: str) -> ctypes.CDLL | None:
-    """Load `name` from the private `folder`, or return None. Removes what is not what its name says."""
+def _cached(folder: Path, name: str) -> ctypes.CDLL | None:
+    """Load `name` from the private `folder`, or return None. Removes files that do not have the hash in their name."""
     for file in sorted(folder.glob(f"{name}-*.so")):
         with suppress(OSError):
             if is_trusted(file) and file.name == _named(name, file.read_bytes()):
@@ -131,28 +131,28 @@ def _published(folder: Path, name: str, content: bytes) -> ctypes.CDLL:
         with suppress(OSError):
             if time.time() - unpublished.lstat().st_mtime > ABANDONED:
                 unpublished.unlink()
-    kept = folder / _named(name, content)
-    with replacing_privately(kept) as aside:
+    path = folder / _named(name, content)
+    with replacing_privately(path) as aside:
         aside.write(content)
-    return ctypes.CDLL(str(kept))
+    return ctypes.CDLL(str(path))
 
 
 def _named(name: str, content: bytes) -> str:
     return f"{name}-{_hash(content)}.so"
 
 
-def _compiled(command: list[str], source: Path, made: Path) -> bytes:
-    """Return the content of the library `made` of `source`. Raises OSError or SubprocessError."""
-    private = {**os.environ, "TMPDIR": str(made.parent)}  # the compiler's own temporary files are code as well
+def _compiled(command: list[str], source: Path, target: Path) -> bytes:
+    """Compile `source` to `target` and return its content. Raises OSError or SubprocessError."""
+    private = {**os.environ, "TMPDIR": str(target.parent)}  # the compiler's temporary files are code as well
     subprocess.run(
-        [*command, str(source), "-o", str(made)],
+        [*command, str(source), "-o", str(target)],
         check=True,
         capture_output=True,
         stdin=subprocess.DEVNULL,
         timeout=TIME_LIMIT,
         env=private,
     )
-    return made.read_bytes()
+    return target.read_bytes()
 
 
 def _unwritable(folder: Path, error: OSError) -> Distrust:
@@ -162,7 +162,7 @@ def _unwritable(folder: Path, error: OSError) -> Distrust:
 
 
 def _cause(error: Exception) -> str:
-    """Return an error of compiling or loading in one short line."""
+    """Return an error of compiling or loading as one short line."""
     if isinstance(error, subprocess.CalledProcessError):
         lines = error.stderr.decode(errors="replace").splitlines()
         line = next((line for line in lines if "error" in line), "".join(lines[:1]))
@@ -185,7 +185,7 @@ def _hash(*parts: bytes) -> str:
 
 
 def _cpu() -> bytes:
-    """Return what -march=native depends on: a home folder may be shared by machines."""
+    """Return what -march=native depends on, because machines may share a home folder."""
     with suppress(OSError), open("/proc/cpuinfo", "rb") as file:
         return next((line for line in file if line.startswith((b"flags", b"Features"))), b"")
     return platform.processor().encode()

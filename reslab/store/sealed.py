@@ -1,4 +1,4 @@
-"""Sealed records: JSON objects that carry the SHA-256 of their own content, so that damage is noticed.
+"""Sealed records: JSON objects with the SHA-256 of their own content, which reveals damage.
 
 Format 1 had no seal. In format 2 a missing seal is damage.
 """
@@ -19,23 +19,23 @@ SEAL = "sha256"
 
 
 def seal_of(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of a record's content, its own seal left out; order of keys and spaces do not count."""
+    """Return the SHA-256 (hex) of a record's content without its seal, independent of key order and spaces."""
     content = {key: value for key, value in record.items() if key != SEAL}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def write_sealed(path: Path, record: Mapping[str, Any]) -> None:
-    """Write `record` to `path` in one step, with the present format's number and its seal."""
-    # Through JSON once: tuples become lists and keys text, as a reader will hash them.
+    """Write `record` to `path` in one step, with the number of this format and the seal."""
+    # Converted through JSON once, so that the hash is of what a reader gets: lists for tuples, text for keys.
     content = json.loads(json.dumps({**record, "format": FORMAT}))
     write_json(path, {**content, SEAL: seal_of(content)})
 
 
 def read_sealed(path: Path, *, unmarked: bool = False) -> dict[str, Any]:
-    """Return the record in `path` without its seal; its "format" says whether it was sealed (`is_sealed`).
+    """Return the record in `path` without its seal; `is_sealed` reads from its "format" whether it had one.
 
-    unmarked  the first format of this file had no number: without one it is format 1
+    unmarked  accept a record without a format's number as format 1
     Raises UserError if the file is missing, damaged or of another version.
     """
     record = read_json(path)
@@ -55,5 +55,5 @@ def read_sealed(path: Path, *, unmarked: bool = False) -> dict[str, Any]:
 
 
 def is_sealed(record: Mapping[str, Any]) -> bool:
-    """Whether a record from `read_sealed` carried a seal."""
+    """Return whether a record from `read_sealed` had a seal."""
     return bool(record["format"] != UNSEALED)

@@ -1,9 +1,9 @@
-"""Folders and files that no other user of this machine can have changed: only there reslab keeps what it later trusts.
+"""Private folders and files: no other user can change them, so reslab may load what it has stored there.
 
-Trusted are the effective user and root. A folder is private if both it and every folder and link on the way to it
-belong to one of them, and nobody else may write there. The one exception is a folder with the sticky bit above it, such
-as /tmp: others may add names to it, but not replace those of this user. Access control lists are not read. Systems
-without POSIX owners (Windows) give each user a folder of their own; there every folder counts as private.
+Trusted are the effective user and root. A folder is private if it and every folder and link on the way to it belong to
+one of them and no other user may write there. A parent folder with the sticky bit, such as /tmp, is the one exception:
+others may add names to it, but not replace those of this user. Access control lists are not read. Systems without POSIX
+owners (Windows) give each user a folder of their own, so there every folder counts as private.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from reslab.store.files import replacing
 
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 HAS_OWNERS = os.name == "posix"
-MOST_LINKS = 40  # on the way to one folder, as Linux counts
+MOST_LINKS = 40  # on the way to one folder, the limit of Linux
 STANDARD_PLACES = ("/tmp", "/var/tmp")
 
 
 @dataclass(frozen=True)
 class Distrust:
-    """Why a folder is not used: `problem` ("/x is writable by others") and `remedy` ("chmod go-w /x")."""
+    """The reason a folder is not used: `problem` ("/x is writable by others") and `remedy` ("chmod go-w /x")."""
 
     problem: str
     remedy: str
@@ -40,11 +40,12 @@ class Distrust:
 def distrust(
     folder: Path | None, *, create: bool = False, sticky: bool = False, variable: str = "XDG_CACHE_HOME"
 ) -> Distrust | None:
-    """Return why the absolute `folder` is not private to this user, or None if it is; for None: there is no home.
+    """Return the reason the absolute `folder` is not private to this user, or None if it is.
 
-    With `create`, what is missing of the way is made with mode 0700, inside of folders found private only. With
-    `sticky`, the folder itself may be one like /tmp, which is safe to make a private folder in. The remedy is to change
-    the mode of a folder of this user, or else the environment `variable`.
+    folder    None if the user has no home folder
+    create    create missing folders with mode 0700, but only inside private ones
+    sticky    accept a folder like /tmp, in which a private folder can be created safely
+    variable  environment variable that the remedy suggests if the folder's mode cannot be changed
     """
     another = f"set {variable} to a folder of your own"
     if folder is None:
@@ -65,7 +66,7 @@ def distrust(
 
 
 def is_trusted(file: Path) -> bool:
-    """Return True if `file` is a regular file, no link, that only trusted users can write, in a private folder."""
+    """Return whether `file` is a regular file (no link) in a private folder that only trusted users can write."""
     try:
         status = os.lstat(file)
     except OSError:
@@ -79,21 +80,21 @@ def is_trusted(file: Path) -> bool:
 
 @contextmanager
 def replacing_privately(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary file that replaces `path` at the end, as `replacing` does; its mode is 0600 under any umask.
+    """Yield a binary file that replaces `path` at the end, as `replacing` does, with mode 0600 under any umask.
 
-    Set afterwards, the mode would come too late: who has opened the file by then may go on writing.
+    The mode is set when the file is created: another user who opens it before a later chmod could go on writing.
     """
     with replacing(path) as aside:
-        aside.unlink(missing_ok=True)  # of a process that was killed, and had the same number
+        aside.unlink(missing_ok=True)  # from a killed process with the same number
         with open(aside, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             yield file
 
 
 @contextmanager
 def temporary_folder(spare: Path | None = None) -> Iterator[Path]:
-    """Yield a fresh private folder, removed at the end: in $TMPDIR, /tmp, /var/tmp or `spare`, the first that is safe.
+    """Yield a new private folder in the first safe one of $TMPDIR, /tmp, /var/tmp and `spare`; removed at the end.
 
-    Raises RunError if none is.
+    Raises RunError if none is safe.
     """
     problems = []
     for place in [*_temporary_places(), *([spare] if spare else [])]:
@@ -121,26 +122,26 @@ def _temporary_places() -> list[Path]:
 
 
 def _way(folder: Path, create: bool) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each folder and link that the system passes on its way to `folder`, which comes last, with its lstat.
+    """Yield (path, lstat) of each folder and link that the system passes on its way to `folder`, which comes last.
 
-    The next step is made or entered only when the caller has agreed to the last one by asking for more.
+    The next folder is created or entered only when the caller, having checked the last one, asks for more.
     """
-    here, names, links = folder.anchor, [*reversed(folder.parts[1:])], 0
-    yield here, os.lstat(here)
+    current, names, links = folder.anchor, [*reversed(folder.parts[1:])], 0
+    yield current, os.lstat(current)
     while names:
         name = names.pop()
-        path = os.path.dirname(here) if name == ".." else os.path.join(here, name)
+        path = os.path.dirname(current) if name == ".." else os.path.join(current, name)
         try:
             status = os.lstat(path)
         except FileNotFoundError:
             if not create:
                 raise
-            with suppress(FileExistsError):  # made by another process a moment ago: judged as any other
+            with suppress(FileExistsError):  # created by another process meanwhile: checked like any other
                 os.mkdir(path, 0o700)
             status = os.lstat(path)
         yield path, status
         if not stat.S_ISLNK(status.st_mode):
-            here = path
+            current = path
             continue
         links += 1
         if links > MOST_LINKS:
@@ -148,16 +149,16 @@ def _way(folder: Path, create: bool) -> Iterator[tuple[str, os.stat_result]]:
         target = os.readlink(path)
         names += [part for part in reversed(target.split(os.sep)) if part not in ("", os.curdir)]
         if os.path.isabs(target):
-            here = folder.anchor
-        yield here, os.lstat(here)
+            current = folder.anchor
+        yield current, os.lstat(current)
 
 
 def _problem(path: str, status: os.stat_result, sticky: bool, another: str) -> Distrust | None:
-    """Return why this one folder or link lets other users change what it leads to, or None."""
+    """Return the reason other users can change what this folder or link leads to, or None."""
     shown = _shown(path)
     if not _is_own(status):
         return Distrust(f"{shown} belongs to another user", another)
-    if stat.S_ISLNK(status.st_mode):  # its mode means nothing
+    if stat.S_ISLNK(status.st_mode):  # the mode of a link has no meaning
         return None
     if not stat.S_ISDIR(status.st_mode):
         return Distrust(f"{shown} is not a folder", another)
@@ -173,5 +174,5 @@ def _is_own(status: os.stat_result) -> bool:
 
 
 def _shown(path: str) -> str:
-    """Return `path` in one line: a name may hold line ends and escape sequences."""
+    """Return `path` in one line; a name may contain line ends and escape sequences."""
     return path if path.isprintable() else repr(path)

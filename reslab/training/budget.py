@@ -1,6 +1,6 @@
-"""How long runs will take, before they start: a few updates and one evaluation of each kind of net, timed here and now.
+"""How long runs will take: a few updates and one evaluation of each kind of net, timed on this machine.
 
-What a machine does alone says little of what it does beside others; so this is an estimate, told as one.
+An estimate only: a machine with other work is slower than when the updates were timed.
 """
 
 from __future__ import annotations
@@ -15,49 +15,52 @@ from reslab.nets.model import build
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.training import rehearsal
-from reslab.training.campaign import Plan, iterations_done
-from reslab.training.moments import sizes_due
+from reslab.training.campaign import iterations_done
+from reslab.training.job import Job
+from reslab.training.moments import images_to_evaluate
 from reslab.training.step import Step
 
-SLACK = 1.25  # runs side by side share memory and caches: slower than one alone
+SLACK = 1.25  # runs at the same time share memory and caches, so each is slower than alone
 
 
-def seconds_each(plans: Sequence[Plan], data: Data, threads: int) -> dict[Path, float]:
-    """Seconds that each plan still needs, by its folder; `threads` of a run (0: all)."""
+def seconds_each(jobs: Sequence[Job], data: Data, threads: int) -> dict[Path, float]:
+    """Return the seconds that each job still needs, by its folder; `threads` of a run (0: all)."""
     pace: dict[tuple[Spec, Recipe], tuple[float, float]] = {}
-    found = {}
-    for plan in plans:
-        key = (plan.spec, plan.recipe)
+    seconds = {}
+    for job in jobs:
+        key = (job.spec, job.recipe)
         if key not in pace:
-            settings = settle(plan.spec, plan.recipe, ComputeOptions(device=plan.device, threads=threads))
-            if settings.engine in choose.COMPILED:  # compiling would take longer than the budget is worth
+            device = job.options.device
+            settings = settle(job.spec, job.recipe, ComputeOptions(device=device, threads=threads))
+            if settings.engine in choose.COMPILED:  # compiling would take longer than the estimate is worth
                 engine = "graph" if settings.engine in choose.RECORDED else "eager"
-                settings = settle(
-                    plan.spec, plan.recipe, ComputeOptions(device=plan.device, engine=engine, threads=threads)
-                )
+                settings = settle(job.spec, job.recipe, ComputeOptions(device=device, engine=engine, threads=threads))
             with prepared(settings):
-                pace[key] = rehearsal.pace(Step(build(plan.spec), plan.recipe, settings))
+                pace[key] = rehearsal.pace(Step(build(job.spec), job.recipe, settings))
         update, image = pace[key]
-        done = iterations_done(plan)
-        left = max(0, plan.recipe.iterations - done)
-        found[plan.out] = SLACK * (left * update + sizes_due(plan.recipe, data, done) * image)
-    return found
+        done = iterations_done(job)
+        updates = max(0, job.recipe.iterations - done)
+        seconds[job.out] = SLACK * (updates * update + images_to_evaluate(job.recipe, data, done) * image)
+    return seconds
 
 
-def fitting(costs: Mapping[str, Sequence[Path]], seconds: Mapping[Path, float], budget: float, side: int) -> list[str]:
-    """Which of several pieces of work fit into `budget` seconds, `side` runs at a time; runs shared by two count once.
+def fitting(
+    needs: Mapping[str, Sequence[Path]], seconds: Mapping[Path, float], budget: float, parallel: int
+) -> list[str]:
+    """Return the names of the tasks that fit into `budget` seconds with `parallel` runs at a time.
 
-    costs  a piece's name → the folders of the runs that it needs. The cheapest addition goes first, so that as many
-           pieces as possible are whole; a piece that does not fit is left out, and cheaper ones after it still go in.
+    needs    task → folders of the runs that it needs; a run that two tasks need counts once
+    seconds  of each run
+    The task that adds least is taken first, so that as many tasks as possible are complete.
     """
-    taken: set[Path] = set()
+    paid: set[Path] = set()
     chosen: list[str] = []
-    rest = dict(costs)
-    while rest:
-        more = {name: sum(seconds[p] for p in set(paths) - taken) for name, paths in rest.items()}
-        name = min(rest, key=lambda n: more[n])
-        if sum(seconds[p] for p in taken) + more[name] > budget * side:
+    candidates = dict(needs)
+    while candidates:
+        added = {name: sum(seconds[p] for p in set(paths) - paid) for name, paths in candidates.items()}
+        name = min(candidates, key=lambda n: added[n])
+        if sum(seconds[p] for p in paid) + added[name] > budget * parallel:
             break
-        taken |= set(rest.pop(name))
+        paid |= set(candidates.pop(name))
         chosen.append(name)
-    return [name for name in costs if name in chosen]
+    return [name for name in needs if name in chosen]

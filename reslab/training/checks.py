@@ -1,4 +1,4 @@
-"""What a recipe asks of a network and its data: refused before the first step, or counted."""
+"""Check that a recipe fits its network and data before the first update, and count its updates and epochs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reslab.training.step import part_ends
 
 
 def on_small_images(model: Spec, recipe: Recipe) -> Spec:
-    """`model` as it runs before iteration `small_until`. Raises UserError where the recipe's `small_size` cannot be."""
+    """Return `model` as it runs before iteration `small_until`. Raises UserError if `small_size` does not fit it."""
     size = recipe.small_size
     if not recipe.small_until or not size:
         return model
@@ -30,7 +30,7 @@ def on_small_images(model: Spec, recipe: Recipe) -> Spec:
 
 
 def check_optimizer(model: Spec, recipe: Recipe) -> None:
-    """Raises UserError where the recipe's optimizer has nothing to turn in `model`."""
+    """Raise UserError if the recipe's optimizer is Muon and `model` has no convolutions."""
     if recipe.optimizer == "muon" and model.family == "mlp":
         raise UserError(f"recipe: optimizer = 'muon' turns convolutions, and {name_of(model)} has none; set it to sgd")
 
@@ -39,38 +39,38 @@ def check_batch_norm(model: Spec, recipe: Recipe, samples: int) -> None:
     """Raise UserError if an update gives a BN layer of 1x1 maps a single sample, which has no variance.
 
     samples   in the training split
-    The message names the first such layer. A net that starts on smaller images (`small_size`) is checked on those: its
-    maps are the smallest.
+    The message names the first such layer. A net that starts on small images (`small_size`) is checked with those,
+    because its maps are smallest then.
     """
     if _smallest_part(recipe, samples) > 1:
         return
     smallest = on_small_images(model, recipe)
-    lone = next((row for row in plan(smallest) if row.kind == "bn" and row.size_out == 1), None)
-    if lone:
+    layer = next((row for row in plan(smallest) if row.kind == "bn" and row.size_out == 1), None)
+    if layer:
         key = "bn_batch" if recipe.bn_batch else "batch"
         size = f" on images of {smallest.image_size} pixels" if smallest is not model else ""
         raise UserError(
-            f"recipe: {key} = {getattr(recipe, key)}: {lone.name} of {name_of(model)} normalises 1x1 maps{size}, and "
+            f"recipe: {key} = {getattr(recipe, key)}: {layer.name} of {name_of(model)} normalises 1x1 maps{size}, and "
             f"one sample has no variance; set {key} to 2 or more"
         )
 
 
 def _smallest_part(recipe: Recipe, samples: int) -> int:
-    """The fewest samples that BN sees at once: in a batch, in the last one of an epoch, and in their parts."""
+    """Return the fewest samples that BN sees at once: of the first and the last batch of an epoch, in their parts."""
     last = min(batches_per_epoch(recipe.batch, samples, recipe.last_batch), recipe.iterations) - 1
     counts = {batch_span(iteration, recipe.batch, samples, recipe.last_batch)[1] for iteration in (0, last)}
     return min(b - a for count in counts for a, b in pairwise([0, *part_ends(count, recipe.bn_batch)]))
 
 
 def full_size_updates(model: Spec, recipe: Recipe, start: int = 0) -> float:
-    """What the updates from `start` to the end cost, in updates on full images: smaller ones count by their MACs."""
+    """Return the cost of the updates from `start` to the end, in updates on full images; small ones by their MACs."""
     small = max(0, min(recipe.small_until, recipe.iterations) - start)
     saved = 1 - cost(on_small_images(model, recipe)).macs / cost(model).macs
     return recipe.iterations - start - small * saved
 
 
 def iterations_per_epoch(recipe: Recipe, samples: int) -> float:
-    """Updates of one pass over `samples` training images, by what the recipe does with the last batch of an epoch."""
+    """Return the updates in one pass over `samples` training images, by the recipe's `last_batch`."""
     if recipe.last_batch == "fill":
         return samples / recipe.batch
     return float(batches_per_epoch(recipe.batch, samples, recipe.last_batch))

@@ -1,4 +1,4 @@
-"""One run before its first step: who it is, whether the folder is its own, with which settings it computes."""
+"""One run before its first update: its description, the check of its folder, and its settings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ from reslab.store.sealed import is_sealed, read_sealed, write_sealed
 
 @dataclass(frozen=True)
 class Job:
-    """One run, complete: what, on what, how, from which seed, where to, asked for by which command.
+    """One run, complete.
 
-    asked   the threads of `wish` are a user's word, which a resumed run follows, and no campaign's share of the cores
+    source            the data, as text of --data
+    out               the run's folder
+    options           device, precision, engine …; `settle` decides what is "auto"
+    workers           processes that decode image files
+    command           the command line that trains this run; recorded
+    threads_explicit  the user set `options.threads`, so a resumed run takes it; the share of the cores that a campaign
+                      gives to a run is not explicit
+    download          whether a campaign, which loads the data itself, may download them
+    fingerprint       of the data, "" if unknown: a folder whose run has other data does not hold this run
     """
 
     spec: Spec
@@ -31,16 +39,21 @@ class Job:
     recipe: Recipe
     seed: int
     out: Path
-    wish: ComputeOptions = UNDECIDED
+    options: ComputeOptions = UNDECIDED
     workers: int = 0
     command: str = ""
-    asked: bool = False
+    threads_explicit: bool = False
+    download: bool = False
+    fingerprint: str = ""
 
 
 def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
-    """Write `run.json`, or check that the one there is this run's; the settings to compute with, and what has changed
-    since it began so that it will not end bit for bit as it would have."""
-    mine: dict[str, Any] = {
+    """Write the job's `run.json`, or check that the existing one is this job's.
+
+    Returns the settings to compute with, and one line for each change since the run began because of which it will not
+    end bit for bit the same. Raises UserError if the folder holds something else.
+    """
+    run: dict[str, Any] = {
         "model": name_of(job.spec),
         "switches": switches_of(job.spec),
         "spec": job.spec.to_dict(),
@@ -50,7 +63,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
             "source": job.source,
             **data.origin(),
             "classes": list(data.classes),
-            "sizes": {name: len(part) for name, part in data.there().items()},
+            "sizes": {name: len(part) for name, part in data.splits().items()},
             "notes": list(data.notes),
         },
         "environment": environment(),
@@ -62,15 +75,15 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
             raise UserError(
                 f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
             )
-        settings = settle(job.spec, job.recipe, job.wish)
-        write_sealed(job.out / RUN, {**mine, "settings": settings.to_dict()})
+        settings = settle(job.spec, job.recipe, job.options)
+        write_sealed(job.out / RUN, {**run, "settings": settings.to_dict()})
         return settings, []
     record = runlog.read(job.out)
-    there, different = record.run, difference(mine, record.run, record.folder / RUN)
+    recorded, different = record.run, difference(run, record.run, record.folder / RUN)
     if different:
         raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
     try:
-        settings = Settings.from_dict(there["settings"])
+        settings = Settings.from_dict(recorded["settings"])
     except TypeError:
         raise UserError(f"{job.out / RUN}: damaged (its settings are incomplete); give another folder") from None
     if not record.finished:
@@ -78,49 +91,49 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
             resolve_device(str(settings.device))
         except UserError:
             raise UserError(
-                f"--out {job.out}: the run began on {settings.device}, which torch does not see here; resume it where "
-                "there is one, or give another folder to begin anew"
+                f"--out {job.out}: the run began on {settings.device}, which torch does not see here; resume it on a "
+                "machine that has it, or give another --out to start again"
             ) from None
     for key in ("device", "precision", "engine"):
-        if getattr(job.wish, key) not in ("auto", getattr(settings, key)):
+        if getattr(job.options, key) not in ("auto", getattr(settings, key)):
             raise UserError(
-                f"--{key} {getattr(job.wish, key)}: the run began with {getattr(settings, key)}; give another --out"
+                f"--{key} {getattr(job.options, key)}: the run began with {getattr(settings, key)}; give another --out"
             )
     changes = list[str]()
     if not record.finished:
-        then, settings = settings.threads, _followed(job, settings)
-        if settings.threads != then:
-            changes.append(_changed("threads", settings.threads, then))
+        threads, settings = settings.threads, _updated(settings, job)
+        if settings.threads != threads:
+            changes.append(_changed("threads", settings.threads, threads))
     on_gpu = settings.device.startswith("cuda")
     for key in ("torch", "numpy", "cpu", "cores", *(["gpu"] if on_gpu else [])):
-        now, then = mine["environment"][key], there["environment"].get(key)
-        if now != then:
-            changes.append(_changed(key, now, then))
+        value, recorded_value = run["environment"][key], recorded["environment"].get(key)
+        if value != recorded_value:
+            changes.append(_changed(key, value, recorded_value))
     return settings, changes
 
 
-def _followed(job: Job, settings: Settings) -> Settings:
-    """The settings of a run that is resumed, with what the user now asks for that is no other run."""
+def _updated(settings: Settings, job: Job) -> Settings:
+    """Return the settings of a resumed run, with those options of the job that may change during a run."""
     new = settings
-    if job.wish.recompute not in ("auto", "on", "off"):
-        raise UserError(f"--recompute: {job.wish.recompute!r} is none of auto, on, off")
-    if job.wish.recompute != "auto":
-        new = replace(new, recompute=job.wish.recompute == "on")
+    if job.options.recompute not in ("auto", "on", "off"):
+        raise UserError(f"--recompute: {job.options.recompute!r} is none of auto, on, off")
+    if job.options.recompute != "auto":
+        new = replace(new, recompute=job.options.recompute == "on")
     if new.recompute and new.engine in choose.KEEPS_ALL:
         raise UserError(
             f"--recompute on: not with the engine {new.engine}, with which the run began; give another --out"
         )
-    if job.asked and job.wish.threads:
-        new = replace(new, threads=job.wish.threads)
+    if job.threads_explicit and job.options.threads:
+        new = replace(new, threads=job.options.threads)
     return new if new == settings else replace(new, why=_line(new))
 
 
-def _changed(key: str, now: Any, then: Any) -> str:
-    return f"{key} is {now}, the run began with {then}: resumed, but not bit for bit"
+def _changed(key: str, value: Any, recorded: Any) -> str:
+    return f"{key} is {value}, the run began with {recorded}: resumed, but not bit for bit"
 
 
 def _line(settings: Settings) -> str:
-    """The settings in one line."""
+    """Return the settings in one line."""
     s = settings
     return (
         f"{s.device}, {s.precision}, {s.layout}, {s.engine}, {'recompute, ' if s.recompute else ''}{s.threads} threads"
@@ -128,7 +141,7 @@ def _line(settings: Settings) -> str:
 
 
 def keep_settings(job: Job, settings: Settings) -> None:
-    """Write the settings with which a resumed run goes on into its `run.json`, if that has others or no seal."""
+    """Record the settings of a resumed run in its `run.json`, if that has other ones or no seal."""
     run = read_sealed(job.out / RUN)
     if not is_sealed(run) or Settings.from_dict(run["settings"]) != settings:
         write_sealed(job.out / RUN, {**run, "settings": settings.to_dict()})

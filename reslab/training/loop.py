@@ -1,17 +1,22 @@
-"""The training loop: one function, in the order in which things happen.
+"""The training loop: SGD as in §4.2 of the paper, one function, in the order in which things happen.
 
-Each iteration measures and saves if that is due, and leaves if a signal has come; then it takes a batch, updates the
-weights, and logs. Precise BN statistics, if the recipe has them, are computed before the last measurement.
+    batch     a random crop and flip of `batch` images, centred
+    update    forward, cross-entropy, backward, SGD with momentum and weight decay
+    rate      divided by 10 at each drop; deep nets begin at a small rate until the training error is below 80 %
+    measure   every so many iterations: test error, training error in a clean pass, and the probe
 
-Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint. So a run
-that was killed and resumed ends with the same bits as an uninterrupted one, on the same machine with equal versions and
-thread count.
+Each iteration first measures and saves if that is due, and leaves if a signal has come. So the state in a checkpoint is
+always that between two updates.
+
+Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint. A run
+that was killed and resumed therefore ends with the same bits as an uninterrupted one, on the same machine with equal
+versions and thread count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -21,15 +26,15 @@ from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.measure.evaluate import precise_statistics
 from reslab.models import checkpoints
-from reslab.nets.kinds import KINDS
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
+from reslab.nets.plan import is_random
 from reslab.runs import runlog
 from reslab.runs.runlog import METRICS, Record, Tell, steady
 from reslab.runs.schedule import is_moment, rate, warms_up
 from reslab.store import jsonl
 from reslab.store.files import sweep, sync, writable_folder
-from reslab.store.lock import held
+from reslab.store.lock import locked
 from reslab.training import moments
 from reslab.training.job import Job, enter, keep_settings
 from reslab.training.progress import Clock, Sums
@@ -40,15 +45,36 @@ from reslab.training.stop import Stop
 PRECISE_BATCHES = 200
 
 
-def train(job: Job, data: Data, tell: Tell, also: Callable[[], bool] = lambda: False) -> Record:
+@dataclass
+class State:
+    """Where a run is: what a checkpoint holds besides weights and momentum.
+
+    statistics  mean and scale of the inputs
+    iteration   updates done
+    warming     in the first phase of §4.2, which lasts until the training error is low enough
+    measured    what is due at this iteration has been measured
+    logs        running loss and error since the last line of the log
+    window      running loss and error since the last check of the first phase
+    """
+
+    statistics: Statistics
+    iteration: int
+    warming: bool
+    measured: bool
+    logs: Sums
+    window: Sums
+
+
+def train(job: Job, data: Data, tell: Tell, should_stop: Callable[[], bool] = lambda: False) -> Record:
     """Train `job` on `data`, resuming from the newest checkpoint in its folder, and return the folder's record.
 
-    Raises UserError before the first step (another run in the folder, data that do not fit), RunError if the loss is
-    not finite, and Interrupted after a signal or when `also()` returns true. An interrupted run is saved; the same job
-    resumes it.
+    tell   called with each event, a dictionary with a "kind"
+    Raises UserError before the first update (another run in the folder, data that do not fit), RunError if the loss is
+    not finite, and Interrupted after a signal or when `should_stop()` is true. An interrupted run is saved; the same
+    job resumes it.
     """
     writable_folder(job.out)
-    with held(job.out), Stop(also) as stop:
+    with locked(job.out), Stop(should_stop) as stop:
         return _train(job, data, steady(tell), stop)
 
 
@@ -63,83 +89,86 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         tell({"kind": "end", "text": f"finished already at iteration {recipe.iterations:,}: {out}"})
         return record
     prepare(settings)
-    # -- network, optimizer, data
+    # -- network, optimizer, and the state of the run: fresh, or from the newest checkpoint
     net = build(job.spec, seed=job.seed)
     step = Step(net, recipe, settings)
-    stats, start, warming, measured, logs, window = _state(job, data, step, settings, record, tell)
+    state = _state(job, data, step, settings, record, tell)
     keep_settings(job, settings)  # after `_state`: a sealed run.json requires that every line has its check
-    for text in changes:
-        moments.warn(job, start, text, tell)
-    loader = loader_of(data, stats, job, settings.device)
-    stream = loader.stream(start, recipe.iterations)
-    is_random = any(KINDS[row.kind].is_random for row in net.rows)
+    start = state.iteration
+    for change in changes:
+        moments.warn(job, start, change, tell)
+    # -- data
+    loader = loader_of(data, state.statistics, job, settings.device)
+    batches = loader.stream(start, recipe.iterations)
+    draws_random_numbers = is_random(job.spec)
     clock = Clock(start)
-    iteration = start
     tell(
         {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
          "settings": settings.why, "out": str(out), "resumed": start > 0}
     )  # fmt: skip
     while True:
-        last = iteration == recipe.iterations
-        # -- precise statistics
-        if last and recipe.bn_statistics == "precise" and not measured:
+        is_last = state.iteration == recipe.iterations
+        # -- BN statistics: a pass with the final weights, if the recipe asks for it
+        if is_last and recipe.bn_statistics == "precise" and not state.measured:
             count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
-            full = recipe.small_until  # batches before it are of small images, and the scores are of full ones
-            precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(full, full + count)))
-        # -- measurement: evaluation and probe
-        if not measured:
+            first = recipe.small_until  # earlier batches are of small images, and the scores are of full ones
+            precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(first, first + count)))
+        # -- measure: test error, training error in a clean pass, probe
+        if not state.measured:
             try:
-                moments.measure(job, data, stats, step, iteration, tell, stop)
-                measured = True
+                moments.measure(job, data, state.statistics, step, state.iteration, tell, stop)
+                state.measured = True
             except Interrupted:
                 pass  # the checkpoint below records that this iteration is still to be measured
             clock.pause()
         # -- checkpoint
-        leaving = stop()  # read once: a signal between two reads would leave without saving
-        if iteration > start and (is_moment(iteration, recipe.save_every, recipe.iterations) or leaving):
-            _save(job, data, step, stats, iteration, warming, measured, logs, window)
-            tell({"kind": "checkpoint", "iteration": iteration})
+        is_stopping = stop()  # read once: a signal between two reads would leave without saving
+        if state.iteration > start and (
+            is_moment(state.iteration, recipe.save_every, recipe.iterations) or is_stopping
+        ):
+            _save(job, data, step, state)
+            tell({"kind": "checkpoint", "iteration": state.iteration})
             clock.pause()
         # -- leave
-        if leaving:
-            raise Interrupted(_stopped(iteration, start))
-        if last:
+        if is_stopping:
+            raise Interrupted(_stopped(state.iteration, start))
+        if is_last:
             break
         # -- batch
-        batch = next(stream)
+        batch = next(batches)
         images = batch.images.to(settings.device, non_blocking=True)
         labels = batch.labels.to(settings.device, non_blocking=True)
         clock.waited()
         # -- update
-        if is_random:  # dropout draws from torch's generator: seed it by the iteration
-            torch.manual_seed(layer_seed(job.seed, f"iteration {iteration}"))
+        if draws_random_numbers:  # dropout uses torch's generator; seeded by the iteration, it needs no saved state
+            torch.manual_seed(layer_seed(job.seed, f"iteration {state.iteration}"))
         if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
-        lr = rate(recipe, iteration, warming)
+        lr = rate(recipe, state.iteration, state.warming)
         loss, wrong = step(images, labels, lr)
-        logs.add(loss, wrong, len(labels))
-        iteration += 1
-        measured = not moments.is_due(recipe, iteration)
+        state.logs.add(loss, wrong, len(labels))
+        state.iteration += 1
+        state.measured = not moments.is_due(recipe, state.iteration)
         clock.stepped(len(labels))
         if step.fallback:
-            moments.warn(job, iteration, step.fallback, tell)
+            moments.warn(job, state.iteration, step.fallback, tell)
             step.fallback = None
-        # -- the error-conditioned phase
-        if warming:
-            window.add(loss, wrong, len(labels))
-            warming = moments.still_warming(job, iteration, window, tell)
+        # -- first phase (§4.2, 110 layers and more): ends when the training error is low enough
+        if state.warming:
+            state.window.add(loss, wrong, len(labels))
+            state.warming = moments.still_warming(job, state.iteration, state.window, tell)
         # -- log
-        if is_moment(iteration, recipe.log_every, recipe.iterations):
-            moments.log(job, data, logs, iteration, lr, clock, tell)
-    jsonl.append(out / METRICS, {"kind": "end", "iteration": iteration, "clock": {"seconds": clock.total()}})
+        if is_moment(state.iteration, recipe.log_every, recipe.iterations):
+            moments.log(job, data, state.logs, state.iteration, lr, clock, tell)
+    jsonl.append(out / METRICS, {"kind": "end", "iteration": state.iteration, "clock": {"seconds": clock.total()}})
     tell({"kind": "end", "text": f"finished {recipe.iterations:,} iterations: {out}"})
     return runlog.read(out)
 
 
 def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoader:
-    """Return the loader of a run's batches, in the order and augmentation of its recipe.
+    """Return the loader of a run's batches, in the order and with the augmentation of its recipe.
 
-    A data set that is in memory is kept on `device`.
+    A data set in memory is copied to `device`.
     """
     r = job.recipe
     return TrainLoader(
@@ -149,41 +178,44 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
     )  # fmt: skip
 
 
-def _state(
-    job: Job, data: Data, step: Step, settings: Settings, record: Record, tell: Tell
-) -> tuple[Statistics, int, bool, bool, Sums, Sums]:
-    """Return where the run is, fresh or from the newest checkpoint.
-
-    That is: the input statistics, the iteration, whether the warm-up phase goes on, whether this iteration has been
-    measured, and the running sums of the log and of the warm-up window.
-    """
+def _state(job: Job, data: Data, step: Step, settings: Settings, record: Record, tell: Tell) -> State:
+    """Return the state of the run: of its newest whole checkpoint, which `step` is filled from, or a fresh one."""
     damaged: list[str] = []
-    found = checkpoints.newest(job.out, damaged)
+    checkpoint = checkpoints.newest(job.out, damaged)
     for text in damaged:
         tell({"kind": "warning", "text": f"passed over: {text}"})
-    if found is None:
-        jsonl.keep(job.out / METRICS, lambda r: False)
-        stats = statistics(data.split("train"), job.recipe.centre, job.recipe.scale)
-        logs, window = Sums.fresh(settings.device), Sums.fresh(settings.device)
-        return stats, 0, warms_up(job.recipe, job.spec.depth), not moments.is_due(job.recipe, 0), logs, window
-    at, facts, state = found.iteration, found.facts, found.state
-    checkpoints.fill(step.net, found.weights, str(found.folder))
+    if checkpoint is None:
+        jsonl.keep(job.out / METRICS, lambda record: False)
+        return State(
+            statistics(data.split("train"), job.recipe.centre, job.recipe.scale),
+            iteration=0,
+            warming=warms_up(job.recipe, job.spec.depth),
+            measured=not moments.is_due(job.recipe, 0),
+            logs=Sums.fresh(settings.device),
+            window=Sums.fresh(settings.device),
+        )
+    iteration, facts, tensors = checkpoint.iteration, checkpoint.facts, checkpoint.state
+    checkpoints.fill(step.net, checkpoint.weights, str(checkpoint.folder))
     try:
-        step.descent.restore({k[9:]: v for k, v in state.items() if k.startswith("momentum.")}, facts["rate"])
+        step.descent.restore({k[9:]: v for k, v in tensors.items() if k.startswith("momentum.")}, facts["rate"])
     except ValueError as error:
-        raise UserError(f"{found.folder}: {error}; put a whole copy of the checkpoint back") from None
-    stats = found.statistics
+        raise UserError(f"{checkpoint.folder}: {error}; put a whole copy of the checkpoint back") from None
     measured, warnings = runlog.rewind(record, facts)
-    measured = measured or not moments.is_due(job.recipe, at)
-    tell({"kind": "note", "text": f"resumes at iteration {at:,} from {found.folder}"})
+    tell({"kind": "note", "text": f"resumes at iteration {iteration:,} from {checkpoint.folder}"})
     for text in warnings:
-        moments.warn(job, at, text, tell)
-    sums = [Sums(state[k].to(settings.device)) for k in ("logs", "window")]
-    return stats, at, bool(facts["warming"]), measured, sums[0], sums[1]
+        moments.warn(job, iteration, text, tell)
+    return State(
+        checkpoint.statistics,
+        iteration=iteration,
+        warming=bool(facts["warming"]),
+        measured=measured or not moments.is_due(job.recipe, iteration),
+        logs=Sums(tensors["logs"].to(settings.device)),
+        window=Sums(tensors["window"].to(settings.device)),
+    )
 
 
 def _stopped(iteration: int, start: int) -> str:
-    """Return the message of a run that stops at `iteration`, having begun at `start`: what was saved, what to do."""
+    """Return the message of a run that began at `start` and stops at `iteration`: what was saved, what to do."""
     if iteration > start:
         return f"stopped at iteration {iteration:,} and saved; the same command goes on from there"
     if start:
@@ -191,27 +223,26 @@ def _stopped(iteration: int, start: int) -> str:
     return "stopped at iteration 0, nothing to save; the same command starts again"
 
 
-def _save(
-    job: Job, data: Data, step: Step, stats: Statistics, iteration: int, warming: bool, measured: bool,
-    logs: Sums, window: Sums,
-) -> None:  # fmt: skip
-    if not logs.finite:
-        raise RunError(f"{job.out}: the loss is not finite before iteration {iteration:,}; {moments.remedy(job)}")
-    state = {f"momentum.{k}": v for k, v in step.descent.momentum().items()}
-    state |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
-    state |= {"logs": logs.values, "window": window.values}
+def _save(job: Job, data: Data, step: Step, state: State) -> None:
+    """Write a checkpoint. Raises RunError if the running loss is not finite: such weights are not worth keeping."""
+    if not state.logs.finite:
+        raise RunError(f"{job.out}: the loss is not finite before iteration {state.iteration:,}; {moments.remedy(job)}")
+    stats = state.statistics
+    tensors = {f"momentum.{k}": v for k, v in step.descent.momentum().items()}
+    tensors |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
+    tensors |= {"logs": state.logs.values, "window": state.window.values}
     facts = {
-        "iteration": iteration,
+        "iteration": state.iteration,
         "spec": job.spec.to_dict(),
         "classes": list(data.classes),
         "data": {"source": job.source, **data.origin(), **({"place": data.place} if data.place else {})},
         "recipe": job.recipe.to_dict(),
         "seed": job.seed,
         "rate": step.descent.rate,
-        "warming": warming,
-        "measured": measured,
+        "warming": state.warming,
+        "measured": state.measured,
         "metrics": asdict(jsonl.tail(job.out / METRICS)),
     }
     if (job.out / METRICS).exists():
-        sync(job.out / METRICS)  # a checkpoint is never newer than the lines that lead to it
-    save(job.out, step.net, state, facts)
+        sync(job.out / METRICS)  # first, so that no checkpoint is newer than the lines of the log before it
+    save(job.out, step.net, tensors, facts)

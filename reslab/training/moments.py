@@ -1,7 +1,7 @@
-"""What a run measures and tells at its moments: evaluation, probe, running loss, the end of the first phase (§4.2).
+"""What a run measures and reports on its way: evaluation, probe, running loss, the end of the first phase (§4.2).
 
-None of it changes a number of the training: evaluation only reads the network, the probe works on a copy. A moment
-is measured as a whole: its lines are written once all of them are there.
+Nothing here changes the training: evaluation only reads the network, and the probe works on a copy. The lines of one
+iteration are written together once all are measured, so an interrupted measurement leaves nothing and is repeated.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums
 from reslab.training.step import Step
 
-EVALUATION_BATCH = 500  # images, or as many as EVALUATION_ROOM lets be
-EVALUATION_ROOM = 1_000_000_000  # bytes of maps alive at once in an evaluation
+EVALUATION_BATCH = 500  # images, or fewer if their maps exceed EVALUATION_ROOM
+EVALUATION_ROOM = 1_000_000_000  # bytes of maps at once in an evaluation
 PROBED = 128  # samples of a probe: the paper's batch
 PARTS = ("responses", "gradients", "residuals")
 
 
 def is_due(recipe: Recipe, iteration: int) -> bool:
-    """Whether anything is measured after `iteration` updates."""
-    every = (recipe.eval_every, recipe.clean_every)
-    return any(is_moment(iteration, e, recipe.iterations) for e in every) or _is_probed(recipe, iteration)
+    """Return whether anything is measured after `iteration` updates."""
+    intervals = (recipe.eval_every, recipe.clean_every)
+    return any(is_moment(iteration, every, recipe.iterations) for every in intervals) or _is_probed(recipe, iteration)
 
 
 def evaluation_batch(spec: Spec) -> int:
-    """Images that an evaluation scores at once."""
+    """Return the number of images that an evaluation scores at once."""
     return max(1, min(EVALUATION_BATCH, EVALUATION_ROOM // memory.evaluation(spec, 1)))
 
 
-def sizes_due(recipe: Recipe, data: Data, start: int = 0) -> int:
-    """How many images a run evaluates from iteration `start` to its end."""
+def images_to_evaluate(recipe: Recipe, data: Data, start: int = 0) -> int:
+    """Return the number of images that a run evaluates from iteration `start` to its end."""
     tests = _moments_left(recipe.eval_every, start, recipe.iterations)
     cleans = _moments_left(recipe.clean_every, start, recipe.iterations)
-    sizes = {name: len(part) for name, part in data.there().items()}
+    sizes = {name: len(part) for name, part in data.splits().items()}
     return tests * (sizes.get("val", 0) + sizes.get("test", 0)) + cleans * sizes["train"]
 
 
 def _moments_left(every: int, start: int, last: int) -> int:
-    """How often `is_moment` is true from iteration `start` + 1 to `last`."""
+    """Return how often `is_moment` is true from iteration `start` + 1 to `last`."""
     return 0 if start >= last else last // every - start // every + (last % every > 0)
 
 
 def _is_probed(recipe: Recipe, iteration: int) -> bool:
-    """Unlike an evaluation, a probe is of the initial weights too."""
+    """Return whether the probe is due; unlike an evaluation, it is also made of the initial weights."""
     every = recipe.probe_every
     return every > 0 and (iteration == 0 or is_moment(iteration, every, recipe.iterations))
 
@@ -69,14 +69,14 @@ def _is_probed(recipe: Recipe, iteration: int) -> bool:
 def measure(
     job: Job, data: Data, stats: Statistics, step: Step, iteration: int, tell: Tell, stop: Callable[[], bool]
 ) -> None:
-    """Measure, write and tell what is due: test (and val) error, the clean pass over the training split, the probe.
+    """Measure, record and report what is due: test (and val) error, the clean pass over the training split, the probe.
 
-    Raises Interrupted where `stop()` says so during an evaluation; nothing is written then.
+    Raises Interrupted if `stop()` becomes true during an evaluation; nothing is recorded then.
     """
-    made = _scores(job, data, stats, step, iteration, stop)
+    lines = _scores(job, data, stats, step, iteration, stop)
     if _is_probed(job.recipe, iteration):
-        made.append(_probed(job, data, stats, step, iteration))
-    for line in made:
+        lines.append(_probed(job, data, stats, step, iteration))
+    for line in lines:
         if line["kind"] == "eval" and line["loss"] is None:
             tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
         jsonl.append(job.out / METRICS, line)
@@ -84,7 +84,7 @@ def measure(
 
 
 def warn(job: Job, iteration: int, text: str, tell: Tell) -> None:
-    """Tell a warning, and keep it: a campaign's runs are heard by nobody."""
+    """Report a warning and record it: the output of a run in a campaign is not shown."""
     jsonl.append(job.out / METRICS, {"kind": "warning", "iteration": iteration, "text": text})
     tell({"kind": "warning", "text": text})
 
@@ -92,31 +92,32 @@ def warn(job: Job, iteration: int, text: str, tell: Tell) -> None:
 def _scores(
     job: Job, data: Data, stats: Statistics, step: Step, iteration: int, stop: Callable[[], bool]
 ) -> list[dict[str, Any]]:
+    """Return a line for each split whose scores are due."""
     recipe = job.recipe
     due: list[str] = []
     if is_moment(iteration, recipe.eval_every, recipe.iterations):
-        due += [name for name in ("val", "test") if name in data.there()]
+        due += [name for name in ("val", "test") if name in data.splits()]
     if is_moment(iteration, recipe.clean_every, recipe.iterations):
         due.append("train")
     step.net.eval()
-    made: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for name in due:
         split = data.split(name)
         batches = evaluation_batches(split, stats, evaluation_batch(job.spec), job.workers)
         scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
-        made.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
-    return made
+        lines.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
+    return lines
 
 
 def _probed(job: Job, data: Data, stats: Statistics, step: Step, iteration: int) -> dict[str, Any]:
-    """The probe's line: the first samples of the training split, not augmented, in the weights' own precision."""
+    """Return the probe's line: of the first training samples, not augmented, in the precision of the weights."""
     train, net, device = data.split("train"), step.net, step.settings.device
     n = min(PROBED, len(train))
     if n < 2:
         raise UserError(
             f"probe_every: {data.name} has {n} training sample; a probe needs at least 2, so leave probe_every at 0"
         )
-    # What the run itself differentiates at once fits (float32 needs twice the room of bf16); else in parts.
+    # A batch as large as the run's own fits into memory (half of it if that is bf16, since the probe is in float32).
     fits = (job.recipe.bn_batch or job.recipe.batch) // (2 if step.settings.precision == "bf16" else 1)
     size = n if fits >= n else batch_size(net.spec, n)
     batches = list(evaluation_batches(train.subset(np.arange(n)), stats, size, job.workers))
@@ -124,31 +125,34 @@ def _probed(job: Job, data: Data, stats: Statistics, step: Step, iteration: int)
     return _line(probe(net, lambda: batches, subject, PARTS, device=device), iteration)
 
 
-def _line(found: Probe, iteration: int) -> dict[str, Any]:
-    """By block and by layer, in network order; a plain net has no residuals."""
+def _line(result: Probe, iteration: int) -> dict[str, Any]:
+    """Return a probe as a line: values by block and by layer, in network order. A plain net has no residuals."""
     return {
         "kind": "probe",
         "iteration": iteration,
-        "n": found.n,
-        "gradient_batch": found.gradient_batch,
-        "loss": _short(found.loss),
-        "gradients": {g.block: _short(g.rms) for g in found.gradients or ()},
-        "activations": {a.block: _short(a.rms) for a in found.activations or ()},
-        "layer_gradients": {r.layer: _short(r.gradient) for r in found.layers or ()},
-        "layer_activations": {r.layer: _short(r.activation) for r in found.layers or ()},
-        "weight_gradients": {w.layer: _short(w.norm) for w in found.weight_gradients or ()},
-        "residuals": {r.block: _short(r.ratio) for r in found.residuals or ()},
-        "responses": {r.layer: _short(r.std) for r in found.responses or ()},
+        "n": result.n,
+        "gradient_batch": result.gradient_batch,
+        "loss": _rounded(result.loss),
+        "gradients": {g.block: _rounded(g.rms) for g in result.gradients or ()},
+        "activations": {a.block: _rounded(a.rms) for a in result.activations or ()},
+        "layer_gradients": {r.layer: _rounded(r.gradient) for r in result.layers or ()},
+        "layer_activations": {r.layer: _rounded(r.activation) for r in result.layers or ()},
+        "weight_gradients": {w.layer: _rounded(w.norm) for w in result.weight_gradients or ()},
+        "residuals": {r.block: _rounded(r.ratio) for r in result.residuals or ()},
+        "responses": {r.layer: _rounded(r.std) for r in result.responses or ()},
     }
 
 
-def _short(value: float | None) -> float | None:
-    """Six significant digits; None where the number is not finite."""
+def _rounded(value: float | None) -> float | None:
+    """Return `value` with six significant digits, or None if it is not finite."""
     return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
 
 
 def still_warming(job: Job, iteration: int, window: Sums, tell: Tell) -> bool:
-    """§4.2: 0.01 until the training error is below 80 %, here measured over windows of `warmup_window` iterations."""
+    """Return whether the first phase of §4.2 goes on: rate 0.01 until the training error is below 80 %.
+
+    The training error is the running one over windows of `warmup_window` iterations; the paper does not define it.
+    """
     recipe, metrics = job.recipe, job.out / METRICS
     if iteration % recipe.warmup_window:
         return True
@@ -169,23 +173,23 @@ def still_warming(job: Job, iteration: int, window: Sums, tell: Tell) -> bool:
 
 
 def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clock, tell: Tell) -> None:
-    """Write and tell the running loss and error since the last log. Raises RunError where the loss is not finite."""
+    """Record and report the running loss and error since the last log. Raises RunError if the loss is not finite."""
     loss, error, _ = logs.take()
     if not math.isfinite(loss):
         raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {remedy(job)}")
     epoch = iteration / iterations_per_epoch(job.recipe, len(data.split("train")))
     line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(epoch, 4)}
     line |= {"loss": loss, "error": error, "lr": lr}
-    took = clock.read(iteration, job.recipe.iterations)
-    jsonl.append(job.out / METRICS, {**line, "clock": took})
-    tell({**line, "iterations": job.recipe.iterations, **took})
+    timing = clock.read(iteration, job.recipe.iterations)
+    jsonl.append(job.out / METRICS, {**line, "clock": timing})
+    tell({**line, "iterations": job.recipe.iterations, **timing})
 
 
 def remedy(job: Job) -> str:
-    """Return what is left of the run and what to do about a loss that is not finite."""
+    """Return which checkpoint of the run is left, and what to do about a loss that is not finite."""
     try:
         newest = checkpoints.newest(job.out)
-        kept = f"the checkpoint at iteration {newest.iteration:,} is kept" if newest else "there is no checkpoint yet"
+        left = f"the checkpoint at iteration {newest.iteration:,} is kept" if newest else "there is no checkpoint yet"
     except UserError:
-        kept = "no checkpoint can be read"
-    return f"{kept}; try --set lr={job.recipe.lr / 10:g} in another --out"
+        left = "no checkpoint can be read"
+    return f"{left}; try --set lr={job.recipe.lr / 10:g} in another --out"

@@ -1,4 +1,4 @@
-"""Running sums and the clock of a training run: kept on the device, read at log moments, nothing waited for between."""
+"""Running loss, error and speed of a training run: summed on the device, and read only when logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from torch import Tensor
 
 @dataclass
 class Sums:
-    """Running loss (sum over samples), wrong and seen counts since they were last read; kept on the device."""
+    """Loss (summed over samples), misclassified and seen samples since the last read.
+
+    values   float64 [3] on the run's device, so that adding does not wait for a GPU
+    """
 
     values: Tensor
 
@@ -29,14 +32,14 @@ class Sums:
         return bool(torch.isfinite(self.values).all())
 
     def take(self) -> tuple[float, float, int]:
-        """(mean loss, error in percent, samples), and start anew."""
+        """Return (mean loss, error in percent, samples) and set the sums to 0."""
         loss, wrong, count = self.values.tolist()
         self.values.zero_()
         return loss / max(count, 1), 100.0 * wrong / max(count, 1), int(count)
 
 
 class Clock:
-    """Rate, data-wait share and time left; evaluation and saving are not counted into the rate."""
+    """Images per second, share of time waiting for data, and time left; measuring and saving do not count as rate."""
 
     def __init__(self, start: int) -> None:
         self.begin = self.mark = time.perf_counter()
@@ -63,9 +66,9 @@ class Clock:
         return time.perf_counter() - self.begin
 
     def read(self, iteration: int, iterations: int) -> dict[str, float]:
-        """Images a second and share of waiting since the last read; seconds so far and seconds left."""
+        """Return images per second and share of waiting since the last read, seconds so far, and seconds left."""
         spent = self.busy + self.waiting
-        took = {
+        timing = {
             "seconds": round(self.total(), 3),
             "rate": round(self.images / max(spent, 1e-9), 1),
             "data_wait": round(self.waiting / max(spent, 1e-9), 4),
@@ -73,4 +76,4 @@ class Clock:
         }
         self.busy = self.waiting = 0.0
         self.images = 0
-        return took
+        return timing

@@ -1,6 +1,6 @@
-"""What a run will take, before it starts: its settings, one batch through an update and an evaluation, memory, time.
+"""Predict a run before it starts: its settings, memory and time, from a few timed updates and one evaluation.
 
-Nothing is written. A machine's pace a moment ago says little of its pace beside other work: an estimate, told as one.
+Nothing is written. The time is an estimate: a machine with other work is slower than when the updates were timed.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from reslab.runs.runlog import RUN
 from reslab.training.checks import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
-from reslab.training.moments import evaluation_batch, sizes_due
+from reslab.training.moments import evaluation_batch, images_to_evaluate
 from reslab.training.step import Step
 
-TIMED = 3  # updates; one goes before them, untimed
+TIMED = 3  # updates timed, after untimed ones in which the engine warms up
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What was found. Times in seconds, memory in bytes.
+    """The prediction for a run. Times in seconds, memory in bytes.
 
-    update, batch, image    an update, the making of its batch, the evaluation of one image
-    iterations, start       of the run; where it would begin
-    updates                 what is left to do, in updates as timed: those on smaller images count by their MACs
-    memory, free            at the peak of the run, as predicted, of its process (on a GPU: of the GPU's memory that the
-                            process holds); what the machine or the GPU can give beyond (None: unknown)
-    warning                 why the run's engine was left for a slower one, or None
+    iterations, start       length of the run; iteration at which it would begin
+    updates                 updates left, in units of the timed one: those on small images count by their MACs
+    update, batch, image    time of an update, of preparing its batch, of evaluating one image
+    evaluated               images that are evaluated until the end
+    memory                  predicted peak of the process (on a GPU: of its memory there)
+    free                    memory that the machine or GPU can give beyond that of the process now (None: unknown)
+    warning                 why a slower engine replaces the chosen one, or None
     """
 
     name: str
@@ -57,48 +58,48 @@ class Rehearsal:
 
     @property
     def seconds(self) -> float:
-        """The whole rest of the run: updates with their batches, and the evaluations on the way."""
+        """Return the seconds that the rest of the run will take: updates with their batches, and evaluations."""
         return self.updates * (self.update + self.batch) + self.evaluated * self.image
 
     def to_dict(self) -> dict[str, Any]:
-        kept = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "settings"}
-        return {**kept, "settings": self.settings.to_dict(), "seconds": self.seconds}
+        values = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "settings"}
+        return {**values, "settings": self.settings.to_dict(), "seconds": self.seconds}
 
 
 def rehearse(job: Job, data: Data) -> Rehearsal:
-    """Try `job` on `data` without a trace. Raises UserError as `train` would, RunError for a damaged file."""
+    """Return the prediction for `job` on `data`. Raises UserError as `train` would, RunError for a damaged file."""
     from reslab.models import checkpoints
 
-    there = (job.out / RUN).exists()
-    settings = enter(job, data)[0] if there else settle(job.spec, job.recipe, job.wish)
-    found = checkpoints.newest(job.out) if there else None
-    start = found.iteration if found else 0
+    is_resumed = (job.out / RUN).exists()
+    settings = enter(job, data)[0] if is_resumed else settle(job.spec, job.recipe, job.options)
+    checkpoint = checkpoints.newest(job.out) if is_resumed else None
+    start = checkpoint.iteration if checkpoint else 0
     train, recipe = data.split("train"), job.recipe
     stats = statistics(train, recipe.centre, recipe.scale)
     loader = loader_of(data, stats, job, settings.device)
     timed = min(max(start, recipe.small_until), recipe.iterations - 1)  # on full images, unless all are small
     batch_seconds, batch = _timed(lambda: loader.at(timed), settings)
-    full = timed >= recipe.small_until
-    updates = full_size_updates(job.spec, recipe, start) if full else float(recipe.iterations - start)
-    for part in data.there().values():  # the first images of each split can be read
+    is_full_size = timed >= recipe.small_until
+    updates = full_size_updates(job.spec, recipe, start) if is_full_size else float(recipe.iterations - start)
+    for part in data.splits().values():  # raises if the first images of a split cannot be read
         next(iter(evaluation_batches(part, stats, min(evaluation_batch(job.spec), len(part)))))
-    with prepared(settings):  # before memory is read: it brings in modules of torch, as it does in a run
-        held, most, free = _memory(settings)
+    with prepared(settings):  # before memory is read: it imports modules of torch, as in a run
+        resident, peak, free = _memory(settings)
         step = Step(build(job.spec), recipe, settings)
         update, image = pace(step, batch.images, batch.labels)
-    wanted = memory.need(job.spec, recipe, settings.precision, settings.recompute)
-    scored = memory.evaluation(job.spec, evaluation_batch(job.spec))
+    needed = memory.need(job.spec, recipe, settings.precision, settings.recompute)
+    scoring = memory.evaluation(job.spec, evaluation_batch(job.spec))
     return Rehearsal(
         name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
         updates=updates, epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
-        sizes={name: len(part) for name, part in data.there().items()},
-        update=update, batch=batch_seconds, image=image, evaluated=sizes_due(recipe, data, start),
-        memory=max(most, held + max(wanted.total, scored)), free=free, warning=step.fallback,
+        sizes={name: len(part) for name, part in data.splits().items()},
+        update=update, batch=batch_seconds, image=image, evaluated=images_to_evaluate(recipe, data, start),
+        memory=max(peak, resident + max(needed.total, scoring)), free=free, warning=step.fallback,
     )  # fmt: skip
 
 
 def pace(step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> tuple[float, float]:
-    """(seconds of an update, seconds of the evaluation of one image) of a fresh net, on `images` or on zeros."""
+    """Return (seconds of an update, seconds of evaluating one image) of a new net, on `images` or on zeros."""
     spec, settings = step.net.spec, step.settings
     shape = (step.recipe.batch, spec.in_channels, spec.image_size, spec.image_size)
     images = (torch.zeros(shape) if images is None else images).to(settings.device)
@@ -115,15 +116,15 @@ def pace(step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | 
 
 
 def _memory(settings: Settings) -> tuple[int, int, int | None]:
-    """Bytes that this process holds on the run's device now and at most so far; what is free there (None: unknown)."""
+    """Return the bytes that this process holds on the run's device now and at its peak, and what is free there."""
     if settings.device.startswith("cuda"):
-        held = torch.cuda.memory_reserved(settings.device)
-        return held, held, torch.cuda.mem_get_info(settings.device)[0]
+        reserved = torch.cuda.memory_reserved(settings.device)
+        return reserved, reserved, torch.cuda.mem_get_info(settings.device)[0]
     return *host.resident(), host.available()
 
 
 def _timed(work: Callable[[], Any], settings: Settings) -> tuple[float, Any]:
-    """Seconds until the device has done `work`, and its result."""
+    """Return the seconds until the device has finished `work`, and its result."""
     begin = time.perf_counter()
     result = work()
     if settings.device.startswith("cuda"):

@@ -1,4 +1,15 @@
-"""A checkpoint written: aside, hashed, published by one rename; the one before it is kept."""
+"""Write checkpoints: in a hidden folder, hashed, published by one rename; the previous one is kept.
+
+The order, with reasons:
+
+1. The files are written into a hidden folder beside the target. No reader looks there, so a killed run leaves no half
+   checkpoint; the next start removes the folder (`store.files.sweep`).
+2. The SHA-256 of each file goes into a manifest, so that a reader notices later damage.
+3. Files and folder are synced (fsync) before the rename. Otherwise a power failure could leave the new name with files
+   whose content never reached the disk.
+4. One rename publishes all files at once; then the parent folder is synced, so that the name survives as well.
+5. Only then are older checkpoints removed. The one before the newest stays, in case the newest is damaged.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +30,26 @@ from reslab.runs.runlog import FACTS
 from reslab.store.files import aside_folder, aside_of, publish_folder
 
 KEPT = 2  # the newest and the one before it
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the user's share of it, a file's own limit
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, the user's quota, the limit of a file's size
 
 
 def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Publish a checkpoint of `net` at facts["iteration"]; the one before it is kept, older ones go.
+    """Publish a checkpoint of `net` at facts["iteration"], remove all but the one before it, and return its folder.
 
-    Raises RunError where a weight is not finite, for such a state is never saved, and where the disk takes no more.
+    state   tensors by name: momentum, input statistics, running sums
+    Raises RunError if a weight is not finite (such a state is never saved) or if the write fails.
     """
     weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     for name, value in weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise RunError(f"{run}: {name} is not finite at iteration {facts['iteration']}; not saved")
     target = _publish(run, weights, {k: v.detach().cpu().contiguous() for k, v in state.items()}, facts)
-    there = folders(run)
-    # Those ahead of this one were passed over as damaged when the run resumed before them.
-    ahead = [c for c in there if number_of(c) > number_of(target)]
-    older = [c for c in there if number_of(c) <= number_of(target)][:-KEPT]
-    for useless in [*ahead, *older]:
-        shutil.rmtree(useless, ignore_errors=True)
+    existing = folders(run)
+    # Later ones are damaged: the run passed over them when it resumed.
+    later = [c for c in existing if number_of(c) > number_of(target)]
+    older = [c for c in existing if number_of(c) <= number_of(target)][:-KEPT]
+    for folder in [*later, *older]:
+        shutil.rmtree(folder, ignore_errors=True)
     return target
 
 
@@ -52,7 +64,7 @@ def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], fa
         for name, content in files.items():
             (aside / name).write_bytes(content)
         if target.exists():
-            shutil.rmtree(target)  # a damaged one of the same iteration: `newest` has passed it over
+            shutil.rmtree(target)  # damaged: `newest` passed over it
         publish_folder(aside, target, FORMAT)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -61,32 +73,33 @@ def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], fa
 
 
 def _unsaved(target: Path, size: int, error: OSError) -> str:
-    """Return why a checkpoint of `size` bytes could not be written, what is left, and what to do."""
-    what = f"{target.parent}: the checkpoint at iteration {number_of(target):,} could not be saved"
+    """Return the message: why a checkpoint of `size` bytes could not be written, what is left, and what to do."""
+    problem = f"{target.parent}: the checkpoint at iteration {number_of(target):,} could not be saved"
     try:
         before = [number_of(folder) for folder in folders(target.parents[1]) if number_of(folder) < number_of(target)]
-    except UserError:  # it cannot be read either
+    except UserError:  # the folder cannot be read either
         before = []
     left = f"that of iteration {before[-1]:,} is kept" if before else "there is none before it"
     if error.errno not in FULL:
-        return f"{what} ({error.strerror or error}); {left}, and the same command goes on from there"
+        return f"{problem} ({error.strerror or error}); {left}, and the same command goes on from there"
     try:
         free = f"{shutil.disk_usage(target.parent).free:,} are free"
     except OSError:
-        free = "how many are free is unknown"
+        free = "the free space is unknown"
     return (
-        f"{what} ({error.strerror}): it needs {size:,} bytes, {free}; {left}: make room, and the same command goes on "
-        "from there"
+        f"{problem} ({error.strerror}): it needs {size:,} bytes, {free}; {left}: make room, and the same command goes "
+        "on from there"
     )
 
 
 def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
-    """Write the newest checkpoint of `run` to `target`: to go on from, or without momentum, enough to score.
+    """Copy the newest checkpoint of `run` to `target` and return its folder.
 
-    source  where the data came from, in place of the paths of this machine
+    source     text of --data to record in place of this machine's paths
+    to_resume  keep the momentum, without which a run can be scored but not resumed
     """
-    found = find(run)
-    state = {k: v for k, v in found.state.items() if to_resume or not k.startswith("momentum.")}
-    data = {k: v for k, v in found.facts["data"].items() if k != "place"}
-    facts = {**found.facts, "data": {**data, "source": source}}
-    return _publish(target, found.weights, state, facts)
+    checkpoint = find(run)
+    state = {k: v for k, v in checkpoint.state.items() if to_resume or not k.startswith("momentum.")}
+    data = {k: v for k, v in checkpoint.facts["data"].items() if k != "place"}
+    facts = {**checkpoint.facts, "data": {**data, "source": source}}
+    return _publish(target, checkpoint.weights, state, facts)

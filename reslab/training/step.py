@@ -1,4 +1,4 @@
-"""One update: forward, loss, backward, optimizer step. Precision, engine and optimizer meet here only."""
+"""One update: forward, loss, backward, optimizer step. The only place where precision, engine and optimizer meet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reslab.training.descent import Descent
 
 
 def part_ends(samples: int, bn_batch: int) -> list[int]:
-    """Return the end of each part of a batch that has BN statistics of its own: one part, unless `bn_batch` is set."""
+    """Return the ends of the parts of a batch with separate BN statistics: one part, unless `bn_batch` is set."""
     part = bn_batch or samples
     ends = [*range(part, samples, part), samples]
     if len(ends) > 1 and ends[-1] - ends[-2] == 1:  # one image has no batch statistics: merge it into the part before
@@ -32,8 +32,9 @@ class Step:
     """`step(images, labels, lr)` makes one update and returns (loss, wrong).
 
     images  [B, in_channels, S, S] and labels [B] on the run's device
-    loss    mean over the batch before the update; `wrong`: the number of misclassified images. Both stay on the device,
-            so that nothing waits for the GPU; with a recorded update the next call overwrites them
+    loss    mean over the batch, before the update
+    wrong   number of misclassified images. Both stay on the device, so that nothing waits for the GPU; a recorded
+            update overwrites them in the next call
 
     Attributes: `net`, `descent`, `fallback` (why the engine was replaced by a slower one, or None), `warm_up` (updates
     until the engine runs at full speed).
@@ -54,11 +55,11 @@ class Step:
         if reason := choose.unavailable_reason(settings.engine):
             self.fallback = f"engine {settings.engine}: {reason}, so the run goes on eagerly: slower, not broken"
         if settings.recompute or (settings.engine in fused.ENGINES and not self.fallback):
-            kept = memory.segment(net.spec) if settings.recompute else 0
+            segment = memory.segment(net.spec) if settings.recompute else 0
             engine = "eager" if self.fallback else settings.engine
-            self._forward = partial(fused.forward, self.net, segment=kept, engine=engine)
+            self._forward = partial(fused.forward, self.net, segment=segment, engine=engine)
         elif settings.engine in choose.COMPILED and not self.fallback:
-            # Without CUDA, torch logs its absence at every compilation.
+            # Otherwise torch logs at every compilation that there is no CUDA.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._compiled = torch.compile(self._score, fullgraph=True, dynamic=False)
         self._replayed = Replayed(self._update, settings.device) if settings.engine in choose.RECORDED else None
@@ -66,8 +67,8 @@ class Step:
 
     def _autocast(self) -> torch.autocast:
         device = self.settings.device.partition(":")[0]
-        # cache_enabled=False: no weight is read twice in a forward pass, and cached casts would fragment the heap
-        # between the maps: 1,202 layers, 500 images at once, took 4.7 GB instead of 0.1.
+        # cache_enabled=False: each weight is read once per forward pass, and cached casts would fragment the heap
+        # between the maps (1,202 layers, 500 images at once: 4.7 GB instead of 0.1).
         return torch.autocast(device, torch.bfloat16, self.settings.precision == "bf16", cache_enabled=False)
 
     def _score(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ class Step:
         return self._update(images, labels)
 
     def _update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One update at the rate that `descent` was given."""
+        """Make one update at the rate that `descent` has; the loss of each part counts by its share of the batch."""
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
         ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
@@ -104,13 +105,13 @@ class Step:
         return loss, wrong
 
     def _scored(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and wrong count by the compiled function if there is one; if compiling fails, fall back for good.
+        """Return (loss, wrong), compiled if the engine compiles; if compiling fails, use torch's operators from now on.
 
         The backward pass is compiled together with the forward pass, so nothing has changed yet if either fails. By
-        default torch compiles it inside `backward`, when the BN statistics have already moved.
+        default torch compiles it inside `backward`, after the BN statistics were updated.
         """
         if self._compiled is not None:
-            from torch._functorch import config  # with the whole compiler
+            from torch._functorch import config  # imports the whole compiler
 
             try:
                 with warnings.catch_warnings(), config.patch(force_non_lazy_backward_lowering=True):

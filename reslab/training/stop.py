@@ -1,6 +1,6 @@
-"""SIGTERM, SIGINT and SIGHUP as a question that the loop asks: finish the step, save, leave.
+"""SIGTERM, SIGINT and SIGHUP as a flag that the loop reads: it finishes the update, saves, and leaves.
 
-A second signal stops at once. SIGHUP is a closed terminal; under `nohup`, which ignores it, it stays ignored.
+A second signal stops the process at once. SIGHUP comes from a closed terminal; under `nohup` it stays ignored.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Stop:
-    """`stop()` says whether a signal has come, or `also()` says so (another process's request).
+    """`stop()` returns whether a signal has come, or whether `should_stop()` is true (another process's request).
 
-    Outside the main thread signals cannot be taken.
+    Outside the main thread Python cannot handle signals, so there only `should_stop` counts.
     """
 
-    def __init__(self, also: Callable[[], bool] = lambda: False) -> None:
-        self.asked, self.also = False, also
-        self._kept: dict[int, object] = {}
+    def __init__(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self.has_signal, self.should_stop = False, should_stop
+        self._previous: dict[int, object] = {}
 
     def __call__(self) -> bool:
-        return self.asked or self.also()
+        return self.has_signal or self.should_stop()
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN:
                     continue
-                self._kept[number] = signal.signal(number, self._take)
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.has_signal = True
         self._restore()  # a second signal has its ordinary, immediate effect
 
     def _restore(self) -> None:
-        for number, handler in self._kept.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-        self._kept.clear()
+        self._previous.clear()
 
     def __exit__(self, *error: object) -> None:
         self._restore()

@@ -27,7 +27,7 @@ WHOLE = load("digits")
 
 def arrays(count: int | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The first `count` digits of each split as a user has them, not yet [N, H, W, C]."""
-    return {name: (part.images[:count, ..., 0], part.labels[:count]) for name, part in WHOLE.there().items()}
+    return {name: (part.images[:count, ..., 0], part.labels[:count]) for name, part in WHOLE.splits().items()}
 
 
 class Digits(Dataset):
@@ -255,7 +255,7 @@ import sys
 import numpy as np, reslab
 from reslab.data.sources import load
 whole = load("digits")
-data = {name: (part.images, part.labels) for name, part in whole.there().items()}
+data = {name: (part.images, part.labels) for name, part in whole.splits().items()}
 if "other" in sys.argv:
     data["test"] = data["test"][0][::-1], data["test"][1][::-1]
 reslab.train("cifar_resnet8", data, recipe="digits-smoke", iterations=60, set={"save_every": 7, "log_every": 1},

@@ -221,8 +221,8 @@ CLASSES = ("cat", "dog", "eel", "owl")
 def test_labelled_by_a_networks_classes(tmp_path, rooms, splits):
     write(tmp_path, [f"{rooms}owl/0.png", f"{rooms}dog/0.png", f"{rooms}dog/1.png"])
     data = labelled(tmp_path, 32, CLASSES)
-    assert {name: len(part) for name, part in data.there().items()} == splits
-    (part,) = data.there().values()
+    assert {name: len(part) for name, part in data.splits().items()} == splits
+    (part,) = data.splits().values()
     assert data.classes == CLASSES
     assert [(Path(p).parent.name, int(y)) for p, y in zip(part.paths, part.labels, strict=True)] == [
         ("dog", 1), ("dog", 1), ("owl", 3),

@@ -129,7 +129,7 @@ from pathlib import Path
 out, engine, after = sys.argv[1:]
 data = load("digits")
 spec = fit(spec_of("cifar_resnet8"), data, {})
-job = Job(spec, "digits", recipe("digits-smoke"), 0, Path(out), wish=ComputeOptions("cuda", "bf16", engine))
+job = Job(spec, "digits", recipe("digits-smoke"), 0, Path(out), options=ComputeOptions("cuda", "bf16", engine))
 asked = iter(range(10**9))
 try:
     train(job, data, lambda event: None, lambda: int(after) > 0 and next(asked) >= int(after))

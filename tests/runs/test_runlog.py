@@ -19,7 +19,7 @@ from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe, changed, scaled
 from reslab.runs.recipes import recipe
 from reslab.store.sealed import read_sealed, write_sealed
-from reslab.training.campaign import Plan, is_done
+from reslab.training.campaign import is_done
 from reslab.training.job import Job
 from reslab.training.loop import train
 
@@ -35,10 +35,6 @@ def data() -> Data:
 
 def job(out: Path, **fields: object) -> Job:
     return Job(TINY, "digits", changed(SHORT, fields), 3, out, ComputeOptions("cpu", "fp32", "eager", 1))
-
-
-def plan(out: Path, **fields: object) -> Plan:
-    return Plan(TINY, "digits", changed(SHORT, fields), 3, out)
 
 
 def quiet(event: dict) -> None:
@@ -80,10 +76,10 @@ def test_a_record_older_than_a_field_goes_on_and_counts_as_done(tmp_path, data):
     whole, older = tmp_path / "whole", tmp_path / "older"
     train(job(whole), data, quiet)
     rewrite(stopped(older, data), without_new_fields)
-    assert not is_done(plan(older))
+    assert not is_done(job(older))
     assert train(job(older), data, quiet).finished
     assert weights(older) == weights(whole)
-    assert is_done(plan(older))
+    assert is_done(job(older))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +93,7 @@ def test_where_the_field_is_not_at_its_default_it_is_another_run(tmp_path, data,
     with pytest.raises(UserError, match=words):
         train(job(file.parent, **fields), data, quiet)
     with pytest.raises(UserError, match=words):
-        is_done(plan(file.parent, **fields))
+        is_done(job(file.parent, **fields))
     other = replace(job(file.parent), spec=replace(TINY, fan="out"))
     with pytest.raises(UserError, match="fan is 'out' here and 'in' there"):
         train(other, data, quiet)
@@ -155,7 +151,7 @@ def test_a_damaged_record_is_refused_in_one_line_that_names_the_file(tmp_path, d
     out.mkdir()
     (out / runlog.RUN).write_bytes(study)
     rewrite(out / runlog.RUN, change)
-    for ask in (lambda: train(job(out), data, quiet), lambda: is_done(plan(out))):
+    for ask in (lambda: train(job(out), data, quiet), lambda: is_done(job(out))):
         with pytest.raises(UserError) as told:
             ask()
         assert "\n" not in str(told.value)

@@ -276,7 +276,7 @@ def test_a_folder_that_takes_files(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     for bad in (file, file / "below"):
-        with pytest.raises(UserError, match="a file stands where a folder is needed"):
+        with pytest.raises(UserError, match="is a file, not a folder"):
             writable_folder(bad)
     with pytest.raises(UserError, match="too long"):
         writable_folder(tmp_path / ("x" * 300))

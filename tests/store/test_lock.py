@@ -9,13 +9,13 @@ import sys
 import pytest
 
 from reslab.errors import UserError
-from reslab.store.lock import held
+from reslab.store.lock import locked
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from reslab.store.lock import held
-with held(Path(sys.argv[1])):
+from reslab.store.lock import locked
+with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -35,14 +35,14 @@ def holder(tmp_path):
 
 
 def test_fault_12_the_second_is_refused_with_the_first_s_name(tmp_path, holder):
-    with pytest.raises(UserError) as error, held(tmp_path):
+    with pytest.raises(UserError) as error, locked(tmp_path):
         raise AssertionError("the folder was held twice")
     told = str(error.value)
     assert f"process {holder.pid} on {socket.gethostname()}" in told
     assert str(tmp_path) in told
     assert "\n" not in told
     holder.communicate("", timeout=60)
-    with held(tmp_path):  # the refusal took nothing away
+    with locked(tmp_path):  # the refusal took nothing away
         assert (tmp_path / ".owner").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
     assert not (tmp_path / ".owner").exists()
 
@@ -51,7 +51,7 @@ def test_fault_12_a_killed_holder_leaves_the_folder_free(tmp_path, holder):
     assert (tmp_path / ".owner").read_text().startswith(f"process {holder.pid} ")
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait(timeout=60)
-    with held(tmp_path):
+    with locked(tmp_path):
         assert (tmp_path / ".owner").read_text().startswith(f"process {os.getpid()} ")
 
 
@@ -61,11 +61,11 @@ def test_two_of_many_never_hold_at_once(tmp_path):
 import sys, time
 from pathlib import Path
 from reslab.errors import UserError
-from reslab.store.lock import held
+from reslab.store.lock import locked
 folder, turns = Path(sys.argv[1]), 0
 while turns < 5:
     try:
-        with held(folder):
+        with locked(folder):
             (folder / "mark").touch(exist_ok=False)
             count = int((folder / "count").read_text())
             time.sleep(0.001)
@@ -82,8 +82,8 @@ while turns < 5:
 
 
 def test_an_error_inside_frees_the_folder(tmp_path):
-    with pytest.raises(ZeroDivisionError), held(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
         raise ZeroDivisionError
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
     assert not (tmp_path / ".owner").exists()

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from reslab.data.sets.digits import digits
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import UserError
 from reslab.nets.names import spec_of
 from reslab.options.texts import seconds as seconds_of
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
 from reslab.training.budget import fitting, seconds_each
-from reslab.training.campaign import Plan
+from reslab.training.job import Job
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 m ", 120)])
@@ -52,12 +53,12 @@ def test_what_is_chosen_fits_and_nothing_more_would(seed):
 def test_a_deeper_and_a_longer_run_take_longer():
     data, base = digits(), recipe("digits-smoke")
 
-    def plan(depth, iterations):
+    def job(depth, iterations):
         spec = spec_of(f"cifar_resnet{depth}", in_channels=1, image_size=8, widths=(4, 4, 8))
         out = Path(f"nowhere/{depth}-{iterations}")
-        return Plan(spec, "digits", changed(base, {"iterations": iterations}), 0, out, device="cpu")
+        return Job(spec, "digits", changed(base, {"iterations": iterations}), 0, out, ComputeOptions("cpu"))
 
-    found = seconds_each([plan(8, 100), plan(8, 1000), plan(56, 1000)], data, 1)
-    shallow, longer, deeper = found.values()
+    seconds = seconds_each([job(8, 100), job(8, 1000), job(56, 1000)], data, 1)
+    shallow, longer, deeper = seconds.values()
     assert 0 < shallow < longer
     assert longer < deeper

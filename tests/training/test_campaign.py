@@ -17,14 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from reslab.engines.machine import ComputeOptions
 from reslab.errors import Interrupted, ReslabError, RunError
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe, changed
 from reslab.runs.recipes import recipe
 from reslab.runs.runlog import Record
 from reslab.store import jsonl
-from reslab.store.lock import held
-from reslab.training.campaign import Plan, _progress, is_done, iterations_done, run_all, side_by_side
+from reslab.store.lock import locked
+from reslab.training.campaign import _progress, is_done, iterations_done, parallelism, run_all
+from reslab.training.job import Job
 
 LENGTH = 100
 RECIPE = changed(
@@ -41,21 +43,21 @@ RECIPE = changed(
 )
 
 
-def plans(folder: Path, base=RECIPE, seeds: tuple[int, ...] = (0, 1)) -> list[Plan]:
+def jobs(folder: Path, base=RECIPE, seeds: tuple[int, ...] = (0, 1)) -> list[Job]:
     """Plain and residual, seed by seed."""
     return [
-        Plan(spec_of(f"cifar_{kind}8", widths=(4, 4, 8), in_channels=1, image_size=8), "digits", base, seed,
-             folder / f"{kind}-{seed}", "the command", "cpu")
+        Job(spec_of(f"cifar_{kind}8", widths=(4, 4, 8), in_channels=1, image_size=8), "digits", base, seed,
+             folder / f"{kind}-{seed}", ComputeOptions("cpu"), command="the command")
         for seed in seeds for kind in ("plain", "resnet")
     ]  # fmt: skip
 
 
-def slow(folder: Path) -> list[Plan]:
+def slow(folder: Path) -> list[Job]:
     """Two runs whose single update takes about a second."""
-    return plans(folder, changed(RECIPE, {"batch": 16_000, "iterations": 8, "drops": ()}), seeds=(0,))
+    return jobs(folder, changed(RECIPE, {"batch": 16_000, "iterations": 8, "drops": ()}), seeds=(0,))
 
 
-BASES = {"four": plans, "slow": slow}
+BASES = {"four": jobs, "slow": slow}
 
 
 def child() -> None:
@@ -74,8 +76,8 @@ def steps(out: Path) -> list[int]:
     return [int(f.name[5:]) for f in sorted((out / "checkpoints").glob("step-*"))]
 
 
-def weights(plan: Plan) -> str:
-    folder = plan.out / "checkpoints" / f"step-{plan.recipe.iterations:08d}"
+def weights(job: Job) -> str:
+    folder = job.out / "checkpoints" / f"step-{job.recipe.iterations:08d}"
     return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
 
 
@@ -89,9 +91,9 @@ class Events(list):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[list[Plan], list[Record], Events]:
+def whole(tmp_path_factory) -> tuple[list[Job], list[Record], Events]:
     """An uninterrupted campaign of four runs, two side by side."""
-    found, told = plans(tmp_path_factory.mktemp("whole")), Events()
+    found, told = jobs(tmp_path_factory.mktemp("whole")), Events()
     return found, run_all(found, told, processes=2), told
 
 
@@ -120,7 +122,7 @@ def test_again_trains_nothing(whole):
 def test_alone_a_run_ends_as_in_company(whole, tmp_path, monkeypatch):
     """The last run that is missing goes by itself: it still computes on one thread, as it would have beside others."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    (found,) = plans(tmp_path)[:1]
+    (found,) = jobs(tmp_path)[:1]
     (record,) = run_all([found], Events(), processes=2)
     assert record.run["settings"]["threads"] == 1
     assert weights(found) == weights(whole[0][0])
@@ -142,16 +144,16 @@ def test_how_many_side_by_side(monkeypatch, count, cores, free, processes, expec
     """Large nets: cifar_resnet56, batch 128."""
     monkeypatch.setattr("reslab.engines.host.cores", lambda: cores)
     monkeypatch.setattr("reslab.engines.host.available", lambda: int(free))
-    found = [Plan(spec_of("cifar_resnet56"), "cifar10:x", Recipe(), seed, Path("x"), device="cpu")
+    found = [Job(spec_of("cifar_resnet56"), "cifar10:x", Recipe(), seed, Path("x"), ComputeOptions("cpu"))
              for seed in range(count)]  # fmt: skip
-    assert side_by_side(found, processes) == expected
+    assert parallelism(found, processes) == expected
 
 
 def test_small_nets_keep_to_one_thread(tmp_path, monkeypatch):
     monkeypatch.setattr("reslab.engines.host.cores", lambda: 8)
-    assert side_by_side(plans(tmp_path)[:1]) == (8, 1)  # of which one is at work
-    assert side_by_side(plans(tmp_path), processes=3) == (3, 1)
-    assert side_by_side([]) == (1, 0)
+    assert parallelism(jobs(tmp_path)[:1]) == (8, 1)  # of which one is at work
+    assert parallelism(jobs(tmp_path), processes=3) == (3, 1)
+    assert parallelism([]) == (1, 0)
 
 
 # -- stopped
@@ -181,14 +183,14 @@ def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> N
         time.sleep(0.002)
 
 
-def midway(found: list[Plan]) -> bool:
+def midway(found: list[Job]) -> bool:
     """At least one run is finished, and another is on its way past its first lines."""
     done = [is_done(p) for p in found]
     return any(done) and any(4 < iterations_done(p) < LENGTH - 10 for p in found)
 
 
 def test_killed_with_all_its_processes_it_goes_on(whole, tmp_path):
-    found = plans(tmp_path)
+    found = jobs(tmp_path)
     with campaign(tmp_path) as process:
         wait_until(process, lambda: midway(found))
         os.killpg(process.pid, signal.SIGKILL)
@@ -204,7 +206,7 @@ def test_killed_with_all_its_processes_it_goes_on(whole, tmp_path):
     assert [weights(p) for p in found] == [weights(p) for p in whole[0]]
 
 
-def saved_where_it_was(process: subprocess.Popen[str], found: list[Plan]) -> None:
+def saved_where_it_was(process: subprocess.Popen[str], found: list[Job]) -> None:
     """Exit 75 without a traceback, and of every run that had begun a checkpoint of its very last step."""
     _, told = process.communicate(timeout=120)
     assert process.returncode == 75, told
@@ -216,7 +218,7 @@ def saved_where_it_was(process: subprocess.Popen[str], found: list[Plan]) -> Non
 
 
 def test_sigterm_to_the_campaign_lets_every_run_save(tmp_path):
-    found = plans(tmp_path)
+    found = jobs(tmp_path)
     with campaign(tmp_path) as process:
         wait_until(process, lambda: sum(iterations_done(p) > 5 for p in found) >= 2)
         process.terminate()
@@ -237,7 +239,7 @@ def test_a_signal_to_all_processes_lets_every_run_save(tmp_path, sign):
 
 
 def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
-    found = plans(tmp_path)[:3]
+    found = jobs(tmp_path)[:3]
     found[0].out.mkdir()
     (found[0].out / "holiday.txt").write_text("not a run")
     with pytest.raises(RunError, match="1 of 3 runs failed") as told:
@@ -248,7 +250,7 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
     assert [is_done(p) for p in found] == [False, True, True]
     assert [weights(p) for p in found[1:]] == [weights(p) for p in whole[0][1:3]]
     before = files(found[1].out)
-    with held(found[0].out), pytest.raises(RunError, match="in use by process") as told:
+    with locked(found[0].out), pytest.raises(RunError, match="in use by process") as told:
         run_all(found, Events(), processes=2)
     assert str(found[0].out) in str(told.value)
     assert files(found[1].out) == before
@@ -256,11 +258,11 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
 
 def test_many_failures_with_long_words_end_all_the_same(tmp_path):
     """More than a pipe holds: the processes must be able to end while nobody has read their words yet."""
-    (one,) = plans(tmp_path)[:1]
+    (one,) = jobs(tmp_path)[:1]
     found = [replace(one, seed=seed, out=tmp_path / f"{'long' * 50}-{seed}") for seed in range(300)]
-    for plan in found:
-        plan.out.mkdir()
-        (plan.out / "holiday.txt").write_text("not a run")
+    for job in found:
+        job.out.mkdir()
+        (job.out / "holiday.txt").write_text("not a run")
     with pytest.raises(RunError, match="300 of 300 runs failed"):
         run_all(found, Events(), processes=2)
 
@@ -276,7 +278,7 @@ def test_a_run_of_other_data_is_not_taken_for_its_own(whole):
 
 def test_time_left_is_of_this_sittings_pace(tmp_path):
     """Half done before, then a hundredth in a minute: 49 minutes are left, whatever was done earlier."""
-    (one,) = plans(tmp_path, changed(RECIPE, {"iterations": 1000}))[:1]
+    (one,) = jobs(tmp_path, changed(RECIPE, {"iterations": 1000}))[:1]
     one.out.mkdir()
     (one.out / "metrics.jsonl").write_text('{"kind": "train", "iteration": 510}\n')
     told = _progress([one], before=500 * one.spec.depth, seconds=60.0)
@@ -296,18 +298,21 @@ def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):
 
 def test_a_plan_is_computed_in_the_precision_it_asks_for(tmp_path):
     short = changed(RECIPE, {"iterations": 2, "drops": ()})
-    both = [replace(plans(tmp_path, short)[0], out=tmp_path / wanted, precision=wanted) for wanted in ("bf16", "fp32")]
+    both = [
+        replace(jobs(tmp_path, short)[0], out=tmp_path / precision, options=ComputeOptions("cpu", precision))
+        for precision in ("bf16", "fp32")
+    ]
     assert [record.run["settings"]["precision"] for record in run_all(both, lambda event: None)] == ["bf16", "fp32"]
     assert weights(both[0]) != weights(both[1])
 
 
 def test_an_unforeseen_error_of_a_process_is_told_as_on_the_command_line(tmp_path):
     """Its kind, its text, the line of reslab that raised it; the traceback is a note, which --debug prints."""
-    (plan,) = plans(tmp_path, seeds=(0,))[:1]
+    (job,) = jobs(tmp_path, seeds=(0,))[:1]
     with pytest.raises(RunError) as told:
-        run_all([replace(plan, command={3})], lambda event: None, processes=1)  # type: ignore[arg-type]
+        run_all([replace(job, command={3})], lambda event: None, processes=1)  # type: ignore[arg-type]
     text = str(told.value)
-    assert text.startswith(f"1 of 1 runs failed; the first: {plan.out}: ")
+    assert text.startswith(f"1 of 1 runs failed; the first: {job.out}: ")
     assert re.search(r"Error: .+ \(in reslab/[a-z/]+\.py:\d+\): this is a fault of reslab", text)
     assert "\n" not in text
     (note,) = told.value.__notes__

@@ -72,7 +72,7 @@ def test_updates_against_a_slow_loop(layout):
     velocities = [torch.zeros_like(t) for t in twins]
     optimizer = Muon(banks, momentum=0.8, nesterov=True)
     for lr in (0.1, 0.1, 0.03):
-        optimizer.at(lr)
+        optimizer.set_rate(lr)
         for k, bank in enumerate(banks):
             bank.grad = drawn(*shapes[k]).double()
             velocities[k] = 0.8 * velocities[k] + bank.grad

@@ -28,8 +28,8 @@ SHORT = changed(recipe("digits"), {"batch": 16, "iterations": 6, "drops": (), "l
 BEGAN = ComputeOptions("cpu", "fp32", "eager", 1, "off")
 
 
-def job(out: Path, asked: bool = True, **wish: object) -> Job:
-    return Job(TINY, "digits", SHORT, 0, out, dataclasses.replace(BEGAN, **wish), asked=asked)
+def job(out: Path, explicit: bool = True, **options: object) -> Job:
+    return Job(TINY, "digits", SHORT, 0, out, dataclasses.replace(BEGAN, **options), threads_explicit=explicit)
 
 
 def run_json(out: Path) -> dict:
@@ -96,10 +96,10 @@ def test_other_threads_are_followed_and_said(half):
     assert resumed_again(half, threads=2) == []
 
 
-def resumed_again(out: Path, **wish: object) -> list[str]:
+def resumed_again(out: Path, **options: object) -> list[str]:
     """Warnings of the finished run's command, said once more."""
     told: list[dict] = []
-    train(job(out, **wish), digits(), told.append)
+    train(job(out, **options), digits(), told.append)
     assert [e["kind"] for e in told][-1] == "end"
     return [e["text"] for e in told if e["kind"] == "warning"]
 
@@ -107,7 +107,7 @@ def resumed_again(out: Path, **wish: object) -> list[str]:
 def test_a_campaigns_share_of_the_cores_is_no_word_of_the_users(half, whole):
     """How many runs stand side by side may be another number today; a run goes on as it began."""
     before = (half / "run.json").read_bytes()
-    assert resumed(job(half, asked=False, threads=2))[0] == []
+    assert resumed(job(half, explicit=False, threads=2))[0] == []
     assert (half / "run.json").read_bytes() == before
     assert weights(half) == weights(whole)
 
@@ -153,7 +153,7 @@ def test_fault_24_a_run_of_a_gpu_that_is_not_here(half):
     for device in ("auto", "cpu"):
         line = refused(job(half, device=device))
         assert line.startswith(
-            f"--out {half}: the run began on cuda:99, which torch does not see here; resume it where"
+            f"--out {half}: the run began on cuda:99, which torch does not see here; resume it on a machine that has it"
         )
     words = ["train", "cifar_resnet8", "--widths", "4,4,8", "--recipe", "digits", "--out", str(half), "--threads", "1"]
     fields = ("batch=16", "drops=", "log_every=1", "save_every=2")

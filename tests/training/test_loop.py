@@ -28,7 +28,7 @@ from reslab.runs.recipe import Recipe, changed
 from reslab.runs.recipes import recipe
 from reslab.runs.runlog import Record
 from reslab.store import jsonl
-from reslab.store.lock import held
+from reslab.store.lock import locked
 from reslab.training.job import Job
 from reslab.training.loop import train
 from reslab.training.step import Step
@@ -436,7 +436,7 @@ def test_a_run_stays_as_it_began(tmp_path, data):
     ):
         with pytest.raises(UserError, match=word):
             train(other, on, quiet)
-    with held(wanted.out), pytest.raises(UserError, match="in use by process"):
+    with locked(wanted.out), pytest.raises(UserError, match="in use by process"):
         train(wanted, data, quiet)
     assert (wanted.out / "metrics.jsonl").read_bytes() == before
     assert train(wanted, data, quiet).finished

@@ -17,7 +17,7 @@ from reslab.runs.recipe import Recipe, changed
 from reslab.runs.recipes import recipe
 from reslab.runs.schedule import is_moment
 from reslab.show.terminal.rehearsal import lines
-from reslab.training.moments import sizes_due
+from reslab.training.moments import images_to_evaluate
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
 SET = {"eval_every": 7, "clean_every": 15, "save_every": 10, "log_every": 10}
@@ -121,8 +121,8 @@ def test_validation_counts_too(tmp_path):
 
 def test_nothing_is_due_after_the_end():
     data = digits()
-    assert list(data.there()) == ["train", "test"]
-    assert sizes_due(changed(recipe("digits-smoke"), {"iterations": 5}), data, 5) == 0
+    assert list(data.splits()) == ["train", "test"]
+    assert images_to_evaluate(changed(recipe("digits-smoke"), {"iterations": 5}), data, 5) == 0
 
 
 def test_evaluations_left_are_counted_in_no_loop():
@@ -134,6 +134,6 @@ def test_evaluations_left_are_counted_in_no_loop():
         left = range(start + 1, iterations + 1)
         looped = test * sum(is_moment(i, tests, iterations) for i in left)
         looped += train * sum(is_moment(i, cleans, iterations) for i in left)
-        assert sizes_due(of, data, start) == looped, (iterations, start, tests, cleans)
+        assert images_to_evaluate(of, data, start) == looped, (iterations, start, tests, cleans)
     longest = changed(Recipe(), {"iterations": 10**12, "eval_every": 1, "clean_every": 10**12})
-    assert sizes_due(longest, data, 10) == (10**12 - 10) * test + train
+    assert images_to_evaluate(longest, data, 10) == (10**12 - 10) * test + train

@@ -204,7 +204,7 @@ def test_torch_compiles_only_in_private_folders(tmp_path, variable, compiles):
     code = f"""
 import torch
 from reslab.nets.model import build
-from reslab.engines.choose import uncached
+from reslab.engines.choose import uncached_reasons
 from reslab.engines.machine import Settings
 from reslab.runs.recipe import Recipe
 from reslab.training.step import Step
@@ -213,7 +213,7 @@ step = Step(net, Recipe(), Settings("cpu", "fp32", "", "compiled", 1))
 {update}
 import torch._inductor.codecache as code
 print(code.cache_dir(), code._HEADER_DIR, step.fallback)
-print(*uncached("compiled"))
+print(*uncached_reasons("compiled"))
 """
     every = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"} | names
     done = subprocess.run([sys.executable, "-c", code], env=every, capture_output=True, text=True)
