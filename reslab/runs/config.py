@@ -1,4 +1,4 @@
-"""`run.toml`: what the command line takes, in a file. Defaults < recipe < file < flag. Torch-free.
+"""`run.toml`: the options of `reslab train` in a file. Priority: defaults < recipe < file < flag. Torch-free.
 
 model = "cifar_resnet20"
 data = "cifar10:PATH"
@@ -28,49 +28,49 @@ TYPES: dict[Any, tuple[type, ...]] = {float: (int, float), int: (int,), bool: (b
 
 
 def _types(kind: Any) -> tuple[type, ...]:
-    """Return the TOML types of an option's type; words, paths and what Python alone takes as an object are text."""
+    """Return the TOML types of an option's type; paths and anything else without a TOML type are text."""
     return TYPES.get(get_origin(kind) or kind, (str,))
 
 
 # Top-level keys and the types each takes.
 KEYS: dict[str, tuple[type, ...]] = {
     "model": (str,),
-    **{name: _types(one.types[0]) for name, one in TrainOptions.described().items()},
+    **{name: _types(option.types[0]) for name, option in TrainOptions.described().items()},
     "net": (dict,),
 }
 
-LARGEST = 1 << 20  # bytes of a file of settings
+LARGEST = 1 << 20  # bytes of a configuration file
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's values, checked. Raises UserError that names file and key (or line)."""
+    """Return the file's values, checked. Raises UserError with the file and the key (or line)."""
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for ever
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait forever
             raise UserError(f"--config {path}: is no regular file; give a TOML file")
         raw = read_bounded(path, LARGEST)
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
     except ValueError:
-        raise UserError(f"--config {str(path)!r}: a zero byte cannot stand in a name") from None
+        raise UserError(f"--config {str(path)!r}: a name cannot contain a zero byte") from None
     try:
         values = tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UserError(f"--config {path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets nested as deep
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits, brackets nested as deep
         raise UserError(f"--config {path}: cannot be read as TOML ({error})") from None
     for key, value in values.items():
         if key not in KEYS:
-            known = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
-            raise UserError(f"--config {path}: unknown key {key!r}{suggest(key, known) or _inside(key)}")
+            allowed = [*KEYS, *(f"set.{k}" for k in Recipe().to_dict()), *(f"net.{k}" for k in SWITCHES)]
+            raise UserError(f"--config {path}: unknown key {key!r}{suggest(key, allowed) or _table_hint(key)}")
         if type(value) is int:
             bounded(f"--config {path}: {key} = ", value)
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
-            wanted = " or ".join(
+            type_names = " or ".join(
                 {"dict": "table", "str": "text", "bool": "true or false"}.get(t.__name__, t.__name__) for t in KEYS[key]
             )
-            raise UserError(f"--config {path}: {key} = {value!r} is not of type {wanted}")
+            raise UserError(f"--config {path}: {key} = {value!r} is not of type {type_names}")
     fields = dict(values.get("set", {}))
     for table in ("net", "set"):
         for key, value in values.get(table, {}).items():
@@ -79,7 +79,7 @@ def read(path: Path) -> dict[str, Any]:
                     bounded(f"--config {path}: [{table}] {key} = ", part)
     part = fields.get("bn_batch")
     if type(part) is int and part > 0:
-        fields.setdefault("batch", part)  # whether it divides the batch is known once recipe and flags are
+        fields.setdefault("batch", part)  # whether it divides the real batch is checked with recipe and flags
     try:
         changed(Recipe(), fields)
     except UserError as error:
@@ -96,7 +96,8 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _inside(key: str) -> str:
+def _table_hint(key: str) -> str:
+    """Return the table in which an unknown top-level key belongs, as the end of a message."""
     if key in Recipe().to_dict():
         return f"; {key} is a field of the recipe and belongs under [set]"
     return f"; {key} is a switch and belongs under [net]" if key in SWITCHES else f"; keys are {', '.join(KEYS)}"

@@ -1,4 +1,4 @@
-"""What decides a run's numbers, and whether two runs agree in it. Torch-free."""
+"""The fields that decide a run's numbers, and the comparison of two runs by them. Torch-free."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from reslab.errors import UserError
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 
-# What decides a run's numbers: a folder is resumed only by a run that agrees in all of these.
+# The fields that decide a run's numbers: a folder is resumed only by a run with the same values.
 IDENTITY = ("spec", "recipe", "seed")
 
 
-def difference(mine: dict[str, Any], run: dict[str, Any], file: Path) -> str | None:
-    """Return the first thing in which two runs differ and that decides their numbers, in words; None if they agree.
+def difference(run: dict[str, Any], recorded: dict[str, Any], file: Path) -> str | None:
+    """Return the first field in which `run` differs from the `recorded` one, as text, or None if they agree.
 
-    run    what `file`, the other's run.json, holds; a field that an older record lacks has its default
-    Raises UserError if it is damaged.
+    run        the IDENTITY fields, and "data" with the fingerprint if that is to be compared
+    recorded   the content of `file`, a run.json; a field that an older record lacks has its default
+    Raises UserError if the record is damaged.
     """
-    theirs = {**run, **_completed(run, file)}
+    completed = {**recorded, **_completed(recorded, file)}
     for part in IDENTITY:
-        a, b = _plain(mine[part]), _plain(theirs[part])
+        a, b = _as_json(run[part]), _as_json(completed[part])
         if not isinstance(a, dict):
             a, b = {part: a}, {part: b}
         for key in a:
             if a[key] != b[key]:
                 return f"{key} is {a[key]!r} here and {b[key]!r} there"
-    if "data" in mine and mine["data"]["fingerprint"] != run["data"].get("fingerprint"):
+    if "data" in run and run["data"]["fingerprint"] != recorded["data"].get("fingerprint"):
         return "the data's fingerprint is another"
     return None
 
 
-def _completed(run: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Spec and recipe of a record, every field there."""
+def _completed(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return spec and recipe of a record with all fields."""
     try:
-        return {part: kind.from_dict(run[part]).to_dict() for part, kind in (("spec", Spec), ("recipe", Recipe))}
+        return {part: kind.from_dict(recorded[part]).to_dict() for part, kind in (("spec", Spec), ("recipe", Recipe))}
     except UserError as error:
-        why = str(error)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:  # as from_dict comes to it
-        why = f"{type(error).__name__}: {error}"
-    raise UserError(f"{file}: damaged, or written by another version of reslab ({why}); give another folder")
+        reason = str(error)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:  # from_dict of damaged values
+        reason = f"{type(error).__name__}: {error}"
+    raise UserError(f"{file}: damaged, or written by another version of reslab ({reason}); give another folder")
 
 
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: tuples become lists."""
+def _as_json(value: Any) -> Any:
+    """Return `value` as JSON reads it back: tuples become lists."""
     return json.loads(json.dumps(value))

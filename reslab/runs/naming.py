@@ -1,4 +1,4 @@
-"""A run's recipe, folder name and command, derived: the same words find the same run again. Torch-free."""
+"""Derive a run's recipe, folder name and command from its options; equal options give the same run. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from reslab.runs.recipe import Recipe, changed, parsed, scaled
 FROM_DATA = ("classes", "in_channels", "image_size")  # the switches that follow from the data
 
 
-def _said(model: Spec, kind: str) -> dict[str, Any]:
-    """The switches that a command must say: not what follows from such data (a folder's image size does not)."""
-    follows = FROM_DATA[:2] if kind == "folder" else FROM_DATA
-    return {k: v for k, v in switches_of(model).items() if k not in follows}
+def _explicit_switches(model: Spec, kind: str) -> dict[str, Any]:
+    """Return the switches that a command needs: all but those that follow from data of this `kind`.
+
+    The image size of a folder does not follow from its data.
+    """
+    implied = FROM_DATA[:2] if kind == "folder" else FROM_DATA
+    return {k: v for k, v in switches_of(model).items() if k not in implied}
 
 
 def resolve_recipe(
@@ -34,7 +37,7 @@ def resolve_recipe(
     scale: float | None = None,
     set: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The recipe that a training command means: the named one, scaled, then with fields set. Raises UserError."""
+    """Return the recipe of a training command: the named one, scaled, then with fields set. Raises UserError."""
     base = recipe if isinstance(recipe, Recipe) else recipes.recipe(recipe or recipes.default_for(data))
     if scale is not None:
         base = scaled(base, scale)
@@ -47,25 +50,26 @@ def resolve_recipe(
 
 
 def run_name(model: Spec, data: str, recipe: Recipe, seed: int, kind: str | None = None) -> str:
-    """The folder's name: model, data, recipe, seed, and six digits of a hash where recipe or switches are not plain.
+    """Return the folder's name: model, data, recipe, seed, and six digits of a hash if recipe or switches differ from
+    the named ones.
 
-    data, kind   the data's name and their kind (default: what the name means after --data)
+    data, kind   name and kind of the data (default kind: that of the name after --data)
     """
-    switches = _said(model, kind or source_of(data).kind)
-    named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
+    switches = _explicit_switches(model, kind or source_of(data).kind)
+    is_named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
     parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
-    if switches or not named:
-        parts.append(hashlib.sha256(_unlike_defaults(model, recipe).encode()).hexdigest()[:6])
+    if switches or not is_named:
+        parts.append(hashlib.sha256(_changes_from_defaults(model, recipe).encode()).hexdigest()[:6])
     return "-".join(parts)
 
 
-def _unlike_defaults(model: Spec, recipe: Recipe) -> str:
-    """What a name's hash is of: no value that is the default, so that a field added later renames no folder."""
-    own = {f.name: f.default for f in fields(Spec)}
-    built = {key: value for key, value in model.to_dict().items() if key not in SWITCHES and value != own[key]}
-    plain = Recipe().to_dict()
-    trained = {key: value for key, value in recipe.to_dict().items() if value != plain[key]}
-    return json.dumps([switches_of(model), built, trained], sort_keys=True)
+def _changes_from_defaults(model: Spec, recipe: Recipe) -> str:
+    """Return the text that a folder's name hashes; without defaults, so that a field added later renames no folder."""
+    spec_defaults = {f.name: f.default for f in fields(Spec)}
+    spec_changes = {k: v for k, v in model.to_dict().items() if k not in SWITCHES and v != spec_defaults[k]}
+    recipe_defaults = Recipe().to_dict()
+    recipe_changes = {k: v for k, v in recipe.to_dict().items() if v != recipe_defaults[k]}
+    return json.dumps([switches_of(model), spec_changes, recipe_changes], sort_keys=True)
 
 
 def command_of(
@@ -79,10 +83,10 @@ def command_of(
     precision: str = "auto",
     download: bool = False,
 ) -> str:
-    """The command line that trains this run: recipe fields that differ from the named recipe's stand as --set.
+    """Return the command line that trains this run; fields that differ from the named recipe become --set.
 
-    val_share, bad_images, precision, download    as they were asked for; what decides nothing is not said
-    Of data given in Python it is a call, in which `data` are those data.
+    val_share, bad_images, precision, download    as the user gave them; defaults are left out
+    For data given in Python it is a call of `reslab.train`, in which `data` are those data.
     """
     source = source_of(data)
     if source.given is not None:
@@ -93,38 +97,39 @@ def command_of(
     words += ["--bad-images", bad_images] if bad_images != "error" else []
     words += ["--precision", precision] if precision != "auto" else []
     words += ["--download"] if download else []
-    for key, value in _said(model, source.kind).items():
+    for key, value in _explicit_switches(model, source.kind).items():
         flag = f"--{key.replace('_', '-')}"
         words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
     return shlex.join(words)
 
 
 def _call(model: Spec, recipe: Recipe, seed: int, precision: str) -> str:
-    """The call in Python that trains a run on data that only Python has."""
-    name, fields_set = _unlike_named(recipe, DEFAULT_RECIPE)
-    said: dict[str, Any] = {"recipe": name, "seed": seed, "set": fields_set, "precision": precision}
-    plain = {"set": {}, "precision": "auto"}
-    words = {**{k: v for k, v in said.items() if k not in plain or v != plain[k]}, **_said(model, "given")}
-    return f"reslab.train({', '.join([repr(name_of(model)), 'data', *(f'{k}={v!r}' for k, v in words.items())])})"
+    """Return the Python call that trains a run on data given in Python."""
+    name, fields_set = _recipe_changes(recipe, DEFAULT_RECIPE)
+    arguments: dict[str, Any] = {"recipe": name, "seed": seed, "set": fields_set, "precision": precision}
+    defaults = {"set": {}, "precision": "auto"}
+    arguments = {k: v for k, v in arguments.items() if k not in defaults or v != defaults[k]}
+    arguments |= _explicit_switches(model, "given")
+    return f"reslab.train({', '.join([repr(name_of(model)), 'data', *(f'{k}={v!r}' for k, v in arguments.items())])})"
 
 
 def seed_words(seeds: Sequence[int]) -> list[str]:
-    """The options of `reproduce` that give `seeds`, which follow one another."""
+    """Return the options of `reproduce` for `seeds`, which must be consecutive."""
     first = ["--first-seed", str(seeds[0])] if seeds and seeds[0] else []
     return ["--seeds", str(len(seeds)), *first]
 
 
 def recipe_words(recipe: Recipe, data: DataLike) -> list[str]:
-    """The options that give `recipe`: the named one, and --set for each field that differs from it."""
-    name, fields_set = _unlike_named(recipe, recipes.default_for(data))
+    """Return the options for `recipe`: the named one, and --set for each field that differs from it."""
+    name, fields_set = _recipe_changes(recipe, recipes.default_for(data))
     words = ["--recipe", name]
     for key, value in fields_set.items():
         words += ["--set", f"{key}={_flag(value)}"]
     return words
 
 
-def _unlike_named(recipe: Recipe, default: str) -> tuple[str, dict[str, Any]]:
-    """Return the named recipe that `recipe` goes by (`default` if its name is none), and the fields that differ."""
+def _recipe_changes(recipe: Recipe, default: str) -> tuple[str, dict[str, Any]]:
+    """Return the recipe that `recipe` is named after (`default` if its name is unknown), and the fields that differ."""
     name = recipe.name if recipe.name in recipes.RECIPES else default
     named = recipes.recipe(name).to_dict()
     return name, {key: value for key, value in recipe.to_dict().items() if key != "name" and value != named[key]}

@@ -1,7 +1,7 @@
 """How a network is trained: one frozen, torch-free `Recipe`, each choice a named field.
 
-What the paper states stands beside its section; what it leaves open says so, and is a field all the same, so that
-every run records what it chose.
+Values that the paper states have its section. Choices that it leaves open are fields too (`OPEN_CHOICES`), so that
+every run records its choice.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from reslab.errors import UserError, suggest
 from reslab.nets.spec import LARGEST_SIDE
 
-# What the paper leaves open, field by field: shown by `reslab recipe show`, recorded in every run.
+# The choices that the paper leaves open, by field: shown by `reslab recipe show`, recorded in every run.
 OPEN_CHOICES: dict[str, str] = {
-    "holdout": "the text trains the final nets 'on the training set'; whether on 50,000 or 45,000 images is not said",
+    "holdout": "the text trains the final nets 'on the training set'; whether on 50,000 or 45,000 images is not stated",
     "bn_batch": "two GPUs with 64 images each and no synchronised BN make the BN batch 64; 0 is the whole batch",
     "bn_momentum": "not stated; the weight of the newest batch in the moving BN statistics",
     "bn_statistics": "not stated: 'moving' averages, or 'precise' ones from a pass with the final weights",
@@ -34,7 +34,7 @@ NOT_NEGATIVE = (
     "small_size", "small_until",
 )  # fmt: skip
 
-# A run's samples are counted in 64 bits: its last sample is number iterations x batch, at most 2^62.
+# A run counts its samples in 64 bits: the last number is iterations x batch, at most 2^62.
 LONGEST, LARGEST_BATCH = 10**12, 2**22
 LARGEST: dict[str, int] = {
     **dict.fromkeys(
@@ -51,29 +51,30 @@ LARGEST: dict[str, int] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete recipe. Lengths are in iterations (one is one update from `batch` images), errors in percent.
+    """A complete recipe. Lengths are in iterations (an iteration is one update with `batch` images), errors in percent.
 
     iterations, drops     stop after `iterations`; the rate is multiplied by `drop_factor` at each of `drops` (§4.2)
     lr, momentum, weight_decay    SGD (§4.2)
     warmup_lr             the rate of the error-conditioned phase for nets of `warmup_from_depth` layers or more (§4.2)
     warmup_error          the phase ends when the running training error over `warmup_window` iterations is below this
-    warmup_alarm          iterations after which a phase that has not ended is told aloud; it goes on all the same
+    warmup_alarm          warn if the phase has not ended after this many iterations; training continues
     augment               "crop-flip" (pad, random crop, flip: §4.2), "crop" (no flip: digits, letters) or "none"
     centre                "pixel": the training split's per-pixel mean is subtracted (§4.2), before padding; "channel"
     holdout               training images held out as the val split (5,000 for the paper's 45k/5k split)
     eval_every            iterations between measurements of the test (or val) error
     clean_every           iterations between clean passes over the training split in evaluation mode
-    probe_every           iterations between probes of the first 128 training samples, initial weights too; 0 is never
+    probe_every           iterations between probes of the first 128 training samples, from the initial weights on; 0:
+                          no probes
     log_every, save_every iterations between lines of running loss, and between checkpoints
 
-    Beyond the paper, for fast recipes; the paper's are as the defaults say:
+    Beyond the paper, for fast recipes (the defaults are the paper's):
 
     schedule, rise        the rate rises over `rise` iterations, then falls in "steps" (`drops`), or to 0 at the end
                           along a line ("linear") or half a cosine ("cosine")
-    optimizer, muon_lr    "muon": convolutions are turned by orthogonalised momentum, `muon_lr` radians an update where
-                          the schedule stands at `lr`; batch norm and fully connected layers stay with SGD
+    optimizer, muon_lr    "muon": convolutions are turned by orthogonalised momentum, `muon_lr` radians an update when
+                          the schedule is at `lr`; batch norm and fully connected layers use SGD
     label_smoothing       the share of a label that is spread evenly over all classes; the training loss includes it
-    flip                  "alternating": a sample is mirrored in every second epoch, the first one drawn
+    flip                  "alternating": each sample is mirrored in every second epoch, beginning at random
     small_size, small_until    images are shrunk to `small_size` pixels a side before iteration `small_until`
     """
 
@@ -121,10 +122,10 @@ class Recipe:
         for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
             if getattr(self, key) < 1:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must be at least 1")
-        for key, most in LARGEST.items():
-            _check_most(key, getattr(self, key), most)
+        for key, limit in LARGEST.items():
+            _check_limit(key, getattr(self, key), limit)
         for drop in self.drops:
-            _check_most("drops", drop, LONGEST)
+            _check_limit("drops", drop, LONGEST)
         for key in NOT_NEGATIVE:
             if getattr(self, key) < 0:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must not be negative")
@@ -136,25 +137,25 @@ class Recipe:
             if not 0 <= getattr(self, key) < 1:
                 raise UserError(f"recipe: {key} = {getattr(self, key)} must be in [0, 1)")
         if self.momentum_form == "nesterov" and not self.momentum:
-            raise UserError("recipe: momentum_form = 'nesterov' wants a momentum above 0")
+            raise UserError("recipe: momentum_form = 'nesterov' needs a momentum above 0")
         if list(self.drops) != sorted(set(self.drops)) or any(d < 1 for d in self.drops):
             raise UserError(f"recipe: drops = {list(self.drops)} must be rising iteration numbers")
         if self.bn_batch and self.batch % self.bn_batch:
             raise UserError(f"recipe: bn_batch = {self.bn_batch} must divide batch = {self.batch}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only, as it stands in `run.json`."""
+        """Return the fields in plain types, as recorded in `run.json`."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Recipe:
-        """The inverse of `to_dict`. Raises UserError on an unknown key or a wrong value."""
+        """Return the recipe that `to_dict` wrote. Raises UserError for an unknown key or a wrong value."""
         return changed(Recipe(), values)
 
 
-def _check_most(key: str, value: int, most: int) -> None:
-    if value > most:  # not quoted: it may have thousands of digits
-        raise UserError(f"recipe: {key} is too large; the largest value is {most:,}")
+def _check_limit(key: str, value: int, limit: int) -> None:
+    if value > limit:  # the value is not shown: it may have thousands of digits
+        raise UserError(f"recipe: {key} is too large; the largest value is {limit:,}")
 
 
 def _check_type(key: str, value: Any, hint: Any) -> None:
@@ -176,21 +177,24 @@ def _check_type(key: str, value: Any, hint: Any) -> None:
 
 
 def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """`recipe` with some fields replaced. Lists become tuples. Raises UserError on an unknown key or a wrong value."""
-    known = [f.name for f in fields(Recipe)]
+    """Return `recipe` with some fields replaced; lists become tuples.
+
+    Raises UserError for an unknown key or a wrong value.
+    """
+    names = [f.name for f in fields(Recipe)]
     for key in values:
-        if key not in known:
-            raise UserError(f"recipe: unknown key {key!r}{suggest(key, known)}; `reslab recipe show` lists them")
+        if key not in names:
+            raise UserError(f"recipe: unknown key {key!r}{suggest(key, names)}; `reslab recipe show` lists them")
     floats = {k for k, hint in _hints().items() if hint is float}
-    clean: dict[str, Any] = {
+    converted: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else float(v) if k in floats and type(v) is int else v
         for k, v in values.items()
     }
-    return replace(recipe, **clean)
+    return replace(recipe, **converted)
 
 
 def parsed(key: str, text: str) -> Any:
-    """The value of `--set key=text`, read by the field's own type. Raises UserError with the type that is wanted."""
+    """Return the value of `--set key=text` in the field's type. Raises UserError with the type that the field needs."""
     hints = _hints()
     if key not in hints:
         raise UserError(f"--set: unknown key {key!r}{suggest(key, hints)}; `reslab recipe show` lists them")
@@ -203,21 +207,21 @@ def parsed(key: str, text: str) -> Any:
         if get_origin(hint) is tuple:
             return tuple(int(part.replace("_", "")) for part in text.strip("[]()").split(",") if part.strip())
     except ValueError:
-        wanted = {int: "a whole number", float: "a number"}.get(hint, "whole numbers separated by commas")
-        raise UserError(f"--set: {key}={text!r}: {wanted} is wanted") from None
+        form = {int: "a whole number", float: "a number"}.get(hint, "whole numbers separated by commas")
+        raise UserError(f"--set: {key}={text!r} must be {form}") from None
     return text
 
 
 def scaled(recipe: Recipe, factor: float) -> Recipe:
-    """The schedule shortened (or lengthened) as a whole: its length and its moments of change together.
+    """Return `recipe` with its whole schedule scaled: its length and the iterations at which the rate changes.
 
-    Measuring and saving stay as many iterations apart, so that they keep their share of the time.
+    Measuring and saving keep their intervals, and so their share of the time. Raises UserError for a wrong factor.
     """
     if not (math.isfinite(factor) and factor > 0):
         raise UserError(f"--scale: {factor} must be a positive number")
 
     def times(count: int) -> int:
-        return max(1, round(min(count * factor, 2.0 * LONGEST)))  # what is too long is refused as a field
+        return max(1, round(min(count * factor, 2.0 * LONGEST)))  # a value above LONGEST is refused as a field
 
     return replace(
         recipe,
@@ -230,5 +234,5 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
 
 @cache
 def _hints() -> dict[str, Any]:
-    """The fields' types, resolved once: that compiles each annotation anew, and a page reads hundreds of recipes."""
+    """Return the types of the fields; cached, as it compiles each annotation and a page reads hundreds of recipes."""
     return get_type_hints(Recipe)

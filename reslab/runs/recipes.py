@@ -1,4 +1,4 @@
-"""The named recipes. Each is a function that returns a complete frozen object; its docstring says where it is from."""
+"""The named recipes. Each is a function that returns a complete frozen object; its docstring gives the source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {}  # in the order of this file, as `
 
 
 def named(make: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    """Add a recipe under its own name."""
+    """Register a recipe under its name."""
     RECIPES[make().name] = make
     return make
 
@@ -80,7 +80,7 @@ def digits() -> Recipe:
 def digits_study() -> Recipe:
     """The claims on digits: 400 iterations at 0.02, chosen on seeds 100 to 102, shown on 0 to 4; probed on the way.
 
-    At 0.1 and this length the residual 56-layer net does not get going either (docs/log.md).
+    At a rate of 0.1 and this length, the residual 56-layer net does not learn either (docs/log.md).
     `reslab reproduce all`
     """
     return replace(
@@ -132,7 +132,7 @@ def digits_smoke() -> Recipe:
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises UserError with the nearest ones."""
+    """Return the recipe called `name`. Raises UserError with similar names."""
     if not isinstance(name, str) or name not in RECIPES:
         raise UserError(f"unknown recipe {name!r}{suggest(str(name), RECIPES)}; there are {', '.join(RECIPES)}")
     return RECIPES[name]()

@@ -1,4 +1,4 @@
-"""A run's folder, read and written: who it is (`run.json`), what it measured (`metrics.jsonl`). Torch-free."""
+"""Read and write a run's folder: its description (`run.json`) and measurements (`metrics.jsonl`). Torch-free."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from reslab.store import checksums, jsonl
 from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
 from reslab.store.sealed import is_sealed, read_sealed
 
-Tell = Callable[[dict[str, Any]], None]  # how a run speaks: called with each event, a dict with a `kind`
+Tell = Callable[[dict[str, Any]], None]  # reports the progress of a run: called with each event, a dict with a `kind`
 
 
 def steady(tell: Tell) -> Tell:
-    """`tell`, gone silent once its stream is broken (a closed pipe, a full disk): no reason for a run to end."""
-    broken = False
+    """Return `tell` made silent after its stream breaks (a closed pipe, a full disk), so that the run continues."""
+    is_broken = False
 
-    def told(event: dict[str, Any]) -> None:
-        nonlocal broken
-        if not broken:
+    def tell_safely(event: dict[str, Any]) -> None:
+        nonlocal is_broken
+        if not is_broken:
             try:
                 tell(event)
             except (OSError, ValueError) as error:  # ValueError: "I/O operation on closed file"
                 if isinstance(error, ValueError) and "closed file" not in str(error):
                     raise
-                broken = True
+                is_broken = True
 
-    return told
+    return tell_safely
 
 
 RUN, METRICS, CHECKPOINTS, EXACT = "run.json", "metrics.jsonl", "checkpoints", "summary.json"
-FACTS = "state.json"  # of a checkpoint: its plain facts
+FACTS = "state.json"  # the facts of a checkpoint in JSON
 
 PROBE_TABLES = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
           "responses")  # tables of a probe's line  # fmt: skip
@@ -46,17 +46,17 @@ REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
 
 @dataclass(frozen=True)
 class Record:
-    """A run as it stands on disk.
+    """A run as recorded on disk.
 
     run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command
     metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
              top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
              activations, residuals by block; layer_gradients, layer_activations, weight_gradients, responses by
-             layer), "warmup_end", "warning", "resume", "lost" (lines that a resume did not find), "end"
-    exact    `summary.json`, where there is one: by split the final weights' scores in fp32 (`reslab evaluate`), which
-             count before what the run measured in its own precision
-    checked  whether seals or a list of checksums cover the files; records of the first format had none
-    problems what is damaged or missing, one line each; the rest of the record is used
+             layer), "warmup_end", "warning", "resume", "lost" (lines that were missing at a resume), "end"
+    exact    `summary.json`, {} without one: by split the final weights' scores in fp32 (`reslab evaluate`); they have
+             priority over those that the run measured in its own precision
+    checked  seals or a list of checksums cover the files; records of the first format had none
+    problems one line for each damaged or missing part; the rest of the record is used
     """
 
     folder: Path
@@ -84,7 +84,7 @@ class Record:
 
     @property
     def sealed(self) -> bool:
-        """Whether its files carry hashes of their own: those of the first format did not."""
+        """Return whether the files have hashes of their own; those of the first format did not."""
         return is_sealed(self.run)
 
     @property
@@ -105,22 +105,22 @@ class Record:
         return table("; ".join([repr(self), *self.problems]), ("split", "top-1 error", "n", "iteration"), rows)
 
     def evaluations(self, split: str) -> list[dict[str, Any]]:
-        """The measurements of a split ("train" is the clean pass), in the order of their iterations."""
+        """Return the measurements of a split ("train" is the clean pass), in the order of their iterations."""
         return [m for m in self.metrics if m.get("kind") == "eval" and m.get("split") == split]
 
     def final(self, split: str) -> dict[str, Any] | None:
-        """The scores of a split at the end of a finished run, exact ones where they were made, or None."""
-        found = self.evaluations(split)
-        if not self.finished or not found:
+        """Return the scores of a split at the end of a finished run, exact ones if recorded, or None."""
+        evaluations = self.evaluations(split)
+        if not self.finished or not evaluations:
             return None
         exact = self.exact.get(split)
-        return exact if isinstance(exact, dict) and "top1_error" in exact else found[-1]
+        return exact if isinstance(exact, dict) and "top1_error" in exact else evaluations[-1]
 
 
 def read(folder: Path) -> Record:
     """Return the record in `folder`.
 
-    Raises UserError if it holds no run, one of another format, or files that are not those of their checksums.
+    Raises UserError if it holds no run, a run of another format, or files that differ from their checksums.
     """
     if not (folder / RUN).is_file():
         raise UserError(f"{folder}: holds no run ({RUN} is missing)")
@@ -146,19 +146,19 @@ def read(folder: Path) -> Record:
         if line["kind"] == "lost"
     ]
     if is_sealed(run) and not record.finished:
-        problems += _cut(record, lines)
+        problems += _lost_lines(record, lines)
     return replace(record, problems=tuple(problems))
 
 
 def is_whole(line: dict[str, Any]) -> bool:
-    """Whether a line of `metrics.jsonl` has what its kind must have."""
-    kind, at = line.get("kind"), line.get("iteration")
+    """Return whether a line of `metrics.jsonl` has all that its kind needs."""
+    kind, iteration = line.get("kind"), line.get("iteration")
     if not isinstance(kind, str):
         return False
-    numbered = isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at)
+    is_numbered = isinstance(iteration, int | float) and not isinstance(iteration, bool) and math.isfinite(iteration)
     if kind not in ("eval", "probe", "train"):
-        return numbered or at is None
-    if not numbered:
+        return is_numbered or iteration is None
+    if not is_numbered:
         return False
     if kind == "eval":
         return isinstance(line.get("split"), str) and isinstance(line.get("top1_error", ""), int | float | None)
@@ -166,18 +166,18 @@ def is_whole(line: dict[str, Any]) -> bool:
 
 
 def rewind(record: Record, facts: dict[str, Any]) -> tuple[bool, list[str]]:
-    """Drop the lines of `metrics.jsonl` that a checkpoint with these facts did not have yet, and note the resume.
+    """Remove the lines of `metrics.jsonl` that are newer than a checkpoint with these facts, and record the resume.
 
-    Returns whether the checkpoint's iteration is measured, and warnings, one line each. It is to be measured (again)
-    if the checkpoint came first, or if lines are lost, which may have been of this moment.
+    Returns whether the checkpoint's iteration is measured, and warnings, one line each. It is measured (again) if the
+    checkpoint was written before the measurement, or if lines are lost, which may have been its results.
     """
     at, end, path = int(facts["iteration"]), jsonl.Tail.from_dict(facts.get("metrics")), record.folder / METRICS
     lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
     measured = bool(facts["measured"]) and not lost
 
     def belongs(line: dict[str, Any]) -> bool:
-        when = line.get("iteration", 0) if is_whole(line) else math.inf
-        return bool(when < at or (when == at and (measured or line["kind"] not in ("eval", "probe"))))
+        iteration = line.get("iteration", 0) if is_whole(line) else math.inf
+        return bool(iteration < at or (iteration == at and (measured or line["kind"] not in ("eval", "probe"))))
 
     jsonl.keep(path, belongs, checked=record.sealed)
     jsonl.append(path, {"kind": "resume", "iteration": at})
@@ -186,30 +186,31 @@ def rewind(record: Record, facts: dict[str, Any]) -> tuple[bool, list[str]]:
         jsonl.append(path, {"kind": "lost", "iteration": at, "lines": lost})
         warnings.append(
             f"{lost} of the {end.lines} lines of {METRICS} before iteration {at:,} are damaged or missing; the weights "
-            "are whole, the record of their training is not"
+            "are complete, the record of their training is not"
         )
     if not record.sealed:
         warnings.append(f"begun by an older reslab, without checksums: {RUN} and {METRICS} up to here are unchecked")
     return measured, warnings
 
 
-def _cut(record: Record, lines: jsonl.Lines) -> list[str]:
-    """Say what the newest checkpoint of an unfinished run counted and its lines no longer have."""
+def _lost_lines(record: Record, lines: jsonl.Lines) -> list[str]:
+    """Return the problem if lines of an unfinished run are missing that its newest checkpoint has counted."""
     folders = sorted((record.folder / CHECKPOINTS).glob("step-*"), reverse=True)
     facts = _facts(folders[0]) if folders else {}
     end, at = jsonl.Tail.from_dict(facts.get("metrics")), facts.get("iteration")
     if end is None or not isinstance(at, int):
         return []
-    here = f"{record.folder}: "
     if lost := lines.lost_since(end):
-        return [f"{here}{lost} of the {end.lines} lines of {METRICS} at iteration {at:,} are damaged or missing"]
+        return [
+            f"{record.folder}: {lost} of the {end.lines} lines of {METRICS} at iteration {at:,} are damaged or missing"
+        ]
     if at == record.run["recipe"].get("iterations"):
-        return [f"{here}the last line of {METRICS} is missing; run the command in {RUN} again to finish it"]
+        return [f"{record.folder}: the last line of {METRICS} is missing; run the command in {RUN} again to finish it"]
     return []
 
 
 def _facts(checkpoint: Path) -> dict[str, Any]:
-    """Return the plain facts of a checkpoint, without torch; {} if they are damaged or gone."""
+    """Return the facts of a checkpoint, without importing torch; {} if they are damaged or missing."""
     try:
         manifest, facts = (json.loads(read_bounded(checkpoint / n, LARGEST_JSON)) for n in (MANIFEST, FACTS))
         return dict(facts) if manifest["sha256"][FACTS] == sha256(checkpoint / FACTS) else {}

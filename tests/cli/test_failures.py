@@ -198,7 +198,7 @@ LONG = "x" * 5000
         (("describe", LONG), ["unknown model", "`reslab list` shows them all"]),
         (("describe", "resnet18", "--block", LONG), ["block", "basic"]),
         (("train", "cifar_resnet8", "--set", f"{LONG}=1"), ["--set: unknown key", "`reslab recipe show` lists them"]),
-        (("train", "cifar_resnet8", "--set", f"lr={LONG}"), ["lr=", "a number is wanted"]),
+        (("train", "cifar_resnet8", "--set", f"lr={LONG}"), ["lr=", "must be a number"]),
         (("train", "cifar_resnet8", "--out", LONG), ["--out", "too long", "choose another folder"]),
         (("train", "cifar_resnet8", "--config", LONG), ["--config", "too long"]),
         (("train", "cifar_resnet8", "--seed", LONG), ["--seed", "is no whole number"]),

@@ -34,8 +34,8 @@ REFUSED = {
     # values
     "--set of nothing": ((*TRAIN, "--set", "lr"), ["--set: 'lr'", "key=value is wanted"]),
     "--set key": ((*TRAIN, "--set", "weight_deca=1"), ["unknown key 'weight_deca'", "did you mean weight_decay"]),
-    "--set text for a number": ((*TRAIN, "--set", "lr=fast"), ["--set: lr='fast'", "a number is wanted"]),
-    "--set number for a count": ((*TRAIN, "--set", "batch=12.5"), ["--set: batch='12.5'", "a whole number is wanted"]),
+    "--set text for a number": ((*TRAIN, "--set", "lr=fast"), ["--set: lr='fast'", "must be a number"]),
+    "--set number for a count": ((*TRAIN, "--set", "batch=12.5"), ["--set: batch='12.5'", "must be a whole number"]),
     "--set list": ((*TRAIN, "--set", "drops=1,b"), ["drops='1,b'", "separated by commas"]),
     "--set falling list": ((*TRAIN, "--set", "drops=9,3"), ["drops = [9, 3]", "rising"]),
     "--set nan": ((*TRAIN, "--set", "lr=nan"), ["lr = nan", "not a number"]),

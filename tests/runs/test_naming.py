@@ -60,7 +60,7 @@ def test_a_ready_specs_own_blocks_and_dropout_make_another_name():
 def test_a_field_added_later_renames_no_folder(monkeypatch, of):
     """Recipe and Spec of a later version, each with one field more at its default: name and hashed text are equal."""
     spec, changed = replace(NET, fan="out"), replace(recipe("digits"), lr=0.05)
-    before, text = run_name(spec, "digits", changed, 0), naming._unlike_defaults(spec, changed)
+    before, text = run_name(spec, "digits", changed, 0), naming._changes_from_defaults(spec, changed)
     kind = type(changed if of == "recipe" else spec)
     later = dataclasses.make_dataclass(
         f"Later{kind.__name__}", [("a_later_field", int, dataclasses.field(default=0))], bases=(kind,), frozen=True
@@ -70,12 +70,12 @@ def test_a_field_added_later_renames_no_folder(monkeypatch, of):
         changed = later(**dataclasses.asdict(changed))
         assert "a_later_field" in changed.to_dict()
         other = replace(changed, a_later_field=1)
-        assert naming._unlike_defaults(spec, other) != text
+        assert naming._changes_from_defaults(spec, other) != text
     else:
         spec = later(**dataclasses.asdict(spec) | {"blocks": spec.blocks, "widths": spec.widths})
         assert "a_later_field" in spec.to_dict()
-        assert naming._unlike_defaults(replace(spec, a_later_field=1), changed) != text
-    assert naming._unlike_defaults(spec, changed) == text
+        assert naming._changes_from_defaults(replace(spec, a_later_field=1), changed) != text
+    assert naming._changes_from_defaults(spec, changed) == text
     assert run_name(spec, "digits", changed, 0) == before
 
 

@@ -39,5 +39,5 @@ def test_a_scale_that_makes_a_run_too_long(factor):
 
 
 def test_text_of_thousands_of_digits():
-    with pytest.raises(UserError, match="a whole number is wanted"):
+    with pytest.raises(UserError, match="must be a whole number"):
         parsed("batch", "9" * 5_000)
