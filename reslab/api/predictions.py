@@ -92,13 +92,13 @@ def predict(
 
 def files_of(images: Iterable[str | Path]) -> list[str]:
     """The files that are meant, folders opened. Raises UserError for what is not there, and where there is none."""
-    from reslab.data.sets.listing import below
+    from reslab.data.sets.listing import files_below
 
     found: list[str] = []
     for one in map(Path, images):
         if one.is_dir():
             unread: list[str] = []
-            inside = below(str(one), "", {}, unread)
+            inside = files_below(str(one), "", {}, unread)
             if unread:
                 raise UserError(unread[0])
             found += inside

@@ -1,1 +1,1 @@
-"""Where a batch comes from."""
+"""Data sets, images and batches."""

@@ -1,4 +1,4 @@
-"""The data sets known by a word: a line each, and a file of `data/sets` that reads it. Imports no file of a set."""
+"""The registry of data sets known by a word: a line each, and a file in `data/sets`, imported on first use."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     from reslab.data.splits import Data
 
-DEFAULT_RECIPE = "paper-cifar"  # of all data that name no recipe of their own
+DEFAULT_RECIPE = "paper-cifar"  # of data without a recipe of their own
 
 
 class SetFile(Protocol):
-    """What a file of `data/sets` has if a word leads to it.
+    """The interface of a file in `data/sets` for a known set.
 
-    CHANNELS, SIZE   of the images; their side in pixels
-    read             gives the data; `path` is None if the set lies in no file of the user's
-    download         of a set with `downloads` alone: fetches it into a folder, and returns what `read` then takes
+    CHANNELS, SIZE   channels of the images; their side in pixels
+    read             returns the data; `path` is None if the set needs no file of the user
+    download         only if `KnownSet.downloads`: fetches the set into a folder and returns the path for `read`
     """
 
     CLASSES: tuple[str, ...]
@@ -34,12 +34,12 @@ class SetFile(Protocol):
 
 @dataclass(frozen=True)
 class KnownSet:
-    """What differs between the sets known by a word.
+    """A data set known by a word.
 
-    title        as its publisher writes it
-    file         of `data/sets`, a `SetFile`
-    recipe       that it is trained with if none is named
-    takes_path   WORD:PATH says where it lies, else the variable RESLAB_WORD does
+    title        the publisher's spelling
+    file         module in `data/sets`, a `SetFile`
+    recipe       the default recipe for training on it
+    takes_path   it is in a file: at PATH of WORD:PATH, or in the environment variable RESLAB_WORD
     downloads    --download may fetch it
     """
 
@@ -50,7 +50,7 @@ class KnownSet:
     downloads: bool = False
 
     def opened(self) -> SetFile:
-        """Return the set's file, imported on first use: it imports numpy."""
+        """Return the set's module; imported here, on first use, because it imports numpy."""
         return cast(SetFile, import_module(f"reslab.data.sets.{self.file}"))
 
 
@@ -61,21 +61,21 @@ KNOWN = {
 
 
 def pattern(word: str) -> str:
-    """Return how the set `word` is written after --data: with PATH if it takes one."""
+    """Return how the set `word` is written after --data: with :PATH if it takes one."""
     return f"{word}:PATH" if KNOWN[word].takes_path else word
 
 
 def grammar() -> str:
-    """Return all that may follow --data, in one line."""
+    """Return all forms of --data in one line."""
     forms = [
         form
-        for word, known in KNOWN.items()
-        for form in (pattern(word), *([f"{word} (with --download)"] if known.downloads else []))
+        for word, known_set in KNOWN.items()
+        for form in (pattern(word), *([f"{word} (with --download)"] if known_set.downloads else []))
     ]
     return f"{', '.join(forms)}, or a folder with train/CLASS and val/CLASS"
 
 
 def downloadable() -> str:
     """Return "the word …" or "the words … and …": the sets that --download may fetch."""
-    words = [word for word, known in KNOWN.items() if known.downloads]
+    words = [word for word, known_set in KNOWN.items() if known_set.downloads]
     return f"the word{'s' if len(words) > 1 else ''} {' and '.join(words)}"

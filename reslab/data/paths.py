@@ -1,6 +1,6 @@
 """File names in one block of memory.
 
-As a string each, the 1,281,167 names of ImageNet take 150 MB; in one block, each ended by a zero byte, 60.
+The 1,281,167 names of ImageNet take 150 MB as strings, and 60 MB in one block in which each ends with a zero byte.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import numpy as np
 
 
 class Paths(Sequence[str]):
-    """File names: `lead` and then a name of `block`, the bytes from each of `starts` (int64 [N]) to the next zero."""
+    """A sequence of file names, each `lead` plus a name in `block`.
+
+    block    names, each ended by a zero byte
+    starts   int64 [N], offset of each name in `block`; None: all names of the block
+    """
 
     def __init__(self, lead: str, block: bytes | mmap.mmap, starts: np.ndarray | None = None) -> None:
-        self.lead, self.block, self._chosen = lead, block, starts  # None: all names of the block
+        self.lead, self.block, self._chosen = lead, block, starts
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -32,9 +36,9 @@ class Paths(Sequence[str]):
         return self.block[:].count(b"\0") if self._chosen is None else len(self._chosen)
 
     @classmethod
-    def joined(cls, lead: str, several: Iterable[Paths]) -> Paths:
-        """All names of `several`, one after another, in a block of their own."""
-        return cls(lead, b"".join(paths._packed() for paths in several))
+    def joined(cls, lead: str, sequences: Iterable[Paths]) -> Paths:
+        """Return all names of `sequences` in order, in a new block."""
+        return cls(lead, b"".join(paths._packed() for paths in sequences))
 
     def __len__(self) -> int:
         return self._number
@@ -54,7 +58,7 @@ class Paths(Sequence[str]):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[type[Paths], tuple[str, bytes]]:
-        return Paths, (self.lead, self._packed())  # a map of a file cannot cross processes
+        return Paths, (self.lead, self._packed())  # a memory-mapped file cannot be pickled
 
     def _raw(self, row: int) -> bytes:
         start = int(self.starts[row])
@@ -66,9 +70,9 @@ class Paths(Sequence[str]):
         return b"".join(self._raw(row) + b"\0" for row in range(len(self)))
 
     def relative(self, row: int) -> bytes:
-        """The name without its lead, parts divided by "/" on every system."""
+        """Return the name without `lead`, with "/" between its parts on every system."""
         return self._raw(row).replace(os.fsencode(os.sep), b"/")
 
     def subset(self, rows: np.ndarray) -> Paths:
-        """The names of `rows` (int64 [M], or bool [N]), in that order; no bytes are copied."""
+        """Return the names of `rows` (int64 [M], or bool [N]) in that order, without copying the block."""
         return Paths(self.lead, self.block, self.starts[rows])

@@ -1,4 +1,4 @@
-"""The data that a `DataSource` means, read: a set known by a word, a folder of class folders, images from Python."""
+"""Read the data of a `DataSource`: a set known by a word, a folder of class folders, images from Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from reslab.data.given import given
 from reslab.data.known import KNOWN, downloadable, grammar
-from reslab.data.sets.classes import rooms_of
+from reslab.data.sets.classes import split_folders
 from reslab.data.sets.folder import folder, labelled
 from reslab.data.source import DataLike, DataSource, source_of
 from reslab.data.splits import SPLITS, Data
@@ -29,48 +29,50 @@ def load(
     pair: str = "train",
     classes: Sequence[str] = (),
 ) -> Data:
-    """Read the data that `source` means.
+    """Read the data of `source`.
 
-    Only the `splits` asked for are decoded if decoding costs (CIFAR-10); the fingerprint is the same anyhow.
-    `size` (side in pixels, default 224), `val_share` (in (0, 1)) and `bad_images` ("error" or "skip") are for folders;
-    sets in memory have a size of their own. `download` allows the one use of the network, for a word such as "cifar10",
-    which otherwise reads the folder or file that the environment variable RESLAB_CIFAR10 names. `pair` (a split) and
-    `classes` (names) are those of images given in Python that name none (`given`).
-    Raises UserError in one line for anything unknown, absent, contradictory or damaged.
+    splits      splits to decode, if decoding is slow (CIFAR-10); the fingerprint does not depend on it
+    size        folders: side of the images in pixels, default 224; sets in memory have a size of their own
+    val_share   folders: share in (0, 1) of the training images that becomes the val split
+    bad_images  folders: "error" or "skip" for files that are no images
+    download    allow the network, for a set such as "cifar10"; otherwise the environment variable RESLAB_CIFAR10 names
+                its folder or file
+    pair, classes   split and class names for images given in Python without them (`given`)
+    Raises UserError for anything unknown, missing, contradictory or damaged.
     """
-    wanted = tuple(splits)
-    for name in wanted:
+    split_names = tuple(splits)
+    for name in split_names:
         if name not in SPLITS:
             raise UserError(f"split {name!r} is unknown; choose from {', '.join(SPLITS)}{suggest(name, SPLITS)}")
     source = source_of(source)
-    if download and not (source.known and source.known.downloads and source.path is None):
+    if download and not (source.known_set and source.known_set.downloads and source.path is None):
         raise UserError(
             f"download: only {downloadable()} can be downloaded, not {source.text!r}; leave one of the two out"
         )
     if source.given is not None:
         return _own_size(given(source.given.value, pair, classes), size, val_share)
-    if source.known is None:
+    if source.known_set is None:
         _check_folder(source)
         return _placed(folder(source.text, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
     if source.path == "":
-        raise UserError(f"{source.word}: nothing stands after the colon; write {source.word}:PATH")
-    if source.path is None and (source.known.takes_path or source.known.downloads):
-        source = dataclasses.replace(source, path=_home(source, download))
-    data = KNOWN[source.word].opened().read(source.path, wanted)
+        raise UserError(f"{source.word}: there is no path after the colon; write {source.word}:PATH")
+    if source.path is None and (source.known_set.takes_path or source.known_set.downloads):
+        source = dataclasses.replace(source, path=_path_of(source, download))
+    data = KNOWN[source.word].opened().read(source.path, split_names)
     return _placed(_own_size(data, size, val_share), source)
 
 
 def to_score(source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error") -> Data | None:
-    """Return the labelled images of a folder without a train split, for a network that tells `classes` apart.
+    """Return the labelled images of a folder without a train split, for scoring a network with these `classes`.
 
-    None if `source` is no such folder. Raises UserError as `folder.labelled`.
+    None if `source` is no such folder. Raises UserError as `folder.labelled` does.
     """
     source = source_of(source)
     if source.kind != "folder":
         return None
     _check_folder(source)
     try:
-        if "train" in rooms_of(expanded(source.text, source.lead)):
+        if "train" in split_folders(expanded(source.text, source.lead)):
             return None
     except OSError as error:
         raise UserError(f"data: {error.filename or source.text}: {error.strerror or error}") from None
@@ -81,18 +83,20 @@ def _placed(data: Data, source: DataSource) -> Data:
     return dataclasses.replace(data, place=source.place)
 
 
-def _home(source: DataSource, download: bool) -> str:
-    """Return where a set lies whose place was not said."""
-    word, known = source.word, KNOWN[source.word]
+def _path_of(source: DataSource, download: bool) -> str:
+    """Return the path of a set given without one: from its environment variable, or downloaded into the cache."""
+    word, known_set = source.word, KNOWN[source.word]
     variable = f"RESLAB_{word.upper()}"
     if path := os.environ.get(variable):
         return path
     if not download:
-        way = ", or allow --download" if known.downloads else ""
-        raise UserError(f"{word}: give its place as {word}:PATH or in {variable}{way}")
+        alternative = ", or allow --download" if known_set.downloads else ""
+        raise UserError(f"{word}: the path is missing; write {word}:PATH, or set {variable}{alternative}")
     if (folder := cache()) is None:
-        raise UserError(f"--download: there is no home folder to keep {known.title} in; set XDG_CACHE_HOME to a folder")
-    return str(known.opened().download(folder))
+        raise UserError(
+            f"--download: there is no home folder to keep {known_set.title} in; set XDG_CACHE_HOME to a folder"
+        )
+    return str(known_set.opened().download(folder))
 
 
 def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:
@@ -104,7 +108,7 @@ def _own_size(data: Data, size: int | None, val_share: float | None) -> Data:
 
 
 def _check_folder(source: DataSource) -> None:
-    """Raise UserError unless `source` is a folder, telling a misspelt word from a path that leads nowhere."""
+    """Raise UserError unless `source` is a folder; the message depends on whether it looks like a path or a word."""
     text = source.text
     path = expanded(text, source.lead)
     try:
@@ -113,7 +117,11 @@ def _check_folder(source: DataSource) -> None:
     except OSError as error:
         raise UserError(f"data: {text[:80]}: {error.strerror}") from None
     if path.exists():
-        archives = [f"{known.title} archives write {word}:{text}" for word, known in KNOWN.items() if known.takes_path]
+        archives = [
+            f"{known_set.title} archives write {word}:{text}"
+            for word, known_set in KNOWN.items()
+            if known_set.takes_path
+        ]
         raise UserError(f"data: {text} is a file, not a folder; for {', for '.join(archives)}")
     if os.sep in text or text.startswith((".", "~")):
         raise UserError(f"data: no such folder: {text}")

@@ -1,4 +1,4 @@
-"""What a data set is once it is read: three splits that never mix, in memory or as a list of files."""
+"""`Data`: a data set with up to three separate splits, in memory or as lists of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from reslab.data.order import draw
+from reslab.data.order import random_bits
 from reslab.data.paths import Paths
 from reslab.errors import UserError, suggest
 
@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Memory:
-    """A split held in memory. Raises ValueError where shapes or types are not those below."""
+    """A split in memory. Raises ValueError if shapes or types are not those below."""
 
     images: np.ndarray
     """uint8 [N, H, W, C], 0..255"""
@@ -39,16 +39,16 @@ class Memory:
         return f"Memory({len(self):,} images {'×'.join(map(str, self.images.shape[1:]))})"
 
     def subset(self, indices: np.ndarray) -> Memory:
-        """The samples `indices` (int64 [M], or bool [N]), copied, in that order."""
+        """Return a copy of the samples `indices` (int64 [M], or bool [N]) in that order."""
         return Memory(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Files:
-    """A split that is a list of image files, decoded when needed."""
+    """A split as a list of image files, decoded when needed. Raises ValueError if the labels do not fit."""
 
     paths: Sequence[str]
-    """N file names that can be opened: a tuple, or `listing.Paths` where they are many"""
+    """N file names that can be opened: a tuple, or `Paths` for many files"""
     labels: np.ndarray
     """int64 [N]"""
     size: int
@@ -65,11 +65,10 @@ class Files:
         return f"Files({len(self):,} images to {self.size}×{self.size})"
 
     def subset(self, indices: np.ndarray) -> Files:
-        """The samples `indices` (int64 [M], or bool [N]), in that order."""
-        chosen = np.arange(len(self))[indices]
-        of = self.paths
-        paths = of.subset(chosen) if isinstance(of, Paths) else tuple(of[i] for i in chosen)
-        return Files(paths, self.labels[chosen], self.size)
+        """Return the samples `indices` (int64 [M], or bool [N]) in that order."""
+        rows = np.arange(len(self))[indices]
+        paths = self.paths.subset(rows) if isinstance(self.paths, Paths) else tuple(self.paths[row] for row in rows)
+        return Files(paths, self.labels[rows], self.size)
 
 
 Split: TypeAlias = Memory | Files
@@ -77,7 +76,7 @@ Split: TypeAlias = Memory | Files
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set. Raises UserError where a label is outside 0 .. len(classes) - 1."""
+    """A data set. Raises UserError if a label is outside 0 .. len(classes) - 1."""
 
     name: str
     classes: tuple[str, ...]
@@ -89,49 +88,49 @@ class Data:
     val: Split | None
     test: Split | None
     fingerprint: str
-    """SHA-256 (hex) of the content, the same whichever splits were read"""
+    """SHA-256 (hex) of the content of all splits, also of those that were not read"""
     notes: tuple[str, ...] = ()
-    """what a reader should be told about this data, one line each"""
+    """what a reader of results should know about these data, one line each"""
     place: str = ""
-    """the text that names it from any folder, "" where the text it was named by does"""
+    """its --data text with an absolute path, "" if it has no path"""
     kind: str = "set"
-    """"set": one of those known by a word; "folder": class folders of images, by any name; "given": from Python"""
+    """"set": known by a word; "folder": class folders of images; "given": from Python"""
     val_share: float | None = None
-    """of a folder, the share that was cut from train as val"""
+    """folders: the share of the training images that became val"""
     bad_images: str = "error"
-    """of a folder, what becomes of files that are no images: "error", or "skip" (they are left out)"""
+    """folders: "error" refuses files that are no images, "skip" leaves them out"""
 
     def __post_init__(self) -> None:
         for name, part in self.splits().items():
             wrong = (part.labels < 0) | (part.labels >= len(self.classes))
             if wrong.any():
                 row = int(np.argmax(wrong))
-                where = part.paths[row] if isinstance(part, Files) else f"sample {row}"
-                told = f"label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
-                raise UserError(f"{self.name}: {name} split, {where}: {told}")
+                sample = part.paths[row] if isinstance(part, Files) else f"sample {row}"
+                problem = f"label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
+                raise UserError(f"{self.name}: {name} split, {sample}: {problem}")
 
     def splits(self) -> dict[str, Split]:
-        """The splits that were read, by name."""
+        """Return the splits that were read, by name."""
         parts = {"train": self.train, "val": self.val, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
     def origin(self) -> dict[str, str | float | None]:
-        """What names the very same images again beside the text of `--data`, in plain types."""
-        cut = {"val_share": self.val_share, "bad_images": self.bad_images} if self.kind == "folder" else {}
-        return {"name": self.name, "kind": self.kind, "fingerprint": self.fingerprint, **cut}
+        """Return what identifies these images, besides the text of --data, in plain types for a record."""
+        options = {"val_share": self.val_share, "bad_images": self.bad_images} if self.kind == "folder" else {}
+        return {"name": self.name, "kind": self.kind, "fingerprint": self.fingerprint, **options}
 
     def split(self, name: str) -> Split:
-        """The split called `name`. Raises UserError naming the splits there are."""
-        there = self.splits()
-        if name in there:
-            return there[name]
-        known = ", ".join(there) or "none was read"
-        hint = "; hold some training samples out to get one" if name == "val" and "train" in there else ""
-        raise UserError(f"{self.name} has no {name!r} split (there are: {known}){hint or suggest(name, there)}")
+        """Return the split `name`. Raises UserError with the existing splits if it is none of them."""
+        splits = self.splits()
+        if name in splits:
+            return splits[name]
+        names = ", ".join(splits) or "none was read"
+        hint = "; hold some training samples out to get one" if name == "val" and "train" in splits else ""
+        raise UserError(f"{self.name} has no {name!r} split (there are: {names}){hint or suggest(name, splits)}")
 
 
 def fingerprint(parts: Iterable[bytes | np.ndarray]) -> str:
-    """SHA-256 (hex) over byte strings and arrays, each told apart by its length and shape."""
+    """Return the SHA-256 (hex) over byte strings and arrays; it includes length and shape of each."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -144,30 +143,30 @@ def fingerprint(parts: Iterable[bytes | np.ndarray]) -> str:
 
 
 def stratified(labels: np.ndarray, count: int, seed: int, stream: str) -> np.ndarray:
-    """bool [N] with exactly `count` True, as evenly over the classes as their sizes allow, chosen by a pure hash.
+    """Return bool [N] with exactly `count` True, in proportion to the sizes of the classes, chosen by a pure hash.
 
-    Each class gives its share rounded down; what is left over goes to the largest remainders, the lower label
-    first. Within a class the samples with the smallest draws are taken.
+    Each class gives its share rounded down; the remainder comes from the classes with the largest fractions, the lower
+    label first. Within a class the samples with the smallest random bits are chosen.
     """
     n = len(labels)
     if not 0 <= count <= n:
         raise ValueError(f"cannot choose {count} of {n}")
-    kinds, sizes = np.unique(labels, return_counts=True)
+    classes, sizes = np.unique(labels, return_counts=True)
     quota, remainder = np.divmod(sizes * count, max(n, 1))
     quota[np.argsort(-remainder, kind="stable")[: count - int(quota.sum())]] += 1
-    draws = draw(seed, stream, 0, np.arange(n))
+    bits = random_bits(seed, stream, 0, np.arange(n))
     chosen = np.zeros(n, dtype=bool)
-    for kind, take in zip(kinds, quota, strict=True):
-        rows = np.flatnonzero(labels == kind)
-        chosen[rows[np.argsort(draws[rows], kind="stable")[:take]]] = True
+    for label, class_count in zip(classes, quota, strict=True):
+        rows = np.flatnonzero(labels == label)
+        chosen[rows[np.argsort(bits[rows], kind="stable")[:class_count]]] = True
     return chosen
 
 
 def hold_out(data: Data, count: int, seed: int = 0) -> Data:
     """Move `count` training samples, stratified and chosen by a pure hash of (seed, index), into `val`.
 
-    45k/5k of the paper is `hold_out(cifar10, 5000)`. The fingerprint stays: it names the source, not the cut.
-    Raises UserError when there is a val split already, or nothing would be left to train on.
+    The paper's 45k/5k split is `hold_out(cifar10, 5000)`. The fingerprint is unchanged: it identifies the source.
+    Raises UserError if there is a val split already, or if no training samples would be left.
     """
     train = data.split("train")
     if data.val is not None:

@@ -21,7 +21,7 @@ def test_the_canary_sings(tmp_path):
         ("cifar", ["'cifar'", "did you mean cifar10"]),
         ("./nowhere", ["no such folder", "./nowhere"]),
         ("cifar10:nowhere", ["nowhere", "no such file or folder", "parquet"]),
-        ("cifar10:", ["nothing stands after the colon", "cifar10:PATH"]),
+        ("cifar10:", ["there is no path after the colon", "cifar10:PATH"]),
         ("cifar10", ["cifar10:PATH", "--download"]),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_pickled_data_set_is_not_unpickled(warm, tmp_path):
     mark = tmp_path / "sung"
     for name in ("batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6))):
         (root / name).write_bytes(pickle.dumps(Canary(mark)))
-    warm(*SMOKE, "--data", f"cifar10:{root}").refused(str(root), "MD5", "nothing of it was read")
+    warm(*SMOKE, "--data", f"cifar10:{root}").refused(str(root), "MD5", "it was not read")
     assert not mark.exists()
     assert untrained(tmp_path)
 
@@ -90,7 +90,7 @@ def test_options_that_contradict_the_data(warm, tmp_path, images):
     warm(*SMOKE, "--val-share", "0.1", *out).refused("only folders are cut by a share", "digits")
     warm(*SMOKE, "--download", "--data", "digits", *out).refused("download", "digits")
     warm(*SMOKE, "--set", "holdout=5000", *out).refused("hold out 5,000 of 1,297")
-    warm(*IMAGES, "--data", images, "--val-share", "0.1", *out).refused("has a val folder", "leave the val share out")
+    warm(*IMAGES, "--data", images, "--val-share", "0.1", *out).refused("has a val folder", "leave out --val-share")
     assert untrained(tmp_path)
 
 

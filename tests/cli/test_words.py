@@ -194,7 +194,7 @@ def test_a_flag_wins_over_the_file(warm, tmp_path):
 def test_the_output_is_a_file(warm, tmp_path, below):
     file = tmp_path / "notes.txt"
     file.write_text("mine")
-    warm(*TRAIN, "--out", file / below).refused("--out", str(file), "a file stands", "choose another folder")
+    warm(*TRAIN, "--out", file / below).refused("--out", str(file), "is a file", "choose another folder")
     assert file.read_text() == "mine"
 
 

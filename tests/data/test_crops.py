@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from reslab.data.batches.crops import ByRows, InOnePass, OnDevice, crops
+from reslab.data.batches.crops import DeviceCrops, NativeCrops, NumpyCrops, crops
 from reslab.store.native import compiler
 
 WAYS = {
-    "one pass": InOnePass,
-    "by rows": ByRows,
-    "on a device": lambda *arguments: OnDevice(*arguments, "cpu"),
+    "one pass": NativeCrops,
+    "by rows": NumpyCrops,
+    "on a device": lambda *arguments: DeviceCrops(*arguments, "cpu"),
 }
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler on this machine")
 each_way = pytest.mark.parametrize("way", [pytest.param("one pass", marks=needs_compiler), "by rows", "on a device"])
@@ -78,7 +78,7 @@ def test_without_a_compiler_rows_are_gathered(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
     slow = crops(images, mean, scale, 2)
-    assert (type(fast), type(slow)) == (InOnePass, ByRows)
+    assert (type(fast), type(slow)) == (NativeCrops, NumpyCrops)
     assert torch.equal(fast(*draws), slow(*draws))
 
 
@@ -94,6 +94,6 @@ def test_a_gpu_makes_the_same_bits():
 @needs_compiler
 def test_one_pass_refuses_draws_of_different_lengths():
     _, images, (rows, dy, dx, mirrored) = drawn((20, 8, 8, 3), 2)
-    cut = InOnePass(images, np.zeros((8, 8, 3), np.float32), np.ones(1, np.float32), 2)
+    cut = NativeCrops(images, np.zeros((8, 8, 3), np.float32), np.ones(1, np.float32), 2)
     with pytest.raises(IndexError, match="200 rows, 200 and 199 places"):
         cut(rows, dy, dx[1:], mirrored)

@@ -109,7 +109,7 @@ def test_a_share_of_a_train_folder_and_a_tiny_class(tmp_path):
     assert data.val.labels.tolist() == [1]
     assert "val has no images of class cat" in data.notes
     tree(tmp_path, val="cat dog")
-    assert "leave the val share out" in told(tmp_path, val_share=0.1)
+    assert "leave out --val-share" in told(tmp_path, val_share=0.1)
 
 
 def test_fault_19_one_class_empty_and_loose(tmp_path):
@@ -189,20 +189,20 @@ def test_fault_13_a_class_on_a_disk_that_is_not_there(tmp_path):
     (tmp_path / "train" / "eel").symlink_to(tmp_path / "unmounted" / "eel")
     (tmp_path / "train" / "owl").symlink_to("owl")  # leads to itself
     line = told(tmp_path)
-    assert f"{tmp_path / 'train' / 'eel'}: cannot be read (a link that leads nowhere) (such folders: 2)" in line
+    assert f"{tmp_path / 'train' / 'eel'}: cannot be read (a broken link) (such folders: 2)" in line
     data = folder(tmp_path, 32, bad_images="skip")
     assert data.classes == ("cat", "dog")
     assert "2 folders that cannot be read were left out" in data.notes[0]
     shutil.rmtree(tmp_path / "train" / "cat")
     shutil.rmtree(tmp_path / "train" / "dog")
-    assert "a link that leads nowhere" in told(tmp_path, bad_images="skip")
+    assert "a broken link" in told(tmp_path, bad_images="skip")
 
 
 def test_fault_13_a_split_on_a_disk_that_is_not_there(tmp_path):
     tree(tmp_path, train="cat*2 dog*2")
     (tmp_path / "val").symlink_to(tmp_path / "unmounted")
     for options in ({}, {"val_share": 0.5}, {"val_share": 0.5, "bad_images": "skip"}):
-        assert f"{tmp_path / 'val'}: a link that leads nowhere" in told(tmp_path, **options)
+        assert f"{tmp_path / 'val'}: a broken link" in told(tmp_path, **options)
 
 
 def test_how_a_folder_was_cut_is_known(tmp_path):

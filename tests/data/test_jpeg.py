@@ -94,8 +94,8 @@ def test_read_part_is_read_and_crop(file, least):
         asked.append((width, height))
         return PLACE
 
-    whole = read(file, least=least)
-    assert np.array_equal(read_part(file, place, least=least), np.asarray(whole.crop(PLACE)))
+    whole = read(file, min_side=least)
+    assert np.array_equal(read_part(file, place, min_side=least), np.asarray(whole.crop(PLACE)))
     assert asked[-1] == whole.size
 
 

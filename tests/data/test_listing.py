@@ -17,7 +17,7 @@ from reslab.data.paths import Paths
 from reslab.data.sets import folder as folders
 from reslab.data.sets import listing
 from reslab.data.sets.folder import folder
-from reslab.data.sets.listing import below, visible
+from reslab.data.sets.listing import files_below, is_visible
 from reslab.data.splits import Files, hold_out
 
 NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1), max_size=20)
@@ -48,8 +48,9 @@ def slow_below(root: Path) -> list[str]:
     """os.walk, each folder once, each name as a path of its own."""
     found, seen = [], set()
     for where, inner, names in os.walk(root, followlinks=True):
-        inner[:] = sorted(filter(visible, inner)) if os.path.realpath(where) not in seen else []
-        found += [os.path.join(where, name) for name in names if visible(name) and os.path.realpath(where) not in seen]
+        inner[:] = sorted(filter(is_visible, inner)) if os.path.realpath(where) not in seen else []
+        if os.path.realpath(where) not in seen:
+            found += [os.path.join(where, name) for name in names if is_visible(name)]
         seen.add(os.path.realpath(where))
     return sorted(found)
 
@@ -65,12 +66,12 @@ def test_below_equals_a_walk(tmp_path):
         (tmp_path / "c" / link).symlink_to(to)
     watched: dict = {}
     unread: list[str] = []
-    found = below(f"{tmp_path}/", "c", watched, unread)
+    found = files_below(f"{tmp_path}/", "c", watched, unread)
     assert list(found) == slow_below(tmp_path / "c")
     assert unread == []
     assert {"c", "c/d", "c/d/e", "c/far", "c/empty"} <= watched.keys()
     assert None not in watched.values()
-    assert list(below(f"{tmp_path}/", "nowhere", watched, unread)) == []
+    assert list(files_below(f"{tmp_path}/", "nowhere", watched, unread)) == []
     assert unread == [f"{tmp_path}/nowhere: cannot be read (No such file or directory)"]
 
 
@@ -81,7 +82,7 @@ def test_below_equals_a_walk(tmp_path):
 def pets(tmp_path, monkeypatch) -> Path:
     """Class folders whose index is kept at once, in a cache of their own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(listing, "KEPT_FROM", 1)
+    monkeypatch.setattr(listing, "MIN_FILES", 1)
     monkeypatch.setattr(listing, "SETTLED", -1e9)
     for name in ("cat/0", "cat/1", "cat/deep/2", "dog/0", "dog/1", "dog/2"):
         picture(tmp_path / "pets" / f"{name}.png")
@@ -111,8 +112,8 @@ def opened(monkeypatch, root: Path, **options):
         patch.setattr(folders, "_index", lambda *words: made.append(words) or index(*words))
         data = folder(root, 32, 0.4, **options)
         with patch.context() as without:
-            without.setattr(folders, "kept", lambda *_: None)
-            without.setattr(folders, "keep", lambda *_: None)
+            without.setattr(folders, "load_index", lambda *_: None)
+            without.setattr(folders, "save_index", lambda *_: None)
             fresh = folder(root, 32, 0.4, **options)
     assert same(data, fresh)
     return data, len(made) == 1
@@ -192,9 +193,9 @@ def test_a_torn_index_is_made_again(pets, monkeypatch, tmp_path, damage):
 def test_nothing_is_kept_of_few_files_a_changing_folder_or_without_a_cache(pets, monkeypatch, tmp_path):
     place = tmp_path / "cache" / "reslab"
     with monkeypatch.context() as patch:
-        patch.setattr(listing, "KEPT_FROM", 7)
+        patch.setattr(listing, "MIN_FILES", 7)
         opened(patch, pets)
-        patch.setattr(listing, "KEPT_FROM", 6)
+        patch.setattr(listing, "MIN_FILES", 6)
         patch.setattr(listing, "SETTLED", 3600)
         opened(patch, pets)
     assert not place.exists()

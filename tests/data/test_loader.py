@@ -14,7 +14,7 @@ from PIL import Image
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
 from reslab.data.batches.loader import Statistics, TrainLoader, evaluation_batches, statistics
-from reslab.data.batches.views import evaluation_view, training_place, training_view
+from reslab.data.batches.views import evaluation_view, training_box, training_view
 from reslab.data.images.decode import BadImage, read
 from reslab.data.order import positions_of
 from reslab.data.sets.digits import digits
@@ -272,7 +272,7 @@ def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
         draws = scale_crop_flip(3, 0, np.array([row]))
         side, top, left, flip = (d[0] for d in draws)
         full = read(data.train.paths[row])
-        kept = np.array(full.crop(training_place(64, side, top, left, *full.size)))
+        kept = np.array(full.crop(training_box(64, side, top, left, *full.size)))
         whole = training_view(kept, 64, bool(flip)).astype(np.float32)
         difference = np.abs(image.permute(1, 2, 0).numpy() - whole)
         assert difference.max() > 0

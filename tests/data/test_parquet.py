@@ -187,7 +187,7 @@ def bombs(folder: Path) -> dict[str, tuple[Path, str]]:
     made("prefixes", "encoding 7", table([bytes(2 << 20)] * 9), use_dictionary=False, column_encoding=prefix)
     whole = files["footer"][0].read_bytes()
     for name, length in (("long footer", 0xFFFFFFF0), ("footer without end", 900_000)):
-        made(name, "cut off|declares a footer|damaged", table([picture]))
+        made(name, "truncated|declares a footer|damaged", table([picture]))
         content = files[name][0].read_bytes() if name == "long footer" else whole
         files[name][0].write_bytes(content[:-8] + length.to_bytes(4, "little") + b"PAR1")
     return files

@@ -34,7 +34,7 @@ def test_digits():
         ("./nowhere", {}, "no such folder: ./nowhere"),
         ("nowhere/at/all", {}, "no such folder: nowhere/at/all"),
         ("cifar10", {}, "cifar10:PATH"),
-        ("cifar10:", {}, "nothing stands after the colon"),
+        ("cifar10:", {}, "there is no path after the colon"),
         ("cifar10:/nowhere", {}, "no such file or folder"),
         ("digits", {"size": 32}, "8x8; 32 is possible only with folders"),
         ("digits", {"val_share": 0.1}, "--val-share: only folders"),

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reslab.data.batches.views import evaluation_view, training_place, training_view
+from reslab.data.batches.views import evaluation_view, training_box, training_view
 
 
 def trained(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:
-    part = np.array(image.crop(training_place(size, side, top, left, *image.size)))
+    part = np.array(image.crop(training_box(size, side, top, left, *image.size)))
     return training_view(part, size, flip)
 
 

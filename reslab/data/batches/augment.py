@@ -1,9 +1,8 @@
-"""The random draws of augmentation, apart from their application: where to crop, whether to flip, how large to resize.
+"""The random choices of augmentation: position of the crop, flip, and size of the resized image.
 
-CIFAR (§4.2 of the paper): 4 pixels padded on each side, a random 32x32 crop, a random horizontal flip.
-ImageNet (§3.4): the shorter side drawn from [256, 480] for crops of 224, a random crop, a random horizontal flip.
-Both are pure functions of (seed, epoch, index), so neither workers nor interruptions can change them. `windows` is
-the table in which a crop that was drawn is looked up.
+CIFAR (§4.2 of the paper): 4 pixels of padding on each side, a random 32x32 crop, a random horizontal flip.
+ImageNet (§3.4): a random shorter side in [256, 480] for crops of 224, a random crop, a random horizontal flip.
+Both are pure functions of (seed, epoch, index), so neither the number of workers nor a resume changes them.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reslab.data.order import draw, integers, uniform
+from reslab.data.order import integers, random_bits, uniform
 
-SHORTEST, LONGEST = 256 / 224, 480 / 224  # the paper's shorter sides, in units of the crop's side
+SHORTEST, LONGEST = 256 / 224, 480 / 224  # range of the paper's shorter side, in units of the crop's side
 
 
 class Crops(NamedTuple):
-    """Draws for images padded by `pad`, one entry per sample."""
+    """Random choices for images padded by `pad`, one entry per sample."""
 
     dy: np.ndarray
     """int64 [B] in [0, 2 * pad]: first row of the crop in the padded image, pixels"""
@@ -29,33 +28,38 @@ class Crops(NamedTuple):
 
 
 class ScaledCrops(NamedTuple):
-    """Draws for images of any size, one entry per sample."""
+    """Random choices for images of any size, one entry per sample."""
 
     side: np.ndarray
     """float64 [B] in [256/224, 480/224): shorter side after the resize, in units of the crop's side"""
     top: np.ndarray
-    """float64 [B] in [0, 1): position of the crop among the possible rows"""
+    """float64 [B] in [0, 1): vertical position of the crop, as a share of the possible ones"""
     left: np.ndarray
-    """float64 [B] in [0, 1): position of the crop among the possible columns"""
+    """float64 [B] in [0, 1): horizontal position of the crop, as a share of the possible ones"""
     flip: np.ndarray
     """bool [B]: mirror left and right after the crop"""
 
 
 def flips(seed: int, epochs: np.ndarray | int, indices: np.ndarray, how: str = "random") -> np.ndarray:
-    """bool [B]: "random", drawn in every epoch; or "alternating", drawn once, and changed from epoch to epoch.
+    """Return which samples are mirrored, bool [B].
 
-    Alternating, a net sees each sample both ways in any two epochs (K. Jordan 2024, "94% on CIFAR-10 in 3.29 seconds").
+    how   "random": independent in every epoch. "alternating": random in the first epoch, then changed from epoch to
+          epoch, so that a net sees each sample both ways in any two epochs (K. Jordan 2024, "94% on CIFAR-10 in 3.29
+          seconds")
     """
     alternating = how == "alternating"
-    epoch_drawn = np.zeros_like(epochs) if alternating else epochs
-    flipped: np.ndarray = (draw(seed, "flip", epoch_drawn, indices) >> np.uint64(63)) == 1
+    random_epochs = np.zeros_like(epochs) if alternating else epochs
+    flipped: np.ndarray = (random_bits(seed, "flip", random_epochs, indices) >> np.uint64(63)) == 1
     if alternating:
         flipped = flipped ^ (np.asarray(epochs) % 2 == 1)
     return flipped
 
 
 def crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, pad: int, flip: str = "random") -> Crops:
-    """The paper's CIFAR draws for samples `indices` (int64 [B]) in `epochs` (int64 [B] or one); `flip`: see `flips`."""
+    """Return the choices for CIFAR for samples `indices` (int64 [B]) in `epochs` (int64 [B], or one for all).
+
+    flip   see `flips`
+    """
     high = 2 * pad + 1
     return Crops(
         integers(seed, "crop-y", epochs, indices, high),
@@ -65,7 +69,7 @@ def crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, pad: int
 
 
 def scale_crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, flip: str = "random") -> ScaledCrops:
-    """The paper's ImageNet draws, otherwise as `crop_flip`."""
+    """Return the choices for ImageNet; arguments as in `crop_flip`."""
     side = SHORTEST + (LONGEST - SHORTEST) * uniform(seed, "side", epochs, indices)
     return ScaledCrops(
         side,
@@ -76,12 +80,12 @@ def scale_crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, fl
 
 
 def windows(padded: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Every crop of every image, as a view: [N, places, places, height, width * C] without a copy.
+    """Return every crop of every image of `padded` [N, H, W, C] as a view: [N, dy, dx, height, width * C].
 
-    Rows of a crop are contiguous bytes, so indexing with (image, dy, dx) copies whole rows: 5x faster than a gather
-    of single pixels.
+    A row of a crop is contiguous, so indexing with (image, dy, dx) copies whole rows, 5 times as fast as gathering
+    single pixels.
     """
-    n, high, wide, channels = padded.shape
+    n, padded_height, padded_width, channels = padded.shape
     a, b, c, d = padded.strides
-    shape = (n, high - height + 1, wide - width + 1, height, width * channels)
+    shape = (n, padded_height - height + 1, padded_width - width + 1, height, width * channels)
     return np.lib.stride_tricks.as_strided(padded, shape, (a, b, c, b, d), writeable=False)

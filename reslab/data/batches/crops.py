@@ -1,7 +1,7 @@
-"""Images in memory made into inputs as whole batches: cropped at drawn places, centred, scaled, mirrored.
+"""Crop, centre, scale and mirror whole batches of images in memory.
 
-Three ways to the same bits: one pass over the bytes by `crops.cpp` (a CPU with a C++ compiler), rows gathered by numpy
-(without one), one gather on an accelerator, where the images stay, so that only the draws travel.
+Three implementations with the same bits: `crops.cpp` in one pass over the bytes (a CPU with a C++ compiler), numpy
+(without a compiler), and a gather on a GPU, which holds the images so that only the random choices are transferred.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ SOURCE, FLAGS = Path(__file__).with_suffix(".cpp"), ("-O3", "-march=native", "-f
 _P, _N = ctypes.c_void_p, ctypes.c_long
 
 Crops = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Tensor]
-"""(rows, dy, dx, mirrored), int64 [B] and bool [B], to float32 [B, C, H, W] in channels_last: crops at row dy and
-column dx of images with a border of zeros, mirrored once they are centred, as the paper's mean is with its image"""
+"""(rows, dy, dx, mirrored), three int64 [B] and bool [B], to float32 [B, C, H, W] in channels_last: the crops at row dy
+and column dx of the padded images. Mean and image are mirrored together, since the mean is subtracted first"""
 
 
 def crops(images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int, device: str = "cpu") -> Crops:
-    """The fastest way on `device`. images uint8 [N, H, W, C]; mean float32 [H, W, C] or [1, 1, C]; scale [C] or [1].
+    """Return the fastest implementation on `device`.
 
-    The border of `pad` pixels is exactly 0 behind the centring.
+    images   uint8 [N, H, W, C]
+    mean     float32 [H, W, C] or [1, 1, C]; `scale`: float32 [C] or [1]
+    pad      pixels of border on each side, which are 0 after centring
     """
     mean = np.broadcast_to(mean, images.shape[1:])
     if device != "cpu":
-        return OnDevice(images, mean, scale, pad, device)
-    way = ByRows if native.unavailable_reason(SOURCE, *FLAGS) else InOnePass
-    return way(images, mean, scale, pad)
+        return DeviceCrops(images, mean, scale, pad, device)
+    kind = NumpyCrops if native.unavailable_reason(SOURCE, *FLAGS) else NativeCrops
+    return kind(images, mean, scale, pad)
 
 
-class InOnePass:
-    """By `crops.cpp`: nothing is padded, nothing is read twice."""
+class NativeCrops:
+    """Crops by `crops.cpp`, which pads nothing and reads each byte once."""
 
     def __init__(self, images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int) -> None:
         self._images, self._mean, self._pad = np.ascontiguousarray(images), np.ascontiguousarray(mean, np.float32), pad
@@ -54,10 +56,10 @@ class InOnePass:
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._images):
             raise IndexError(f"rows must be 0 .. {len(self._images) - 1}, not {rows.min()} .. {rows.max()}")
         shape = (len(rows), self._height, self._width, self._channels)
-        out = np.empty(shape, np.float32)  # numpy asks the system for large pages
-        places = (np.ascontiguousarray(a, np.int64) for a in (rows, dy - self._pad, dx - self._pad))
+        out = np.empty(shape, np.float32)  # numpy requests large pages
+        offsets = (np.ascontiguousarray(a, np.int64) for a in (rows, dy - self._pad, dx - self._pad))
         work = np.empty_like(self._scale)
-        arrays = [self._images, self._mean, self._scale, *places, np.ascontiguousarray(mirrored, np.uint8)]
+        arrays = [self._images, self._mean, self._scale, *offsets, np.ascontiguousarray(mirrored, np.uint8)]
         self._crop(*(a.ctypes.data for a in arrays), *shape, out.ctypes.data, work.ctypes.data)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
@@ -70,13 +72,13 @@ def _kernel() -> Callable[..., None]:
 
 
 def _padded(images: np.ndarray, mean: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and mean padded alike: the border is exactly 0 once the mean is subtracted."""
+    """Return images and mean with equal padding, so that the border is exactly 0 after centring."""
     border = ((pad, pad), (pad, pad), (0, 0))
     return np.pad(images, ((0, 0), *border)), np.pad(mean, border)
 
 
-class ByRows:
-    """By numpy, on images that were padded once; rows of a crop are gathered as bytes."""
+class NumpyCrops:
+    """Crops by numpy, from images that are padded once; whole rows are copied."""
 
     def __init__(self, images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int) -> None:
         _, height, width, _ = self._shape = (-1, *images.shape[1:])
@@ -88,13 +90,13 @@ class ByRows:
         pixels = torch.from_numpy(self._images[rows, dy, dx].reshape(self._shape)).float()
         pixels -= torch.from_numpy(self._means[dy, dx]).view_as(pixels)
         pixels /= self._scale
-        which = torch.from_numpy(np.flatnonzero(mirrored))
-        pixels[which] = pixels[which].flip(2)
+        flipped = torch.from_numpy(np.flatnonzero(mirrored))
+        pixels[flipped] = pixels[flipped].flip(2)
         return pixels.permute(0, 3, 1, 2)
 
 
-class OnDevice:
-    """Images and mean stay on `device` with their border; a batch is one gather of pixels there."""
+class DeviceCrops:
+    """Crops on a GPU, which holds the padded images and mean; a batch is one gather of pixels."""
 
     def __init__(self, images: np.ndarray, mean: np.ndarray, scale: np.ndarray, pad: int, device: str) -> None:
         _, height, width, channels = images.shape
@@ -107,21 +109,21 @@ class OnDevice:
         self._device = device
 
     def __call__(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        return self.cut(self.sent(rows, dy, dx, mirrored))
+        return self.crop(self.to_device(rows, dy, dx, mirrored))
 
-    def sent(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        """The draws on the device, int64 [3, B], for `cut`; the first row holds `rows`."""
-        drawn = torch.from_numpy(np.stack([rows, dy * self._wide + dx, mirrored]))
+    def to_device(self, rows: np.ndarray, dy: np.ndarray, dx: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        """Return the random choices on the device, int64 [3, B], for `crop`; the first row is `rows`."""
+        choices = torch.from_numpy(np.stack([rows, dy * self._wide + dx, mirrored]))
         if self._device.startswith("cuda"):
-            drawn = drawn.pin_memory()  # or the CPU would wait until the GPU has done all that it was given
-        return drawn.to(self._device, non_blocking=True)
+            choices = choices.pin_memory()  # otherwise the CPU waits until the GPU has finished its queue
+        return choices.to(self._device, non_blocking=True)
 
-    def cut(self, drawn: Tensor) -> Tensor:
-        """The images of `drawn`, or of a slice of it along its second dimension."""
-        row, corner, mirror = drawn[:, :, None, None]
+    def crop(self, choices: Tensor) -> Tensor:
+        """Return the crops for `choices`, or for a slice of it along the second dimension."""
+        row, corner, mirror = choices[:, :, None, None]
         across = torch.where(mirror.bool(), self._across.flip(0), self._across)
-        place = corner + self._down + across  # [B, H, W], pixels of a padded image
-        pixels = self._images[row * self._area + place].float()
-        pixels -= self._means[place]
+        index = corner + self._down + across  # [B, H, W], pixels of a padded image
+        pixels = self._images[row * self._area + index].float()
+        pixels -= self._means[index]
         pixels /= self._scale
         return pixels.permute(0, 3, 1, 2)

@@ -1,8 +1,8 @@
-"""From a split to batches on the way into the network: order, augmentation, statistics, one `Batch` type.
+"""Batches of a split as network inputs: order, augmentation, statistics.
 
-Sets in memory become whole batches at once (`crops`): no worker, no Pillow, no loop over images in Python. Files go
-through worker processes. Both are pure functions of (seed, iteration), so a run that starts in the middle, or with
-another number of workers, sees the same batches.
+Sets in memory become whole batches at once (`crops`), without workers, Pillow or a Python loop over images. Files are
+decoded by worker processes. Both are pure functions of (seed, iteration), so a run that resumes, or has another number
+of workers, sees the same batches.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
-from reslab.data.batches.crops import OnDevice, crops
-from reslab.data.batches.views import evaluation_view, training_place, training_view
+from reslab.data.batches.crops import DeviceCrops, crops
+from reslab.data.batches.views import evaluation_view, training_box, training_view
 from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import BadImage, read, read_part
 from reslab.data.order import batches_per_epoch, positions_of
@@ -28,14 +28,14 @@ AUGMENTS = ("crop-flip", "crop", "none")
 FLIPS = ("random", "alternating")
 CENTRES = ("pixel", "channel")
 SCALES = ("std", "channel-std", "255", "none")
-_CHUNK = 200  # images per step of a sum: bounds memory, cannot change an integer sum
-_DRAWN = 64  # batches drawn at once for a device: one by one, drawing takes as long as a GPU trains on what was drawn
-_SAMPLE = 2000  # files looked at for the statistics of a folder
+_CHUNK = 200  # images per step of a sum; bounds memory, and integer sums do not depend on it
+_BLOCK = 64  # batches whose random choices are made together for a GPU; one by one they take as long as its updates
+_SAMPLE = 2000  # files that are read for the statistics of a folder
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What turns pixels into inputs: (pixel - mean) / scale."""
+    """Mean and scale of the inputs: (pixel - mean) / scale."""
 
     mean: np.ndarray
     """float32 [H, W, C] (a mean image) or [1, 1, C], in pixel units 0..255"""
@@ -45,7 +45,7 @@ class Statistics:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one step reads."""
+    """The input of one update."""
 
     images: torch.Tensor
     """float32 [B, C, H, W] in channels_last layout, centred and scaled"""
@@ -56,53 +56,54 @@ class Batch:
 
 
 def statistics(split: Split, centre: str = "pixel", scale: str = "std") -> Statistics:
-    """Mean and scale of a split (pass the training split, never another).
+    """Return mean and scale of a split, which must be the training split.
 
-    `centre`: "pixel" (the paper's mean image) or "channel". `scale`: "std" (one scalar: standard deviation of the
-    centred pixels), "channel-std" (one per channel), "255" (the range) or "none" (1). Sums are exact integers, then
-    float64. Where all pixels are equal the deviation is 0 and the scale becomes 1. Files: over the evaluation view of
-    at most 2,000 evenly spaced images. Raises UserError for an unknown choice or an empty split.
+    centre   "pixel" (the paper's mean image) or "channel"
+    scale    "std" (one number: standard deviation of the centred pixels), "channel-std" (one per channel), "255" (the
+             range) or "none" (1)
+    Sums are exact integers, then float64. If all pixels are equal, the scale is 1. For Files it reads the evaluation
+    views of at most 2,000 evenly spaced images. Raises UserError for an unknown choice or an empty split.
     """
-    _known("centre", centre, CENTRES)
-    _known("scale", scale, SCALES)
+    _check_choice("centre", centre, CENTRES)
+    _check_choice("scale", scale, SCALES)
     if not len(split):
         raise UserError("statistics: the training split is empty")
     total, squares, n = _sums(split)
-    first = total / n  # float64 [H, W, C]
-    mean = first if centre == "pixel" else first.mean((0, 1), keepdims=True)
-    # E[(x - m)²] = E[x²] - 2 m E[x] + m², for a mean image and for a channel mean alike.
-    spread = np.maximum(squares / n - 2 * mean * first + mean**2, 0).mean((0, 1))  # [C]
-    sizes = {"std": np.sqrt(spread.mean(keepdims=True)), "channel-std": np.sqrt(spread)}
-    divisor = sizes.get(scale, np.array([255.0 if scale == "255" else 1.0]))
+    mean_image = total / n  # float64 [H, W, C]
+    mean = mean_image if centre == "pixel" else mean_image.mean((0, 1), keepdims=True)
+    # E[(x - m)²] = E[x²] - 2 m E[x] + m² holds for a mean image and for a channel mean.
+    variance = np.maximum(squares / n - 2 * mean * mean_image + mean**2, 0).mean((0, 1))  # [C]
+    deviations = {"std": np.sqrt(variance.mean(keepdims=True)), "channel-std": np.sqrt(variance)}
+    divisor = deviations.get(scale, np.array([255.0 if scale == "255" else 1.0]))
     divisor = np.where(divisor > 1e-5, divisor, 1.0)
     return Statistics(mean.astype(np.float32), divisor.astype(np.float32))
 
 
-def _known(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{key}: {value!r} is unknown; choose one of {', '.join(known)}")
+def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{key}: {value!r} is unknown; choose one of {', '.join(choices)}")
 
 
 def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
-    """Sum and sum of squares of every pixel, int64 [H, W, C], and the number of images."""
+    """Return sum and sum of squares over the images, int64 [H, W, C] each, and the number of images."""
     n = len(split) if isinstance(split, Memory) else min(len(split), _SAMPLE)
     total = squares = np.zeros((), np.int64)
     for start in range(0, n, _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, n))
         chunk = split.images[rows] if isinstance(split, Memory) else _stack(split, rows * len(split) // n)
-        wide = chunk.astype(np.uint16)  # 255 ** 2 fits
-        total = total + wide.sum(0, dtype=np.int64)
-        squares = squares + (wide * wide).sum(0, dtype=np.int64)
+        pixels = chunk.astype(np.uint16)  # holds 255 ** 2
+        total = total + pixels.sum(0, dtype=np.int64)
+        squares = squares + (pixels * pixels).sum(0, dtype=np.int64)
     return total, squares, n
 
 
 def _stack(split: Files, rows: np.ndarray) -> np.ndarray:
-    """The evaluation views of `rows` (int64 [B]): uint8 [B, size, size, 3]. Raises BadImage."""
+    """Return the evaluation views of `rows` (int64 [B]): uint8 [B, size, size, 3]. Raises BadImage."""
     return np.stack([evaluation_view(read(split.paths[row]), split.size) for row in rows])
 
 
 class TrainLoader:
-    """Batches of a training split, in an order and with an augmentation that depend on (seed, iteration) alone."""
+    """Batches of a training split; order and augmentation depend only on (seed, iteration)."""
 
     def __init__(
         self,
@@ -119,20 +120,22 @@ class TrainLoader:
         small: tuple[int, int] = (0, 0),
         device: str = "cpu",
     ) -> None:
-        """`augment`: "crop-flip" (pad by `pad` pixels of zeros after centring, crop, mirror), "crop" or "none".
+        """Check the arguments and prepare the crops.
 
-        For Files the crop is the paper's: shorter side drawn from [256, 480] / 224 of the target, random position;
-        `pad` is not used. `last_batch`: see `order.batch_span`. `workers`: processes that decode Files; sets in
-        memory need none. `flip`: "random" or "alternating", see `augment.flips`. `small`: (pixels a side, iteration),
-        the size that images are shrunk to before that iteration. `device`: where batches of sets in memory are made
-        and the set stays; decoded Files come from the CPU. Raises UserError for an unknown choice or a batch that
-        gives no step.
+        augment      "crop-flip" (pad by `pad` pixels that are 0 after centring, crop, mirror), "crop" or "none". Files
+                     are cropped as ImageNet in the paper: random shorter side of 256/224 to 480/224 of the target,
+                     random position, no padding
+        last_batch   see `order.batch_span`; `flip`: see `augment.flips`
+        workers      processes that decode Files; sets in memory need none
+        small        (pixels per side, iteration): before that iteration images are shrunk to this size
+        device       holds a set in memory and makes its batches; decoded Files come from the CPU
+        Raises UserError for an unknown choice or a batch that gives no iteration.
         """
-        _known("augment", augment, AUGMENTS)
-        _known("flip", flip, FLIPS)
+        _check_choice("augment", augment, AUGMENTS)
+        _check_choice("flip", flip, FLIPS)
         if pad < 0 or workers < 0:
             raise UserError(f"pad and workers must be at least 0, not {pad} and {workers}")
-        batches_per_epoch(batch, len(split), last_batch)  # refuses before the first step
+        batches_per_epoch(batch, len(split), last_batch)  # raises before the first iteration
         self.split, self.statistics = split, statistics
         self.seed, self.batch, self.augment, self.last_batch = seed, batch, augment, last_batch
         self.flip, self.small = flip, small
@@ -143,17 +146,16 @@ class TrainLoader:
             self._crops = crops(split.images, statistics.mean, statistics.scale, self.pad, device)
 
     def at(self, iteration: int) -> Batch:
-        """The batch of iteration `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
+        """Return the batch of `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
         if isinstance(self.split, Files):
             return self._shrunk(_batch(Views(self._views)[iteration], self.statistics, self._labels), iteration)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
         labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]
-        batch = Batch(self._crops(rows, *self._places(epochs, rows)), labels, rows)
+        batch = Batch(self._crops(rows, *self._choices(epochs, rows)), labels, rows)
         return self._shrunk(batch, iteration)
 
-    def _places(self, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where samples are cropped (int64 [B] twice) and which of them are mirrored (bool [B])."""
-        # without padding there is one place: (0, 0)
+    def _choices(self, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the crops' positions (dy, dx: int64 [B] each; 0 without padding) and the flips (bool [B])."""
         dy, dx, flip = crop_flip(self.seed, epochs, rows, self.pad, self.flip)
         return dy, dx, flip & (self.augment == "crop-flip")
 
@@ -165,46 +167,48 @@ class TrainLoader:
         return replace(batch, images=images.contiguous(memory_format=torch.channels_last))
 
     def stream(self, start_iteration: int, stop_iteration: int) -> Iterator[Batch]:
-        """The batches of iterations start .. stop - 1, in order; Files are decoded by `workers` processes."""
-        numbers = range(start_iteration, stop_iteration)
+        """Yield the batches of the iterations start .. stop - 1 in order; Files are decoded by `workers` processes."""
+        iterations = range(start_iteration, stop_iteration)
         if isinstance(self.split, Memory):
-            cut = self._crops
-            yield from self._on_device(cut, numbers) if isinstance(cut, OnDevice) else map(self.at, numbers)
+            if isinstance(self._crops, DeviceCrops):
+                yield from self._on_device(self._crops, iterations)
+            else:
+                yield from map(self.at, iterations)
             return
-        for number, item in zip(numbers, decode(self._views, numbers, self.workers), strict=True):
-            yield self._shrunk(_batch(item, self.statistics, self._labels), number)
+        for iteration, item in zip(iterations, decode(self._views, iterations, self.workers), strict=True):
+            yield self._shrunk(_batch(item, self.statistics, self._labels), iteration)
 
-    def _on_device(self, crops: OnDevice, numbers: range) -> Iterator[Batch]:
-        """The batches that `at` gives; many are drawn at once."""
-        for first in numbers[::_DRAWN]:
-            block = range(first, min(first + _DRAWN, numbers.stop))
+    def _on_device(self, crops: DeviceCrops, iterations: range) -> Iterator[Batch]:
+        """Yield the batches of `at`, with the random choices of many batches made and transferred together."""
+        for first in iterations[::_BLOCK]:
+            block = range(first, min(first + _BLOCK, iterations.stop))
             n = len(self.split)
-            drawn = [positions_of(self.seed, i, self.batch, n, self.last_batch) for i in block]
-            epochs, rows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-            sent = crops.sent(rows, *self._places(epochs, rows))
+            positions = [positions_of(self.seed, i, self.batch, n, self.last_batch) for i in block]
+            epochs, rows = (np.concatenate(parts) for parts in zip(*positions, strict=True))
+            choices = crops.to_device(rows, *self._choices(epochs, rows))
             start = 0
-            for iteration, (_, own) in zip(block, drawn, strict=True):
-                part = sent[:, start : start + len(own)]
-                start += len(own)
-                yield self._shrunk(Batch(crops.cut(part), self._labels[part[0]], own), iteration)
+            for iteration, (_, batch_rows) in zip(block, positions, strict=True):
+                part = choices[:, start : start + len(batch_rows)]
+                start += len(batch_rows)
+                yield self._shrunk(Batch(crops.crop(part), self._labels[part[0]], batch_rows), iteration)
 
     def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decoded, cropped files of an iteration (uint8 [B, size, size, 3]) and their rows (int64 [B])."""
+        """Return the decoded, cropped files of an iteration (uint8 [B, size, size, 3]) and their rows (int64 [B])."""
         assert isinstance(self.split, Files)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
         if self.augment == "none":
             return _stack(self.split, rows), rows
-        views, mirror = [], self.augment == "crop-flip"
-        drawn = scale_crop_flip(self.seed, epochs, rows, self.flip)
-        for row, side, top, left, flip in zip(rows, *drawn, strict=True):
-            place = partial(training_place, self.split.size, side, top, left)
-            kept = read_part(self.split.paths[row], place, least=round(self.split.size * side))
-            views.append(training_view(kept, self.split.size, bool(flip) and mirror))
+        views, mirrors = [], self.augment == "crop-flip"
+        choices = scale_crop_flip(self.seed, epochs, rows, self.flip)
+        for row, side, top, left, flip in zip(rows, *choices, strict=True):
+            box_of = partial(training_box, self.split.size, side, top, left)
+            part = read_part(self.split.paths[row], box_of, min_side=round(self.split.size * side))
+            views.append(training_view(part, self.split.size, bool(flip) and mirrors))
         return np.stack(views), rows
 
 
 def evaluation_batches(split: Split, statistics: Statistics, batch: int, workers: int = 0) -> Iterator[Batch]:
-    """Every sample once, in index order, the last batch shorter; not augmented.
+    """Yield every sample once, in index order, not augmented; the last batch may be shorter.
 
     Files: shorter side resized to round(size * 256 / 224), centre crop. Raises BadImage for a damaged file.
     """
@@ -232,14 +236,14 @@ def _batch(item: Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
 
 
 def centred(images: Sequence[np.ndarray], statistics: Statistics) -> torch.Tensor:
-    """Views (uint8 [H, W, C]) as a network reads them: float32 [B, C, H, W] in channels_last, centred and scaled."""
+    """Return views (uint8 [H, W, C]) as network inputs: float32 [B, C, H, W] in channels_last, centred and scaled."""
     return _centred(torch.from_numpy(np.stack(images)), statistics)
 
 
 def _centred(pixels: torch.Tensor, statistics: Statistics) -> torch.Tensor:
-    # Both at full size: an operator whose last dimension is three channels long is several times slower.
+    # Mean and scale at full size: broadcasting over a last dimension of three channels is several times slower.
     mean, scale = (np.broadcast_to(s, pixels.shape[1:]).copy() for s in (statistics.mean, statistics.scale))
-    # numpy asks the system for large pages: torch's own memory costs a fault every 4 kB, five times the arithmetic.
+    # numpy requests large pages; memory from torch costs a page fault every 4 kB, five times the arithmetic.
     inputs = torch.from_numpy(np.empty(pixels.shape, np.float32))
     torch.sub(pixels, torch.from_numpy(mean), out=inputs)
     inputs /= torch.from_numpy(scale)

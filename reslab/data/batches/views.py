@@ -1,8 +1,8 @@
-"""From a decoded image to the square that the network sees: uint8 [size, size, 3].
+"""Crop and resize a decoded image to the square that the network sees: uint8 [size, size, 3].
 
-Only the part that is kept is resized, with an antialiasing filter: `box` gives, up to rounding, the pixels of resizing
-the whole image and cropping afterwards. To score, by Pillow and with edges between pixels, as torchvision's Resize and
-CenterCrop do; to train, by torch's kernels for bytes and from whole pixels, in a third of the time.
+Only the cropped part is resized, with an antialiasing filter; up to rounding this equals resizing the whole image and
+then cropping. For scoring, Pillow resizes from a box with fractional edges, like torchvision's Resize and CenterCrop.
+For training, torch's kernels for bytes resize from whole pixels, in a third of the time.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 
 def evaluation_view(image: Image.Image, size: int) -> np.ndarray:
-    """Shorter side to round(size * 256 / 224), centre crop."""
+    """Return the centre crop of the image resized to a shorter side of round(size * 256 / 224)."""
     box = _box(*image.size, size, round(size * 256 / 224), 0.5, 0.5)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box)).reshape(size, size, -1)
 
 
 def whole_view(image: Image.Image, size: int) -> np.ndarray:
-    """Shorter side to `size`, centre crop: all of a square image, as nets see it that were trained on whole images.
+    """Return the centre crop of the image resized to a shorter side of `size`: all of a square image.
 
-    uint8 [size, size, 3], or [size, size, 1] of a grey image.
+    For nets that were trained on whole images. uint8 [size, size, 3], or [size, size, 1] for a grey image.
     """
     if image.size != (size, size):
         box = _box(*image.size, size, size, 0.5, 0.5)
@@ -33,32 +33,34 @@ def whole_view(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image).reshape(size, size, -1)
 
 
-def training_place(size: int, side: float, top: float, left: float, width: int, height: int) -> PixelBox:
-    """The part of an image of width x height that is kept to train: with a shorter side of round(size * side), the crop
-    of `size` at (top, left) in [0, 1) of the possible places, its edges rounded to whole pixels of the image.
+def training_box(size: int, side: float, top: float, left: float, width: int, height: int) -> PixelBox:
+    """Return the part of an image of width x height pixels that becomes a training crop of `size` pixels.
 
-    The draws are `augment.scale_crop_flip`'s.
+    side, top, left   as `augment.scale_crop_flip` returns them: the image is resized to a shorter side of
+                      round(size * side), and the crop is at (top, left) of the possible positions
+    Edges are rounded to whole pixels of the image.
     """
     edges = [round(edge) for edge in _box(width, height, size, round(size * side), top, left)]
     x, y = min(edges[0], width - 1), min(edges[1], height - 1)
-    return x, y, max(edges[2], x + 1), max(edges[3], y + 1)  # one pixel at least
+    return x, y, max(edges[2], x + 1), max(edges[3], y + 1)  # at least one pixel
 
 
 def training_view(part: np.ndarray, size: int, flip: bool) -> np.ndarray:
-    """The kept part (uint8 [h, w, 3]), resized, mirrored if `flip`."""
+    """Return the cropped part (uint8 [h, w, 3]) resized to [size, size, 3], mirrored if `flip`."""
     pixels = torch.from_numpy(part[None]).permute(0, 3, 1, 2)
     view = torch.empty(1, size, size, 3, dtype=torch.uint8)
-    # F.interpolate, but into the layout of a file's pixels: by itself it turns a single image into planes and takes
-    # twice as long (pytorch issue 68430).
+    # The kernel of F.interpolate, but with pixels in the order of a file: F.interpolate converts a single image into
+    # planes and takes twice as long (pytorch issue 68430).
     resized = view.permute(0, 3, 1, 2)
     torch.ops.aten._upsample_bilinear2d_aa.out(pixels, (size, size), False, None, None, out=resized)
     return (view[0].flip(1) if flip else view[0]).numpy()
 
 
 def _box(width: int, height: int, size: int, shorter: int, top: float, left: float) -> Box:
-    """The part of width x height that becomes a crop of `size` pixels once the shorter side has `shorter`."""
+    """Return the part that a crop of `size` pixels shows of width x height resized to a shorter side `shorter`."""
     factor = shorter / min(height, width)
-    high, wide = max(int(height * factor + 1e-9), size), max(int(width * factor + 1e-9), size)
-    y, x = int(top * (high - size + 1)), int(left * (wide - size + 1))
-    box = (x * width / wide, y * height / high, (x + size) * width / wide, (y + size) * height / high)
-    return (box[0], box[1], min(box[2], width), min(box[3], height))
+    new_height, new_width = max(int(height * factor + 1e-9), size), max(int(width * factor + 1e-9), size)
+    y, x = int(top * (new_height - size + 1)), int(left * (new_width - size + 1))
+    left_edge, right_edge = x * width / new_width, (x + size) * width / new_width
+    top_edge, bottom_edge = y * height / new_height, (y + size) * height / new_height
+    return (left_edge, top_edge, min(right_edge, width), min(bottom_edge, height))

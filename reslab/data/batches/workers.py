@@ -1,8 +1,7 @@
-"""Decoding in worker processes: whole batches travel, in order, so their number cannot change what is in a batch.
+"""Decode batches in worker processes. Each decodes whole batches, so their number does not change a batch.
 
-What can go wrong in a worker comes back as one line: a damaged file as its `BadImage`, a worker that was killed as a
-`RunError`. Workers ignore SIGINT, SIGTERM and SIGHUP, because a signal to the process group is for the loop, which
-still has to save and then ends its workers itself.
+An error in a worker becomes one line: a damaged file a `BadImage`, a killed worker a `RunError`. Workers ignore SIGINT,
+SIGTERM and SIGHUP: a signal to the process group is for the loop, which saves first and then ends its workers.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from reslab.data.images.decode import BadImage
 from reslab.errors import RunError
 
 Item: TypeAlias = tuple[torch.Tensor, torch.Tensor] | BadImage
-"""(uint8 [B, H, W, C], int64 [B] rows of the split), or why there is none"""
+"""(uint8 [B, H, W, C], int64 [B] rows of the split), or the error"""
 
 Decode: TypeAlias = Callable[[int], tuple[np.ndarray, np.ndarray]]
 """number of a batch -> (uint8 [B, H, W, C], int64 [B] rows of the split); may raise BadImage"""
 
 
 class Views(Dataset[Item]):
-    """Number of a batch -> the whole decoded batch: what one worker does at a time."""
+    """A dataset whose items are whole decoded batches, by their numbers."""
 
     def __init__(self, views: Decode) -> None:
         self.views = views
@@ -37,47 +36,47 @@ class Views(Dataset[Item]):
     def __getitem__(self, number: int) -> Item:
         try:
             views, rows = self.views(number)
-        except BadImage as error:  # as a value: raised in a worker it would come back as a page of traceback
+        except BadImage as error:  # returned: raised in a worker, it would arrive as a page of traceback
             return error
         return torch.from_numpy(views), torch.from_numpy(rows)
 
 
 def decode(views: Decode, numbers: range, workers: int) -> Iterator[Item]:
-    """The batches `numbers`, in order, decoded by `workers` processes (0: this one). Raises RunError if one dies."""
+    """Yield the batches `numbers` in order from `workers` processes (0: from this one). Raises RunError if one dies."""
     batches: DataLoader[Item] = DataLoader(
         Views(views),
         sampler=numbers,
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_ignore_signals if workers else None,
-        generator=torch.Generator(),  # of its own, or starting workers would advance torch's global one
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # Python 3.14 starts others
+        generator=torch.Generator(),  # a separate one: starting workers would advance torch's global generator
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # no default since 3.14
     )
-    # In a list that leaving the program empties: a stream kept alive by a traceback would otherwise leave workers that
-    # ignore SIGTERM to an exit handler that sends SIGTERM and waits for ever.
+    # In a list that is emptied at exit. A traceback may keep this stream alive, and torch's exit handler would then
+    # send SIGTERM to the workers, which ignore it, and wait forever.
     running = [_start(batches)]
     atexit.register(running.clear)
     try:
         for _ in numbers:
             yield next(running[0])  # no other reference to the iterator, in this frame either
-    except (RuntimeError, OSError, EOFError) as error:  # torch's own verdict, or its broken pipe to the worker
-        if not workers or "Original Traceback" in str(error):  # an error of the code, not of the process
+    except (RuntimeError, OSError, EOFError) as error:  # torch's error, or its broken pipe to the worker
+        if not workers or "Original Traceback" in str(error):  # an error in the code, not of the process
             raise
-        told = " ".join(str(error).split())[:160]
-        raise RunError(f"a data worker process died ({told}); try fewer with --workers, or 0") from None
+        reason = " ".join(str(error).split())[:160]
+        raise RunError(f"a data worker process died ({reason}); try fewer with --workers, or 0") from None
     finally:
         running.clear()
         atexit.unregister(running.clear)
 
 
 def _start(batches: DataLoader[Item]) -> Iterator[Item]:
-    # torch installs a SIGCHLD handler that raises at whatever line the program is in when a worker dies. Without it
-    # the death is noticed where the batch is waited for (within 5 s), the one place that can tell it in a line.
+    # torch installs a SIGCHLD handler that raises wherever the program is when a worker dies. Without the handler, the
+    # death is noticed within 5 s while waiting for a batch, the only place that can report it in one line.
     if threading.current_thread() is not threading.main_thread():
         return iter(batches)
     previous = signal.getsignal(signal.SIGCHLD)
     iterator = iter(batches)
-    if previous is not None:  # None: a handler that was not set from Python, which could not be put back
+    if previous is not None:  # None: a handler that was not set from Python and cannot be restored
         signal.signal(signal.SIGCHLD, previous)
     return iterator
 

@@ -1,12 +1,12 @@
-"""One image file to RGB, safely: whatever the file holds, the answer is an RGB image or one `BadImage`.
+"""Decode an image file to RGB safely: any file gives an upright RGB image or a `BadImage`.
 
-Pillow decodes, behind a format allow-list and a pixel cap that is read from the header before anything is decoded.
-(torchvision.io kills the process on a PNG with one flipped byte and has no cap.) What Pillow leaves open or gets
-wrong is settled here: 16-bit grey is scaled, not clipped to white; transparency lies over white; the EXIF
-orientation is applied; CMYK is inverted exactly where Adobe's marker says so; of an animation the first frame counts.
+Pillow decodes, after a check of the format against a list and of the pixel count in the header against a limit.
+(torchvision.io has no limit, and kills the process on a PNG with one flipped byte.) This module decides what Pillow
+leaves open or gets wrong: 16-bit grey is scaled, not clipped to white; transparency is blended with white; the EXIF
+orientation is applied; CMYK is inverted only with Adobe's marker; of an animation the first frame is used.
 
-A file that is cut off is refused, but for the last digits of a PPM in text and for what follows a whole first frame of
-GIF. A changed byte is found in every PNG (`png`); the other formats have no checksums, so there it may change pixels.
+A truncated file is refused, except for the last digits of a PPM in text and for data after the first frame of a GIF. A
+changed byte is found in every PNG (`png`). The other formats have no checksums, so there it may change pixels.
 """
 
 from __future__ import annotations
@@ -48,33 +48,34 @@ Source = str | os.PathLike[str] | bytes
 
 
 class BadImage(RunError):
-    """A file that is no readable image. `name` is the file, `reason` why, the message both in one line."""
+    """A file that is no readable image: `name` of the file and `reason`; the message has both in one line."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
         self.name, self.reason = name, reason
 
     def __reduce__(self) -> tuple[type[BadImage], tuple[str, str]]:
-        return BadImage, (self.name, self.reason)  # two arguments, so that it can cross processes
+        return BadImage, (self.name, self.reason)  # by default pickle would pass the message as the only argument
 
 
 def read(
-    source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, least: int | None = None
+    source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_side: int | None = None
 ) -> Image.Image:
-    """Decode a file (or the bytes of one) to an RGB image, upright.
+    """Return a file (or its bytes) decoded to an upright RGB image.
 
-    `name` stands for the file in messages; `max_pixels` caps width x height (Pillow's own limit of 179 Mpx stays
-    above it). Where a shorter side of `least` pixels is enough, a JPEG of twice as many and more is decoded at a half,
-    a quarter or an eighth (each pixel the mean of a square, from fewer coefficients), in a fraction of the time.
-    Raises BadImage, and nothing else, for whatever is no whole image of an allowed format.
+    name         name of the file in messages
+    max_pixels   limit of width x height; Pillow's own limit is 179 Mpx
+    min_side     shorter side in pixels that is enough: a JPEG of at least twice the size is decoded at 1/2, 1/4 or 1/8,
+                 in a fraction of the time (each pixel is the mean of a square, from fewer coefficients)
+    Raises BadImage, and nothing else, if it is no complete image of an allowed format.
     """
     with _open(source, name, max_pixels) as image:
-        _shrink(image, least)
+        _shrink(image, min_side)
         return pixels.picture(image, _load(image))
 
 
 def upright(image: Image.Image, *, name: str = "the image") -> Image.Image:
-    """Return a Pillow image as `read` returns its file: RGB, upright. Raises BadImage."""
+    """Return a Pillow image as `read` returns its file: upright RGB. Raises BadImage."""
     try:
         image.load()
         return pixels.picture(image.copy(), _turn(image))
@@ -83,43 +84,44 @@ def upright(image: Image.Image, *, name: str = "the image") -> Image.Image:
 
 
 def read_part(
-    source: Source, place: Callable[[int, int], PixelBox], *, name: str | None = None, least: int | None = None
+    source: Source, box_of: Callable[[int, int], PixelBox], *, name: str | None = None, min_side: int | None = None
 ) -> np.ndarray:
-    """`read`, cropped to `place(width, height)`: uint8 [h, w, 3]. Of a JPEG that part alone is decoded where it can be.
+    """Return the image of `read` cropped to `box_of(width, height)`: uint8 [h, w, 3].
 
-    Raises BadImage as `read` does, but for damage that lies behind the part of a JPEG.
+    Of a JPEG only that part is decoded if possible; damage after the part is then not noticed. Otherwise raises
+    BadImage as `read` does.
     """
     with _open(source, name, MAX_PIXELS) as image:
-        fraction = _shrink(image, least)
+        fraction = _shrink(image, min_side)
         if image.format == "JPEG" and image.mode == "RGB" and _turn(image) is None:
-            decoded = part(_bytes(image), fraction, *image.size, place(*image.size))
+            decoded = part(_bytes(image), fraction, *image.size, box_of(*image.size))
             if decoded is not None:
                 return decoded
-        return pixels.array(image, _load(image), place)
+        return pixels.array(image, _load(image), box_of)
 
 
 def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """`read` as uint8 [H, W, 3]."""
+    """Return the image of `read` as uint8 [H, W, 3]."""
     with _open(source, name, max_pixels) as image:
         return pixels.array(image, _load(image), lambda width, height: (0, 0, width, height))
 
 
 def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """(width, height) in pixels from the header alone; an EXIF turn may yet swap them. Raises BadImage."""
+    """Return (width, height) in pixels from the header; an EXIF rotation may later swap them. Raises BadImage."""
     with _open(source, name, max_pixels) as image:
         return image.size
 
 
-def _shrink(image: ImageFile, least: int | None) -> int:
-    """Have a JPEG decoded at 1, 1/2, 1/4 or 1/8 of its size, `least` pixels a side left: 1, 2, 4 or 8."""
-    factor = min(image.size) // least if least and image.format == "JPEG" else 1
+def _shrink(image: ImageFile, min_side: int | None) -> int:
+    """Set a JPEG to be decoded at 1/n of its size with at least `min_side` pixels per side; return n: 1, 2, 4 or 8."""
+    factor = min(image.size) // min_side if min_side and image.format == "JPEG" else 1
     if factor >= 2:
         image.draft(None, (image.width // factor, image.height // factor))
     return int(image.decoderconfig[0]) if image.decoderconfig else 1
 
 
 def _load(image: ImageFile) -> Image.Transpose | None:
-    """Decode the pixels, the checksums of a PNG first; return what turns them upright."""
+    """Decode the pixels, after checking the checksums of a PNG; return the rotation that makes them upright."""
     if image.format == "PNG":
         assert image.fp is not None  # open until the image is loaded
         png.verify(image.fp)
@@ -129,35 +131,35 @@ def _load(image: ImageFile) -> Image.Transpose | None:
 
 
 def _bytes(image: ImageFile) -> bytes:
-    """The file of a lazy image, whole; it stays where it was."""
+    """Return all bytes of the file of a lazy image; the position in the file is restored."""
     file = image.fp
     assert file is not None  # open until the image is loaded
-    here = file.tell()
+    position = file.tell()
     file.seek(0)
     try:
         return file.read()
     finally:
-        file.seek(here)
+        file.seek(position)
 
 
 @contextmanager
 def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFile]:
-    """Pillow's lazy image, with its header checked; any failure inside the block becomes a BadImage."""
-    inside = isinstance(source, bytes)
+    """Yield Pillow's lazy image with its header checked; any error inside the block becomes a BadImage."""
+    in_memory = isinstance(source, bytes)
     _silence_logger()
-    label = name or ("image bytes" if inside else os.fsdecode(source))
+    label = name or ("image bytes" if in_memory else os.fsdecode(source))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is no reason to write on stderr
-            if inside:
+            warnings.simplefilter("ignore")  # no output on stderr because of unusual metadata
+            if in_memory:
                 if not source:
                     raise BadImage(label, "the file is empty")
                 length = len(source)  # type: ignore[arg-type]
             else:
                 length = _regular_size(Path(source), label)  # type: ignore[arg-type]
-            file = io.BytesIO(source) if inside else os.fspath(source)  # type: ignore[arg-type]
+            file = io.BytesIO(source) if in_memory else os.fspath(source)  # type: ignore[arg-type]
             if length > png.LARGEST_CHUNK:
-                with io.BytesIO(source) if inside else open(file, "rb") as stream:  # type: ignore[arg-type]
+                with io.BytesIO(source) if in_memory else open(file, "rb") as stream:  # type: ignore[arg-type]
                     png.check_lengths(stream)
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
@@ -176,14 +178,14 @@ def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFi
 
 @functools.cache
 def _silence_logger() -> None:
-    # Pillow logs some damage; with no handler set Python prints that on stderr. A program's own handlers still get it.
+    # Pillow logs some damage, and without a handler Python prints it on stderr. A program's own handlers still get it.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @contextmanager
 def _silent_libtiff() -> Iterator[None]:
-    """libtiff prints its complaints on the process's stderr, beside the exception that says the same."""
-    with _ONE_AT_A_TIME:  # two at once would each keep the other's null device as the real stderr
+    """Silence stderr of the process, on which libtiff prints messages in addition to the exception."""
+    with _ONE_AT_A_TIME:  # otherwise one thread would restore the null device of another as stderr
         try:
             real = os.dup(2)
         except OSError:  # closed already: nothing to silence
@@ -200,26 +202,26 @@ def _silent_libtiff() -> Iterator[None]:
 
 
 def _regular_size(path: Path, label: str) -> int:
-    """The size of a regular file, bytes. Raises BadImage if it is none, or empty."""
-    kind = os.stat(path)  # follows links, so a dangling one is told as a missing file
-    if stat.S_ISDIR(kind.st_mode):
+    """Return the size of a regular file in bytes. Raises BadImage if it is empty or no regular file."""
+    status = os.stat(path)  # follows links, so a broken link is reported as a missing file
+    if stat.S_ISDIR(status.st_mode):
         raise BadImage(label, "is a folder, not an image")
-    if not stat.S_ISREG(kind.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
         raise BadImage(label, "is not a regular file")
-    if kind.st_size == 0:
+    if status.st_size == 0:
         raise BadImage(label, "the file is empty")
-    return kind.st_size
+    return status.st_size
 
 
-def _too_large(what: str, max_pixels: int) -> str:
-    return f"{what} is more than the cap of {max_pixels / 1e6:g} megapixels; refused before decoding"
+def _too_large(size: str, max_pixels: int) -> str:
+    return f"{size} is more than the limit of {max_pixels / 1e6:g} megapixels; refused before decoding"
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"is no image of a known format ({', '.join(FORMATS)})"
     if isinstance(error, FileNotFoundError):
-        return "no such file, or a link that leads nowhere"
+        return "no such file, or a broken link"
     if isinstance(error, PermissionError):
         return "permission denied"
     text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
@@ -227,11 +229,11 @@ def _reason(error: Exception) -> str:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What turns the image upright; known for sure after load(), of a JPEG before."""
-    # A PNG may carry EXIF behind its pixels, and TIFF is turned by Pillow, which then drops the tag.
+    """Return the rotation that makes the image upright, or None; it is reliable after load(), for a JPEG before it."""
+    # Not before load() for PNG, whose EXIF may follow the pixels, and TIFF, which Pillow rotates itself on loading.
     if image.format in ("BMP", "GIF", "PPM"):
         return None
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken metadata around good pixels
+    except Exception:  # damaged metadata, good pixels
         return None

@@ -1,8 +1,7 @@
-"""Part of a JPEG, by the very library that Pillow decodes with: equal pixels, in less time the smaller the part is.
+"""Decode a part of a JPEG with the library that Pillow uses: the same pixels, and less time for a smaller part.
 
-A crop for training has a third of an image. `jpeg.cpp` lets libjpeg-turbo pass over the rest; no package for Python
-offers that. Where it cannot be had (no compiler, another system or library) there is no part, and Pillow decodes the
-whole.
+A crop for training is about a third of an image. `jpeg.cpp` makes libjpeg-turbo skip the rest, which no Python package
+offers. If it is unavailable (no compiler, another system or library), Pillow decodes the whole image.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from reslab.errors import RunError
 from reslab.store import native
 
 SOURCE, FLAGS = Path(__file__).with_suffix(".cpp"), ("-O2", "-ldl")
-END = b"\xff\xd9"  # the marker that ends a whole file
+END = b"\xff\xd9"  # the marker at the end of a complete file
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_uint32
 _DECODE = (ctypes.c_char_p, ctypes.c_ulong, _SIZE, _SIZE, _SIZE, _SIZE, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER)
 
@@ -28,18 +27,20 @@ PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def part(file: bytes, fraction: int, width: int, height: int, box: PixelBox) -> np.ndarray | None:
-    """`box` of the image in `file` at 1/`fraction` (1, 2, 4, 8) of its size, width x height then: uint8 [h, w, 3].
+    """Return a part of the image in `file`, decoded at 1/`fraction` of its size: uint8 [h, w, 3].
 
-    None where Pillow must decode the whole: colours other than YCbCr, a file that is cut off (its end is not there)
-    or that the library warns of on the way to the part. Damage behind the part is not seen.
+    fraction        1, 2, 4 or 8
+    width, height   of the whole image at that size; `box` is in its pixels
+    Returns None if Pillow must decode the whole image: its colours are not YCbCr, the file is truncated (no end
+    marker), or the library warns before the end of the part. Damage after the part is not noticed.
     """
     library = _library()
     left, top, right, bottom = box
     if library is None or END not in file[-64:] or not (0 <= left < right <= width and 0 <= top < bottom <= height):
         return None
     pixels, line = np.empty((bottom - top, right - left, 3), np.uint8), np.empty(3 * (width + 64), np.uint8)
-    into = line.ctypes.data, pixels.ctypes.data
-    return None if library.decode(file, len(file), fraction, width, height, *box, *into) else pixels
+    buffers = line.ctypes.data, pixels.ctypes.data
+    return None if library.decode(file, len(file), fraction, width, height, *box, *buffers) else pixels
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,9 @@
-"""Decoded images to upright RGB, in strips if they are large.
+"""Convert decoded images to upright RGB, in strips if they are large.
 
-Pillow keeps a pixel of RGB, RGBA, LA or CMYK in four bytes, and each conversion or turn makes another image. So a
-picture of 100 megapixels would take 400 MB several times. A large one is converted strip by strip instead. If source
-and result would both take four bytes a pixel, the strips wait in a temporary file until the source is freed. Every
-conversion is of single pixels, so the result is the same bit for bit.
+Pillow stores a pixel of RGB, RGBA, LA or CMYK in four bytes, and each conversion or rotation makes another image: for
+100 megapixels 400 MB, several times. A large image is therefore converted strip by strip. If source and result both
+have four bytes per pixel, the strips are kept in a temporary file until the source is freed. All conversions are of
+single pixels, so the result has the same bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, ImageChops
 
 from reslab.data.images.jpeg import PixelBox
 
-LARGE = 1 << 24  # pixels: from here on in strips
+LARGE = 1 << 24  # pixels from which on an image is converted in strips
 _STRIP = 1 << 20  # pixels
 _SMALL_MODES = ("1", "L", "P")  # one byte a pixel in Pillow
 _TRANSPOSING = (
@@ -35,11 +35,11 @@ _REVERSING = (  # the first row of the file becomes the last row or column
 )
 
 Turn = Image.Transpose | None
-Strip = tuple[Image.Image, tuple[int, int]]  # upright RGB, and the place of its left upper corner
+Strip = tuple[Image.Image, tuple[int, int]]  # upright RGB, and the position of its upper left corner
 
 
 def picture(image: Image.Image, turn: Turn) -> Image.Image:
-    """Return the loaded `image` in RGB, turned by `turn`. A large one is closed if it is not the result itself.
+    """Return the loaded `image` in RGB, rotated by `turn`. A large one is closed unless it is the result itself.
 
     Raises ValueError if its pixels have no defined brightness.
     """
@@ -51,16 +51,16 @@ def picture(image: Image.Image, turn: Turn) -> Image.Image:
     width, height = _turned_size(image, turn)
     result = None
     for strip, corner in _strips(image, turn, (0, 0, width, height)):
-        if result is None:  # not before the source is freed
+        if result is None:  # created only after the source is freed
             result = Image.new("RGB", (width, height))
         result.paste(strip, corner)
     assert result is not None  # an image has at least one row
     return result
 
 
-def array(image: Image.Image, turn: Turn, place: Callable[[int, int], PixelBox]) -> np.ndarray:
-    """Return `picture`, cropped to `place(width, height)`: uint8 [h, w, 3]."""
-    box = place(*_turned_size(image, turn))
+def array(image: Image.Image, turn: Turn, box_of: Callable[[int, int], PixelBox]) -> np.ndarray:
+    """Return `picture` cropped to `box_of(width, height)`: uint8 [h, w, 3]."""
+    box = box_of(*_turned_size(image, turn))
     left, top, right, bottom = box
     if image.width * image.height < LARGE:
         rgb = picture(image, turn)
@@ -68,7 +68,7 @@ def array(image: Image.Image, turn: Turn, place: Callable[[int, int], PixelBox])
     result = None
     for strip, (x, y) in _strips(image, turn, box):
         if result is None:
-            result = np.zeros((bottom - top, right - left, 3), np.uint8)  # black outside the image, as `crop` has it
+            result = np.zeros((bottom - top, right - left, 3), np.uint8)  # black outside the image, like Pillow's crop
         part = max(left, x), max(top, y), min(right, x + strip.width), min(bottom, y + strip.height)
         rows, columns = slice(part[1] - top, part[3] - top), slice(part[0] - left, part[2] - left)
         result[rows, columns] = np.asarray(strip.crop((part[0] - x, part[1] - y, part[2] - x, part[3] - y)))
@@ -80,8 +80,8 @@ def _turned_size(image: Image.Image, turn: Turn) -> tuple[int, int]:
 
 
 def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
-    """Yield the strips that overlap `box`. If both images would be large, `image` is closed before the first."""
-    (width, height), kind = image.size, image.format
+    """Yield the strips that overlap `box`. If source and result are both large, `image` is closed before the first."""
+    (width, height), file_format = image.size, image.format
     rows = max(1, _STRIP // width)
     spans = []
     for first in range(0, height, rows):
@@ -92,7 +92,7 @@ def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
             spans.append((first, last, (x, y)))
 
     def converted(first: int, last: int) -> Image.Image:
-        return _to_rgb(image.crop((0, first, width, last)), kind)
+        return _to_rgb(image.crop((0, first, width, last)), file_format)
 
     result_is_large = (box[2] - box[0]) * (box[3] - box[1]) >= LARGE
     if image.mode not in _SMALL_MODES and result_is_large:
@@ -110,7 +110,7 @@ def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
 
 
 def _stored(strips: Iterator[Image.Image]) -> IO[bytes] | None:
-    """Return a temporary file with the pixels of `strips`, at its start; None if the disk has no room for it."""
+    """Return a temporary file with the pixels of `strips`, positioned at its start; None if the disk is full."""
     with ExitStack() as stack:
         try:
             file = stack.enter_context(tempfile.TemporaryFile())
@@ -124,25 +124,25 @@ def _stored(strips: Iterator[Image.Image]) -> IO[bytes] | None:
 
 
 def _corner(turn: Turn, first: int, last: int, height: int) -> tuple[int, int]:
-    """The place in the upright image of the rows `first` to `last` of the file."""
+    """Return the position in the upright image of the rows `first` to `last` of the file."""
     start = height - last if turn in _REVERSING else first
     return (start, 0) if turn in _TRANSPOSING else (0, start)
 
 
-def _to_rgb(image: Image.Image, kind: str | None) -> Image.Image:
-    """Return the pixels in RGB; `kind` is the format of the file."""
+def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
+    """Return the pixels in RGB. Raises ValueError if they have no defined brightness."""
     mode = image.mode
     if mode.startswith("I;16"):
         return _grey16(np.asarray(image), image.info.get("transparency"))
-    if mode == "I":  # 16-bit PGM, and TIFF that may hold anything
+    if mode == "I":  # 16-bit PGM, or TIFF with any values
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels beyond 16 bits have no defined brightness")
         return _grey16(values, None)
     if mode == "F":
         raise ValueError("floating-point pixels have no defined brightness")
-    if mode == "CMYK" and kind == "JPEG" and "adobe" not in image.info:
-        # Pillow inverts every CMYK JPEG; without Adobe's marker 0 means no ink.
+    if mode == "CMYK" and file_format == "JPEG" and "adobe" not in image.info:
+        # Pillow inverts every CMYK JPEG, but without Adobe's marker 0 already means no ink.
         image = ImageChops.invert(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -151,9 +151,9 @@ def _to_rgb(image: Image.Image, kind: str | None) -> Image.Image:
 
 
 def _grey16(values: np.ndarray, transparent: int | None) -> Image.Image:
-    """0..65535 to the nearest of 0..255 (v / 257), as three equal channels; the tRNS value becomes white."""
-    wide = values.astype(np.uint32)
-    grey = ((wide * 255 + 32767) // 65535).astype(np.uint8)
+    """Return 0..65535 rounded to 0..255 (v / 257), as three equal channels; the tRNS value becomes white."""
+    values = values.astype(np.uint32)
+    grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
     if isinstance(transparent, int):
-        grey[wide == transparent] = 255
+        grey[values == transparent] = 255
     return Image.fromarray(grey).convert("RGB")

@@ -1,7 +1,7 @@
-"""The checksums of PNG: Pillow passes over those of the pixels, so a damaged file would give other pixels.
+"""Verify the checksums of a PNG: Pillow ignores those of the pixels, so a damaged file would give other pixels.
 
-PNG is the only format here with checksums in the file itself. In JPEG, WebP, GIF, TIFF, BMP and PPM a changed byte
-may give other pixels that nothing can tell from the right ones.
+PNG is the only supported format with checksums. In JPEG, WebP, GIF, TIFF, BMP and PPM a changed byte may change pixels
+without any way to notice it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from contextlib import suppress
 from typing import IO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LARGEST_CHUNK = 64 << 20  # bytes of one chunk without pixels, which Pillow reads at once
-_PIXELS = (b"IDAT", b"fdAT")  # read in blocks
+LARGEST_CHUNK = 64 << 20  # bytes of a chunk that is not of pixels; Pillow reads such a chunk at once
+_PIXELS = (b"IDAT", b"fdAT")  # Pillow reads these chunks in blocks
 _BLOCK = 1 << 18
 
 
 def verify(file: IO[bytes]) -> None:
-    """Raise EOFError unless every chunk up to IEND is whole, and ValueError unless each has its checksum.
+    """Raise EOFError if a chunk up to IEND is incomplete, and ValueError if a checksum is wrong.
 
-    Reads in blocks of 256 KiB and leaves `file` at the position it had. What follows IEND is not read.
+    Reads in blocks of 256 KiB and restores the position in `file`. Data after IEND are not read.
     """
     position = file.tell()
     block = memoryview(bytearray(_BLOCK))
     try:
         for kind, length in _chunks(file):
-            checksum, rest = zlib.crc32(kind), length
-            while rest:
-                count = file.readinto(block[: min(rest, _BLOCK)])  # type: ignore[attr-defined]
+            checksum, remaining = zlib.crc32(kind), length
+            while remaining:
+                count = file.readinto(block[: min(remaining, _BLOCK)])  # type: ignore[attr-defined]
                 if not count:
                     raise EOFError(f"the file is truncated in its {_name(kind)} chunk")
-                checksum, rest = zlib.crc32(block[:count], checksum), rest - count
+                checksum, remaining = zlib.crc32(block[:count], checksum), remaining - count
             if file.read(4) != checksum.to_bytes(4, "big"):
                 raise ValueError(f"the checksum of a {_name(kind)} chunk is wrong, so the file is damaged")
     finally:
@@ -39,9 +39,9 @@ def verify(file: IO[bytes]) -> None:
 
 
 def check_lengths(file: IO[bytes]) -> None:
-    """Raise ValueError if `file` is a PNG with a chunk, other than pixels, of more than `LARGEST_CHUNK` bytes.
+    """Raise ValueError if `file` is a PNG with a chunk of more than `LARGEST_CHUNK` bytes that is not of pixels.
 
-    The content of chunks is not read; a file that is cut off passes.
+    The content of chunks is not read, and a truncated file passes.
     """
     if file.read(len(SIGNATURE)) == SIGNATURE:
         with suppress(EOFError):
@@ -50,14 +50,14 @@ def check_lengths(file: IO[bytes]) -> None:
 
 
 def _chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Yield kind and length in bytes of each chunk, IEND last; the caller moves `file` behind the chunk."""
+    """Yield kind and length (bytes) of each chunk up to IEND; the caller moves `file` to the end of the chunk."""
     file.seek(len(SIGNATURE))
     kind = b""
     while kind != b"IEND":
-        head = file.read(8)
-        if len(head) < 8:
+        header = file.read(8)
+        if len(header) < 8:
             raise EOFError("the file is truncated: it has no IEND chunk")
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        length, kind = int.from_bytes(header[:4], "big"), header[4:]
         if length > LARGEST_CHUNK and kind not in _PIXELS:
             raise ValueError(f"a {_name(kind)} chunk declares {length:,} bytes, more than {LARGEST_CHUNK:,}")
         yield kind, length

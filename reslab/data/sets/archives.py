@@ -1,4 +1,4 @@
-"""A tar archive, compressed or not, read forwards within bounds: a small file may declare or unpack to terabytes."""
+"""Read a tar archive, compressed or not, within limits: a small file may declare, or unpack to, terabytes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_HEADER = 1 << 16  # bytes of a header behind the first block, which tarfile reads at once
+_HEADER = 1 << 16  # bytes of an additional header, which tarfile reads at once
 _MEMBERS = 200
-_XZ_MEMORY = 256 << 20  # bytes; an .xz file declares how many its reader needs
+_XZ_MEMORY = 256 << 20  # bytes; an .xz file declares the memory that its reader needs
 _BLOCK = 1 << 16
 
 
@@ -30,36 +30,36 @@ class _Readable(Protocol):
 
 
 class _Bounded:
-    """The first `most` bytes that `file` gives. Raises UserError for more."""
+    """A reader of at most `limit` bytes of `file`. Raises UserError if there are more."""
 
-    def __init__(self, file: _Readable, most: int, path: Path) -> None:
-        self.file, self.most, self.path, self.count = file, most, path, 0
+    def __init__(self, file: _Readable, limit: int, path: Path) -> None:
+        self.file, self.limit, self.path, self.count = file, limit, path, 0
 
     def read(self, size: int) -> bytes:
         content = self.file.read(min(size, _BLOCK))
         self.count += len(content)
-        if self.count > self.most:
-            raise UserError(f"{self.path}: it unpacks to more than {self.most:,} bytes, so it is not CIFAR-10")
+        if self.count > self.limit:
+            raise UserError(f"{self.path}: it unpacks to more than {self.limit:,} bytes, so it is not CIFAR-10")
         return content
 
 
 class _Xz:
-    """The content of an .xz or .lzma file, with bounded memory, which `lzma.LZMAFile` cannot bound."""
+    """A reader of an .xz or .lzma file with limited memory; `lzma.LZMAFile` has no limit."""
 
     def __init__(self, file: _Readable) -> None:
-        self.file, self.rest = file, b""
+        self.file, self.pending = file, b""
         self.stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
 
     def read(self, size: int) -> bytes:
         while True:
-            if self.stream.eof:  # another stream may follow, padded by zeros
-                rest = (self.stream.unused_data or self.file.read(_BLOCK)).lstrip(b"\0")
-                if not rest:
+            if self.stream.eof:  # another stream may follow, after zeros
+                pending = (self.stream.unused_data or self.file.read(_BLOCK)).lstrip(b"\0")
+                if not pending:
                     return b""
-                self.stream, self.rest = lzma.LZMADecompressor(memlimit=_XZ_MEMORY), rest
+                self.stream, self.pending = lzma.LZMADecompressor(memlimit=_XZ_MEMORY), pending
             content = b""
             if self.stream.needs_input:
-                content, self.rest = self.rest or self.file.read(_BLOCK), b""
+                content, self.pending = self.pending or self.file.read(_BLOCK), b""
                 if not content:
                     raise EOFError("it ends before its end marker")
             if unpacked := self.stream.decompress(content, size):
@@ -67,7 +67,7 @@ class _Xz:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose further headers are bounded before tarfile reads them."""
+    """A member whose additional headers are checked against a limit before tarfile reads them."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
@@ -79,16 +79,16 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def members(path: Path, most: int) -> Iterator[tuple[tarfile.TarInfo, _Readable | None]]:
+def members(path: Path, limit: int) -> Iterator[tuple[tarfile.TarInfo, _Readable | None]]:
     """Yield each member and its content (None if it has none); read the content before the next member.
 
-    Reads to the very end, where the checksum of the compression is. Raises UserError if the archive has or unpacks to
-    more than `most` bytes, or has more than 200 members; ValueError, OSError, EOFError, tarfile.TarError, zlib.error,
-    lzma.LZMAError or RecursionError if it is damaged.
+    Reads to the end, where the checksum of the compression is. Raises UserError if the archive has, or unpacks to, more
+    than `limit` bytes, or has more than 200 members. Raises ValueError, OSError, EOFError, tarfile.TarError,
+    zlib.error, lzma.LZMAError or RecursionError if it is damaged.
     """
     with path.open("rb") as file:
-        if (size := file.seek(0, 2)) > most:
-            raise UserError(f"{path}: {size:,} bytes, more than {most:,}, so it is not CIFAR-10")
+        if (size := file.seek(0, 2)) > limit:
+            raise UserError(f"{path}: {size:,} bytes, more than {limit:,}, so it is not CIFAR-10")
         file.seek(0)
         start = file.read(6)
         file.seek(0)
@@ -99,7 +99,7 @@ def members(path: Path, most: int) -> Iterator[tuple[tarfile.TarInfo, _Readable 
             content = bz2.BZ2File(file)
         elif start.startswith((b"\xfd7zXZ\0", b"]\0\0")):
             content = _Xz(file)
-        bounded = _Bounded(content, most, path)
+        bounded = _Bounded(content, limit, path)
         with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Member) as tar:  # type: ignore[call-overload]
             for count, member in enumerate(tar, 1):
                 if count > _MEMBERS:

@@ -1,4 +1,4 @@
-"""Which class folders of which splits there are under a folder, and which of their files are images."""
+"""Find the split and class folders under a folder, and the files in them that are images."""
 
 from __future__ import annotations
 
@@ -9,76 +9,78 @@ import numpy as np
 
 from reslab.data.images.decode import BadImage, probe
 from reslab.data.paths import Paths
-from reslab.data.sets.listing import Signature, below, signed, visible
+from reslab.data.sets.listing import Signature, files_below, is_visible, signature
 from reslab.errors import UserError
 
-_ROOMS = ("train", "val", "test")
-_ALIKE = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-          "testing": "test"}  # what people call them  # fmt: skip
+_SPLITS = ("train", "val", "test")
+_SYNONYMS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+             "testing": "test"}  # fmt: skip
 Listing = dict[str, Paths]  # class name -> its image files, sorted
 
 
 def listed(
     root: Path, lead: str, watched: dict[str, Signature], unread: list[str]
 ) -> tuple[dict[str, Listing], list[str]]:
-    """The files of each split's class folders, and the split folders that there are (none: classes lie in `root`).
+    """Return the files by split and class, and the names of the split folders (empty if the classes are in `root`).
 
-    Adds every folder met to `watched`, and a line to `unread` for each that cannot be read. Raises UserError where
-    images lie beside class folders, there are none, or the split folders have other names.
+    Adds every folder to `watched`, and a line to `unread` for each one that cannot be read. Raises UserError if there
+    are no images in class folders, or if the split folders have other names.
     """
-    rooms = rooms_of(root)
-    if rooms and "train" not in rooms:
-        raise UserError(f"{root}: has {rooms[0]} but no train folder, whose class folders are the map of classes")
-    return {room: listing_of(root, lead, room, watched, unread) for room in rooms} or {
-        "train": listing_of(root, lead, "", watched, unread)
-    }, rooms
+    splits = split_folders(root)
+    if splits and "train" not in splits:
+        raise UserError(f"{root}: has {splits[0]} but no train folder, whose class folders are the map of classes")
+    return {split: class_files(root, lead, split, watched, unread) for split in splits} or {
+        "train": class_files(root, lead, "", watched, unread)
+    }, splits
 
 
-def rooms_of(root: Path) -> list[str]:
-    """Which of the folders train, val and test there are.
+def split_folders(root: Path) -> list[str]:
+    """Return which of the folders train, val and test exist.
 
-    Raises UserError where one is there by another name, or as a link that leads nowhere.
+    Raises UserError if one has another name ("validation") or is a broken link.
     """
-    for room in _ROOMS:
-        if _leads_nowhere(root / room):
-            raise UserError(f"{root / room}: a link that leads nowhere; mend it, or remove it")
-    rooms = [room for room in _ROOMS if (root / room).is_dir()]
-    others = sorted(name for name in os.listdir(root) if visible(name) and (root / name).is_dir() and name not in rooms)
-    if len(rooms) < 2 and (rooms or all(name.casefold() in _ALIKE for name in others)):  # else a class may be called so
+    for split in _SPLITS:
+        if _is_broken_link(root / split):
+            raise UserError(f"{root / split}: a broken link; repair it, or remove it")
+    splits = [name for name in _SPLITS if (root / name).is_dir()]
+    others = sorted(n for n in os.listdir(root) if is_visible(n) and (root / n).is_dir() and n not in splits)
+    # Otherwise a folder with such a name may be a class.
+    if len(splits) < 2 and (splits or all(name.casefold() in _SYNONYMS for name in others)):
         for name in others:
-            meant = _ALIKE.get(name.casefold())
-            if meant and meant not in rooms:
-                raise UserError(f"{root / name}: split folders are called train, val and test; rename it to {meant}")
-    return rooms
+            split = _SYNONYMS.get(name.casefold(), "")
+            if split and split not in splits:
+                raise UserError(f"{root / name}: split folders are called train, val and test; rename it to {split}")
+    return splits
 
 
-def _leads_nowhere(path: Path) -> bool:
+def _is_broken_link(path: Path) -> bool:
     return os.path.islink(path) and not os.path.exists(path)
 
 
-def listing_of(root: Path, lead: str, room: str, watched: dict[str, Signature], unread: list[str]) -> Listing:
-    here = root / room
-    if room:
-        watched[room] = signed(str(here))
-    entries = sorted(filter(visible, os.listdir(here)))
-    folders = [name for name in entries if os.path.isdir(here / name)]
-    for name in sorted(set(entries) - set(folders)):
-        if _leads_nowhere(here / name):  # a class on a disk that is not there
-            watched[os.path.join(room, name)] = None
-            unread.append(f"{here / name}: cannot be read (a link that leads nowhere)")
-    listing = {name: below(lead, os.path.join(room, name), watched, unread) for name in folders}
+def class_files(root: Path, lead: str, split: str, watched: dict[str, Signature], unread: list[str]) -> Listing:
+    """Return the files of each class folder of a split ("": of `root`). Raises UserError if there are none."""
+    folder = root / split
+    if split:
+        watched[split] = signature(str(folder))
+    entries = sorted(filter(is_visible, os.listdir(folder)))
+    class_names = [name for name in entries if os.path.isdir(folder / name)]
+    for name in sorted(set(entries) - set(class_names)):
+        if _is_broken_link(folder / name):  # perhaps a class on a disk that is not mounted
+            watched[os.path.join(split, name)] = None
+            unread.append(f"{folder / name}: cannot be read (a broken link)")
+    listing = {name: files_below(lead, os.path.join(split, name), watched, unread) for name in class_names}
     if not any(listing.values()):
-        what = "its files lie outside class folders" if len(folders) < len(entries) else "it is empty"
+        problem = "its files are outside class folders" if len(class_names) < len(entries) else "it is empty"
         if listing:
-            what = "its class folders are empty"
+            problem = "its class folders are empty"
         if unread:
-            what = unread[0]
-        raise UserError(f"{here}: no images: {what}; put the images of each class into a folder named after it")
+            problem = unread[0]
+        raise UserError(f"{folder}: no images: {problem}; put the images of each class into a folder named after it")
     return listing
 
 
 def refuse_unread(unread: list[str], skip: bool, notes: list[str]) -> None:
-    """Raise UserError naming the first folder that cannot be read, or with `skip` take a note of them."""
+    """Raise UserError with the first folder that cannot be read; with `skip`, add a note instead."""
     if unread and not skip:
         raise UserError(
             f"{unread[0]} (such folders: {len(unread)}); make it readable, or leave them out with --bad-images skip"
@@ -90,21 +92,24 @@ def refuse_unread(unread: list[str], skip: bool, notes: list[str]) -> None:
 def without_bad(
     listings: dict[str, Listing], skip: bool, notes: list[str], watched: dict[str, Signature]
 ) -> dict[str, Listing]:
-    """Keep the files whose header is an image's. Raises UserError naming the first bad one and their number."""
+    """Return the files with the header of an image.
+
+    Raises UserError with the first bad file and their number; with `skip`, adds a note and the files to `watched`.
+    """
     bad: list[BadImage] = []
     good: dict[str, Listing] = {}
-    for room, listing in listings.items():
-        good[room] = {}
+    for split, listing in listings.items():
+        good[split] = {}
         for name, files in listing.items():
-            opens = []
+            rows = []
             for row, file in enumerate(files):
                 try:
                     probe(file)
-                    opens.append(row)
+                    rows.append(row)
                 except BadImage as error:
                     bad.append(error)
-                    watched[file[len(files.lead) :]] = signed(file)
-            good[room][name] = files if len(opens) == len(files) else files.subset(np.array(opens, np.int64))
+                    watched[file[len(files.lead) :]] = signature(file)
+            good[split][name] = files if len(rows) == len(files) else files.subset(np.array(rows, np.int64))
     if bad and not skip:
         raise UserError(f"{bad[0]} (bad files: {len(bad)}); remove them, or leave them out with --bad-images skip")
     if bad:

@@ -1,4 +1,4 @@
-"""scikit-learn's embedded digits: 1,797 grey 8x8 images, no file to fetch, with a fixed test split of 500."""
+"""scikit-learn's digits: 1,797 grey 8x8 images that come with the package, with a fixed test split of 500."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ CLASSES, CHANNELS, SIZE = tuple("0123456789"), 1, 8
 
 
 def read(path: str | Path | None, splits: Sequence[str]) -> Data:
-    """Return `digits`: it lies in scikit-learn, and decoding it costs nothing."""
+    """Return `digits()`, which needs no path; all splits, since decoding takes no time."""
     return digits()
 
 
 def source() -> tuple[np.ndarray, np.ndarray]:
-    """Ink (float [1797, 8, 8], 0..16) and labels ([1797]) as `sklearn.datasets.load_digits` gives them.
+    """Return ink (float [1797, 8, 8], 0..16) and labels [1797], as `sklearn.datasets.load_digits` does.
 
-    From scikit-learn's own file, where that lies as it does today: to import scikit-learn, and SciPy with it, takes
-    longer than all else of a small run's start.
+    Reads scikit-learn's file directly if it is in its usual place: importing scikit-learn, and with it SciPy, takes
+    longer than the rest of the start of a small run.
     """
-    found = find_spec("sklearn")
-    file = Path(found.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if found else Path("nowhere")
+    package = find_spec("sklearn")
+    file = Path(package.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if package else Path("nowhere")
     if file.is_file():
         rows = np.loadtxt(file, delimiter=",")
         return rows[:, :-1].reshape(-1, SIZE, SIZE), rows[:, -1]
     from sklearn.datasets import load_digits
 
-    there = load_digits()
-    return there.images, there.target
+    bunch = load_digits()
+    return bunch.images, bunch.target
 
 
 def digits() -> Data:
-    """Train 1,297 and test 500 images, uint8 [N, 8, 8, 1], classes "0" .. "9".
+    """Return 1,297 training and 500 test images, uint8 [N, 8, 8, 1], classes "0" .. "9".
 
-    The source counts ink in 0..16; it is scaled to 0..255 by round(v * 255 / 16). The test split is stratified and
-    the same for ever (seed 0 of a stream of its own), so results of different runs can be compared.
+    Ink in 0..16 is scaled to 0..255 by round(v * 255 / 16). The test split is stratified and never changes (seed 0 of
+    its own stream), so results of different runs can be compared.
     """
     ink, labels = source()
-    whole = Memory(np.rint(ink * (255 / 16)).astype(np.uint8)[..., None], labels.astype(np.int64))
-    test = stratified(whole.labels, TEST, 0, "digits-test")
+    images = Memory(np.rint(ink * (255 / 16)).astype(np.uint8)[..., None], labels.astype(np.int64))
+    test = stratified(images.labels, TEST, 0, "digits-test")
     return Data(
         name="digits",
         classes=CLASSES,
         channels=CHANNELS,
         size=SIZE,
-        train=whole.subset(~test),
+        train=images.subset(~test),
         val=None,
-        test=whole.subset(test),
-        fingerprint=fingerprint([whole.images, whole.labels, test]),
+        test=images.subset(test),
+        fingerprint=fingerprint([images.images, images.labels, test]),
     )

@@ -1,7 +1,7 @@
-"""What the footer and the page headers of a parquet file declare, before pyarrow reads any page.
+"""Read the footer and the page headers of a parquet file, before pyarrow reads any page.
 
-pyarrow allocates what a page header declares. It shows neither that size nor whether a page has a checksum, and a
-damaged footer can end the process when its columns are listed. Source: the Parquet format's `FileMetaData` and
+pyarrow allocates the size that a page header declares. It reports neither that size nor whether a page has a checksum,
+and a damaged footer can crash the process when its columns are listed. Source: the Parquet format's `FileMetaData` and
 `PageHeader`, in Thrift's compact protocol.
 """
 
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 DICTIONARY, DATA = (2,), (0, 3)  # kinds of pages
-_HEADER = 1 << 20  # bytes that a header with its statistics may take
+_HEADER = 1 << 20  # largest size of a header with its statistics, bytes
 _DAMAGED = "its footer or a page header is damaged"
-_DEPTH = 8  # of structs within structs; the format has 5
+_DEPTH = 8  # largest nesting of structs; the format has 5
 
 
 @dataclass(frozen=True)
 class Column:
-    """The part of a column that is in one row group, as the footer declares it."""
+    """The part of a column in one row group, as declared in the footer."""
 
     values: int
     start: int
@@ -29,11 +29,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page header declares."""
+    """A page, as declared in its header."""
 
     kind: int
     size: int
-    """bytes once decompressed"""
+    """bytes after decompression"""
     values: int
     encoding: int
     has_checksum: bool
@@ -56,7 +56,7 @@ def _column(chunk: dict[int, Any]) -> tuple[str, Column]:
 
 
 def pages(file: IO[bytes], start: int, end: int) -> Iterator[Page]:
-    """Yield the pages of the column that takes the bytes `start` to `end`. Raises ValueError if a header is damaged."""
+    """Yield the pages of the column in the bytes `start` to `end`. Raises ValueError if a header is damaged."""
     while start < end:
         fields, length = _header(file, start, end)
         try:
@@ -74,7 +74,7 @@ def pages(file: IO[bytes], start: int, end: int) -> Iterator[Page]:
 
 
 def _header(file: IO[bytes], start: int, end: int) -> tuple[dict[int, Any], int]:
-    """The fields of the header at `start` by number, and its length in bytes."""
+    """Return the fields of the header at `start` by number, and its length in bytes."""
     window = 1 << 12
     while True:
         file.seek(start)
@@ -83,7 +83,7 @@ def _header(file: IO[bytes], start: int, end: int) -> tuple[dict[int, Any], int]
             return reader.struct(_DEPTH), reader.position
         except IndexError:
             if window >= min(_HEADER, end - start):
-                raise ValueError("a page header is cut off or too long") from None
+                raise ValueError("a page header is truncated or too long") from None
             window *= 16
 
 

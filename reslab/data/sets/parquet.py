@@ -1,8 +1,8 @@
-"""CIFAR-10 as Hugging Face's parquet files: encoded images and labels in columns.
+"""Read CIFAR-10 from Hugging Face's parquet files: encoded images and labels in columns.
 
-Known files are compared with their SHA-256. In others the checksums of pages are verified if there are any; they do
-not cover the headers, so the counts and types that these declare are compared with one another. What a file declares is
-bounded before it is read: a small file may declare terabytes.
+Known files are compared with their SHA-256. In other files the checksums of pages are verified if they exist. These do
+not cover the headers, so the counts and types in the headers are compared with each other. Declared sizes are checked
+against limits before anything is read: a small file may declare terabytes.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _FOOTER = 1 << 20  # bytes
 _PAGE = 128 << 20  # bytes, decompressed
 _COLUMN = 512 << 20  # bytes, decompressed; the pixels of CIFAR-10 are 184 MB
 _IMAGE = 1 << 20  # bytes of one encoded image of 32x32 pixels
-_BATCH = 256 << 20  # bytes that a batch of rows may take if each has the largest entry of a dictionary
+_BATCH = 256 << 20  # bytes of a batch of rows if each row has the largest entry of a dictionary
 _BATCH_ROWS = 256
-_ENCODINGS = (0, 2, 3, 5, 6, 8)  # those by which a value takes no more than its page, but DELTA_BYTE_ARRAY may
+_ENCODINGS = (0, 2, 3, 5, 6, 8)  # a value takes no more than its page; not so for DELTA_BYTE_ARRAY
 
 
 @dataclass
 class _File:
-    """A file whose declarations were checked."""
+    """A checked file."""
 
     path: Path
     digest: bytes
@@ -48,14 +48,14 @@ class _File:
     is_checked: bool
     """its bytes or all of its pages have a checksum"""
     batch: int
-    """rows to read at once, so that a large entry of a dictionary is not repeated without bound"""
+    """rows to read at once, which limits the memory if a large entry of a dictionary is repeated"""
 
 
-def read(folder: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Memory], str, list[str]]:
-    """Return the splits in `wanted`, the fingerprint of all files, and notes on what is not exact or not checked.
+def read(folder: Path, splits: tuple[str, ...]) -> tuple[dict[str, Memory], str, list[str]]:
+    """Return the splits, the fingerprint of all files, and notes about images that are not exact or not checked.
 
-    Files are train-*.parquet and test-*.parquet; columns `img` (bytes of an image file), `label`, and `exact` if the
-    copy says which of its images are. Raises UserError.
+    Files are train-*.parquet and test-*.parquet. Columns: `img` (bytes of an image file), `label`, and optionally
+    `exact` (whether the image equals the original). Raises UserError.
     """
     try:
         import pyarrow.parquet
@@ -78,13 +78,13 @@ def read(folder: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Memory], str,
                     is_checked = is_checked and file.is_checked
                     if file.has_exact:
                         exact += [v for batch in _batches(file, stream, ["exact"]) for v in batch.column(0).to_pylist()]
-                    if name in wanted:
+                    if name in splits:
                         part = _decoded(file, stream)
                         images.append(part.images)
                         labels.append(part.labels)
                 except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
-                    told = " ".join(str(error).split())[:160]
-                    raise UserError(f"{path}: not a readable parquet file: {told}") from None
+                    reason = " ".join(str(error).split())[:160]
+                    raise UserError(f"{path}: not a readable parquet file: {reason}") from None
         if exact.count(False):
             inexact.append(f"{exact.count(False)} of {len(exact):,} {name}")
         if images:
@@ -94,7 +94,7 @@ def read(folder: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Memory], str,
 
 
 def _checked(path: Path, stream: BufferedReader) -> _File:
-    """Check a file as far as it can be without reading its columns. Raises UserError, or ValueError."""
+    """Return the file after all checks that do not read its columns. Raises UserError or ValueError."""
     digest = hashlib.file_digest(stream, "sha256")
     length = stream.seek(0, 2)
     known_length, known_digest = KNOWN.get(path.name, (None, None))
@@ -108,7 +108,7 @@ def _checked(path: Path, stream: BufferedReader) -> _File:
     tail = stream.read(8)
     footer = int.from_bytes(tail[:4], "little")
     if length < 12 or tail[4:] != b"PAR1" or footer > length - 12:
-        raise ValueError("it is cut off, or none")
+        raise ValueError("it is truncated, or no parquet file")
     if footer > _FOOTER:
         raise ValueError(f"it declares a footer of {footer:,} bytes, more than {_FOOTER:,}")
     stream.seek(length - 8 - footer)
@@ -135,7 +135,7 @@ def _opened(stream: BufferedReader) -> Any:
 
 
 def _column_names(path: Path, schema: Any) -> list[str]:
-    """The names of the columns to read. Raises UserError if one is missing or of another type."""
+    """Return the names of the columns to read. Raises UserError if one is missing or has another type."""
     import pyarrow
 
     kinds, names = pyarrow.types, set(schema.names)
@@ -154,10 +154,11 @@ def _column_names(path: Path, schema: Any) -> list[str]:
 def _check_pages(
     groups: list[tuple[int, dict[str, Column]]], rows: int, stream: BufferedReader, end: int, names: list[str]
 ) -> tuple[bool, int]:
-    """Whether all pages of the columns `names` have checksums, and the bytes of the largest dictionary.
+    """Return whether all pages of the columns `names` have checksums, and the bytes of the largest dictionary.
 
-    `rows` and `end` are the rows of the file and the bytes before its footer.
-    Raises ValueError if the pages declare more than there may be, or not the number of rows.
+    rows   rows of the file
+    end    bytes before its footer
+    Raises ValueError if the pages declare more than the limits, or another number of rows.
     """
     has_checksums, total, dictionary = True, dict.fromkeys(names, 0), 0
     for group_rows, columns in groups:
@@ -180,13 +181,13 @@ def _check_pages(
                 has_checksums = has_checksums and page.has_checksum
             if not values == column.values == group_rows:
                 raise ValueError(f"column {name!r} has {values:,} values in a group of {group_rows:,} rows")
-    if (found := sum(group_rows for group_rows, _ in groups)) != rows:
-        raise ValueError(f"its groups have {found:,} rows, but it declares {rows:,}")
+    if (total_rows := sum(group_rows for group_rows, _ in groups)) != rows:
+        raise ValueError(f"its groups have {total_rows:,} rows, but it declares {rows:,}")
     return has_checksums, dictionary
 
 
 def _batches(file: _File, stream: BufferedReader, columns: list[str]) -> Iterator[Any]:
-    """Yield batches of `columns`, as many rows as were declared. Raises ValueError if there are others."""
+    """Yield batches of `columns`. Raises ValueError if the number of rows is not the declared one."""
     rows = 0
     for batch in _opened(stream).iter_batches(file.batch, columns=columns, use_threads=False):
         rows += batch.num_rows
@@ -196,6 +197,7 @@ def _batches(file: _File, stream: BufferedReader, columns: list[str]) -> Iterato
 
 
 def _decoded(file: _File, stream: BufferedReader) -> Memory:
+    """Return the images and labels of a file. Raises UserError for a bad image or label."""
     images, labels = np.empty((file.rows, 32, 32, 3), np.uint8), np.empty(file.rows, np.int64)
     row = 0
     for batch in _batches(file, stream, ["img.bytes", "label"]):
