@@ -267,7 +267,7 @@ def test_reproduce_from_python_prints_the_command_that_made_the_page(tmp_path):
         (lambda out: reslab.evaluate(out, precision="fp8"), "none of fp32, bf16"),
         (lambda out: reslab.evaluate(out / "nowhere"), "no such checkpoint or run"),
         (lambda out: reslab.reproduce("degradatoin", out=out), "did you mean degradation"),
-        (lambda out: reslab.reproduce("degradation", depths=(8,), out=out), "at least two different depths"),
+        (lambda out: reslab.reproduce("degradation", depths=(8,), out=out), "compares depths; give at least two"),
         (lambda out: reslab.reproduce("degradation", depths=(8, 9), out=out), "9 is not 6n"),
         (lambda out: reslab.reproduce("degradation", seeds=0, out=out), "--seeds: 0"),
         (

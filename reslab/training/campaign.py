@@ -81,12 +81,9 @@ def run_all(plans: Sequence[Plan], tell: Tell, processes: int | None = None) -> 
     tell = steady(tell)
     count, threads = side_by_side(plans, processes)  # of all: a run must not depend on which others are missing
     missing = [p for p in plans if not is_done(p)]
-    tell(
-        {
-            "kind": "note",
-            "text": f"{len(plans)} runs: {len(plans) - len(missing)} finished already, {len(missing)} to do",
-        }
-    )
+    finished = len(plans) - len(missing)
+    facts = {"message": "runs", "runs": len(plans), "finished": finished, "missing": len(missing)}
+    tell({"kind": "note", **facts, "text": f"{len(plans)} runs: {finished} finished already, {len(missing)} to do"})
     if missing:
         _work(missing, min(count, len(missing)), threads, tell)
     return [runlog.read(p.out) for p in plans]
@@ -137,7 +134,8 @@ def _work(plans: Sequence[Plan], count: int, threads: int, tell: Tell) -> None:
                 time.sleep(0.2)
                 failed += _drained(failures)  # a process does not end before its words have been taken
                 if stop() and not leave.is_set():
-                    tell({"kind": "note", "text": "stopping: every run finishes its step and saves what it has"})
+                    text = "stopping: every run finishes its step and saves what it has"
+                    tell({"kind": "note", "message": "stopping", "text": text})
                     leave.set()  # no signal of ours: one to the whole group has reached the workers already
                 now = time.perf_counter()
                 if now - last_told >= 1.0:

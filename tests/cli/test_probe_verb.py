@@ -82,7 +82,7 @@ REFUSED = {
     "unknown split": (("cifar_resnet8", "--split", "tset"), ["--split: 'tset'", "did you mean test"]),
     "split that is not there": (("cifar_resnet8", "--split", "val"), ["digits has no 'val' split"]),
     "one sample": (("cifar_resnet8", "--samples", "1"), ["--samples: 1 must be at least 2"]),
-    "samples in words": (("cifar_resnet8", "--samples", "many"), ["--samples", "'many' is no whole number"]),
+    "samples in words": (("cifar_resnet8", "--samples", "many"), ["--samples", "'many' is not a whole number"]),
     "unknown data": (("cifar_resnet8", "--data", "digit"), ["'digit'", "did you mean digits"]),
     "other classes": (("cifar_resnet8", "--classes", "7"), ["classes: 7 asked for, but digits has 10"]),
     "too small for it": (("resnet18",), ["8 is too small for resnet18"]),
