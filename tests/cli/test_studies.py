@@ -99,7 +99,7 @@ def test_report_refused(warm, mine, tmp_path):
     warm("report", mine, run).refused("studies and runs in one call")
     other = tmp_path / "mine.html"
     other.write_text("a letter")
-    warm("report", mine, "--out", other).refused("is no report of reslab", "--overwrite")
+    warm("report", mine, "--out", other).refused("is not a report of reslab", "--overwrite")
     assert other.read_text() == "a letter"
     warm("report", mine, "--out", other, "--overwrite").good()
     warm("report", mine, "--out", tmp_path / "page.pdf").refused(".html")

@@ -97,8 +97,8 @@ def test_batches_do_not_change_the_answers(model, files):
         (np.zeros((0, 4, 3), np.uint8), "no image"),
         (np.zeros((3,), np.uint8), "no image"),
         (torch.zeros(3, 4, 4), "model.network"),
-        (3, "int is no image"),
-        ([None], "NoneType is no image"),
+        (3, "int is not an image"),
+        ([None], "NoneType is not an image"),
     ],
 )
 def test_what_is_no_image_is_refused(model, image, said):

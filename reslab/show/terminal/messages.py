@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.claims.claim import Judgement
+from reslab.claims.judging import Judgement
 from reslab.claims.text import Text
 from reslab.runs.runlog import Tell
 from reslab.show.format import duration, number, percent

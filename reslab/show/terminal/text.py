@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.runs.recipe import OPEN_CHOICES, Recipe
+from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES, Recipe
 from reslab.show.format import clean, number, quoted
 
 NOT_FINITE = "scores are not finite (the loss is not a number); an image with such scores counts as wrong"
@@ -120,7 +120,7 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def recipe_text(recipe: Recipe, about: str = "") -> str:
-    """Return every field with its value, a "?" before those that the paper leaves open, and what is open about each."""
+    """Return every field with its value ("?" marks what the paper leaves open), and a line on each open choice."""
     lines = [line.strip() for line in about.strip().splitlines() if line.strip()]
     values = recipe.to_dict()
     width = max(map(len, values))
@@ -130,4 +130,6 @@ def recipe_text(recipe: Recipe, about: str = "") -> str:
         lines.append(f"{'?' if key in OPEN_CHOICES else ' '} {key:{width}}  {shown}")
     lines += ["", "? the paper leaves this open:"]
     lines += [f"  {key:{width}}  {text}" for key, text in OPEN_CHOICES.items()]
+    lines += ["", "  and outside the recipe:"]
+    lines += [f"  {key:{width}}  {choice}: {text}" for key, (choice, text) in OPEN_BEYOND.items()]
     return "\n".join(lines)
