@@ -185,5 +185,5 @@ def _end(process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 5
     with suppress(OSError):
         while hasattr(os, "killpg") and time.monotonic() < deadline:
-            os.killpg(process.pid, 0)  # raises ProcessLookupError once none of them is left
+            os.killpg(process.pid, 0)  # raises ProcessLookupError when all have ended
             time.sleep(0.01)
