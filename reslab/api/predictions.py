@@ -92,7 +92,7 @@ def predict(
 
 
 def files_of(images: Iterable[str | Path]) -> list[str]:
-    """Return the files; a folder stands for the files below it. Raises UserError if one is missing or all are empty."""
+    """Return the files, and those below folders. Raises UserError if a path is missing or there are no files."""
     from reslab.data.sets.listing import below
 
     files: list[str] = []

@@ -8,7 +8,7 @@ from reslab.cli.app import app
 
 
 class Verb(NamedTuple):
-    """What a help page begins with; none of it imports the verb's file.
+    """The start of a help page, known without an import of the verb's file.
 
     place     file and function
     line      what the verb does, also shown by `reslab --help`

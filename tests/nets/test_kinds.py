@@ -110,14 +110,14 @@ def scaled(monkeypatch):
     def add(initialise):
         monkeypatch.setitem(kinds.KINDS, "scale", Kind(word="scale", parameters=lambda row: row.c_out))
         monkeypatch.setitem(modules.MAKERS, "scale", Maker(lambda row, spec: Scale(row.c_out), initialise))
-        before = _Draft.bn_act
+        before = _Draft.add_bn_act
 
-        def bn_act(draft, number, act=True, zero=False):
+        def add_bn_act(draft, number, act=True, zero=False):
             before(draft, number, act, zero)
             if number == 2:
                 draft.add("scale", "scale")
 
-        monkeypatch.setattr(_Draft, "bn_act", bn_act)
+        monkeypatch.setattr(_Draft, "add_bn_act", add_bn_act)
         plan.cache_clear()
 
     yield add
