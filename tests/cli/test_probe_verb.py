@@ -78,7 +78,7 @@ REFUSED = {
     "unknown part": (("cifar_resnet8", "--only", "responses,jacobian"), ["'jacobian'", "did you mean jacobians"]),
     "empty part": (("cifar_resnet8", "--only", ""), ["--only: ''", "none of responses"]),
     "unknown block": (("cifar_resnet8", "--at", "conv3_2"), ["no block 'conv3_2'", "did you mean conv3_1"]),
-    "block without a Jacobian": (("cifar_resnet8", "--at", "conv3_1", "--only", "responses"), ["--at: conv3_1"]),
+    "block without a Jacobian": (("cifar_resnet8", "--at", "conv3_1", "--only", "responses"), ["--at conv3_1"]),
     "unknown split": (("cifar_resnet8", "--split", "tset"), ["--split: 'tset'", "did you mean test"]),
     "split that is not there": (("cifar_resnet8", "--split", "val"), ["digits has no 'val' split"]),
     "one sample": (("cifar_resnet8", "--samples", "1"), ["--samples: 1 must be at least 2"]),

@@ -128,7 +128,7 @@ def test_figure_refused(warm, tmp_path):
 
 def test_messages_in_korean(warm, mine):
     told = warm("reproduce", "C1", "C10", *SMALL, "--out", mine, "--lang", "ko").good()
-    assert "실행 8개: 8개는 이미 끝났고 0개를 학습한다" in told.err
+    assert "실행 4개: 4개는 이미 끝났고 0개를 학습한다" in told.err
     assert "측정 중" in told.err
     assert "C10 성립하지 않는다: " in told.err
     assert told.out.strip().endswith("report.ko.html")

@@ -323,7 +323,7 @@ def test_fresh_bn_is_given_the_samples_averages():
     net = build("cifar_resnet8", **SMALL)
     found = probed(net, n=64, size=64)
     assert found.bn == "samples"
-    assert any("never seen a batch" in note for note in found.notes)
+    assert any("no statistics yet" in note for note in found.notes)
     assert all(0.95 < r.std < 1.05 for r in found.responses)
     assert all(int(m.num_batches_tracked) == 0 for m in net.modules() if isinstance(m, nn.BatchNorm2d))
     assert probed(net_of("digits"), what="residuals").bn == "running"
@@ -465,7 +465,7 @@ def test_refusals():
         probed(net, what=())
     with pytest.raises(UserError, match="has no block 'conv3_9'; did you mean conv3_"):
         probed(net, block="conv3_9")
-    with pytest.raises(UserError, match="conv3_1 is a Jacobian"):
+    with pytest.raises(UserError, match="--at conv3_1: is used only for Jacobians"):
         probed(net, what="responses", block="conv3_1")
 
 
