@@ -253,7 +253,7 @@ def test_reproduce_from_python_prints_the_command_that_made_the_page(tmp_path):
         (lambda out: reslab.train("cifar_resnet8", set={"lrr": 1}, out=out), "unknown key 'lrr'"),
         (lambda out: reslab.train("cifar_resnet8", set={"name": "x"}, out=out), "choose a recipe with --recipe"),
         (lambda out: reslab.train("cifar_resnet8", classes=7, out=out), "classes: 7, but digits has 10"),
-        (lambda out: reslab.train("cifar_resnet8", image_size=32, out=out), "image_size: 32 asked for"),
+        (lambda out: reslab.train("cifar_resnet8", image_size=32, out=out), "image_size: 32, but"),
         (lambda out: reslab.train(reslab.spec("cifar_resnet8"), out=out, shortcut="B"), "beside a ready Spec"),
         (lambda out: reslab.train("cifar_resnet8", epochs=0, out=out), "--epochs: 0"),
         (lambda out: reslab.train("cifar_resnet8", epochs=1, iterations=5, out=out), "epochs"),
