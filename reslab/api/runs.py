@@ -85,7 +85,7 @@ def _job(
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
     plan(model_spec)
     if isinstance(model, Spec) and switches:
-        raise UserError(f"train: {', '.join(switches)} given with a Spec;  use dataclasses.replace on it")
+        raise UserError(f"train: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
     if epochs is not None and iterations is not None:
         raise UserError("--epochs and --iterations: both set the length; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
