@@ -20,9 +20,9 @@ from reslab.show.format import clean
 
 SPLITS = ("train", "val", "test")
 
-MOST = 180  # points of one line; a run has two lines, so a chart has less than 400 rows per run
+MOST = 180  # points of one line: a run has two, and stays below 400 rows
 FEWEST = 20
-TOTAL = 4000  # points of one figure, unless FEWEST per line need more
+TOTAL = 4000  # points of one figure, as far as FEWEST allows: a page has many figures
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def by_net(records: Iterable[Record]) -> list[Runs]:
         apart, line = _apart(key, firsts, key[:3]), ", ".join(_apart(key, firsts, key[1:3]).values())
         label = ", ".join([f"{first.model} {switches}".strip(), *apart.values()])
         runs.append(Runs(label, label, kind_of(first.residual), first.depth, tuple(seeds.values()), apart, line))
-    return [replace(group, short=str(group.depth)) if _depth_identifies(group, runs) else group for group in runs]
+    return [replace(one, short=str(one.depth)) if _is_alone(one, runs) else one for one in runs]
 
 
 def _identity(record: Record) -> tuple[str, str, str, str, str, str]:

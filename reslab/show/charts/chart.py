@@ -77,11 +77,11 @@ def _depth_panel(rows: list[dict[str, Any]], split: str, top: float, language: s
         axis=alt.Axis(values=depths, grid=False, format="d", labelOverlap="greedy"),
     )
     kinds = " / ".join(k for k in HUE if any(r["kind"] == k for r in rows))
-    said = words.MEASURES[split](language)
-    told = (
-        f"층 수에 따른 마지막 {said}, %, seed 평균과 95 % 구간, {kinds}. 값은 아래 표에 있다."
+    measure = words.MEASURES[split](language)
+    description = (
+        f"층 수에 따른 마지막 {measure}, %, seed 평균과 95 % 구간, {kinds}. 값은 아래 표에 있다."
         if language == "ko"
-        else f"Final {said} in percent against the number of layers, mean and 95 % interval over seeds, {kinds} "
+        else f"Final {measure} in percent against the number of layers, mean and 95 % interval over seeds, {kinds} "
         "nets. The table below has the figures."
     )
     return error_panel(rows, x, split, top, language).properties(description=description)
@@ -118,7 +118,7 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
         ),
         tooltip=[
             alt.Tooltip("net:N", title=words.NET(language)),
-            alt.Tooltip("error:Q", title=f"{said} (%)", format=".2f"),
+            alt.Tooltip("error:Q", title=f"{measure} (%)", format=".2f"),
             alt.Tooltip("low:Q", title=f"{words.INTERVAL_FROM(language)} (%)", format=".2f"),
             alt.Tooltip("high:Q", title=f"{words.INTERVAL_TO(language)} (%)", format=".2f"),
             alt.Tooltip("n:Q", title=words.SEEDS(language)),

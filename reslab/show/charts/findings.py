@@ -142,7 +142,7 @@ def _through_panel(runs: Sequence[Runs], language: str) -> dict[str, Any]:
                 ends = [v for v in line["gradients"].values() if finite(v)]
                 if len(ends) > 1 and ends[0] > 0 and ends[-1] > 0:
                     points.append((line["iteration"], ends[0] / ends[-1]))
-            profiles.setdefault(one.label, {})[f"seed {r.seed}"] = thinned(points)
+            profiles.setdefault(group.label, {})[f"seed {r.seed}"] = thinned(points)
     chart = profile_panel(
         profiles, colours_of(runs), THROUGH(language), words.ITERATIONS(language), RATIO(language), language
     )

@@ -103,9 +103,9 @@ def _row(
 ) -> tuple[list[dict[str, Any]], float]:
     """Return the marks of one statement from `y` down, and the y of the next one."""
     role = ROLES.get(finding.statement.role)
-    told = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
-    said = f"{BAR(language)} {threshold(finding.statement, language)}: {VERDICT[finding.verdict](language)}"
-    both = f"{shown(finding, language)}; {said}"
+    sentence = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
+    judged = f"{BAR(language)} {threshold(finding.statement, language)}: {VERDICT[finding.verdict](language)}"
+    both = f"{shown(finding, language)}; {judged}"
     figures = (
         wrapped(judged)
         if finding.figure is None
@@ -137,13 +137,13 @@ def _row(
         add("holds", inside[0], top, x2=place(inside[1]), y2=end)
     for edge in sorted({e for e in between if math.isfinite(e)}):
         add("bar", edge, top - 2, y2=end + 2)
-    found, power = finding.figure, finding.statement.unit == "decades"
-    for value in _some(sorted(found.values)):
+    figure, power = finding.figure, finding.statement.unit == "decades"
+    for value in _thinned(sorted(figure.values)):
         add("dot", value, value=factor(value) if power else f"{value:.6g}", **tip)
     if not isinstance(finding.statement.rule, Always):
-        if found.n > 1:
-            add("interval", found.low, x2=place(found.high), value=interval_words(finding), **tip)
-            for edge in (found.low, found.high):
+        if figure.n > 1:
+            add("interval", figure.low, x2=place(figure.high), value=interval_words(finding), **tip)
+            for edge in (figure.low, figure.high):
                 add("end", edge, top + 4, y2=end - 4)
         add("mean", figure.mean, value=shown(finding, language), **tip)
     for tick in _ticks(low, high):

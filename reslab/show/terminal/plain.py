@@ -1,9 +1,9 @@
 """Training events as plain lines, for pipes and CI. Needs neither rich nor a terminal.
 
-Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, campaign
-(many runs at once), or page (claims of a page drawn). Rates are in images per second, errors in percent, `data_wait` is
-a share from 0 to 1, `left` is in seconds. An event may carry `name`, the run that it is of; without it, it is of the
-run that started last.
+Events are dicts from the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, campaign (many
+runs at once), or page (claims of a page drawn). Rates are in images per second, errors in percent, `data_wait` is a
+share from 0 to 1, `left` is in seconds. `name` is the event's run; an event without it belongs to the run that started
+last.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class PlainTeller:
         name = str(event.get("name", self.current))
         if kind == "start":
             self.current = name
-            self.told[name] = -math.inf
+            self.last_printed[name] = -math.inf
         if kind in ("train", "campaign", "page"):
             now = self.clock()
             is_last = event.get("iteration") == event.get("iterations", -1)
