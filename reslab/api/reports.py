@@ -32,8 +32,8 @@ def report(
     {options}
     tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
     progress   called with an event (a dict of kind "page") before each claim is drawn, and after the last
-    Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, and a file
-    that is in the way.
+    Raises UserError for a folder without studies or runs, for studies and runs in one call, for damaged records, and
+    if another file would be overwritten.
     """
     out, language = options.out, options.lang
     folders = [Path(s) for s in sources] if sources else studies_found()
@@ -56,7 +56,7 @@ def report(
 
     try:
         if studies:
-            judgements = [j for told in overview(studies) for j in told.judgements]
+            judgements = [judgement for summary in overview(studies) for judgement in summary.judgements]
             origin = [] if sources else _origin(judgements, language)
             html = study_page(judgements, language, command, origin, _counted(progress))
         else:

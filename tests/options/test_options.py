@@ -30,7 +30,7 @@ VERBS_WITH_OPTIONS = {
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
-    "report": (reslab.report, ReportOptions, {"sources", "tell"}, set()),
+    "report": (reslab.report, ReportOptions, {"sources", "tell", "progress"}, set()),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }
 PAGES = [[*verb.split()] for verb in (*VERBS, "recipe list", "recipe show")]

@@ -44,25 +44,26 @@ def colours_of(runs: Sequence[Runs]) -> dict[str, str]:
 
 
 def depth_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Final errors against depth, mean and 95 % interval, plain and residual: a chart for each measured split."""
-    rows = {split: found for split in SPLITS if (found := depth_rows(runs, split))}
-    top = max((r["high"] for found in rows.values() for r in found), default=0.0)
-    return {split: _depth_panel(found, split, min(100.0, 1.05 * top) or 1.0, language) for split, found in rows.items()}
+    """Return a chart for each measured split: final errors against depth, mean and 95 % interval."""
+    rows_of = {split: rows for split in SPLITS if (rows := depth_rows(runs, split))}
+    top = max((r["high"] for rows in rows_of.values() for r in rows), default=0.0)
+    top = min(100.0, 1.05 * top) or 1.0
+    return {split: _depth_panel(rows, split, top, language) for split, rows in rows_of.items()}
 
 
 def depth_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
-    """One row for each net with a final error of `split`: kind, net, line, depth, error, low, high (percent), n.
+    """Return a row for each net with a final error of `split`: kind, net, line, depth, error, low, high (percent), n.
 
     `low` and `high` are the ends of the 95 % interval, within 0 and 100; of one seed they are the error itself.
-    Rows of one kind are joined where `line` is equal: where data, recipe and precision are.
+    Rows of one kind are connected if `line` is equal: if data, recipe and precision are.
     """
     rows: list[dict[str, Any]] = []
-    for one in runs:
-        final = one.final(split)
+    for group in runs:
+        final = group.final(split)
         if final is not None:
             low, high = (final.low, final.high) if math.isfinite(final.low) else (final.mean, final.mean)
-            told = {"kind": one.kind, "net": one.label, "line": one.line, "depth": one.depth}
-            rows.append({**told, "error": final.mean, "low": max(0.0, low), "high": min(100.0, high), "n": final.n})
+            keys = {"kind": group.kind, "net": group.label, "line": group.line, "depth": group.depth}
+            rows.append({**keys, "error": final.mean, "low": max(0.0, low), "high": min(100.0, high), "n": final.n})
     return rows
 
 

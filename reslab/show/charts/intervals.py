@@ -1,4 +1,4 @@
-"""The statements of a claim against their thresholds: each value, the mean, its 95 % interval, and where it holds.
+"""Chart of a claim's statements: each value, the mean with its 95 % interval, and the range in which it holds.
 
 Each statement is a row with its own axis; statements of one unit and similar size share one. A row has its words, its
 figure, and a strip on which the interval must lie within the shaded part.
@@ -42,13 +42,13 @@ def holding(rule: Rule) -> tuple[float, float]:
 
 
 def table(findings: Sequence[Finding], language: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: statement, figure, 95 % interval, threshold, verdict."""
+    """Return head and rows: statement, figure, 95 % interval, threshold, verdict."""
     rows = []
     for f in findings:
         role = ROLES.get(f.statement.role)
-        told = f.statement.text(language) + (f" ({role(language)})" if role else "")
+        sentence = f.statement.text(language) + (f" ({role(language)})" if role else "")
         verdict = VERDICT[f.verdict](language)
-        rows.append([told, shown(f, language), interval_words(f), threshold(f.statement, language), verdict])
+        rows.append([sentence, shown(f, language), interval_words(f), threshold(f.statement, language), verdict])
     return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, JUDGED)], rows
 
 
