@@ -12,28 +12,28 @@ from pathlib import Path
 from benchmarks.side import SUMMARY, table
 
 PARTS = ("train_cpu", "loop", "fast", "start", "index", "inference", "jpeg", "depth", "gpu")
-UNMEASURED = ["", "", "", "", "", "not measured: see above"]  # a part that found nothing here to be measured on
+UNMEASURED = ["", "", "", "", "", "not measured: see above"]  # a part that this machine cannot measure
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
-    for name in ("--pairs", "--threads"):  # known here too, or their numbers would count as parts
+    for name in ("--pairs", "--threads"):  # parsed here too; otherwise their numbers would count as parts
         parser.add_argument(name, help="of every part")
-    asked, options = parser.parse_known_args()  # what is not a part is the parts' own affair
+    known, options = parser.parse_known_args()  # every other option is passed to the parts
     for name in ("pairs", "threads"):
-        options += [f"--{name}", getattr(asked, name)] if getattr(asked, name) is not None else []
-    for unknown in sorted(set(asked.parts) - set(PARTS)):
+        options += [f"--{name}", getattr(known, name)] if getattr(known, name) is not None else []
+    for unknown in sorted(set(known.parts) - set(PARTS)):
         parser.error(f"{unknown}: no such benchmark; there are {', '.join(PARTS)}")
     codes, rows = [], list[list[str]]()
     with tempfile.TemporaryDirectory() as work:
-        for part in asked.parts or PARTS:
-            kept = Path(work) / f"{part}.json"
-            command = [sys.executable, "-m", f"benchmarks.{part}", *options, "--rows", str(kept)]
+        for part in known.parts or PARTS:
+            file = Path(work) / f"{part}.json"
+            command = [sys.executable, "-m", f"benchmarks.{part}", *options, "--rows", str(file)]
             codes.append(subprocess.run(command).returncode)
             missing = [part, "", "", "", "", "", "failed: see above"]
-            found = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else [missing]
-            rows += found or [[part, *UNMEASURED]]
+            part_rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else [missing]
+            rows += part_rows or [[part, *UNMEASURED]]
     print("\n".join(["", "# All rows: medians", "", *table(SUMMARY, rows)]))
     return max(codes)
 

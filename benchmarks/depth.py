@@ -1,12 +1,12 @@
-"""Cost against depth: time and memory of 20 to 110 layers against a straight line; 1,202 layers told beforehand.
+"""Cost against depth: time and memory of 20 to 110 layers against a straight line; 1,202 layers against an estimate.
 
-`python -m benchmarks.depth [--quick] [--pairs N] [--threads N] [--record]`. Every figure is of a process of its own,
-which makes four updates of a net on random images (the median of the last three counts) and tells its peak (VmHWM).
-Processes that are compared live side by side and update in turn, one waiting while the other works: a machine whose
-neighbours come and go for minutes changes what two processes one after the other take by half. Linux.
+`python -m benchmarks.depth [--quick] [--pairs N] [--threads N] [--record]`. Every figure is of its own process, which
+makes four updates of a net on random images (the median of the last three counts) and reports its peak memory (VmHWM).
+Compared processes exist at the same time and update in turn, one waiting while the other works: on a shared machine two
+processes that run one after the other differ by up to a half. Linux only.
 
-Line   through 20 and 110 layers, by multiply-adds: a layer must not cost more in a deeper net.
-Told   `engines.memory.need` beside what the process has before the net is built.
+Line       through 20 and 110 layers, by multiply-adds: a layer must not cost more in a deeper net.
+Estimate   `engines.memory.need`, plus the memory of the process before the net is built.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.side import ROOT, Asked, Bar, Row, main, say
+from benchmarks.side import ROOT, Bar, BenchmarkOptions, Row, main, say
 
 DEPTHS = (20, 32, 44, 56, 110)
 DEEP = 1202
 BATCH = 128
 UPDATES = 4  # of a process; the first one does not count
-LINE, TOLD, THIRD, TIME = Bar(within=0.1), Bar(within=0.1), Bar(most=1 / 3), Bar(most=1.4)
+LINE, ESTIMATE, THIRD, TIME = Bar(within=0.1), Bar(within=0.1), Bar(most=1 / 3), Bar(most=1.4)
 ONE = """
 import json, sys, time, torch
 from reslab.nets.model import build
@@ -43,10 +43,10 @@ prepare(settings)
 images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
 images = images.to(memory_format=torch.channels_last)
 before = host.resident()[0]
-told = before + memory.need(spec, recipe, settings.precision, settings.recompute).total
+estimate = before + memory.need(spec, recipe, settings.precision, settings.recompute).total
 step = Step(build(spec), recipe, settings)
 step.net.train()
-facts = {"told": told, "before": before, "why": settings.why}
+facts = {"estimate": estimate, "before": before, "why": settings.why}
 for line in sys.stdin:
     begin = time.perf_counter()
     step(images, labels, 0.01)
@@ -56,7 +56,7 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Net:
-    """What is measured: so many layers, a batch, and whether activations are computed again ("on", "off")."""
+    """A measured net: layers, batch, and whether activations are recomputed ("on", "off")."""
 
     depth: int
     batch: int
@@ -64,8 +64,8 @@ class Net:
 
 
 def in_turns(nets: Sequence[Net], threads: int) -> dict[Net, dict[str, Any]]:
-    """What each net's process says at last, "seconds" being the median of its updates but for the first."""
-    found: dict[Net, list[dict[str, Any]]] = {net: [] for net in nets}
+    """Return the last report of each net's process; "seconds" is the median of its updates after the first."""
+    reports: dict[Net, list[dict[str, Any]]] = {net: [] for net in nets}
     with ExitStack() as stack:
         running = {}
         for net in nets:
@@ -75,16 +75,16 @@ def in_turns(nets: Sequence[Net], threads: int) -> dict[Net, dict[str, Any]]:
             stack.callback(process.kill)
         for turn in range(UPDATES):
             for net in nets if turn % 2 else reversed(nets):
-                found[net].append(updated(running[net]))
-    middle = {net: statistics.median(one["seconds"] for one in some[1:]) for net, some in found.items()}
-    last = {net: {**some[-1], "seconds": middle[net]} for net, some in found.items()}
-    for net, told in last.items():
-        say(f"{net.depth} layers, batch {net.batch}, recompute {net.recompute}: {told}")
+                reports[net].append(updated(running[net]))
+    medians = {net: statistics.median(r["seconds"] for r in updates[1:]) for net, updates in reports.items()}
+    last = {net: {**updates[-1], "seconds": medians[net]} for net, updates in reports.items()}
+    for net, report in last.items():
+        say(f"{net.depth} layers, batch {net.batch}, recompute {net.recompute}: {report}")
     return last
 
 
 def updated(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """One update, and what is told of it."""
+    """Make one update and return its report."""
     assert process.stdin
     assert process.stdout
     process.stdin.write("\n")
@@ -92,39 +92,39 @@ def updated(process: subprocess.Popen[str]) -> dict[str, Any]:
     return dict(json.loads(process.stdout.readline()))
 
 
-def rows(asked: Asked) -> Iterator[Row]:
+def rows(options: BenchmarkOptions) -> Iterator[Row]:
     from reslab.nets.cost import cost
     from reslab.nets.names import spec_of
 
-    rounds = 1 if asked.quick else min(asked.pairs, 5)
+    rounds = 1 if options.quick else min(options.pairs, 5)
     macs = {depth: cost(spec_of(f"cifar_resnet{depth}")).macs for depth in DEPTHS}
     line = [Net(depth, BATCH) for depth in DEPTHS]
-    found = [{net.depth: told for net, told in in_turns(line, asked.threads).items()} for _ in range(rounds)]
+    measured = [{net.depth: report for net, report in in_turns(line, options.threads).items()} for _ in range(rounds)]
 
-    def on_the_line(of: dict[int, dict[str, Any]], depth: int, key: str) -> float:
+    def on_the_line(reports: dict[int, dict[str, Any]], depth: int, key: str) -> float:
         low, high = DEPTHS[0], DEPTHS[-1]
         share = (macs[depth] - macs[low]) / (macs[high] - macs[low])
-        return float(of[low][key] + share * (of[high][key] - of[low][key]))
+        return float(reports[low][key] + share * (reports[high][key] - reports[low][key]))
 
     for key, unit, scale in (("seconds", "ms an image", 1e3 / BATCH), ("peak", "MB", 1e-6)):
         for depth in DEPTHS[1:-1]:
-            ours = tuple(scale * of[depth][key] for of in found)
-            theirs = tuple(scale * on_the_line(of, depth, key) for of in found)
+            ours = tuple(scale * reports[depth][key] for reports in measured)
+            theirs = tuple(scale * on_the_line(reports, depth, key) for reports in measured)
             notes = ("peer: the line through 20 and 110 layers",)
             yield Row(f"{depth} layers, {unit}", unit, ours, theirs, LINE, notes)
-    batch = 8 if asked.quick else BATCH
-    keeps, computes = Net(DEEP, batch), Net(DEEP, batch, "on")
-    both = [in_turns((keeps, computes), asked.threads) for _ in range(rounds)]
-    kept, again = ([of[net] for of in both] for net in (keeps, computes))
-    name, told = f"{DEEP} layers, batch {batch}", ("peer: measured peak of the process",)
-    for words, some in (("told beforehand", kept), ("recompute, told beforehand", again)):
-        predicted, peak = (tuple(one[key] / 1e6 for one in some) for key in ("told", "peak"))
-        yield Row(f"{name}, {words}", "MB", predicted, peak, TOLD, told)
-    beyond = [tuple((one["peak"] - one["before"]) / 1e6 for one in some) for some in (again, kept)]
-    note = ("peer: everything kept", "beyond what the process had before the net")
-    yield Row(f"{name}, memory with recompute", "MB", beyond[0], beyond[1], THIRD, note)
-    times = [tuple(one["seconds"] for one in some) for some in (again, kept)]
-    yield Row(f"{name}, time with recompute", "s an update", times[0], times[1], TIME, ("peer: everything kept",))
+    batch = 8 if options.quick else BATCH
+    plain_net, recompute_net = Net(DEEP, batch), Net(DEEP, batch, "on")
+    both = [in_turns((plain_net, recompute_net), options.threads) for _ in range(rounds)]
+    plain, recomputed = ([reports[net] for reports in both] for net in (plain_net, recompute_net))
+    name, notes = f"{DEEP} layers, batch {batch}", ("peer: measured peak of the process",)
+    for words, reports in (("estimate", plain), ("recompute, estimate", recomputed)):
+        predicted, peak = (tuple(report[key] / 1e6 for report in reports) for key in ("estimate", "peak"))
+        yield Row(f"{name}, {words}", "MB", predicted, peak, ESTIMATE, notes)
+    added = [tuple((r["peak"] - r["before"]) / 1e6 for r in reports) for reports in (recomputed, plain)]
+    note = ("peer: without recompute", "memory in addition to that of the process before the net")
+    yield Row(f"{name}, memory with recompute", "MB", added[0], added[1], THIRD, note)
+    times = [tuple(report["seconds"] for report in reports) for reports in (recomputed, plain)]
+    yield Row(f"{name}, time with recompute", "s an update", times[0], times[1], TIME, ("peer: without recompute",))
 
 
 if __name__ == "__main__":

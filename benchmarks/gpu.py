@@ -1,13 +1,13 @@
-"""Training and classifying on a GPU, beside the plain mixed-precision loops that everybody writes.
+"""Training and classifying on a GPU, against plain mixed-precision loops.
 
-`python -m benchmarks.gpu [--quick] [--pairs N] [--record]`. Without a GPU nothing is measured; `--quick` then runs
-every line of it on the CPU with small numbers, so that the script is known to work before a GPU is to be had.
+`python -m benchmarks.gpu [--quick] [--pairs N] [--record]`. Without a GPU nothing is measured; `--quick` then runs the
+script on the CPU with small numbers, as a test of the script.
 
 CIFAR     the peer: torch `Dataset` of Pillow images, `torchvision.transforms`, `DataLoader` at its best worker count,
           autocast to bf16, eager, `torch.optim.SGD`. Ours: the loop's iteration, the set resident on the GPU.
-224       synthetic images that lie on the GPU already. The peer: torchvision's resnet50, eager, autocast to bf16,
+224       synthetic images in GPU memory. The peer: torchvision's resnet50, eager, autocast to bf16,
           channels_last.
-Peak      the rate of multiply-adds that a bf16 product of two square matrices reaches on the same GPU.
+Peak      the multiply-adds per second of a bf16 product of two square matrices on the same GPU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torchvision
 from torch import Tensor, nn
 
 from benchmarks.plain_loop import Peer, images, loader_of
-from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
+from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say, timed
 from benchmarks.train_cpu import Ours
 from reslab.engines.inference import Inference
 from reslab.engines.machine import ComputeOptions, Settings, prepare, settle
@@ -39,7 +39,7 @@ SEED = 0
 
 
 def waited(device: str, work: Callable[[], object]) -> Callable[[], object]:
-    """`work`, and then what it has asked of the GPU is waited for."""
+    """Return `work` followed by a wait for the GPU."""
 
     def whole() -> None:
         work()
@@ -50,18 +50,18 @@ def waited(device: str, work: Callable[[], object]) -> Callable[[], object]:
 
 
 def rate(work: Callable[[], object], device: str, count: int, repeat: int) -> float:
-    """Images a second of `work`, which takes `count` of them, over `repeat` times without waiting between."""
+    """Return the images per second of `work`, which processes `count` of them, over `repeat` calls without a wait."""
     return count * repeat / timed(waited(device, lambda: [work() for _ in range(repeat)]))
 
 
 def matrix_peak(device: str, side: int) -> float:
-    """Multiply-adds a second of the best of ten products of bf16 matrices [side, side]."""
+    """Return the multiply-adds per second of the fastest of ten products of bf16 matrices [side, side]."""
     a, b = (torch.randn(side, side, device=device).bfloat16() for _ in range(2))
     return side**3 / min(timed(waited(device, lambda: a @ b)) for _ in range(10))
 
 
 class Synthetic:
-    """`resnet50` ("v1.5": stride in the 3x3) at `size`, ours and torchvision's, on images that are there."""
+    """`resnet50` ("v1.5": stride in the 3x3) at `size`, ours and torchvision's, on images in memory."""
 
     def __init__(self, device: str, batch: int, size: int) -> None:
         self.device, self.batch = device, batch
@@ -77,7 +77,7 @@ class Synthetic:
         return settle(self.spec, self.recipe, ComputeOptions(self.device, precision="bf16"))
 
     def trains(self) -> tuple[Callable[[], object], Callable[[], object]]:
-        """An update by each."""
+        """Return functions that make an update: ours and torchvision's."""
         settings = self.settings()
         prepare(settings)
         step = Step(build(self.spec, seed=SEED), self.recipe, settings)
@@ -101,47 +101,47 @@ class Synthetic:
             return self.theirs(self.images).float()  # type: ignore[no-any-return]
 
     def classifies(self) -> tuple[Callable[[], object], Callable[[], object]]:
-        """Logits by each."""
+        """Return functions that compute logits: ours and torchvision's."""
         net: nn.Module = build(self.spec, seed=SEED).to(self.device, memory_format=torch.channels_last).eval()
         self.theirs.eval()
         return partial(Inference(net, "bf16"), self.images), torch.no_grad()(self._their_logits)  # type: ignore[arg-type]
 
 
-def rows(asked: Asked) -> Iterator[Row]:
+def rows(options: BenchmarkOptions) -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu" and not asked.quick:
+    if device == "cpu" and not options.quick:
         say("gpu: skipped, torch sees no GPU here")
         return
     smoke = device == "cpu"
-    split, what = images()
+    split, description = images()
     recipe = paper_cifar()
     loader = loader_of(split, device)
     for model in list(CIFAR)[:1] if smoke else CIFAR:
         settings = settle(spec_of(model, shortcut="A"), recipe, ComputeOptions(device))
         iterations = 2 if smoke else CIFAR[model]
-        peer = Peer(model, split, settings.threads, iterations, asked.quick, device)
+        peer = Peer(model, split, settings.threads, iterations, options.quick, device)
         ours = Ours(model, loader, settings, iterations)
-        told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
-        yield in_turn(f"train {model}", "images/s", ours, peer, asked, LOOP, (f"ours: {settings.why}", *told))
+        notes = ("end to end: order, augmentation, forward, backward, update", peer.note, description)
+        yield in_turn(f"train {model}", "images/s", ours, peer, options, LOOP, (f"ours: {settings.why}", *notes))
         for engine in () if smoke or model != "cifar_resnet20" else ("graph", "eager"):
             other = settle(spec_of(model, shortcut="A"), recipe, ComputeOptions(device, engine=engine))
             name = f"{model}, against our own {engine}"
             rival = Ours(model, loader, other, iterations)
-            yield in_turn(name, "images/s", ours, rival, asked, Bar(), (f"peer: {other.why}",))
+            yield in_turn(name, "images/s", ours, rival, options, Bar(), (f"peer: {other.why}",))
     batch, size, repeat = (2, 64, 1) if smoke else (256, 224, 10)
     peak = matrix_peak(device, 256 if smoke else 8192)
     net = Synthetic(device, batch, size)
     macs = cost(net.spec).macs
     for verb, sides, passes in (("train", net.trains(), 3), ("classify with", net.classifies(), 1)):
-        for side in sides:  # builds what has to be built
+        for side in sides:  # the first call builds kernels
             rate(side, device, batch, 2)
         ours, theirs = (partial(rate, side, device, batch, repeat) for side in sides)
-        of_peak = passes * macs * ours() / peak
+        share_of_peak = passes * macs * ours() / peak
         notes = (
             f"ours: {net.settings().why}", "peer: torchvision eager, autocast bf16, channels_last",
-            f"ours makes {100 * of_peak:.0f} % of a matrix product's {peak / 1e12:.3g} T multiply-adds a second",
+            f"ours makes {100 * share_of_peak:.0f} % of a matrix product's {peak / 1e12:.3g} T multiply-adds a second",
         )  # fmt: skip
-        yield in_turn(f"{verb} resnet50 at {size}, batch {batch}", "images/s", ours, theirs, asked, EAGER, notes)
+        yield in_turn(f"{verb} resnet50 at {size}, batch {batch}", "images/s", ours, theirs, options, EAGER, notes)
 
 
 if __name__ == "__main__":

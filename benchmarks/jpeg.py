@@ -1,14 +1,14 @@
-"""JPEG files to augmented batches of 224x224, on one core: what feeds a network that learns from a folder of images.
+"""JPEG files to augmented 224x224 batches on one core: the input of training on a folder of images.
 
 `python -m benchmarks.jpeg [--quick] [--pairs N] [--record]`. One thread, no workers: both sides scale with processes.
 
 Peer    torchvision's reference for ImageNet: PIL open, RandomResizedCrop, flip, ToTensor, Normalize, images stacked.
-        Its crops have 43 % of a 4:3 image on the mean, the paper's 31 %: a row of its own has the peer with square
-        crops of the paper's sizes.
+        Its crops have 43 % of a 4:3 image on average, the paper's 31 %; one row has the peer with square crops of the
+        paper's sizes.
 Ours    `TrainLoader` on the same folder: the paper's crop (shorter side drawn from [256, 480] / 224), flip, mean and
         deviation; float32 in channels_last.
 Files   noise whose spectrum falls as a photograph's does (1/f), quality 90, 4:2:0: 110 kB at 500x375, as in ImageNet;
-        and 12 megapixels, as a camera writes them. Both sides read them from the page cache.
+        and 12 megapixels, as from a camera. Both sides read them from the page cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmarks.side import Asked, Bar, Row, Side, in_turn, main, say, timed
+from benchmarks.side import Bar, BenchmarkOptions, Row, Side, in_turn, main, say, timed
 from reslab.data.batches.loader import Statistics, TrainLoader
 from reslab.data.sets.folder import folder
 from reslab.engines.host import keep_memory
@@ -36,7 +36,7 @@ KINDS = {"500x375": (375, 500, 32), "4000x3000": (3000, 4000, 4)}  # rows, colum
 
 
 def photograph(generator: np.random.Generator, height: int, width: int) -> Image.Image:
-    """Noise of a falling spectrum, its channels much alike."""
+    """Return noise with a falling spectrum and similar channels."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     fall = np.maximum(frequency, 1 / width) ** -1.1
 
@@ -51,7 +51,7 @@ def photograph(generator: np.random.Generator, height: int, width: int) -> Image
 
 
 def written(place: Path, height: int, width: int, count: int) -> list[Path]:
-    """`count` files in two classes, as they are trained on; and two for val, which are not read."""
+    """Write and return `count` training files in two classes; two more for val are not read."""
     generator = np.random.default_rng(0)
     files = [place / "train" / "ab"[i % 2] / f"{i:03d}.jpg" for i in range(count)]
     for file in [*files, place / "val" / "a" / "0.jpg", place / "val" / "b" / "1.jpg"]:
@@ -90,28 +90,30 @@ def ours_of(place: Path, count: int) -> Side:
     return lambda: count / timed(lambda: loader.at(next(numbers)))
 
 
-def rows(asked: Asked) -> Iterator[Row]:
+def rows(options: BenchmarkOptions) -> Iterator[Row]:
     torch.set_num_threads(1)
-    keep_memory()  # as a training process does; the peer has it too
+    keep_memory()  # as a training process does; this applies to the peer too
     for name, (height, width, count) in KINDS.items():
         with TemporaryDirectory() as place:
-            say(f"{name}: {count} files are made")
+            say(f"{name}: making {count} files")
             files = written(Path(place), height, width, count)
             size = sum(file.stat().st_size for file in files) / count
             ours, peer = ours_of(Path(place), count), peer_of(files, transforms.RandomResizedCrop(SIZE))
             ours(), peer()
             notes = (f"{count} files of {size / 1e3:,.0f} kB", "1 thread, no workers")
             bar = BAR if name == "500x375" else Bar()
-            yield in_turn(f"JPEG {name} to a batch", "images/s", ours, peer, asked, bar, notes)
+            yield in_turn(f"JPEG {name} to a batch", "images/s", ours, peer, options, bar, notes)
             if name == "500x375":
                 shares = [(SIZE / side) ** 2 * height / width for side in (LONGEST, SHORTEST)]
-                alike = peer_of(files, transforms.RandomResizedCrop(SIZE, scale=(shares[0], shares[1]), ratio=(1, 1)))
-                alike()
-                told = (f"peer: square crops of {shares[0]:.3f} to {shares[1]:.3f} of the image, as the paper's",)
-                yield in_turn(f"JPEG {name}, crops of equal size", "images/s", ours, alike, asked, Bar(), told)
-                told = ("ours: Pillow's decode and nothing else, the most that is left to any crop and resize",)
-                what = f"JPEG {name}, the decode alone"
-                yield in_turn(what, "images/s", decode_of(files), peer, asked, Bar(), told)
+                square_peer = peer_of(
+                    files, transforms.RandomResizedCrop(SIZE, scale=(shares[0], shares[1]), ratio=(1, 1))
+                )
+                square_peer()
+                notes = (f"peer: square crops of {shares[0]:.3f} to {shares[1]:.3f} of the image, as the paper's",)
+                yield in_turn(f"JPEG {name}, crops of equal size", "images/s", ours, square_peer, options, Bar(), notes)
+                notes = ("ours: Pillow's decode alone, an upper bound for any crop and resize",)
+                title = f"JPEG {name}, the decode alone"
+                yield in_turn(title, "images/s", decode_of(files), peer, options, Bar(), notes)
 
 
 if __name__ == "__main__":

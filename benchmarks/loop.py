@@ -1,8 +1,8 @@
-"""The training loop's own cost: its iterations against the bare step on one batch in memory.
+"""The training loop's overhead: its iterations against the bare step on one batch in memory.
 
-`python -m benchmarks.loop [--quick] [--pairs N] [--threads N] [--record]`. What the loop adds to a step is the order,
-the crop, the mirror and the statistics of each batch, and the sums of loss and error. Within a pair the sides take
-turns update by update: 97 and 99 % are less apart than two seconds of a machine that has neighbours.
+`python -m benchmarks.loop [--quick] [--pairs N] [--threads N] [--record]`. The loop adds to a step the order,
+the crop, the mirror and the normalisation of each batch, and the sums of loss and error. Within a pair the sides
+alternate update by update, because the speed of a shared machine changes by more than the difference of 97 and 99 %.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.plain_loop import LEAD, images, loader_of
-from benchmarks.side import Asked, Bar, Row, main, pair_by_pair, say
+from benchmarks.side import Bar, BenchmarkOptions, Row, main, pair_by_pair, say
 from benchmarks.train_cpu import MODELS, Ours
 from reslab.engines.machine import ComputeOptions, prepare, settle
 from reslab.nets.names import spec_of
@@ -23,7 +23,7 @@ OF_STEP = Bar(least=0.97, aim=0.99)
 
 
 def pair(ours: Ours) -> tuple[float, float]:
-    """Images a second of the loop's iterations and of bare steps, one of each in turn, and who is first alternates."""
+    """Return images per second of the loop's iterations and of bare steps; they alternate, and so does the order."""
     prepare(ours.settings)
     stream = ours.loader.stream(ours.iteration, ours.iteration + LEAD + ours.iterations)
     resident = ours.loader.at(0)
@@ -39,15 +39,17 @@ def pair(ours: Ours) -> tuple[float, float]:
     return used[0] / spent[0], used[1] / spent[1]
 
 
-def rows(asked: Asked) -> Iterator[Row]:
-    split, what = images()
+def rows(options: BenchmarkOptions) -> Iterator[Row]:
+    split, description = images()
     loader = loader_of(split)
-    say(f"data: {what}")
+    say(f"data: {description}")
     for model in MODELS:
-        settings = settle(spec_of(model, shortcut="A"), paper_cifar(), ComputeOptions("cpu", threads=asked.threads))
-        ours = Ours(model, loader, settings, 4 if asked.quick else 60 if model == MODELS[0] else 24)
-        told = (f"ours: {settings.why}", "peer: the bare step on one batch in memory", what)
-        yield pair_by_pair(f"{model}, the loop by the bare step", "images/s", partial(pair, ours), asked, OF_STEP, told)
+        settings = settle(spec_of(model, shortcut="A"), paper_cifar(), ComputeOptions("cpu", threads=options.threads))
+        ours = Ours(model, loader, settings, 4 if options.quick else 60 if model == MODELS[0] else 24)
+        notes = (f"ours: {settings.why}", "peer: the bare step on one batch in memory", description)
+        yield pair_by_pair(
+            f"{model}, the loop by the bare step", "images/s", partial(pair, ours), options, OF_STEP, notes
+        )
 
 
 if __name__ == "__main__":

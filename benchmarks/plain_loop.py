@@ -1,4 +1,4 @@
-"""The training loop that everybody writes, as a peer, and the images that it and ours are timed on.
+"""The peer: a plain training loop; and the images on which both sides are timed.
 
 torch `Dataset` of Pillow images as in `torchvision.datasets.CIFAR10`, `torchvision.transforms`, `DataLoader` at its
 best worker count (tried in the same run), NCHW, eager, `torch.optim.SGD`; fp32, or autocast to bf16 on a GPU.
@@ -32,27 +32,27 @@ from reslab.runs.recipes import paper_cifar
 
 IMAGES = 50_000  # as many as CIFAR-10's training split, so that memory and epochs are as large
 WORKERS = (0, 1, 2)
-LEAD = 4  # iterations at the beginning of each piece that are not timed
+LEAD = 4  # untimed iterations at the start of each piece
 SEED = 0
 MEANS, DEVIATIONS = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def images() -> tuple[Memory, str]:
-    """50,000 images to measure speed with, and what they are."""
+    """Return 50,000 images for timing, and their description."""
     source = find_cifar10()
     if source is not None:
         part = load(source, splits=("test",)).split("test")
         assert isinstance(part, Memory)
-        told = f"CIFAR-10: the {len(part):,} images of the test split, repeated to {IMAGES:,} (for speed alone)"
-        return part.subset(np.arange(IMAGES) % len(part)), told
-    draw = np.random.default_rng(SEED)
-    pixels = draw.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
-    labels = draw.integers(0, len(CLASSES), IMAGES, dtype=np.int64)
+        description = f"CIFAR-10: the {len(part):,} images of the test split, repeated to {IMAGES:,} (for speed alone)"
+        return part.subset(np.arange(IMAGES) % len(part)), description
+    generator = np.random.default_rng(SEED)
+    pixels = generator.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
+    labels = generator.integers(0, len(CLASSES), IMAGES, dtype=np.int64)
     return Memory(pixels, labels), f"NOT CIFAR-10, which was not found: {IMAGES:,} random images of its shape"
 
 
 def loader_of(split: Memory, device: str = "cpu") -> TrainLoader:
-    """The batches of the paper's recipe, made on `device`."""
+    """Return the loader of the paper's recipe, with batches on `device`."""
     recipe = paper_cifar()
     return TrainLoader(
         split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=recipe.batch,
@@ -61,7 +61,7 @@ def loader_of(split: Memory, device: str = "cpu") -> TrainLoader:
 
 
 def piece(batches: Iterator[Any], update: Callable[[Any], int], iterations: int) -> float:
-    """Images a second over `iterations`, after LEAD untimed ones; `update` returns how many images it has used."""
+    """Return images per second over `iterations`, after LEAD untimed ones; `update` returns its number of images."""
     for _ in range(LEAD):
         update(next(batches))
     gc.collect()
@@ -73,13 +73,13 @@ def piece(batches: Iterator[Any], update: Callable[[Any], int], iterations: int)
 
 
 def finish() -> None:
-    """Wait for what a GPU, where there is one, was asked to do."""
+    """Wait for the GPU, if one is in use."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 class PillowImages(Dataset[tuple[Tensor, int]]):
-    """`torchvision.datasets.CIFAR10` without its files: a Pillow image is made of each sample, then transformed."""
+    """`torchvision.datasets.CIFAR10` without its files: each sample becomes a Pillow image, then is transformed."""
 
     def __init__(self, split: Memory, transform: Callable[[Image.Image], Tensor]) -> None:
         self.data, self.targets, self.transform = split.images, split.labels.tolist(), transform
@@ -93,8 +93,10 @@ class PillowImages(Dataset[tuple[Tensor, int]]):
 
 
 class Peer:
-    """The plain loop: NCHW, eager, torchvision's transforms, torch's DataLoader at its best worker count; fp32, or
-    autocast to bf16 on a GPU."""
+    """The plain loop: NCHW, eager, torchvision's transforms, torch's DataLoader at its best worker count.
+
+    In fp32, or with autocast to bf16 on a GPU.
+    """
 
     def __init__(
         self, model: str, split: Memory, threads: int, iterations: int, quick: bool, device: str = "cpu"
@@ -113,12 +115,12 @@ class Peer:
             tried[self.workers].append(self())
         medians = {count: statistics.median(rates) for count, rates in tried.items()}
         self.workers = max(medians, key=lambda count: medians[count])
-        told = ", ".join(f"{count}: {found:,.0f}" for count, found in medians.items())
-        how = "fp32" if device == "cpu" else "autocast bf16"
-        self.note = f"peer: {how}, NCHW, eager, {self.workers} DataLoader workers, the best of images/s {told}"
+        rates = ", ".join(f"{count}: {median:,.0f}" for count, median in medians.items())
+        precision = "fp32" if device == "cpu" else "autocast bf16"
+        self.note = f"peer: {precision}, NCHW, eager, {self.workers} DataLoader workers, the best of images/s {rates}"
 
     def _update(self, batch: list[Tensor]) -> int:
-        pixels, labels = (one.to(self.device, non_blocking=True) for one in batch)
+        pixels, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         self.optimizer.zero_grad()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
             outputs = self.net(pixels)
@@ -131,7 +133,7 @@ class Peer:
 
     def __call__(self) -> float:
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(False)  # what a plain loop has
+        torch.use_deterministic_algorithms(False)  # torch's default, as in a plain loop
         self.net.train()
         batches = iter(DataLoader(
             self.dataset, self.batch, shuffle=True, num_workers=self.workers, pin_memory=self.device != "cpu"
@@ -139,5 +141,5 @@ class Peer:
         try:
             return piece(batches, self._update, self.iterations)
         finally:
-            del batches  # ends the workers, or they would run on beside the other side
+            del batches  # ends the workers, which would otherwise slow the other side
             gc.collect()

@@ -1,8 +1,8 @@
-"""Two sides measured in turn, and the table of what came out: every benchmark of this folder is a list of `Row`s.
+"""Measure two sides in turn, and print the results as a table: every benchmark of this folder is a list of `Row`s.
 
-A side is a function that makes one timed piece of work and gives a figure (images a second, seconds, bytes). Pieces of
-both sides alternate, and so does who is first (ours, peer, peer, ours …), so that a machine which grows slower does so
-for both; the ratio is taken pair by pair, ours by peer's, and its median is held against the bar.
+A side is a function that does one timed piece of work and returns a figure (images per second, seconds, bytes). Pieces
+of both sides alternate, and so does the order (ours, peer, peer, ours …), so that changes of the machine's speed affect
+both. The ratio is ours by the peer's for each pair; the bar applies to its median.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAIRS, QUICK = 7, 2
-QUIET, PATIENCE = 0.5, 300  # load average below which a machine counts as quiet; seconds that a record waits for it
+QUIET, PATIENCE = 0.5, 300  # load average of a quiet machine; seconds to wait for it
 SUMMARY = ("", "unit", "peer", "ours", "ratio", "bar", "verdict")
 
 Side = Callable[[], float]
@@ -31,7 +31,7 @@ Side = Callable[[], float]
 
 @dataclass(frozen=True)
 class Bar:
-    """What the ratio must reach: at least `least`, or at most `most`, or 1 ± `within`; `aim` is the same, further."""
+    """The required ratio: at least `least`, at most `most`, or 1 ± `within`; `aim` is a stricter value."""
 
     least: float | None = None
     most: float | None = None
@@ -41,11 +41,11 @@ class Bar:
     def __str__(self) -> str:
         if self.within is not None:
             return f"1 ± {self.within:g}"
-        told = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}" if self.most is not None else ""
-        return f"{told} (aim {self.aim:g})" if self.aim is not None else told
+        text = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}" if self.most is not None else ""
+        return f"{text} (aim {self.aim:g})" if self.aim is not None else text
 
     def verdict(self, ratio: float) -> str:
-        """ "met", "not met", "aim met"; nothing where there is no bar."""
+        """Return "met", "not met" or "aim met"; "" without a bar."""
         if self.within is not None:
             return "met" if abs(ratio - 1) <= self.within else "not met"
         if self.least is None and self.most is None:
@@ -65,7 +65,7 @@ class Row:
     ours: tuple[float, ...]
     peer: tuple[float, ...]
     bar: Bar = field(default_factory=Bar)
-    notes: tuple[str, ...] = ()  # who the peer is, what ours is, what is in the figure and what is not
+    notes: tuple[str, ...] = ()  # the peer, ours, and what the figure includes
 
     @property
     def ratios(self) -> list[float]:
@@ -77,16 +77,18 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asked for."""
+class BenchmarkOptions:
+    """The options of the command line."""
 
     pairs: int
     quick: bool
     threads: int
 
 
-def in_turn(what: str, unit: str, ours: Side, peer: Side, asked: Asked, bar: Bar, notes: Iterable[str] = ()) -> Row:
-    """Measure ours, peer, peer, ours …; both have been warmed up by whoever made them."""
+def in_turn(
+    what: str, unit: str, ours: Side, peer: Side, options: BenchmarkOptions, bar: Bar, notes: Iterable[str] = ()
+) -> Row:
+    """Measure ours, peer, peer, ours …; the caller has warmed up both."""
     first = itertools.cycle((True, False))
 
     def pair() -> tuple[float, float]:
@@ -95,24 +97,29 @@ def in_turn(what: str, unit: str, ours: Side, peer: Side, asked: Asked, bar: Bar
         theirs = peer()
         return ours(), theirs
 
-    return pair_by_pair(what, unit, pair, asked, bar, notes)
+    return pair_by_pair(what, unit, pair, options, bar, notes)
 
 
 def pair_by_pair(
-    what: str, unit: str, pair: Callable[[], tuple[float, float]], asked: Asked, bar: Bar, notes: Iterable[str] = ()
+    what: str,
+    unit: str,
+    pair: Callable[[], tuple[float, float]],
+    options: BenchmarkOptions,
+    bar: Bar,
+    notes: Iterable[str] = (),
 ) -> Row:
-    """The row of as many pairs (ours, peer) as were asked for."""
-    found = list[tuple[float, float]]()
-    for number in range(1, asked.pairs + 1):
-        found.append(pair())
-        mine, theirs = found[-1]
-        told = f"ours {figure(mine)}, peer {figure(theirs)} {unit}"
-        say(f"{what}: pair {number} of {asked.pairs}: {told}, ratio {mine / theirs:.3g}")
-    return Row(what, unit, *zip(*found, strict=True), bar, tuple(notes))
+    """Return the row of `options.pairs` pairs (ours, peer)."""
+    pairs = list[tuple[float, float]]()
+    for number in range(1, options.pairs + 1):
+        pairs.append(pair())
+        ours, theirs = pairs[-1]
+        figures = f"ours {figure(ours)}, peer {figure(theirs)} {unit}"
+        say(f"{what}: pair {number} of {options.pairs}: {figures}, ratio {ours / theirs:.3g}")
+    return Row(what, unit, *zip(*pairs, strict=True), bar, tuple(notes))
 
 
 def timed(work: Callable[[], object], repeat: int = 1) -> float:
-    """Seconds that `work` takes, each of `repeat` times."""
+    """Return the mean seconds of `repeat` calls of `work`."""
     begin = time.perf_counter()
     for _ in range(repeat):
         work()
@@ -128,7 +135,7 @@ def figure(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table that is aligned on a console too; the first column to the left."""
+    """Return a Markdown table, padded for a console; the first column is aligned left."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -139,8 +146,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line(head), line(rule), *(line(row) for row in rows)]
 
 
-def page(title: str, rows: Sequence[Row], asked: Asked, command: str, load: float) -> str:
-    """The result in Markdown, as it is printed and recorded."""
+def page(title: str, rows: Sequence[Row], options: BenchmarkOptions, command: str, load: float) -> str:
+    """Return the result in Markdown, as printed and recorded."""
     head = ("", "unit", "peer", "ours", "ratio: min / median / max", "bar", "verdict")
     cells = []
     for row in rows:
@@ -149,7 +156,7 @@ def page(title: str, rows: Sequence[Row], asked: Asked, command: str, load: floa
         middle = [figure(statistics.median(side)) for side in (row.peer, row.ours)]
         cells.append((row.what, row.unit, *middle, spread, str(row.bar), row.verdict))
     lines = [f"# {title}, {datetime.now(UTC):%Y-%m-%d}", ""]
-    if asked.quick:
+    if options.quick:
         lines += ["A smoke test (`--quick`): too short to judge anything.", ""]
     lines += [*table(head, cells), "", "Medians; the ratio is ours by peer's, pair by pair.", ""]
     for row in rows:
@@ -158,7 +165,7 @@ def page(title: str, rows: Sequence[Row], asked: Asked, command: str, load: floa
 
 
 def summary(rows: Sequence[Row]) -> list[list[str]]:
-    """What each row comes to: its cells of `SUMMARY`."""
+    """Return each row's cells of `SUMMARY`."""
     return [
         [row.what, row.unit, *(figure(statistics.median(side)) for side in (row.peer, row.ours)),
          f"{statistics.median(row.ratios):.3g}", str(row.bar), row.verdict]
@@ -167,7 +174,7 @@ def summary(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def quiet(seconds: float) -> bool:
-    """Wait until nothing else runs, at most so long; whether that came about."""
+    """Wait at most `seconds` until the machine is quiet; return whether it is."""
     end = time.monotonic() + seconds
     while os.getloadavg()[0] > QUIET:
         if time.monotonic() > end:
@@ -177,7 +184,7 @@ def quiet(seconds: float) -> bool:
 
 
 def machine(load: float) -> list[str]:
-    """Hardware and versions, without which no figure means anything."""
+    """Return lines with hardware and versions."""
     import torch
 
     from reslab.engines.machine import environment
@@ -194,42 +201,44 @@ def machine(load: float) -> list[str]:
 
 
 def processor() -> str:
-    """The CPU's name as part of a file name: "amd-epyc"."""
+    """Return the CPU's name for a file name: "amd-epyc"."""
     from reslab.engines.machine import environment
 
-    told = re.sub(r"\([^)]*\)", "", str(environment()["cpu"])).lower()
-    return "-".join(re.findall(r"[a-z0-9]+", told))
+    name = re.sub(r"\([^)]*\)", "", str(environment()["cpu"])).lower()
+    return "-".join(re.findall(r"[a-z0-9]+", name))
 
 
-def main(name: str, title: str, rows: Callable[[Asked], Iterable[Row]], arguments: Sequence[str] | None = None) -> int:
-    """The command line of one benchmark: `python -m benchmarks.NAME [--quick] [--pairs N] [--threads N] [--record]`."""
+def main(
+    name: str, title: str, rows: Callable[[BenchmarkOptions], Iterable[Row]], arguments: Sequence[str] | None = None
+) -> int:
+    """Run a benchmark's command: `python -m benchmarks.NAME [--quick] [--pairs N] [--threads N] [--record]`."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=title)
     parser.add_argument("--quick", action="store_true", help=f"a smoke test: {QUICK} pairs")
     parser.add_argument("--pairs", type=int, help=f"pairs a row (default {PAIRS})")
     parser.add_argument("--threads", type=int, default=0, help="of both sides (default: torch's own choice)")
     parser.add_argument("--record", action="store_true", help=f"write benchmarks/results/{name}-DATE-CPU.md")
-    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)  # where `python -m benchmarks` reads them
+    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)  # read by `python -m benchmarks`
     given = parser.parse_args(arguments)
     pairs = given.pairs if given.pairs is not None else QUICK if given.quick else PAIRS
     if pairs < 1 or given.threads < 0:
         parser.error("--pairs must be at least 1, --threads at least 0")
     if given.record and (given.quick or pairs < 5):
-        parser.error("--record wants a full measurement: at least 5 pairs, and no --quick")
+        parser.error("--record needs a full measurement: at least 5 pairs, without --quick")
     if given.record and not quiet(PATIENCE):
-        say(f"load average {os.getloadavg()[0]:.1f}: something else runs here, and a record wants a quiet machine")
+        say(f"load average {os.getloadavg()[0]:.1f}: the machine is busy, and --record needs a quiet one; wait")
         return 2
     load = os.getloadavg()[0]
     if load > QUIET:
-        say(f"load average {load:.1f}: this machine is not quiet, and the numbers will show it")
-    options = [f"--{k} {v}" for k, v in (("pairs", given.pairs), ("threads", given.threads)) if v]
-    command = " ".join([f"python -m benchmarks.{name}", *(["--quick"] if given.quick else []), *options])
-    asked = Asked(pairs, given.quick, given.threads)
-    found = list(rows(asked))
+        say(f"load average {load:.1f}: the machine is busy, so the figures are unreliable")
+    flags = [f"--{k} {v}" for k, v in (("pairs", given.pairs), ("threads", given.threads)) if v]
+    command = " ".join([f"python -m benchmarks.{name}", *(["--quick"] if given.quick else []), *flags])
+    options = BenchmarkOptions(pairs, given.quick, given.threads)
+    measured = list(rows(options))
     if given.rows:
-        given.rows.write_text(json.dumps(summary(found)), encoding="utf-8")
-    if not found:  # the part has said why
+        given.rows.write_text(json.dumps(summary(measured)), encoding="utf-8")
+    if not measured:  # the part has printed the reason
         return 0
-    text = page(title, found, asked, command, load)
+    text = page(title, measured, options, command, load)
     print(text, end="")
     if given.record:
         RESULTS.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""How soon something happens: the list of verbs, a network described, the first update of a second run.
+"""Start-up times: the list of verbs, the description of a network, the first update of a second run.
 
 `python -m benchmarks.start [--quick] [--pairs N] [--threads N] [--record]`. Each figure is the wall clock of a whole
 process, from its start to its exit.
 
 Peers  `python -c pass`, twice; and a process that imports torch, builds the same network and makes one eager update.
-Ours   `reslab --help`, `reslab describe resnet152`, and `reslab train` of one iteration, kernels built before: with
-       the data read, the folder made, the test split and the clean pass measured, the checkpoint written.
+Ours   `reslab --help`, `reslab describe resnet152`, and `reslab train` of one iteration with built kernels: it reads
+       the data, makes the folder, measures the test split and the clean pass, and writes the checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.side import Asked, Bar, Row, in_turn, main, timed
+from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, timed
 
 HELP, DESCRIBE, STEP = Bar(most=15), Bar(most=20), Bar(most=4)
 REPEAT = 5  # processes in one figure of a row that takes a fraction of a second
@@ -45,11 +45,11 @@ def process(*words: str, environment: dict[str, str]) -> None:
         sys.exit(f"{' '.join(words)}: exit {done.returncode}\n{done.stderr}")
 
 
-def rows(asked: Asked) -> Iterator[Row]:
-    environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(asked.threads)} if asked.threads else {})
+def rows(options: BenchmarkOptions) -> Iterator[Row]:
+    environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(options.threads)} if options.threads else {})
     script = Path(sys.executable).with_name("reslab")
     ours = [str(script)] if script.exists() else [sys.executable, "-m", "reslab"]
-    repeat = 1 if asked.quick else REPEAT
+    repeat = 1 if options.quick else REPEAT
 
     def side(*words: str, repeat: int = repeat) -> Callable[[], float]:
         process(*words, environment=environment)  # compiles the Python files
@@ -58,7 +58,7 @@ def rows(asked: Asked) -> Iterator[Row]:
     nothing = side(sys.executable, "-c", "pass")
     for words, bar in ((("--help",), HELP), (("describe", "resnet152"), DESCRIBE)):
         yield in_turn(
-            f"reslab {' '.join(words)}", "s", side(*ours, *words), nothing, asked, bar, ("peer: `python -c pass`",)
+            f"reslab {' '.join(words)}", "s", side(*ours, *words), nothing, options, bar, ("peer: `python -c pass`",)
         )
     with tempfile.TemporaryDirectory() as work:
         number = iter(range(10**6))
@@ -66,10 +66,11 @@ def rows(asked: Asked) -> Iterator[Row]:
         def train() -> None:
             process(*ours, *TRAIN, "--out", f"{work}/{next(number)}", environment=environment)
 
-        train()  # builds the kernels, where no run has
+        train()  # builds the kernels if they are not cached
         yield in_turn(
-            "first step of a second run", "s", lambda: timed(train), side(sys.executable, "-c", EAGER, repeat=1), asked,
-            STEP, ("peer: torch imported, one eager fp32 step", f"ours: the whole of `reslab {' '.join(TRAIN)}`"),
+            "first step of a second run", "s", lambda: timed(train), side(sys.executable, "-c", EAGER, repeat=1),
+            options, STEP,
+            ("peer: torch imported, one eager fp32 step", f"ours: the whole of `reslab {' '.join(TRAIN)}`"),
         )  # fmt: skip
 
 

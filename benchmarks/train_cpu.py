@@ -1,15 +1,15 @@
-"""Training on a CPU end to end, beside the plain fp32 loop that everybody writes and the floor of its convolutions.
+"""Training on a CPU end to end, against a plain fp32 loop and against the floor of its convolutions.
 
 `python -m benchmarks.train_cpu [--quick] [--pairs N] [--threads N] [--record]`.
 
 Peer   torch `Dataset` of Pillow images as in `torchvision.datasets.CIFAR10`, `torchvision.transforms`, `DataLoader`
        at its best worker count (tried in the same run), fp32, NCHW, eager, `torch.optim.SGD`.
-Ours   what `reslab.training.loop` does in an iteration: `TrainLoader.stream`, `Step`, `Sums.add`.
+Ours   an iteration of `reslab.training.loop`: `TrainLoader.stream`, `Step`, `Sums.add`.
 Both   the same images, network, initial weights, batch, learning rate and threads. Each piece begins with a few
-       iterations that are not timed, so that neither caches nor the start of workers count.
+       untimed iterations, so that caches and the start of workers do not count.
 Floor  the sum of the net's convolutions, each at the best of its own times with torch (forward and both backward
-       passes, bf16, channels_last): an update that did nothing else would reach it, convolutions of our own may pass
-       it.
+      passes, bf16, channels_last): the time of an update that did nothing else; reslab's own convolutions can be
+       faster.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.plain_loop import LEAD, SEED, Peer, images, loader_of, piece
-from benchmarks.side import Asked, Bar, Row, in_turn, main, say, timed
+from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say, timed
 from reslab.data.batches.loader import Batch, TrainLoader
 from reslab.engines.choose import ENGINES
 from reslab.engines.machine import ComputeOptions, Settings, prepare, settle
@@ -47,18 +47,18 @@ END_TO_END, OF_FLOOR = Bar(least=3.0, aim=4.5), Bar(least=0.45, aim=0.65)
 
 
 class Ours:
-    """An iteration of `reslab.training.loop`, with settings that `machine.settle` chose."""
+    """An iteration of `reslab.training.loop`, with settings from `machine.settle`."""
 
     def __init__(self, model: str, loader: TrainLoader, settings: Settings, iterations: int) -> None:
         self.loader, self.settings, self.iterations = loader, settings, iterations
         prepare(settings)
         self.step = Step(build(model, shortcut="A", seed=SEED), paper_cifar(), settings)
         self.logs, self.iteration = Sums.fresh(settings.device), 0
-        self()  # builds what has to be built
+        self()  # the first call builds kernels
         assert self.step.fallback is None, self.step.fallback
 
     def update(self, batch: Batch) -> int:
-        """What the loop does with a batch."""
+        """Do what the loop does with a batch; return its number of images."""
         pixels = batch.images.to(self.settings.device, non_blocking=True)
         labels = batch.labels.to(self.settings.device, non_blocking=True)
         if not self.step.net.training:
@@ -75,13 +75,13 @@ class Ours:
         )
 
     def bare(self, batch: Batch) -> int:
-        """The step alone."""
+        """Do the step alone; return the number of images."""
         self.step(batch.images, batch.labels, 0.01)
         return len(batch.labels)
 
 
 class Floor:
-    """Images a second if an update were nothing but its convolutions, each at the best of all its times so far."""
+    """Images per second of an update that is only its convolutions, each at the best of its times so far."""
 
     def __init__(self, model: str, batch: int, threads: int) -> None:
         rows = [row for row in plan(spec_of(model)) if row.kind == "conv"]
@@ -90,7 +90,7 @@ class Floor:
         self.counts, self.batch, self.threads = Counter(shapes), batch, threads
         self.first = replace(first, name="", part="", block="", path="", line="", zero=False)
         self.best: dict[tuple[PlanRow, int], float] = {}
-        self()  # a minimum of few is no floor
+        self()  # more times, for a reliable minimum
         self()
 
     def __call__(self) -> float:
@@ -104,7 +104,7 @@ class Floor:
 
 
 def passes(row: PlanRow, batch: int, to_images: bool) -> list[Callable[[], object]]:
-    """Forward, the weights' gradient and (`to_images`; of the first layer nobody wants it) the input's, to be timed."""
+    """Return the passes to time: forward, the weights' gradient and (if `to_images`: not in layer 1) the input's."""
     x = torch.randn(batch, row.c_in, row.size_in, row.size_in).bfloat16().to(memory_format=torch.channels_last)
     w = torch.randn(row.c_out, row.c_in, row.kernel, row.kernel).bfloat16().to(memory_format=torch.channels_last)
     stride, padding = [row.stride] * 2, [row.padding] * 2
@@ -116,38 +116,40 @@ def passes(row: PlanRow, batch: int, to_images: bool) -> list[Callable[[], objec
     return [forward, partial(back, [False, True, False]), *([partial(back, [True, False, False])] if to_images else [])]
 
 
-def rows(asked: Asked) -> Iterator[Row]:
-    split, what = images()
+def rows(options: BenchmarkOptions) -> Iterator[Row]:
+    split, description = images()
     recipe = paper_cifar()
     loader = loader_of(split)
-    say(f"data: {what}")
+    say(f"data: {description}")
     for model in MODELS:
-        iterations = 4 if asked.quick else 30 if model == MODELS[0] else 12
+        iterations = 4 if options.quick else 30 if model == MODELS[0] else 12
         spec = spec_of(model, shortcut="A")
-        auto = settle(spec, recipe, ComputeOptions("cpu", threads=asked.threads))
-        peer = Peer(model, split, auto.threads, iterations, asked.quick)
-        told = ("end to end: order, augmentation, forward, backward, update", peer.note, what)
+        auto = settle(spec, recipe, ComputeOptions("cpu", threads=options.threads))
+        peer = Peer(model, split, auto.threads, iterations, options.quick)
+        notes = ("end to end: order, augmentation, forward, backward, update", peer.note, description)
         ours = Ours(model, loader, auto, iterations)
-        yield in_turn(f"train {model}", "images/s", ours, peer, asked, END_TO_END, (f"ours: {auto.why}", *told))
+        yield in_turn(f"train {model}", "images/s", ours, peer, options, END_TO_END, (f"ours: {auto.why}", *notes))
         floor = Floor(model, recipe.batch, auto.threads)
-        of_floor = ("peer: the floor of its convolutions with torch, bf16, channels_last",)
-        yield in_turn(f"{model}, share of the convolutions' floor", "images/s", ours, floor, asked, OF_FLOOR, of_floor)
-        for settings in others(spec, auto, asked.threads) if model == MODELS[0] else ():
+        floor_notes = ("peer: the floor of its convolutions with torch, bf16, channels_last",)
+        yield in_turn(
+            f"{model}, share of the convolutions' floor", "images/s", ours, floor, options, OF_FLOOR, floor_notes
+        )
+        for settings in others(spec, auto, options.threads) if model == MODELS[0] else ():
             other = Ours(model, loader, settings, iterations)
             name = f"{model}, against our own {settings.precision}, {settings.engine}"
-            yield in_turn(name, "images/s", ours, other, asked, Bar(), (f"peer: {settings.why}",))
+            yield in_turn(name, "images/s", ours, other, options, Bar(), (f"peer: {settings.why}",))
 
 
 def others(spec: Spec, auto: Settings, threads: int) -> Iterator[Settings]:
-    """What `auto` has not taken: every other engine that this machine has, and fp32."""
-    for wish in [
+    """Yield the settings that `auto` did not choose: every other engine of this machine, and fp32."""
+    for options in [
         *(ComputeOptions("cpu", engine=name, threads=threads) for name in ENGINES),
         ComputeOptions("cpu", "fp32", threads=threads),
     ]:
-        with suppress(UserError):  # this machine has it not
-            found = settle(spec, paper_cifar(), wish)
-            if (found.engine, found.precision) != (auto.engine, auto.precision):
-                yield found
+        with suppress(UserError):  # not available on this machine
+            settings = settle(spec, paper_cifar(), options)
+            if (settings.engine, settings.precision) != (auto.engine, auto.precision):
+                yield settings
 
 
 if __name__ == "__main__":

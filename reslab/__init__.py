@@ -40,7 +40,7 @@ _FILES = {
 }  # fmt: skip
 
 
-if not TYPE_CHECKING:  # a type checker would take any name at all for one of the package's
+if not TYPE_CHECKING:  # with `__getattr__` a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _FILES:

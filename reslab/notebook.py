@@ -1,4 +1,4 @@
-"""HTML tables for notebooks: what `_repr_html_` of networks, records, scores and verdicts returns."""
+"""HTML tables for the `_repr_html_` of networks, records, scores and verdicts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import SupportsIndex, TypeVar, overload
 
 Item = TypeVar("Item")
-MOST_ROWS = 200  # of a table; a net of 1,202 layers is not read row by row
+MOST_ROWS = 200  # of a table; a net may have 1,202 layers
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table with everything in it escaped. Colours are the notebook's own, light or dark."""
+    """Return a table with escaped content, in the notebook's own colours (light or dark)."""
     lines = [*rows]
     body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in lines[:MOST_ROWS])
     if len(lines) > MOST_ROWS:
@@ -24,7 +24,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
 
 
 def percent(value: float | None) -> str:
-    """Return a percentage with two places, or "–" for one that a record has as None or that is not finite."""
+    """Return a percentage with two decimals, or "–" if it is None or not finite."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.2f} %"
 
 
@@ -39,16 +39,16 @@ def _text(cell: object) -> str:
 
 
 class Shown(list[Item]):
-    """A list that a notebook shows as the tables of its items, one below the other; so are its slices."""
+    """A list whose `_repr_html_` shows its items' tables one below the other; its slices are lists of the same type."""
 
     @overload
-    def __getitem__(self, place: SupportsIndex, /) -> Item: ...
+    def __getitem__(self, index: SupportsIndex, /) -> Item: ...
 
     @overload
-    def __getitem__(self, place: slice, /) -> Shown[Item]: ...
+    def __getitem__(self, index: slice, /) -> Shown[Item]: ...
 
-    def __getitem__(self, place: SupportsIndex | slice, /) -> Item | Shown[Item]:
-        return Shown(super().__getitem__(place)) if isinstance(place, slice) else super().__getitem__(place)
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Item | Shown[Item]:
+        return Shown(super().__getitem__(index)) if isinstance(index, slice) else super().__getitem__(index)
 
     def _repr_html_(self) -> str:
         return "\n".join(item._repr_html_() for item in self)  # type: ignore[attr-defined]

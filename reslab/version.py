@@ -1,4 +1,4 @@
-"""The version, said once: the package, `run.json` and the build read it here; and the commit of a checkout."""
+"""The version, read by the package, `run.json` and the build; and the commit of a checkout."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ VERSION = "0.1.0"
 
 
 def source_commit() -> str | None:
-    """Return the commit of the checkout that this package lies in, "+changes" behind it if its files differ, or None.
-
-    None also without git, and for an installed package.
-    """
+    """Return the checkout's commit, with "+changes" if files differ; None without git or for an installed package."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None

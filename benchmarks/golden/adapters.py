@@ -20,7 +20,7 @@ import numpy as np
 
 
 class Rooms:
-    """The layout with the rooms `data`, `nets`, `training` and `show`, none of which has rooms of its own."""
+    """The layout with the rooms `data`, `nets`, `training` and `show`, without rooms inside them."""
 
     renamed: ClassVar[dict[str, str]] = {}  # names used below → the names in this layout
     modules = ("data.order", "data.augment", "data.loader", "data.splits", "nets.model", "training.inputs", "show.walk")
@@ -57,7 +57,7 @@ class Rooms:
         return self.of("training.recipe").changed(self.of("training.recipes").recipe(name), values)
 
     def data(self, source: str, model: str, recipe: Any) -> Any:
-        """Return the data of a run, cut as its recipe says; files are read at 32 pixels a side."""
+        """Return the data of a run, split by its recipe; files are read at 32x32 pixels."""
         spec = self.of("nets.names").spec_of(model, image_size=32)
         return self.of("training.inputs").load_data(source, spec, recipe, splits=("train", "val", "test"))
 

@@ -39,7 +39,7 @@ class Collection:
     notes: list[str] = field(default_factory=list)
 
     def has_cifar(self, row: str) -> bool:
-        """Return whether CIFAR-10 is there; a note says for which row it is missing."""
+        """Return whether CIFAR-10 is available; if not, add a note for the row."""
         if not self.cifar:
             self.note(f"{NO_CIFAR} {row}")
         return bool(self.cifar)

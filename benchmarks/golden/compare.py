@@ -94,7 +94,7 @@ def read_permits(file: Path = LIST) -> Permits:
 
 
 def differences_of(row: str, base: Entries, present: Entries) -> list[Difference]:
-    """Return where two collections of a row differ; a fault differs from everything, itself included."""
+    """Return the differences of two collections of a row; a fault differs from everything, even from itself."""
     differences = []
     for entry in [*base, *(name for name in present if name not in base)]:
         before, after = base.get(entry, ""), present.get(entry, "")

@@ -77,7 +77,7 @@ def weights(collection: Collection) -> Entries:
 
 
 def plans(collection: Collection) -> Entries:
-    """Return what `reslab describe --json` says of each net: its rows with names, kinds, parameters and MACs."""
+    """Return the output of `reslab describe --json` for each net: rows with names, kinds, parameters and MACs."""
     entries: Entries = {}
     chosen = [*_chosen(collection), *((model, model, dict[str, Any]()) for model in LARGE)]
     for name, model, switches in chosen:

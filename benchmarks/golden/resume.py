@@ -19,13 +19,13 @@ WORDS = (
     MODEL, "--recipe", "digits-smoke", "--seed", str(SEED), "--iterations", str(ITERATIONS), "--set", "log_every=1",
     "--set", "probe_every=20", "--engine", "fused", "--precision", "fp32", "--threads", "1",
 )  # fmt: skip
-# Other keys that say how a run came about, not what it computed. The name of the machine's parts is no result.
+# Other keys that describe a run's circumstances, not its results, such as the machine's parts.
 UNCOMPARED_FACTS = UNCOMPARED | {"environment", "why", "metrics"}
 LINES_BEFORE_SIGNAL, DEADLINE = 10, 300  # lines of metrics.jsonl; seconds
 
 
 def resume(collection: Collection) -> Entries:
-    """Return records and weights of the whole run, and whether the interrupted ones end where it ends."""
+    """Return records and weights of the uninterrupted run, and whether the interrupted runs end equal to it."""
     status = _command(*WORDS)
     (whole,) = Path("runs").iterdir()
     entries = {"whole/status": exact(status), "whole/folder": whole.name, **_records("whole", whole)}
@@ -105,7 +105,7 @@ def _metrics(out: Path) -> list[dict[str, Any]]:
 
 
 def _lines(out: Path) -> list[str]:
-    """Return the lines of a run without those that say that it was resumed."""
+    """Return the lines of a run without those about a resume."""
     return [exact(compared(line)) for line in _metrics(out) if line["kind"] != "resume"]
 
 

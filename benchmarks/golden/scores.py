@@ -35,7 +35,7 @@ FRESH: dict[str, tuple[str, ...]] = {
 
 
 def scores(collection: Collection) -> Entries:
-    """Return what `evaluate` and `predict` say of short runs: alone, in bf16, as ensembles."""
+    """Return the results of `evaluate` and `predict` for short runs: alone, in bf16, as ensembles."""
     first, second = _runs(collection, "scores")
     entries: Entries = {}
     for name, words in EVALUATIONS.items():

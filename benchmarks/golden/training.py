@@ -56,7 +56,7 @@ EAGER_ALONE = ("no batch norm", "mlp")
 
 @dataclass(frozen=True)
 class Trace:
-    """A short run: what `reslab.train` is given beside the common values; `stop` leaves at the first checkpoint."""
+    """A short run: arguments of `reslab.train` besides the common ones; `stop` ends it at the first checkpoint."""
 
     name: str
     engine: str = "eager"

@@ -35,7 +35,7 @@ def _git(*words: str) -> str:
 
 
 def commit_of(revision: str) -> str:
-    """Return the hash of a revision. Raises Failed if there is none of that name."""
+    """Return the hash of a revision. Raises Failed if it does not exist."""
     try:
         return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     except Failed:
@@ -44,7 +44,7 @@ def commit_of(revision: str) -> str:
 
 @contextmanager
 def worktree(commit: str, folder: Path) -> Iterator[Path]:
-    """Yield `folder` with the files of a commit; it is removed at the end, whatever happens."""
+    """Yield `folder` with the files of a commit; it is always removed at the end."""
     try:
         _git("worktree", "add", "--detach", str(folder), commit)
         yield folder
@@ -86,7 +86,7 @@ class Interrupts:
 
 
 def environment(tree: Path, work: Path) -> dict[str, str]:
-    """Return the environment of a collection: equal for both trees but for the place of `reslab`.
+    """Return the environment of a collection, equal for both trees except for the path of `reslab`.
 
     Home and caches are new folders, so that each tree compiles its own kernels.
     """
@@ -152,7 +152,7 @@ def collect(
 
 
 def copy_collector(work: Path) -> None:
-    """Copy the collector into `work`, once for both trees, so that an edit in between cannot tell them apart."""
+    """Copy the collector into `work`, once for both trees, so that an edit in between does not affect one of them."""
     package = work / "collector" / "benchmarks"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -160,7 +160,7 @@ def copy_collector(work: Path) -> None:
 
 
 def _lay_out(work: Path) -> None:
-    """Make the folders of a collection anew: home (for its owner alone) and current folder."""
+    """Make new folders for a collection: home (private to its owner) and current folder."""
     for folder in ("home", "here"):
         shutil.rmtree(work / folder, ignore_errors=True)
         (work / folder).mkdir(mode=0o700)
@@ -185,5 +185,5 @@ def _end(process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 5
     with suppress(OSError):
         while hasattr(os, "killpg") and time.monotonic() < deadline:
-            os.killpg(process.pid, 0)  # raises ProcessLookupError once none of them is left
+            os.killpg(process.pid, 0)  # raises ProcessLookupError when all have ended
             time.sleep(0.01)

@@ -17,7 +17,7 @@ UNCOMPARED = frozenset({"clock", "chain", "check", "sha256", "format"})
 
 
 def fault(text: str) -> str:
-    """Return an entry that the comparison reports whatever the other tree gives."""
+    """Return an entry that the comparison always reports."""
     return f"{FAULT}{text}"
 
 
@@ -35,7 +35,7 @@ def of_array(array: Any) -> str:
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> str:
-    """Return one SHA-256 over names and contents, whatever their order."""
+    """Return one SHA-256 over names and contents, independent of their order."""
     return of_bytes("\n".join(f"{name} {of_array(arrays[name])}" for name in sorted(arrays)).encode())
 
 

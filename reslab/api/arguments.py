@@ -1,4 +1,4 @@
-"""The arguments of a verb in Python: its options as keywords, its signature, its docstring; all checked."""
+"""The options of a verb as checked keyword arguments of a Python function, in its signature and docstring."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ def takes(
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Return a decorator that gives a function the options of a verb as keyword arguments.
 
-    positional   options that may be given by position too, after the function's own arguments
-    The function itself receives them as one checked object, `options`, if it has an argument of that name. Its
-    signature and its docstring (in the place of "{options}") list them. A call with a missing, unknown or wrong
-    argument raises UserError.
+    positional   options that may also be given by position, after the function's own arguments
+    The function receives them as one checked object if it has an argument `options`. Its signature lists them, and so
+    does its docstring, in place of "{options}". A call with a missing, unknown or wrong argument raises UserError.
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
@@ -37,22 +36,22 @@ def takes(
         verb = function.__name__
 
         @functools.wraps(function)
-        def called(*args: Any, **keywords: Any) -> Result:
+        def call(*args: Any, **keywords: Any) -> Result:
             given = bound(verb, options, signature, args, keywords)
             for p in own:
-                kind = _written(p.annotation)
+                kind = _annotation_text(p.annotation)
                 if p.name in given and p.kind is not p.VAR_KEYWORD and not fits(given[p.name], kind):
                     raise UserError(f"{verb}: {p.name} = {shown(given[p.name])} is not of type {kind}")
-            first = [given.pop(p.name) for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in given]
-            rest: dict[str, Any] = next((given.pop(p.name, {}) for p in own if p.kind is p.VAR_KEYWORD), {})
+            positionals = [given.pop(p.name) for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in given]
+            switches: dict[str, Any] = next((given.pop(p.name, {}) for p in own if p.kind is p.VAR_KEYWORD), {})
             values = {name: given.pop(name) for name in options.described() if name in given}
             checked = {"options": options.of(values)} if "options" in parameters else {}
-            return function(*first, **checked, **given, **rest)
+            return function(*positionals, **checked, **given, **switches)
 
-        called.__signature__ = signature  # type: ignore[attr-defined]
-        called.__doc__ = (function.__doc__ or "").replace("    {options}", _listed(options))
-        called.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        return called
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__doc__ = (function.__doc__ or "").replace("    {options}", _option_lines(options))
+        call.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        return call
 
     return decorate
 
@@ -62,14 +61,14 @@ def bound(
 ) -> dict[str, Any]:
     """Return the arguments of a call by name. Raises UserError if one is missing, unknown or given twice."""
     takes_switches = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    known = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    known += SWITCHES if takes_switches else ()
+    names = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    names += SWITCHES if takes_switches else ()
     for name in keywords:
-        if name in known:
+        if name in names:
             continue
         if "set" in options.described() and name in Recipe().to_dict():
             raise UserError(f"{verb}: {name} is a field of the recipe; use set={{{name!r}: …}}")
-        hint = suggest(name, known) or f"; there are {', '.join(known)}"
+        hint = suggest(name, names) or f"; there are {', '.join(names)}"
         raise UserError(f"{verb}: unknown argument {name!r}{hint}")
     try:
         return signature.bind(*args, **keywords).arguments
@@ -78,16 +77,15 @@ def bound(
 
 
 def fits(value: Any, annotation: str) -> bool:
-    """Return whether `value` is of the type that an annotation names.
+    """Return whether `value` has the type of an annotation, and the elements of a list or tuple theirs.
 
-    A class is compared by its name, so that the modules that only a type checker imports are not imported here. The
-    elements of a list or tuple are compared too.
+    A class is compared by its name, because a module imported only for the type checker is not available here.
     """
     return _fits(value, ast.parse(annotation, mode="eval").body)
 
 
-def _written(annotation: Any) -> str:
-    """Return an annotation as it is written: a module without `from __future__ import annotations` has the type."""
+def _annotation_text(annotation: Any) -> str:
+    """Return an annotation's text; without `from __future__ import annotations` it is a type."""
     if annotation is inspect.Parameter.empty:
         return "Any"
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
@@ -121,20 +119,21 @@ def _signature(own: list[inspect.Parameter], options: type[Options], positional:
     def parameter(name: str, kind: Any) -> inspect.Parameter:
         return inspect.Parameter(name, kind, default=options.described()[name].default, annotation=hints[name])
 
-    first = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
-    by_place = [parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in positional]
-    by_name = [parameter(name, keyword) for name in options.described() if name not in positional]
-    last = [p for p in own if p.kind is p.VAR_KEYWORD]
-    return inspect.Signature([*first, *by_place, *by_name, *(p for p in own if p.kind is keyword), *last])
+    own_positional = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+    option_positional = [parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in positional]
+    option_keywords = [parameter(name, keyword) for name in options.described() if name not in positional]
+    own_keywords = [p for p in own if p.kind is keyword]
+    switches = [p for p in own if p.kind is p.VAR_KEYWORD]
+    return inspect.Signature([*own_positional, *option_positional, *option_keywords, *own_keywords, *switches])
 
 
-def _listed(options: type[Options]) -> str:
-    """Return the lines of a docstring that say what each option means, and its default."""
+def _option_lines(options: type[Options]) -> str:
+    """Return the lines of a docstring that explain each option, with its default."""
     described = options.described().values()
-    margin = 4 + max((len(one.name) for one in described), default=0) + 2
+    margin = 4 + max((len(option.name) for option in described), default=0) + 2
     lines = []
-    for one in described:
-        choices = f"{', '.join(one.choices)}; " if one.choices else ""
-        text = textwrap.fill(choices + one.help, WIDTH, initial_indent=" " * margin, subsequent_indent=" " * margin)
-        lines.append(f"    {one.name}".ljust(margin) + text.lstrip())
+    for option in described:
+        choices = f"{', '.join(option.choices)}; " if option.choices else ""
+        text = textwrap.fill(choices + option.help, WIDTH, initial_indent=" " * margin, subsequent_indent=" " * margin)
+        lines.append(f"    {option.name}".ljust(margin) + text.lstrip())
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`load` and `classifier`: a trained network, and what answers images with it."""
+"""`load` a trained network, and make a `classifier` of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load(path: str | Path) -> TrainedModel:
     """Return the trained model of a run folder (its newest checkpoint) or of a checkpoint folder.
 
-    `model.network` is an ordinary `nn.Module` in evaluation mode; the others are `spec`, `weights`, `classes`,
+    `model.network` is an ordinary `nn.Module` in evaluation mode; other attributes are `spec`, `weights`, `classes`,
     `transform` and `origin`. Raises UserError if there is no checkpoint, if it is damaged, or if it is a pickle.
     """
     from reslab.models.trained import load

@@ -1,4 +1,4 @@
-"""`spec` and `build`: a network described, and a network made."""
+"""`spec`: a network's definition. `build`: its torch module."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
 
 @takes()
 def spec(model: str, **switches: Any) -> Spec:
-    """The frozen, torch-free description of a network: `spec("resnet50", shortcut="C", classes=10)`.
+    """Return the frozen, torch-free definition of a network: `spec("resnet50", shortcut="C", classes=10)`.
 
     Raises UserError for unknown names, switches and impossible depths.
     """
-    found = spec_of(model, **switches)
-    plan(found)
-    return found
+    network = spec_of(model, **switches)
+    plan(network)
+    return network
 
 
 @takes()
 def build(model: str | Spec, *, seed: int = 0, device: str = "cpu", **switches: Any) -> Network:
-    """A torch module with He-initialised weights that depend on (seed, layer name) alone; images [B,C,S,S] to logits.
+    """Return a torch module, from images [B,C,S,S] to logits [B,classes], with He-initialised weights.
 
-    `build("resnet50", classes=10, shortcut="C")`; `net(images, names=("conv2_1.add",))` returns named intermediates.
+    The weights depend only on the seed and the layers' names. `build("resnet50", classes=10, shortcut="C")`;
+    `net(images, names=("conv2_1.add",))` also returns named outputs.
     Raises UserError for unknown names, switches and impossible depths.
     """
     from reslab.engines.machine import resolve_device
-    from reslab.nets.model import build as make
+    from reslab.nets import model as networks
 
-    where = device if device == "meta" else resolve_device(device)
-    return make(model, seed=seed, device=where, **switches)
+    torch_device = device if device == "meta" else resolve_device(device)
+    return networks.build(model, seed=seed, device=torch_device, **switches)

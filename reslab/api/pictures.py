@@ -19,11 +19,11 @@ def picture(
 
     name       fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying,
                progress, table1, table2, table3, table4, table6
-    sources    folders: a study, a run, or a folder of runs; of a study the twins are drawn. Default: the first study of
-               runs/ and the committed results with twins of two depths that has something to show in it (table6: all)
+    sources    folders: a study (its plain and residual twins are drawn), a run, or a folder of runs. Default: the first
+               study in runs/ and the committed results that has the figure for two depths (table6: all studies)
     {options}
-    tell       called with each problem of the records: what is damaged, missing or unchecked
-    Raises UserError for unknown names and paths, for a file that exists, and if nothing was recorded to draw.
+    tell       called with each problem of the records: damaged, missing or unchecked
+    Raises UserError for unknown names and paths, if the file exists, and if the records do not have the figure.
     """
     from reslab.show.pages.files import check_target
     from reslab.show.pages.pictures import known, write_picture
@@ -31,16 +31,16 @@ def picture(
     path = options.out or Path(f"{known(name)}.svg")
     known(name)
     check_target(path, options.overwrite)
-    given = [found for one in sources for found in read_source(Path(one))] if sources else _by_default(name)
-    for problem in problems_of(given):
+    records = [record for source in sources for record in read_source(Path(source))] if sources else _by_default(name)
+    for problem in problems_of(records):
         if tell is not None:
             tell(f"problem: {problem}")
-    write_picture(name, given, path, options.lang, options.overwrite)
+    write_picture(name, records, path, options.lang, options.overwrite)
     return path
 
 
 def _by_default(name: str) -> list[Evidence]:
-    """What a picture is of where no source is given: never two studies in one chart, whose data or recipes differ."""
+    """Return the studies of a picture without sources: one, as others differ in data or recipe; for table6 all."""
     from reslab.show.pages.pictures import DEFINED, telling
 
     if name in DEFINED:

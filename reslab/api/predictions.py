@@ -1,4 +1,4 @@
-"""`predict`: what a trained network sees in image files."""
+"""`predict`: classify image files with a trained network."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ def predict(
     tell_bad: Callable[[BadImage], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction]:
-    """Classify image files; one `Prediction` a file, in order.
+    """Classify image files; yield one `Prediction` per file, in order.
 
     source      folder of a run (its newest checkpoint) or of a checkpoint, or a model from `load`
     images      files, or folders: all visible files below them, sorted
     {options}
     tell_bad    called with each file that is left out (a BadImage)
-    tell        called once, before the first image, with how this is computed: device, precision, threads, and why not
-                faster
-    An image is seen as in `evaluate`: nets that were trained on folders see the centre crop of 224/256 of the shorter
-    side, those trained on whole images (CIFAR-10, digits) the whole of it as far as it is square. Statistics and class
-    names are the training's own. Raises UserError for a path that is no checkpoint, for weights that are not finite,
-    and if there is no file; BadImage for a file that is no image; RunError for an image whose scores are not finite.
+    tell        called once, before the first image, with a line on the computation: device, precision, threads, and the
+                reason that a faster engine is not used
+    Images are transformed as in `evaluate`: for nets trained on folders, the centre crop of 224/256 of the shorter
+    side; for nets trained on whole images (CIFAR-10, digits), the largest centred square. Statistics and class names
+    are those of the training.
+    Raises UserError for a path that is not a checkpoint, for weights that are not finite, and if there are no files;
+    BadImage for a file that is not an image; RunError for an image whose scores are not finite.
     """
     from reslab.data.images.decode import BadImage
     from reslab.engines.inference import piece_of
@@ -68,11 +69,11 @@ def predict(
         if tell is not None:
             tell(classifier.about)
         names, rest = model.classes, iter(files)
-        with ThreadPoolExecutor(classifier.settings.threads) as pool:  # Pillow lets others compute while it decodes
-            while some := list(islice(rest, options.batch)):
+        with ThreadPoolExecutor(classifier.settings.threads) as pool:  # Pillow releases the GIL while it decodes
+            while batch := list(islice(rest, options.batch)):
                 good = []
-                # All of them before the first is reported: reading TIFF takes the process's standard error away.
-                for file, pixels in zip(some, [*pool.map(pixels_of, some)], strict=True):
+                # Decode all before reporting one: reading TIFF redirects the process's standard error.
+                for file, pixels in zip(batch, [*pool.map(pixels_of, batch)], strict=True):
                     if not isinstance(pixels, BadImage):
                         good.append((file, pixels))
                     elif options.bad_images == "error":
@@ -91,21 +92,21 @@ def predict(
 
 
 def files_of(images: Iterable[str | Path]) -> list[str]:
-    """The files that are meant, folders opened. Raises UserError for what is not there, and where there is none."""
+    """Return the files, and those below folders. Raises UserError if a path is missing or there are no files."""
     from reslab.data.sets.listing import files_below
 
-    found: list[str] = []
-    for one in map(Path, images):
-        if one.is_dir():
+    files: list[str] = []
+    for path in map(Path, images):
+        if path.is_dir():
             unread: list[str] = []
-            inside = files_below(str(one), "", {}, unread)
+            inside = files_below(str(path), "", {}, unread)
             if unread:
                 raise UserError(unread[0])
-            found += inside
-        elif one.exists() or one.is_symlink():  # a link that leads nowhere is a bad image
-            found.append(str(one))
+            files += inside
+        elif path.exists() or path.is_symlink():  # a broken link counts as a bad image
+            files.append(str(path))
         else:
-            raise UserError(f"{one}: no such file or folder{suggest_beside(one)}")
-    if not found:
+            raise UserError(f"{path}: no such file or folder{suggest_beside(path)}")
+    if not files:
         raise UserError("predict: no image files there; give files, or folders that hold some")
-    return found
+    return files

@@ -1,4 +1,4 @@
-"""`probe`: what a network does inside, from a run, a checkpoint, a name or a module."""
+"""`probe`: measure the inside of a network, from a run, a checkpoint, a name or a module."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 @takes(ProbeOptions, "data")
 def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeOptions, **switches: Any) -> Probe:
-    """Layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
+    """Measure layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
 
     source     a run or checkpoint folder; a model from `load`; a model's name or `Spec` (the net at initialisation,
-               with `switches` as in `build`); or a `Network`. A path that exists goes before a name
+               with `switches` as in `build`); or a `Network`. An existing path takes precedence over a name
     {options}
-    The images are not augmented. Statistics of the inputs are the run's own, else those of the training split by the
-    data's default recipe; without a run the data are digits.
+    The images are not augmented. They are normalised with the run's statistics, or for a net without a run with those
+    of the training split by the data's default recipe; its default data are digits.
     Raises UserError for unknown names, paths, parts and blocks, and for data that does not fit.
     """
     split, samples = options.split, options.samples
     data = None if options.data is None else source_of(options.data)
     if samples < 2:
-        raise UserError(f"--samples: {samples} must be at least 2, or BN has nothing to average over")
-    found = _spec_or_path(source, switches)
+        raise UserError(f"--samples: {samples} must be at least 2, because BN averages over samples")
+    resolved = _spec_or_path(source, switches)
     import numpy as np
 
     from reslab.data.batches.loader import evaluation_batches, statistics
@@ -47,55 +47,55 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     from reslab.measure.findings import Subject
     from reslab.measure.finite import check_network
     from reslab.measure.probe import batch_size, parts_of
-    from reslab.measure.probe import probe as look
+    from reslab.measure.probe import probe as measure
     from reslab.models.capacity import check_probe
     from reslab.models.inputs import fit, load_data, workers_for
     from reslab.models.trained import TrainedModel, load
-    from reslab.nets.model import build as make
+    from reslab.nets.model import build
 
-    asked = parts_of(options.only)
+    parts = parts_of(options.only)
     settings = scoring(options.device, options.threads)
-    trained = load(found) if isinstance(found, Path) else found if isinstance(found, TrainedModel) else None
+    trained = load(resolved) if isinstance(resolved, Path) else resolved if isinstance(resolved, TrainedModel) else None
     recipe = resolve_recipe(data or "digits")
     if trained is not None:
         model = trained.spec
-        what_data = requested(trained, data, options.val_share, options.bad_images, options.download, split)
-        there = read(trained, what_data, SPLITS, options.download)
+        request = requested(trained, data, options.val_share, options.bad_images, options.download, split)
+        loaded = read(trained, request, SPLITS, options.download)
     else:
-        assert not isinstance(found, Path | TrainedModel)
-        model = found if isinstance(found, Spec) else found.spec
-        there = load_data(
+        assert not isinstance(resolved, Path | TrainedModel)
+        model = resolved if isinstance(resolved, Spec) else resolved.spec
+        loaded = load_data(
             data or "digits", model, recipe.holdout,
             download=options.download, val_share=options.val_share, bad_images=options.bad_images,
         )  # fmt: skip
-    part = there.split(split)
+    part = loaded.split(split)
     n = min(samples, len(part))
     if n < 2:
-        raise UserError(f"{there.name}: the {split} split has {n} samples; a probe needs at least 2")
-    fitted = model if trained is not None else fit(model, there, _said(source, switches))
-    check_probe(fitted, batch_size(fitted, n), "gradients" in asked, settings.device)
+        raise UserError(f"{loaded.name}: the {split} split has {n} samples; a probe needs at least 2")
+    fitted = model if trained is not None else fit(model, loaded, _explicit(source, switches))
+    check_probe(fitted, batch_size(fitted, n), "gradients" in parts, settings.device)
     prepare(settings)
     if trained is not None:
-        check_fits(trained, there)
-        notes_on(trained, what_data, there, data is not None)
+        check_fits(trained, loaded)
+        notes_on(trained, request, loaded, data is not None)
         net, stats = trained.network, trained.transform.statistics
     else:
-        net = make(fitted, seed=options.seed) if isinstance(found, Spec) else found  # type: ignore[assignment]
+        net = build(fitted, seed=options.seed) if isinstance(resolved, Spec) else resolved  # type: ignore[assignment]
         check_network(net, net.name)
-        stats = statistics(there.split("train"), recipe.centre, recipe.scale)
+        stats = statistics(loaded.split("train"), recipe.centre, recipe.scale)
     origin = trained.origin if trained else None
-    own_seed = origin.seed if origin else options.seed if isinstance(found, Spec) else None
+    seed = origin.seed if origin else options.seed if isinstance(resolved, Spec) else None
     subject = Subject(
         net.name,
         str(origin.path) if origin else None,
         origin.iteration if origin else None,
-        there.name,
+        loaded.name,
         split,
-        own_seed,
+        seed,
     )
-    chosen, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(there, options.workers)
-    result = look(
-        net, lambda: evaluation_batches(chosen, stats, size, processes), subject, asked, options.at, settings.device
+    first, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(loaded, options.workers)
+    result = measure(
+        net, lambda: evaluation_batches(first, stats, size, processes), subject, parts, options.at, settings.device
     )  # fmt: skip
     unfit = _unfit(asdict(result))
     if unfit:
@@ -103,13 +103,13 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     return result
 
 
-def _said(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the caller says of the data: the switches beside a name, or all that a ready network has."""
+def _explicit(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the switches that the data must agree with: those given with a name, or all of an existing network."""
     return switches if isinstance(source, str) else dict.fromkeys(FROM_DATA, 1)
 
 
 def _unfit(value: Any) -> int:
-    """How many numbers of a tree of dicts, tuples and lists are not finite."""
+    """Return how many numbers in a tree of dicts, tuples and lists are not finite."""
     if isinstance(value, float):
         return int(not math.isfinite(value))
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
@@ -119,15 +119,17 @@ def _unfit(value: Any) -> int:
 def _spec_or_path(
     source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]
 ) -> Path | Spec | Network | TrainedModel:
-    """What the source of a probe means: a path that exists, or the network that a name and switches say."""
+    """Return the path of a run, or the network of a name with switches."""
     if not isinstance(source, str | Path):
         if switches:
-            raise UserError(f"probe: {', '.join(switches)} given beside a ready network; they belong to a model's name")
+            raise UserError(f"probe: {', '.join(switches)} given with a network; give them with a model's name")
         return source
     path = Path(source)
     if isinstance(source, Path) or _exists(path) or source.startswith((".", "~", "/")) or path.name != source:
         if switches:
-            raise UserError(f"{source}: {', '.join(switches)} given beside a run, which has its own network")
+            raise UserError(
+                f"{source}: {', '.join(switches)} given with a run, which has its own network; leave them out"
+            )
         if not _exists(path):
             raise UserError(f"{source}: no such checkpoint or run{suggest_beside(path)}")
         return path

@@ -1,4 +1,4 @@
-"""`report`: one HTML page of studies, of a run, or of runs compared, from their folders. Computes nothing anew."""
+"""`report`: one HTML page of studies, of a run, or of runs compared, from their records alone."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def report(
 ) -> Path:
     """Write one HTML page and return its path.
 
-    sources    folders: studies, or runs (a folder of runs counts as its runs); default: the studies of runs/ and
-               the committed results. One run is shown by itself, several are compared
+    sources    folders of studies, or of runs (or of a folder of runs); default: the studies in runs/ and the committed
+               results. Several runs are compared
     {options}
     tell       called with each problem of the records (damaged, missing, unchecked), which the page shows as well
     progress   called with an event (a dict of kind "page") before each claim is drawn, and after the last
-    Raises UserError for a folder that holds neither, for studies and runs in one call, damaged records, and a file
-    that is in the way.
+    Raises UserError for a folder without studies or runs, for studies and runs in one call, for damaged records, and
+    if another file would be overwritten.
     """
     out, language = options.out, options.lang
     folders = [Path(s) for s in sources] if sources else studies_found()
     if not folders:
-        raise UserError("report: no study is there (runs/*/study.json, results/*/study.json); give a folder")
+        raise UserError("report: there is no study (runs/*/study.json, results/*/study.json); give a folder")
     path = _target(folders if sources else [], out, language)
     _check(path, options.overwrite)
-    found = [one for folder in folders for one in read_source(folder)]
-    for problem in problems_of(found):
+    records = [record for folder in folders for record in read_source(folder)]
+    for problem in problems_of(records):
         if tell is not None:
             tell(f"problem: {problem}")
-    studies = [one for one in found if isinstance(one, Evidence)]
-    runs = [one for one in found if isinstance(one, Record)]
+    studies = [record for record in records if isinstance(record, Evidence)]
+    runs = [record for record in records if isinstance(record, Record)]
     if studies and runs:
         raise UserError("report: studies and runs in one call; give studies for verdicts, or runs for a comparison")
     command = shlex.join(["reslab", "report", *map(str, sources), *(["--lang", language] if language != "en" else [])])
@@ -56,14 +56,14 @@ def report(
 
     try:
         if studies:
-            judgements = [j for told in overview(studies) for j in told.judgements]
+            judgements = [judgement for summary in overview(studies) for judgement in summary.judgements]
             origin = [] if sources else _origin(judgements, language)
             html = study_page(judgements, language, command, origin, _counted(progress))
         else:
             html = runs_page(runs, language, command)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        where = ", ".join(map(str, folders))
-        raise UserError(f"{where}: damaged records ({type(error).__name__}: {error}); give another folder") from error
+        paths = ", ".join(map(str, folders))
+        raise UserError(f"{paths}: damaged records ({type(error).__name__}: {error}); give another folder") from error
     try:
         publish(html, path)
     except OSError as error:
@@ -82,7 +82,7 @@ def _origin(judgements: Sequence[Judgement], language: str) -> list[str]:
     """Return the sentence that names the project's own studies among the judged ones; [] if there are none."""
     from reslab.show.words import COMMITTED
 
-    judged = {one.evidence.folder for one in judgements}
+    judged = {judgement.evidence.folder for judgement in judgements}
     names = ", ".join(folder.name for folder in committed_studies() if folder in judged)
     return [COMMITTED.filled(names=names)(language)] if names else []
 
@@ -95,10 +95,10 @@ def _target(sources: Sequence[Path], out: Path | None, language: str) -> Path:
 
 
 def _check(path: Path, overwrite: bool) -> None:
-    """Refuse what is in the way: a folder of that name, or a file that is no report of ours."""
+    """Raise UserError if `path` is not .html, is a folder, or is an existing file other than a report of reslab."""
     from reslab.show.pages.page import is_ours
 
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: a report is written as .html")
+        raise UserError(f"{path}: a report is an HTML page; give a name that ends in .html")
     if path.is_dir() or (path.exists() and not overwrite and not is_ours(path)):
-        raise UserError(f"{path}: is there and is no report of reslab; give another --out, or --overwrite")
+        raise UserError(f"{path}: exists and is not a report of reslab; give another --out, or --overwrite")

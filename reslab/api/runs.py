@@ -1,4 +1,4 @@
-"""`train` and `rehearse`: everything that can be refused is refused before the first step; then the loop."""
+"""`train` and `rehearse`: check all arguments and data before the first step, then start the loop."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from reslab.training.job import Job
     from reslab.training.rehearsal import Rehearsal
 
-RUNS = Path("runs")  # where run folders stand that are given no --out
+RUNS = Path("runs")  # folder of the runs without --out
 
 
 def check_machine(device: str, threads: int = 0) -> None:
-    """Refuse a device that is not there and a negative number of threads, before anything is written."""
+    """Raise UserError for a missing device or a negative number of threads, before anything is written."""
     if device != "auto" or threads:
         from reslab.engines.machine import resolve_device, thread_count
 
@@ -44,50 +44,50 @@ def train(
     command: str | None = None,
     **switches: Any,
 ) -> Record:
-    """Train a network and return its record; the same call again resumes, or finds it finished.
+    """Train a network and return its record; the same call resumes an interrupted run and returns a finished one.
 
     model     a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
     {options}
     tell      called with each event (a dict); default: a bar in a notebook, else plain lines on standard error
-    command   recorded as what started the run
+    command   recorded as the command that started the run
     `data` may also be images in Python: a pair (images, labels), a mapping from "train", "val" and "test" to such pairs
     (and from "classes" to their names), or a map-style torch dataset; see `reslab.data.given`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
     from reslab.show.terminal.notebook import default_teller
-    from reslab.training.loop import train as run
+    from reslab.training import loop
 
     job, loaded = _job(model, options, switches, command)
-    return run(job, loaded, tell or default_teller())
+    return loop.train(job, loaded, tell or default_teller())
 
 
 @takes(TrainOptions, "data")
 def rehearse(model: str | Spec, *, options: TrainOptions, command: str | None = None, **switches: Any) -> Rehearsal:
-    """What `train` with the same arguments would take: settings, memory, time. Writes nothing, raises what it raises.
+    """Return what `train` with the same arguments would need: settings, memory, time. Writes nothing.
 
-    Reads the first images, makes four updates of a fresh net and one evaluation.
+    Reads the first images, makes four updates of a new net and one evaluation. Raises the same errors as `train`.
     """
-    from reslab.training.rehearsal import rehearse as run
+    from reslab.training import rehearsal
 
-    return run(*_job(model, options, switches, command, leave_no_trace=True))
+    return rehearsal.rehearse(*_job(model, options, switches, command, leave_no_trace=True))
 
 
 def _job(
     model: str | Spec, options: TrainOptions, switches: dict[str, Any], command: str | None,
     leave_no_trace: bool = False,
 ) -> tuple[Job, Data]:  # fmt: skip
-    """The run that the arguments of `train` say, and its data; all that can be refused is refused here."""
+    """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
     source, out, seed = source_of(options.data), options.out, options.seed
     iterations, epochs = options.iterations, options.epochs
-    resolved = resolve_recipe(source, options.recipe, iterations=None, scale=options.scale, set=options.set)
+    recipe = resolve_recipe(source, options.recipe, iterations=None, scale=options.scale, set=options.set)
     if iterations is not None:
-        resolved = changed(resolved, {"iterations": iterations})
+        recipe = changed(recipe, {"iterations": iterations})
     model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
     plan(model_spec)
     if isinstance(model, Spec) and switches:
-        raise UserError(f"train: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+        raise UserError(f"train: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
     if epochs is not None and iterations is not None:
-        raise UserError("--epochs and --iterations: both say how long; give one of them")
+        raise UserError("--epochs and --iterations: both set the length; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
     check_machine(options.device, options.threads)
@@ -100,31 +100,31 @@ def _job(
     from reslab.training.checks import check_batch_norm, check_optimizer, iterations_per_epoch, on_small_images
     from reslab.training.room import check_run
 
-    wish = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
-    early = expected(model_spec, source)
-    # Before the data are decoded, if the batch and the folder are known already.
-    if early is not None and epochs is None and resolved.last_batch != "keep":
-        named = RUNS / run_name(early, source.name, resolved, seed)
-        check_run(out or named, early, resolved, wish)
+    compute = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
+    expected_spec = expected(model_spec, source)
+    # Checked before the data are decoded, if batch and folder are known.
+    if expected_spec is not None and epochs is None and recipe.last_batch != "keep":
+        default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed)
+        check_run(out or default_folder, expected_spec, recipe, compute)
     loaded = load_data(
-        source, model_spec, resolved.holdout,
+        source, model_spec, recipe.holdout,
         download=options.download, val_share=options.val_share, bad_images=options.bad_images,
     )  # fmt: skip
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
-    on_small_images(fitted, resolved)
-    check_optimizer(fitted, resolved)
-    per_epoch = iterations_per_epoch(resolved, len(loaded.split("train")))
+    on_small_images(fitted, recipe)
+    check_optimizer(fitted, recipe)
+    per_epoch = iterations_per_epoch(recipe, len(loaded.split("train")))
     if epochs is not None:
-        resolved = changed(resolved, {"iterations": max(1, round(min(epochs * per_epoch, 2.0 * LONGEST)))})
-    check_batch_norm(fitted, resolved, len(loaded.split("train")))
+        recipe = changed(recipe, {"iterations": max(1, round(min(epochs * per_epoch, 2.0 * LONGEST)))})
+    check_batch_norm(fitted, recipe, len(loaded.split("train")))
     from reslab.training.job import Job
 
-    folder = out or RUNS / run_name(fitted, loaded.name, resolved, seed, loaded.kind)
-    check_run(folder, fitted, resolved, wish, len(loaded.split("train")))
+    folder = out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind)
+    check_run(folder, fitted, recipe, compute, len(loaded.split("train")))
     job = Job(
-        fitted, source.text, resolved, seed, folder, wish, workers_for(loaded, options.workers),
+        fitted, source.text, recipe, seed, folder, compute, workers_for(loaded, options.workers),
         command or command_of(
-            fitted, source, resolved, seed,
+            fitted, source, recipe, seed,
             val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
             download=options.download,
         ),

@@ -1,4 +1,4 @@
-"""Which data a trained model is scored on: those of its training, or others that fit it."""
+"""The data that a trained model is scored on: those of its training, or others that fit it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataRequest:
-    """Which data a checkpoint meets: said by the user, or those it was trained on. Equal ones are read once.
+    """The data to score a checkpoint on. Equal requests are read once.
 
-    own          the training's own files, in their place or as the user says them
-    share, fingerprint    as the training had them
-    pair         the split that images given in Python are if they name none
+    own          the training's own files, at their recorded place or as the user gives it
+    share, fingerprint    of the training
+    pair         the split of images given in Python that name none
     """
 
     source: DataSource
@@ -40,19 +40,22 @@ class DataRequest:
 def requested(
     model: TrainedModel, data: DataLike | None, val_share: float | None, bad: str, download: bool, pair: str = "test"
 ) -> DataRequest:
-    """The data that `data` means, or without it those of the training, cut as it cut them. Raises UserError."""
-    told = model.origin.data
-    share, typed, place = told.get("val_share"), told["source"], told.get("place")
-    asked = None if data is None else source_of(data)
-    if recorded_kind(told) == "given":
-        if asked is None:
+    """Return the request for `data`, or without it for the training's own data with the training's own split.
+
+    Raises UserError if the training's data are gone or were given in Python, or for another `val_share` than theirs.
+    """
+    recorded = model.origin.data
+    share, text, place = recorded.get("val_share"), recorded["source"], recorded.get("place")
+    explicit = None if data is None else source_of(data)
+    if recorded_kind(recorded) == "given":
+        if explicit is None:
             raise UserError(
                 f"{model.origin.path}: was trained on images given in Python, which no run keeps; give them again as "
                 "the data of the call, or others with --data"
             )
-        own = False  # known by their fingerprint once they are read
+        own = False  # their fingerprint decides when they are read
     else:
-        own = asked is None or asked.is_same_place(source_of(place or typed))
+        own = explicit is None or explicit.is_same_place(source_of(place or text))
     if own and share is not None:
         if val_share not in (None, share):
             raise UserError(
@@ -60,61 +63,61 @@ def requested(
                 "images that it was trained on; leave it out"
             )
         val_share = share
-    if own and told.get("bad_images") == "skip":
+    if own and recorded.get("bad_images") == "skip":
         bad = "skip"
-    candidates = (source_of(text) for text in (place, typed) if text)
-    source = asked or (source_of(typed) if download else next((s for s in candidates if s.is_there()), None))
+    candidates = (source_of(candidate) for candidate in (place, text) if candidate)
+    source = explicit or (source_of(text) if download else next((s for s in candidates if s.is_there()), None))
     if source is None:
-        where = f"{typed} ({place})" if place and place != typed else typed
+        description = f"{text} ({place})" if place and place != text else text
         raise UserError(
-            f"{model.origin.path}: was trained on {where}, which is not here; say with --data where it lies now"
+            f"{model.origin.path}: was trained on {description}, which is not here; give its place with --data"
         )
     return DataRequest(
         source, own, val_share, bad, model.origin.holdout, model.spec.image_size, model.classes, share,
-        told.get("fingerprint"), pair,
+        recorded.get("fingerprint"), pair,
     )  # fmt: skip
 
 
-def read(model: TrainedModel, what: DataRequest, splits: Sequence[str], download: bool) -> Data:
-    """Return the data requested. A folder without a train split that is not the training's own is scored whole."""
+def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], download: bool) -> Data:
+    """Return the requested data; of a folder without a train split, if it is not the training's own, every image."""
     from reslab.data.sources import to_score
     from reslab.data.splits import hold_out
     from reslab.models.inputs import load_data
 
-    def loaded(val_share: float | None, holdout: int = what.holdout) -> Data:
+    def loaded(val_share: float | None, holdout: int = request.holdout) -> Data:
         return load_data(
-            what.source, model.spec, holdout, splits=splits, download=download, val_share=val_share,
-            bad_images=what.bad_images, pair=what.pair, classes=what.classes,
+            request.source, model.spec, holdout, splits=splits, download=download, val_share=val_share,
+            bad_images=request.bad_images, pair=request.pair, classes=request.classes,
         )  # fmt: skip
 
-    if what.source.given is not None:
-        given = loaded(what.val_share, 0)
-        is_own = given.fingerprint == what.fingerprint and what.holdout
-        return hold_out(given, what.holdout) if is_own else given
-    if what.own or what.val_share is not None:
-        return loaded(what.val_share)
-    whole = to_score(what.source, what.classes, what.size, bad_images=what.bad_images)
-    if whole is None:
+    if request.source.given is not None:
+        images = loaded(request.val_share, 0)
+        is_own = images.fingerprint == request.fingerprint and request.holdout
+        return hold_out(images, request.holdout) if is_own else images
+    if request.own or request.val_share is not None:
+        return loaded(request.val_share)
+    unsplit = to_score(request.source, request.classes, request.size, bad_images=request.bad_images)
+    if unsplit is None:
         return loaded(None)
-    if what.share is not None:  # the training's own folder may have moved here
+    if request.share is not None:  # the training's own folder may have moved here
         try:
-            moved = loaded(what.share)
+            moved = loaded(request.share)
         except UserError:
-            return whole
-        if moved.fingerprint == what.fingerprint:
+            return unsplit
+        if moved.fingerprint == request.fingerprint:
             return moved
-    return whole
+    return unsplit
 
 
-def notes_on(model: TrainedModel, what: DataRequest, data: Data, said: bool) -> tuple[str, ...]:
-    """What is to be told about the data. Raises UserError where nobody `said` them, and they have changed."""
-    if what.fingerprint in (None, data.fingerprint):
+def notes_on(model: TrainedModel, request: DataRequest, data: Data, explicit: bool) -> tuple[str, ...]:
+    """Return remarks on the data. Raises UserError if they changed since the training and are not `explicit`."""
+    if request.fingerprint in (None, data.fingerprint):
         return data.notes
-    if not said:
-        cut = " (or --val-share is another)" if what.val_share is not None and what.share is None else ""
+    if not explicit:
+        cut = " (or --val-share is another)" if request.val_share is not None and request.share is None else ""
         raise UserError(
-            f"{what.source.text}: its files are not those that {model.origin.path} was trained on{cut}; give --data to "
-            "score others"
+            f"{request.source.text}: its files are not those that {model.origin.path} was trained on{cut}; give "
+            "--data to score others"
         )
     if data.kind == "given":
         return (*data.notes, "given in Python; images that it was trained on may be among them")
@@ -124,15 +127,15 @@ def notes_on(model: TrainedModel, what: DataRequest, data: Data, said: bool) -> 
 
 
 def check_fits(model: TrainedModel, data: Data) -> None:
-    """Refuse data of other classes, channels or size than the model was trained on."""
+    """Raise UserError if classes, channels or image size of the data differ from the training's."""
     from reslab.models.inputs import fit
 
-    for number, (here, there) in enumerate(zip_longest(data.classes, model.classes)):
-        if here != there:
-            one, other = ("missing" if name is None else repr(name) for name in (here, there))
+    for number, names in enumerate(zip_longest(data.classes, model.classes)):
+        if names[0] != names[1]:
+            new, trained = ("missing" if name is None else repr(name) for name in names)
             raise UserError(
                 f"{data.name}: its {len(data.classes)} classes are not the {len(model.classes)} that "
-                f"{model.origin.path} was trained on ({', '.join(model.classes[:5])} …): class {number} is {one} here "
-                f"and {other} there"
+                f"{model.origin.path} was trained on ({', '.join(model.classes[:5])} …): class {number} is {new} here "
+                f"and {trained} there"
             )
     fit(model.spec, data, dict.fromkeys(FROM_DATA, 1))

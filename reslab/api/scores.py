@@ -1,4 +1,4 @@
-"""`evaluate`: checkpoints scored exactly, alone and as an ensemble."""
+"""`evaluate`: score checkpoints exactly, alone and as an ensemble."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 def evaluate(
     paths: str | Path | TrainedModel | Iterable[str | Path | TrainedModel], *, options: EvaluateOptions
 ) -> list[Evaluation]:
-    """Score trained models on exactly the n samples of a split, each sample once.
+    """Score trained models on every sample of a split, once each; return an `Evaluation` for each model.
 
     paths     folders of runs (their newest checkpoint) or of checkpoints, or models from `load`
     {options}
-    A folder of class folders without a train split is scored whole, labelled by the checkpoint's classes; so is a pair
-    (images, labels), as the split that `split` names. Training images that were given in Python must be given again.
-    The ensemble is the last of the list. `val_share` and `bad_images` are for other data than the training's own, which
-    are cut as they were for training.
-    Raises UserError for a path that is no checkpoint, a damaged one, data of other classes, a split that is not there,
-    training data that is gone or has changed.
+    Of a folder of class folders without a train split, all images are scored, labelled by the checkpoint's classes; so
+    are all of a pair (images, labels), as the split `split`. Training images given in Python must be given again.
+    The ensemble is last in the list. `val_share` and `bad_images` apply to data other than the training's own, which
+    keep the training's split.
+    Raises UserError for a path that is not a checkpoint, a damaged checkpoint, data of other classes, a missing split,
+    and training data that is gone or has changed.
     """
     from reslab.data.batches.loader import evaluation_batches
     from reslab.engines.inference import piece_of
@@ -55,36 +55,36 @@ def evaluate(
         opened(path) for path in (paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths])
     ]
     if ensemble and len(models) < 2:
-        raise UserError(f"--ensemble: {len(models)} checkpoint given; an ensemble is of two or more")
+        raise UserError(f"--ensemble: {len(models)} checkpoint given; give two or more")
     loaded: dict[DataRequest, Data] = {}
     jobs = []
     for model in models:
-        what = requested(model, data, options.val_share, options.bad_images, options.download, split or "test")
-        if what not in loaded:
-            wanted = ("train", "val", "test") if what.holdout or split in ("train", "val") else ("test", "val")
-            loaded[what] = read(model, what, wanted, options.download)
-        there = loaded[what]
-        check_fits(model, there)
-        notes = notes_on(model, what, there, data is not None)
-        name = split or ("val" if there.test is None and there.val is not None else "test")
-        jobs.append((model, there, name, notes))
+        request = requested(model, data, options.val_share, options.bad_images, options.download, split or "test")
+        if request not in loaded:
+            splits = ("train", "val", "test") if request.holdout or split in ("train", "val") else ("test", "val")
+            loaded[request] = read(model, request, splits, options.download)
+        own_data = loaded[request]
+        check_fits(model, own_data)
+        notes = notes_on(model, request, own_data, data is not None)
+        name = split or ("val" if own_data.test is None and own_data.val is not None else "test")
+        jobs.append((model, own_data, name, notes))
     if ensemble and len({(d.fingerprint, len(d.split(name)), name) for _, d, name, _ in jobs}) > 1:
         raise UserError("--ensemble: the members were trained on different data or splits; give one --data and --split")
-    for model, there, name, _ in jobs:
+    for model, own_data, name, _ in jobs:
         count = len(models) if ensemble else 1
         pieces = piece_of(model.spec) if options.precision == "bf16" else None
-        check_evaluation(model.spec, min(batch, len(there.split(name))), settings.device, count, pieces)
+        check_evaluation(model.spec, min(batch, len(own_data.split(name))), settings.device, count, pieces)
     prepare(settings)
 
-    def batches(model: TrainedModel, there: Data, name: str) -> Iterable[Batch]:
-        part = there.split(name)
-        return evaluation_batches(part, model.transform.statistics, batch, workers_for(there, options.workers))
+    def batches(model: TrainedModel, own_data: Data, name: str) -> Iterable[Batch]:
+        part = own_data.split(name)
+        return evaluation_batches(part, model.transform.statistics, batch, workers_for(own_data, options.workers))
 
     def result(
-        where: Path,
+        path: Path,
         name: str,
         iteration: int,
-        there: Data,
+        own_data: Data,
         part: str,
         scores: Scores,
         logits_of: Callable[[Tensor], Tensor],
@@ -92,26 +92,28 @@ def evaluate(
     ) -> Evaluation:
         unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
         note = "; ".join(filter(None, (unfit, getattr(logits_of, "fallback", None))))
-        classes = tuple(there.classes)
-        return Evaluation(where, name, iteration, there.name, part, options.precision, classes, scores, note, notes)
+        classes = tuple(own_data.classes)
+        return Evaluation(path, name, iteration, own_data.name, part, options.precision, classes, scores, note, notes)
 
     if not ensemble:
         results = []
-        for model, there, part, notes in jobs:
+        for model, own_data, part, notes in jobs:
             logits_of, origin = model.logits(settings), model.origin
-            scores = score(logits_of, batches(model, there, part), len(there.split(part)), len(there.classes))
-            results.append(result(origin.path, model.name, origin.iteration, there, part, scores, logits_of, notes))
+            scores = score(logits_of, batches(model, own_data, part), len(own_data.split(part)), len(own_data.classes))
+            results.append(result(origin.path, model.name, origin.iteration, own_data, part, scores, logits_of, notes))
         return Shown(results)
-    _, there, part, _ = jobs[0]
-    every = [model.logits(settings) for model in models]
-    pairs = [(logits_of, batches(model, there, part)) for logits_of, model in zip(every, models, strict=True)]
-    alone, whole = evaluate_together(pairs, len(there.split(part)), len(there.classes), ensemble)
+    _, own_data, part, _ = jobs[0]
+    functions = [model.logits(settings) for model in models]
+    pairs = [(logits_of, batches(model, own_data, part)) for logits_of, model in zip(functions, models, strict=True)]
+    member_scores, ensemble_scores = evaluate_together(
+        pairs, len(own_data.split(part)), len(own_data.classes), ensemble
+    )
     results = [
-        result(model.origin.path, model.name, model.origin.iteration, there, part, scores, logits_of, notes)
-        for scores, logits_of, (model, _, _, notes) in zip(alone, every, jobs, strict=True)
+        result(model.origin.path, model.name, model.origin.iteration, own_data, part, scores, logits_of, notes)
+        for scores, logits_of, (model, _, _, notes) in zip(member_scores, functions, jobs, strict=True)
     ]
     parent = models[0].origin.path.parent
-    notes = tuple(dict.fromkeys(note for *_, notes_of_one in jobs for note in notes_of_one))
+    notes = tuple(dict.fromkeys(note for *_, job_notes in jobs for note in job_notes))
     title = f"ensemble of {len(models)} ({ensemble} averaged)"
     newest = max(model.origin.iteration for model in models)
-    return Shown([*results, result(parent, title, newest, there, part, whole, every[0], notes)])
+    return Shown([*results, result(parent, title, newest, own_data, part, ensemble_scores, functions[0], notes)])

@@ -1,4 +1,4 @@
-"""`verdicts`: what the committed records and one's own say of each claim. Reads, and computes nothing."""
+"""`verdicts`: judge the claims on your records and the committed ones. Reads records and computes nothing else."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ RESULTS = "results"
 
 
 def studies_found() -> list[Path]:
-    """Return the folders of studies: one's own (runs/*), then the committed ones."""
+    """Return the folders of studies: the user's (runs/*), then the committed ones."""
     return [*_studies_in(RUNS), *committed_studies()]
 
 
 def committed_studies() -> list[Path]:
     """Return the folders of the project's own studies.
 
-    They are in results/ here, or else beside the package in a checkout, or else inside the package that a wheel
-    installs, which has them without checkpoints.
+    They are in results/ of the current folder, else of the checkout, else inside the installed package, which has them
+    without checkpoints.
     """
     above = Path(__file__).resolve().parents
     places = (Path(RESULTS), above[2] / RESULTS, above[1] / RESULTS)
@@ -43,19 +43,19 @@ def verdicts(ids: str | Iterable[str] = (), *, options: ClaimsOptions) -> list[C
     """Return every claim (or those with these `ids`, such as "C3"), judged on the records of studies.
 
     {options}
-    Raises UserError for an unknown id and a folder that is no study.
+    Raises UserError for an unknown id and for a folder that is not a study.
     """
     folders = studies_found() if options.records is None else options.records
     return Shown(overview([read(folder) for folder in folders], [ids] if isinstance(ids, str) else ids))
 
 
-def problems_of(found: Iterable[Evidence | Record]) -> list[str]:
-    """Return what is damaged, missing or unchecked in some records, one line each, each once."""
-    return list(dict.fromkeys(problem for one in found for problem in one.problems))
+def problems_of(records: Iterable[Evidence | Record]) -> list[str]:
+    """Return the problems of some records (damaged, missing, unchecked), a line each, without repetition."""
+    return list(dict.fromkeys(problem for record in records for problem in record.problems))
 
 
 def read_source(folder: Path) -> list[Evidence | Record]:
-    """What a folder holds: a study, one run, or runs. Raises UserError where it is none of them."""
+    """Return the records in a folder: a study, one run, or several runs. Raises UserError if it has none."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{suggest_beside(folder)}")
     if is_study(folder):

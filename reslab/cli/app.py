@@ -1,4 +1,4 @@
-"""The command line's one object; each file of verbs hangs its own on it."""
+"""The command line's `app`, which `verbs` adds the verbs to, and the help pages' `--help-all`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = "--help-all"
 
 
 class More:
-    """The less common options of a verb: printed by `--help-all`, counted by `--help`."""
+    """Formatter of the less common options of a verb: `--help-all` prints them, `--help` counts them."""
 
     def __init__(self) -> None:
         self.is_shown = False
@@ -30,13 +30,13 @@ class More:
             self.hidden += len(panel.entries)
 
     def last_line(self, words: list[str]) -> str:
-        """Return what `--help` says of the options that it does not show, or ""."""
+        """Return the line that counts the options that `--help` hid, or "" if it hid none."""
         verb = " ".join(word for word in words if not word.startswith("-"))
         count = f"{self.hidden} more option{'s' if self.hidden > 1 else ''}"
         return f"{count}: reslab {verb} {ALL}" if self.hidden else ""
 
     def begin(self, words: list[str]) -> list[str]:
-        """Return the words with `--help-all` as `--help`, and forget the page before."""
+        """Start a command: return its words with `--help-all` replaced by `--help`."""
         self.is_shown, self.hidden = ALL in words, 0
         return ["--help" if word == ALL else word for word in words]
 
@@ -46,9 +46,13 @@ MORE = More()
 app = App(
     name="reslab",
     help="Build, train, examine and trust residual networks (He et al. 2015).\n\n"
-    "Every command takes --help, --help-all (every option) and --debug (where in the code an error is).",
+    "Start: reslab reproduce degradation\n"
+    "Trains plain and residual nets on built-in digits and writes an HTML report.\n\n"
+    "All commands take --help, --help-all (every option) and --debug (traceback).",
     version=VERSION,
-    help_format="plaintext",  # the list of verbs has no Markdown, whose parser would cost a quarter of its time
+    help_format="plaintext",  # importing the Markdown parser would take a quarter of the time
     result_action="return_value",
-    suppress_keyboard_interrupt=False,  # `main` tells it
+    suppress_keyboard_interrupt=False,  # `main` handles it
 )
+for flag in (*app.help_flags, *app.version_flags):
+    app[flag].show = False  # every command has --help, and the page must fit one screen

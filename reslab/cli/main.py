@@ -1,4 +1,4 @@
-"""From words to an exit status: errors are one line on standard error.
+"""Run a command line and return its exit status. Errors are one line on standard error.
 
 Exit 2 for bad input, 1 for work that failed, 75 for interrupted and saved.
 """
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit status; errors are one line, unless --debug asks for the traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        # Imported here, because Ctrl-C may come while they are.
+        # Imported here so that Ctrl-C during the import is handled too.
         from reslab.cli import output
 
         output.prepare_streams()
@@ -45,16 +45,15 @@ def _run(words: list[str], debug: bool) -> int:
 
     try:
         app(MORE.begin(words), exit_on_error=False, print_error=False)
-        output.show(
-            MORE.last_line(words), end="\n" if MORE.hidden else ""
-        )  # what the help page's printer left in the stream: here a full disk can be told
+        # This also flushes a help page, so that a full disk is reported.
+        output.show(MORE.last_line(words), end="\n" if MORE.hidden else "")
     except CycloptsError as error:
-        return _fail(UserError(_told(error, words)), debug)
+        return _fail(UserError(_message(error, words)), debug)
     except ReslabError as error:
         return _fail(error, debug)
     except output.Unwritable as error:
         if error.errno == errno.EPIPE:
-            return 0  # the reader has what it wanted
+            return 0  # a reader such as `head` closed the pipe: not an error
         return _fail(RunError(f"standard output: {error.strerror or error}"), debug)
     except Exception as error:
         return _fail(unexpected(error), debug)
@@ -70,10 +69,10 @@ def _fail(error: ReslabError, debug: bool) -> int:
     return error.exit_code
 
 
-def _told(error: CycloptsError, words: list[str]) -> str:
+def _message(error: CycloptsError, words: list[str]) -> str:
     """Return the parser's message in one line.
 
-    A mistaken verb comes with the nearest one, and a field of the recipe with --set.
+    An unknown verb comes with the nearest verbs; a flag that is a field of the recipe comes with the --set form.
     """
     import shlex
 
@@ -90,17 +89,17 @@ def _told(error: CycloptsError, words: list[str]) -> str:
     if type(error).__name__ == "UnknownCommandError" and unused:
         return f"unknown command {unused[0]!r}{suggest(unused[0], verbs)}; there are {', '.join(verbs)}"
     if isinstance(error, UnknownOptionError):
-        has_set = any("--set" in one.names for one in error.argument_collection)
+        has_set = any("--set" in argument.names for argument in error.argument_collection)
         field = _as_field(error.token.keyword or error.token.value, words) if has_set else ""
         return field or text
     if type(error).__name__ == "UnusedCliTokensError" and unused:
         verb = " ".join(["reslab", *(error.command_chain or ())])
-        return f"unexpected {shlex.join(unused)}; `{verb} --help` tells what may stand there"
+        return f"unexpected {shlex.join(unused)}; see `{verb} --help`"
     return text
 
 
 def _as_field(flag: str, words: list[str]) -> str:
-    """Return how --set says a flag that is a field of the recipe, or "" if it is none."""
+    """Return the message that a flag is a field of the recipe, with its --set form; "" if it is not a field."""
     from reslab.runs.recipe import Recipe
 
     key = flag.partition("=")[0].removeprefix("--")

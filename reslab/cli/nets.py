@@ -11,7 +11,7 @@ from reslab.cli.options import Given, Json, command
 from reslab.cli.output import print_json, say, show
 from reslab.errors import UserError
 from reslab.options.network import Switches
-from reslab.options.pages import DrawOptions
+from reslab.options.pages import DrawOptions, TextOptions
 
 if TYPE_CHECKING:
     from reslab.nets.spec import Spec
@@ -24,7 +24,7 @@ def list_(glob: str | None = None, /, *, json_: Json = False) -> None:
     Parameters
     ----------
     glob
-        a pattern such as 'cifar_*'
+        a pattern such as 'cifar_*'; default: all
     json_
         print JSON
     """
@@ -38,29 +38,26 @@ def list_(glob: str | None = None, /, *, json_: Json = False) -> None:
         show(list_text(rows))
 
 
-COMMON_SWITCHES = ("shortcut", "block", "widths", "classes")
-
-
-@command(switches=Switches, common=COMMON_SWITCHES)
-def describe(model: str, /, *, switches: Given, json_: Json = False) -> None:
-    """Walk through a network, from RGB to softmax.
+@command(switches=Switches, text=TextOptions, common=("shortcut", "block", "lang"))
+def describe(model: str, /, *, switches: Given, text: Given, json_: Json = False) -> None:
+    """Describe a network stage by stage, from image to softmax.
 
     Parameters
     ----------
     model
-        a name (see `reslab list`), or any cifar_resnetN, cifar_plainN with N = 6n+2 (9n+2 with --block bottleneck), or
-        mlp_resnetN, mlp_plainN with N = 2n+2
+        a name from `reslab list`, or of any depth: cifar_resnetN, cifar_plainN (N = 6n+2, or 9n+2 with --block
+        bottleneck), mlp_resnetN, mlp_plainN (N = 2n+2)
     json_
         print JSON: name, depth, parameters, macs, rows …
     """
     from reslab.api.networks import spec
     from reslab.show.terminal.walk import describe_json, describe_text
 
-    found = spec(model, **switches)
+    network = spec(model, **switches)
     if json_:
-        print_json(describe_json(found))
+        print_json(describe_json(network))
     else:
-        show(describe_text(found))
+        show(describe_text(network, TextOptions.of(text).lang))
 
 
 @command(options=DrawOptions, switches=Switches, common=("out", "blocks", "overwrite", "shortcut"))
@@ -70,7 +67,7 @@ def draw(*models: str, options: Given, switches: Given) -> None:
     Parameters
     ----------
     models
-        names (see `reslab list`); default: those of vgg19 plain34 resnet34 that have the switches given
+        names from `reslab list`; default: vgg19 plain34 resnet34, without those that lack a given switch
     """
     from reslab.api.networks import spec
     from reslab.nets.paper import FIG_3
@@ -78,11 +75,11 @@ def draw(*models: str, options: Given, switches: Given) -> None:
     from reslab.show.drawings.nets import draw_nets, file_name
     from reslab.show.pages.files import check_target, write
 
-    asked = DrawOptions.of(options)
-    out, blocks, overwrite = asked.out, asked.blocks, asked.overwrite
+    target = DrawOptions.of(options)
+    out, blocks, overwrite = target.out, target.blocks, target.overwrite
     if blocks and models:
         raise UserError(f"draw: --blocks draws Fig. 5, not {models[0]}; give models or --blocks")
-    nets = {} if blocks else {m: spec(m, **switches) for m in models} if models else _those_that_take(switches, FIG_3)
+    nets = {} if blocks else {m: spec(m, **switches) for m in models} if models else _with_switches(FIG_3, switches)
     if out is None and sys.stdout.isatty():
         out = Path(FILE) if blocks else file_name(models or tuple(nets))
     if out is not None:
@@ -97,22 +94,22 @@ def draw(*models: str, options: Given, switches: Given) -> None:
     show(out.resolve())
 
 
-def _those_that_take(switches: dict[str, Any], names: Sequence[str]) -> dict[str, Spec]:
-    """The nets that have these switches; the others are left out aloud, for nobody asked for them by name.
+def _with_switches(names: Sequence[str], switches: dict[str, Any]) -> dict[str, Spec]:
+    """Return the named nets with these switches, without nets that do not have them; those are named on stderr.
 
-    Raises UserError where there is none.
+    Raises UserError if no net has them.
     """
     from reslab.api.networks import spec
 
-    found: dict[str, Spec] = {}
-    refused: dict[str, UserError] = {}
+    nets: dict[str, Spec] = {}
+    errors: dict[str, UserError] = {}
     for name in names:
         try:
-            found[name] = spec(name, **switches)
+            nets[name] = spec(name, **switches)
         except UserError as error:
-            refused[name] = error
-    if not found:
-        raise refused[names[-1]]
-    for name, why in refused.items():
-        say(f"reslab: {name} is left out; {why}")
-    return found
+            errors[name] = error
+    if not nets:
+        raise errors[names[-1]]
+    for name, reason in errors.items():
+        say(f"reslab: {name} is left out; {reason}")
+    return nets

@@ -1,4 +1,4 @@
-"""Standard output and standard error: what is printed reaches any stream, in one line where it is a message."""
+"""Print to standard output and standard error: any character reaches any stream, and a message is one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from reslab.errors import shortened
 
-# Characters that reslab prints itself, for streams without them.
+# ASCII replacements of the characters that reslab prints, for streams that cannot encode them.
 LOOKALIKES = {
     "–": "-", "—": "-", "…": "...", "×": "x", "·": "*", "±": "+-", "→": "->", "←": "<-", "‖": "||", "²": "^2", "≈": "~",
     "≤": "<=", "≥": ">=", "−": "-", "√": "sqrt", "γ": "gamma", "β": "beta", "’": "'", "“": '"', "”": '"', "⁹": "^9",
@@ -23,7 +23,7 @@ ERRORS = "reslab.lookalikes"
 
 
 def _lookalike(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Encode one character that a stream does not have: a byte of a file name, a lookalike, or its escape."""
+    """Replace one character that a stream cannot encode: by a byte of a file name, a lookalike, or its escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]
@@ -36,11 +36,14 @@ codecs.register_error(ERRORS, _lookalike)
 
 
 def prepare_streams() -> None:
-    """Let standard output and standard error take any character, and let no file take the place of a closed one."""
+    """Make standard output and standard error accept any character; reopen closed standard streams on /dev/null.
+
+    Otherwise the next file that is opened would get the number of a closed stream, and its content the output.
+    """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
-        except OSError:  # closed by the caller; the lowest free number is the one that is missing
+        except OSError:  # closed by the caller; `open` returns the lowest free number, which is this one
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed and hasattr(stream, "reconfigure"):
@@ -48,7 +51,7 @@ def prepare_streams() -> None:
 
 
 def say(line: str) -> None:
-    """Print one line on standard error. A stream that is closed or broken takes nothing and ends nothing."""
+    """Print one line on standard error; a closed or broken stream is ignored."""
     from reslab.show.format import clean
 
     if sys.stderr is None:
@@ -60,7 +63,7 @@ def say(line: str) -> None:
 
 
 def say_traceback() -> None:
-    """Print the traceback of the exception that is being handled on standard error."""
+    """Print the traceback of the current exception on standard error."""
     import traceback
 
     if sys.stderr is not None:
@@ -69,7 +72,7 @@ def say_traceback() -> None:
 
 
 class Unwritable(OSError):
-    """Standard output takes no more: a full disk, or a reader that left (`errno` EPIPE)."""
+    """Standard output cannot be written: the disk is full, or the reader closed the pipe (`errno` EPIPE)."""
 
 
 def show(text: object, end: str = "\n") -> None:
@@ -81,7 +84,7 @@ def show(text: object, end: str = "\n") -> None:
 
 
 def drop(stream: TextIO | None) -> None:
-    """Discard what `stream` could not write, or the interpreter would report it when it ends."""
+    """Discard what `stream` could not write; otherwise the interpreter reports an error at exit."""
     if stream is None or stream.closed:
         return
     try:
@@ -97,21 +100,21 @@ def print_json(value: Any, indent: int | None = 2) -> None:
 
 
 def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
-    """Return `value` as JSON that every parser reads and that is valid UTF-8.
+    """Return `value` as standard JSON in valid UTF-8.
 
-    A name that is not UTF-8 has U+FFFD for the bytes that are not, and a key beside it leads back to it: `file_bytes`
-    beside `file` holds the exact bytes in base64 (a list of them beside a list of names). A number that is not finite
-    is null. Characters that could steer a terminal are escaped.
+    In a file name that is not UTF-8, U+FFFD replaces the invalid bytes, and an extra key holds the exact bytes in
+    base64: `file_bytes` for `file`, a list for a list of names. A number that is not finite becomes null. Control
+    characters are escaped.
     """
     text = json.dumps(_valid(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     return re.sub(r"[^ -~\n]", _escaped, text)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
     if character.isprintable():
         return character
-    units = character.encode("utf-16-be")  # two of them beyond U+FFFF
+    units = character.encode("utf-16-be")  # two code units beyond U+FFFF
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
@@ -142,5 +145,5 @@ def _is_utf8(text: str) -> bool:
 def _bytes_of(name: str) -> bytes:
     try:
         return os.fsencode(name)
-    except UnicodeEncodeError:  # a surrogate that is no byte of a file name
+    except UnicodeEncodeError:  # a surrogate that does not encode a byte of a file name
         return name.encode("utf-8", "surrogatepass")

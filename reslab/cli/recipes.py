@@ -20,12 +20,12 @@ def list_() -> None:
 
 @command(options=RecipeOptions)
 def show_(name: str = "paper-cifar", /, *, options: Given, json_: Json = False) -> None:
-    """Show every field of a recipe, and which of them the paper leaves open.
+    """Show every field of a recipe, and what the paper leaves open.
 
     Parameters
     ----------
     name
-        see `reslab recipe list`; default: paper-cifar
+        a name from `reslab recipe list`
     json_
         print JSON
     """
@@ -33,14 +33,14 @@ def show_(name: str = "paper-cifar", /, *, options: Given, json_: Json = False) 
     from reslab.runs.recipes import RECIPES
     from reslab.show.terminal.text import recipe_text
 
-    asked = RecipeOptions.of(options)
-    found = resolve_recipe("", name, scale=asked.scale, set=asked.set)
+    changes = RecipeOptions.of(options)
+    recipe = resolve_recipe("", name, scale=changes.scale, set=changes.set)
     if json_:
-        print_json(found.to_dict())
+        print_json(recipe.to_dict())
     else:
-        show(recipe_text(found, RECIPES[name].__doc__ or ""))
+        show(recipe_text(recipe, RECIPES[name].__doc__ or ""))
 
 
-recipe = App(name="recipe", help="The named recipes.", result_action="return_value")
+recipe = App(name="recipe", result_action="return_value")
 recipe.command(list_)
 recipe.command(show_)

@@ -16,7 +16,7 @@ from reslab.options.network import Switches
 from reslab.options.scoring import EvaluateOptions, ProbeOptions
 from reslab.options.training import TrainOptions
 
-TRAIN = ("data", "recipe", "out", "seed", "epochs", "scale", "set", "device")  # and no switch
+TRAIN = ("data", "recipe", "out", "seed", "epochs", "set", "device")  # switches are all on --help-all
 
 
 @command(options=TrainOptions, switches=Switches, common=TRAIN)
@@ -32,7 +32,7 @@ def train(
             group=COMMON,
             negative="",
             show_default=False,
-            help="check, tell memory and time; write nothing (default: off)",
+            help="estimate memory and time; write nothing (default: off)",
         ),
     ] = False,
     switches: Given,
@@ -42,9 +42,9 @@ def train(
     Parameters
     ----------
     model
-        a name (see `reslab list`)
+        a name from `reslab list`
     """
-    from reslab.api.runs import train as run
+    from reslab.api import runs
     from reslab.show.terminal.console import teller
 
     merged: dict[str, Any] = {}
@@ -63,55 +63,57 @@ def train(
         merged = {k: v for k, v in merged.items() if k not in ("iterations", "epochs")}
     choices = {**merged, **options, "set": {**fields, **options.get("set", {})}, **net, **switches}
     if dry_run:
-        from reslab.api.runs import rehearse
         from reslab.show.terminal.rehearsal import lines
 
-        show("\n".join(lines(rehearse(name, **choices).to_dict())))
+        show("\n".join(lines(runs.rehearse(name, **choices).to_dict())))
         return
     with teller() as tell:
-        run(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
+        runs.train(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
 
 
-@command(options=EvaluateOptions)
+EVALUATE = ("data", "split", "ensemble", "device")
+
+
+@command(options=EvaluateOptions, common=EVALUATE)
 def evaluate(paths: list[Path], /, *, options: Given, json_: Json = False) -> None:
-    """Score runs exactly: every sample of the split once, with a 95 % interval.
+    """Score runs: error and loss over every sample of a split.
 
     Parameters
     ----------
     paths
-        run folders (their newest checkpoint) or step-… folders
+        run folders (newest checkpoint) or step-… folders
     json_
         print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
     """
-    from reslab.api.scores import evaluate as score
+    from reslab.api import scores
     from reslab.show.terminal.text import evaluation_text
 
-    told = [r.to_dict() for r in score(paths, **options)]
+    results = [result.to_dict() for result in scores.evaluate(paths, **options)]
     if json_:
-        print_json(told)
+        print_json(results)
     else:
-        show("\n\n".join(map(evaluation_text, told)))
+        show("\n\n".join(map(evaluation_text, results)))
 
 
-PROBE = ("only", "at", "samples", "data", "split", "device")
+PROBE = ("only", "at", "samples", "data", "split")
 
 
 @command(options=ProbeOptions, switches=Switches, common=PROBE)
 def probe(source: str, /, *, options: Given, json_: Json = False, switches: Given) -> None:
-    """Look inside a network: layer responses (Fig. 7), activations, gradients, residual ratios, block Jacobians.
+    """Measure layer responses (Fig. 7), activations, gradients, residual ratios and block Jacobians.
 
     Parameters
     ----------
     source
-        a run folder (its newest checkpoint), a step-… folder, or a model's name: the net at initialisation
+        a run folder (newest checkpoint), a step-… folder, or a model's name: a net with its initial weights
     json_
-        print JSON: responses, responses_sorted, activations, gradients, layers, weight_gradients, residuals …
+        print JSON: responses, activations, gradients, layers …
     """
-    from reslab.api.probes import probe as look
+    from reslab.api import probes
     from reslab.show.terminal.text import probe_text
 
-    told = look(source, **options, **switches).to_dict()
+    result = probes.probe(source, **options, **switches).to_dict()
     if json_:
-        print_json(told)
+        print_json(result)
     else:
-        show(probe_text(told))
+        show(probe_text(result))

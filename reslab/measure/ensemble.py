@@ -1,4 +1,4 @@
-"""Several networks as one: scores averaged sample by sample, each member alone beside the ensemble (§4.1, Table 5).
+"""Ensembles: the scores of several networks averaged sample by sample, and each member's own scores (§4.1, Table 5).
 
 The paper does not say what is averaged; its release averages softmax probabilities, so that is the default here.
 """
@@ -17,7 +17,7 @@ AVERAGES = ("softmax", "logits")
 
 
 def average(scores: Sequence[Tensor], how: str = "softmax") -> Tensor:
-    """Logits of k members, each [B, C], as one [B, C] in float64.
+    """Return the average of k members' logits, each [B, C], as [B, C] in float64.
 
     "softmax": the log of the mean of the members' probabilities; "logits": the mean of the logits.
     """
@@ -31,19 +31,19 @@ def average(scores: Sequence[Tensor], how: str = "softmax") -> Tensor:
 def all_logits(
     logits_of: Callable[[Tensor], Tensor], batches: Iterable[LabelledBatch], expected: int
 ) -> tuple[Tensor, Tensor]:
-    """One member's logits [N, C] in float64 and the labels [N], to be averaged in more than one ensemble.
+    """Return one member's logits [N, C] in float64 and the labels [N], for use in several ensembles.
 
-    Raises AssertionError where not exactly `expected` samples came.
+    Raises AssertionError unless there are exactly `expected` samples.
     """
-    seen = [(logits_of(batch.images).double().cpu(), batch.labels) for batch in batches]
-    logits, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    batch_results = [(logits_of(batch.images).double().cpu(), batch.labels) for batch in batches]
+    logits, labels = (torch.cat(parts) for parts in zip(*batch_results, strict=True))
     if len(labels) != expected:
-        raise AssertionError(f"evaluated {len(labels)} samples where there are {expected}")
+        raise AssertionError(f"evaluated {len(labels)} samples, expected {expected}")
     return logits, labels
 
 
 def scored(logits: Tensor, labels: Tensor) -> Scores:
-    """The scores of logits [N, C], a member's or an `average`, on their N labels."""
+    """Return the scores of logits [N, C] (a member's or an `average`) for N labels."""
     tally = Tally(logits.shape[1])
     tally.add(logits, labels)
     return tally.scores(len(labels))
@@ -56,16 +56,17 @@ def evaluate_together(
     classes: int,
     how: str = "softmax",
 ) -> tuple[list[Scores], Scores]:
-    """(each member's scores, the ensemble's), one pass: member k's logits on its own batches of the same samples.
+    """Return each member's scores and the ensemble's, in one pass over the data.
 
-    Members have batches of their own because each subtracts the mean of its own training. Raises AssertionError where
-    the members' labels differ or not exactly `expected` samples came.
+    members   (function from images to logits, its batches); each has its own batches of the same samples, because each
+              subtracts the mean of its own training data
+    Raises AssertionError if the members' labels differ, or unless there are exactly `expected` samples.
     """
     alone, whole = [Tally(classes) for _ in members], Tally(classes)
     for batches in zip(*(b for _, b in members), strict=True):
         labels = batches[0].labels
         if not all(torch.equal(b.labels, labels) for b in batches):
-            raise AssertionError("the members were shown different samples")
+            raise AssertionError("the members have different samples")
         scores = [logits_of(b.images).double().cpu() for (logits_of, _), b in zip(members, batches, strict=True)]
         for tally, score in zip(alone, scores, strict=True):
             tally.add(score, labels)

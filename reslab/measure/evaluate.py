@@ -31,7 +31,7 @@ class LabelledBatch(Protocol):
 class Scores:
     """Counts over n samples; `per_class` holds (samples, wrong) for each class. Errors are in percent.
 
-    unfit   samples whose scores are not finite: wrong, whatever their label
+    unfit   samples whose scores are not finite; all count as wrong
     """
 
     n: int
@@ -69,13 +69,13 @@ class Scores:
 
 
 class Tally:
-    """Accumulates counts and losses batch by batch."""
+    """Counts and losses, added batch by batch."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
         self.n = self.top1 = self.top5 = self.unfit = 0
         self.losses: list[float] = []
-        self.seen = torch.zeros(classes, dtype=torch.int64)
+        self.counts = torch.zeros(classes, dtype=torch.int64)
         self.missed = torch.zeros(classes, dtype=torch.int64)
 
     def add(self, scores: Tensor, labels: Tensor) -> None:
@@ -84,21 +84,21 @@ class Tally:
         unfit = ~torch.isfinite(logits).all(1)
         wrong = (logits.argmax(1) != labels) | unfit
         own = logits.gather(1, labels[:, None])
-        before = torch.arange(self.classes) < labels[:, None]  # ties go to the lower class, as argmax has it
+        before = torch.arange(self.classes) < labels[:, None]  # ties: the lower class first, as in argmax
         ahead = ((logits > own) | ((logits == own) & before)).sum(1)
         self.n += len(labels)
         self.unfit += int(unfit.sum())
         self.top1 += int(wrong.sum())
         self.top5 += int(((ahead >= 5) | unfit).sum())
         self.losses.append(float(F.cross_entropy(logits, labels, reduction="sum")))
-        self.seen += torch.bincount(labels, minlength=self.classes)
+        self.counts += torch.bincount(labels, minlength=self.classes)
         self.missed += torch.bincount(labels[wrong], minlength=self.classes)
 
     def scores(self, expected: int) -> Scores:
         """Return the result. Raises AssertionError unless exactly `expected` samples were added."""
         if self.n != expected:
-            raise AssertionError(f"evaluated {self.n} samples where there are {expected}")
-        per_class = tuple(zip(self.seen.tolist(), self.missed.tolist(), strict=True))
+            raise AssertionError(f"evaluated {self.n} samples, expected {expected}")
+        per_class = tuple(zip(self.counts.tolist(), self.missed.tolist(), strict=True))
         return Scores(self.n, self.top1, self.top5, _total(self.losses), per_class, self.unfit)
 
 
@@ -139,12 +139,12 @@ def precise_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
-    kept = [m.momentum for m in norms]
+    momenta = [m.momentum for m in norms]
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # torch's cumulative average
     net.train()
     for images in batches:
         net(images)
-    for m, momentum in zip(norms, kept, strict=True):
+    for m, momentum in zip(norms, momenta, strict=True):
         m.momentum = momentum

@@ -1,4 +1,4 @@
-"""What a probe gives back: figures by layer and by block, and plain types for `--json`."""
+"""The result of a probe: figures by layer and by block, and plain types for `--json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reslab.options.scoring import PARTS
 
 @dataclass(frozen=True)
 class Subject:
-    """What was probed, on what. `checkpoint` and `iteration` are None for a net in memory; `seed` where not known."""
+    """The probed network and its data. `checkpoint` and `iteration` are None for a net in memory; `seed` if unknown."""
 
     model: str
     checkpoint: str | None
@@ -25,7 +25,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Response:
-    """Fig. 7: the standard deviation of `layer`'s output over samples, channels and positions; `at` is the row read."""
+    """Standard deviation of a layer's output over samples, channels and positions (Fig. 7); `at` is the row read."""
 
     layer: str
     at: str
@@ -34,7 +34,7 @@ class Response:
 
 @dataclass(frozen=True)
 class BlockRms:
-    """Root mean square per element of a block's output, or of the loss's derivative by it."""
+    """Root mean square per element of a block's output, or of the loss's derivative with respect to it."""
 
     block: str
     rms: float
@@ -44,7 +44,7 @@ class BlockRms:
 class LayerRms:
     """A layer's output, after the BN and the activation that directly follow it (`at` is the row read).
 
-    Root mean square per element: of the output in evaluation mode, of the loss's derivative by it.
+    Root mean square per element of the output in evaluation mode, and of the loss's derivative with respect to it.
     """
 
     layer: str
@@ -55,7 +55,7 @@ class LayerRms:
 
 @dataclass(frozen=True)
 class WeightGradient:
-    """The derivative of the loss by a layer's weights (not its bias): Euclidean norm, and root mean square."""
+    """The loss's derivative with respect to a layer's weights (not its bias): Euclidean norm, and root mean square."""
 
     layer: str
     norm: float
@@ -64,7 +64,7 @@ class WeightGradient:
 
 @dataclass(frozen=True)
 class Residual:
-    """‖F(x)‖, ‖shortcut's value‖ (Frobenius, over all samples) and their ratio; None where that value is 0."""
+    """‖F(x)‖, ‖shortcut's output‖ (Frobenius norms over all samples) and their ratio; None if the shortcut's is 0."""
 
     block: str
     line: str
@@ -75,18 +75,18 @@ class Residual:
 
 @dataclass(frozen=True)
 class Probe:
-    """One network, probed over `n` samples. A part that was not asked for is None.
+    """One network, probed over `n` samples. A part that was not measured is None.
 
-    bn                what BN normalises by in evaluation mode: "running" (the moving averages), "samples" (averages
-                      over batches of the probed samples, where BN has never seen a batch), "none" (no BN)
+    bn                BN's statistics in evaluation mode: "running" (moving averages), "samples" (averages over batches
+                      of the probed samples, for a net whose BN has no statistics yet), "none" (no BN)
     responses         evaluation mode, in network order
     activations       evaluation mode, blocks in network order
-    layers            the same of every layer with weights, activation and gradient
+    layers            activation and gradient of every layer with weights
     gradients         of the mean cross entropy of the first `gradient_batch` samples (`loss`), BN by that batch's own
                       statistics as in training, no dropout
     residuals         evaluation mode; empty for a plain net
     jacobians         evaluation mode, float64, at the first sample
-    notes             what a reader should be told, one line each
+    notes             remarks for the reader, one line each
     """
 
     subject: Subject
@@ -105,30 +105,30 @@ class Probe:
 
     @property
     def responses_sorted(self) -> tuple[Response, ...]:
-        """The responses from the largest to the smallest: the lower half of Fig. 7."""
+        """The responses, largest first: the lower half of Fig. 7."""
         return tuple(sorted(self.responses or (), key=lambda r: -r.std if math.isfinite(r.std) else -math.inf))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types for `--json`; numbers that are not finite are None."""
-        told = asdict(self)
+        """Return plain types for `--json`; numbers that are not finite are None."""
+        fields = asdict(self)
         ranked = None if self.responses is None else [r.layer for r in self.responses_sorted]
-        found: dict[str, Any] = {}
-        for key, value in {**told.pop("subject"), **told}.items():
-            found[key] = _plain(value)
+        values: dict[str, Any] = {}
+        for key, value in {**fields.pop("subject"), **fields}.items():
+            values[key] = _plain(value)
             if key == "responses":
-                found["responses_sorted"] = ranked
-        return found
+                values["responses_sorted"] = ranked
+        return values
 
     def _repr_html_(self) -> str:
-        """The first part that was asked for: responses, gradients, residual ratios, or singular values."""
+        """Return a table for each measured part."""
         parts = {"responses": self.responses, "gradients": self.gradients, "residuals": self.residuals,
                  "jacobians": self.jacobians}  # fmt: skip
         tables = []
         for name, lines in parts.items():
-            told = [_plain(asdict(line)) for line in lines or ()]
-            head = [key for key, value in told[0].items() if not isinstance(value, list | dict)] if told else []
-            if told:
-                tables.append(table(f"{self!r}: {name}", head, [[_shown(line[key]) for key in head] for line in told]))
+            rows = [_plain(asdict(line)) for line in lines or ()]
+            head = [key for key, value in rows[0].items() if not isinstance(value, list | dict)] if rows else []
+            if rows:
+                tables.append(table(f"{self!r}: {name}", head, [[_shown(row[key]) for key in head] for row in rows]))
         return "\n".join(tables)
 
     def __repr__(self) -> str:

@@ -27,13 +27,13 @@ CHUNK = 256  # rows of a Jacobian computed at once
 
 @dataclass(frozen=True)
 class BlockRows:
-    """Which named outputs a block is made of. `inputs` and `outputs` count the entries of one sample.
+    """The names of a block's outputs. `inputs` and `outputs` count the entries of one sample.
 
-    reads      the row whose output is the block's input x ("" where that is the image)
-    branch     F(x), the last row of the branch; "" in a plain net, where H is F
-    shortcut   what is added to it: a row of the shortcut, or `reads` itself for the identity; "" in a plain net
+    reads      the row whose output is the block's input x; "" if that is the image
+    branch     F(x), the last row of the branch; "" in a plain net, in which H is F
+    shortcut   the shortcut's last row, or `reads` for the identity; "" in a plain net
     before     H(x) before the last ReLU: the addition, or in a plain net the last layer
-    after      H(x) after the last ReLU; "" where no ReLU follows (pre-activation)
+    after      H(x) after the last ReLU; "" if no ReLU follows (pre-activation)
     output     the block's last row
     line       solid (identity), dotted, or "" in a plain net
     """
@@ -51,8 +51,8 @@ class BlockRows:
 
 
 def blocks_of(rows: Iterable[Row]) -> tuple[BlockRows, ...]:
-    """The blocks of a plan, in network order."""
-    found: list[BlockRows] = []
+    """Return the blocks of a plan, in network order."""
+    blocks: list[BlockRows] = []
     reads = ""
     for name, group in groupby(rows, key=lambda r: r.block):
         own = list(group)
@@ -62,7 +62,7 @@ def blocks_of(rows: Iterable[Row]) -> tuple[BlockRows, ...]:
             shortcut = [r.name for r in own if r.path == "shortcut"][-1:] or [reads]
             before = (added or [r for r in own if r.kind != "act"][-1]).name
             last, first = own[-1], own[0]
-            found.append(
+            blocks.append(
                 BlockRows(
                     name, reads,
                     branch if added else "",
@@ -76,12 +76,12 @@ def blocks_of(rows: Iterable[Row]) -> tuple[BlockRows, ...]:
                 )
             )  # fmt: skip
         reads = own[-1].name
-    return tuple(found)
+    return tuple(blocks)
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values of a Jacobian: how many, extremes, median, and how many are below 0.1."""
+    """Singular values of a Jacobian: their number, extremes and median, and how many are below 0.1."""
 
     n: int
     min: float
@@ -97,10 +97,10 @@ class BlockJacobian:
     inputs, outputs   entries of x and H(x)
     branch            of J_F; None in a plain net
     before            of J_H before the last ReLU
-    after             of J_H after it; None where no ReLU follows
+    after             of J_H after it; None if no ReLU follows
     gap               largest |J_H − (J_F + J_S)|, entry by entry, before the last ReLU; None in a plain net
-    inactive          outputs whose row of J_H is 0 after the last ReLU; None where no ReLU follows
-    A spectrum is None where the Jacobian is not finite.
+    inactive          outputs whose row of J_H is 0 after the last ReLU; None if no ReLU follows
+    A spectrum is None if the Jacobian is not finite.
     """
 
     block: str
@@ -115,7 +115,7 @@ class BlockJacobian:
 
 
 def jacobian(block: Block, x: Tensor, row: str) -> Tensor:
-    """d(output of `row`) / dx, [outputs, inputs], by reverse mode, `CHUNK` rows at a time.
+    """Return d(output of `row`) / dx, [outputs, inputs], by reverse mode, `CHUNK` rows at a time.
 
     `x` is one sample, [C, H, W] or [C], in the block's own precision; the block is in evaluation mode.
     """
@@ -123,15 +123,15 @@ def jacobian(block: Block, x: Tensor, row: str) -> Tensor:
     def output(flat: Tensor) -> Tensor:
         note = Note(frozenset([row]))
         block(flat.view(1, *x.shape), note)
-        return note.seen[row].flatten()
+        return note.outputs[row].flatten()
 
-    with torch.no_grad():  # of the parameters nothing is wanted
+    with torch.no_grad():  # no derivatives with respect to the parameters
         matrix: Tensor = torch.func.jacrev(output, chunk_size=CHUNK)(x.flatten())
         return matrix
 
 
 def spectrum(matrix: Tensor) -> Spectrum | None:
-    """Singular values of a matrix [m, n], all min(m, n) of them; None where it is not finite."""
+    """Return the spectrum of all min(m, n) singular values of a matrix [m, n]; None if it is not finite."""
     if not bool(torch.isfinite(matrix).all()):
         return None
     values = torch.linalg.svdvals(matrix).cpu().numpy()
@@ -141,22 +141,22 @@ def spectrum(matrix: Tensor) -> Spectrum | None:
 
 
 def chosen(net: Network, block: str | None) -> tuple[BlockRows, ...]:
-    """The block called `block`, or the first and the last identity block that are small enough.
+    """Return the block named `block`, or by default the first and the last small block with an identity shortcut.
 
-    Where no small block has an identity shortcut: the first and the last small block; none where none is small.
-    Raises UserError for an unknown block, and for one that is too large.
+    If no small block has one: the first and the last small block, or () if no block is small.
+    Raises UserError if `block` is unknown or too large.
     """
-    there = blocks_of(net.rows)
+    blocks = blocks_of(net.rows)
     if block is not None:
-        named = [b for b in there if b.name == block]
+        named = [b for b in blocks if b.name == block]
         if not named:
-            names = [b.name for b in there]
-            told = ", ".join(names if len(names) <= 6 else [*names[:3], "…", *names[-2:]])
-            raise UserError(f"{net.name} has no block {block!r}{suggest(block, names)}; there are {told}")
+            names = [b.name for b in blocks]
+            listed = ", ".join(names if len(names) <= 6 else [*names[:3], "…", *names[-2:]])
+            raise UserError(f"{net.name} has no block {block!r}{suggest(block, names)}; there are {listed}")
         if not _small(named[0]):
             raise UserError(f"{block}: {too_large(named[0])}")
         return (named[0],)
-    small = [b for b in there if _small(b)]
+    small = [b for b in blocks if _small(b)]
     small = [b for b in small if b.line == "solid"] or small
     return tuple(dict.fromkeys([small[0], small[-1]])) if small else ()
 
@@ -166,7 +166,7 @@ def _small(block: BlockRows) -> bool:
 
 
 def too_large(block: BlockRows) -> str:
-    """Why a block's Jacobian is not made, and what to do."""
+    """Return the reason that a block's Jacobian is not computed, and the remedy."""
     return (
         f"its Jacobian would have {block.outputs:,} x {block.inputs:,} entries, more than {MOST:,} a side; take a "
         "deeper block, narrower widths or smaller images (digits)"
@@ -174,9 +174,9 @@ def too_large(block: BlockRows) -> str:
 
 
 def block_jacobian(net: Network, block: BlockRows, image: Tensor) -> BlockJacobian:
-    """Differentiate `block` at what it reads when `net` sees `image` ([C, S, S]); all of it in float64.
+    """Return the Jacobians of `block` for the sample `image` ([C, S, S]), in float64.
 
-    `net` is in evaluation mode, and is left as it is.
+    `net` is in evaluation mode, and is not changed.
     """
     exact = copy.deepcopy(net).double()
     with torch.no_grad():
@@ -188,11 +188,11 @@ def block_jacobian(net: Network, block: BlockRows, image: Tensor) -> BlockJacobi
     after = jacobian(module, x, block.after) if block.after else None
     branch = gap = None
     if block.branch:
-        of_f = jacobian(module, x, block.branch)
-        branch = spectrum(of_f)
+        branch_jacobian = jacobian(module, x, block.branch)
+        branch = spectrum(branch_jacobian)
         identity = torch.eye(block.inputs, dtype=x.dtype, device=x.device)
-        of_s = identity if block.shortcut == block.reads else jacobian(module, x, block.shortcut)
-        gap = float((before - of_f - of_s).abs().max())
+        shortcut_jacobian = identity if block.shortcut == block.reads else jacobian(module, x, block.shortcut)
+        gap = float((before - branch_jacobian - shortcut_jacobian).abs().max())
     return BlockJacobian(
         block.name,
         block.line,

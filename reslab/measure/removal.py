@@ -1,6 +1,6 @@
 """A trained network without one of its blocks (Veit, Wilber, Belongie 2016, "Residual networks behave like ensembles").
 
-A residual block without F is its identity; a plain block is two layers left out, whose neighbours are joined.
+Without F a residual block is the identity. Without a plain block the layers before and after it are joined.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from reslab.nets.model import Block, Network, Note
 BATCH = 250  # images scored at once
 
 
-class Nothing(nn.Module):
-    """In place of a block: gives back what it gets."""
+class Identity(nn.Module):
+    """Takes the place of a removed block: returns its input."""
 
     def forward(self, x: Tensor, note: Note) -> Tensor:
         return x
@@ -26,30 +26,30 @@ class Nothing(nn.Module):
 
 def removable(network: Network) -> list[str]:
     """Return the names of the blocks whose input and output have one shape, in network order: "conv2_1" …"""
-    found = []
+    names = []
     for name in network.parts:
         rows = [row for row in network.rows if row.block == name]
         if isinstance(network.get_submodule(name), Block) and (
             (rows[0].c_in, rows[0].size_in) == (rows[-1].c_out, rows[-1].size_out)
         ):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 @contextmanager
 def without(network: Network, block: str) -> Iterator[Network]:
-    """Lend `network` without `block`; afterwards it is whole again."""
-    kept = network.get_submodule(block)
-    network.add_module(block, Nothing())
+    """A context in which `network` lacks `block`; it is restored at the end."""
+    removed = network.get_submodule(block)
+    network.add_module(block, Identity())
     try:
         yield network
     finally:
-        network.add_module(block, kept)
+        network.add_module(block, removed)
 
 
 @torch.no_grad()
 def error(network: Network, images: Tensor, labels: Tensor) -> float:
-    """Return the top-1 error in percent on images [N, C, H, W] as the network reads them, in evaluation mode."""
+    """Return the top-1 error in percent on normalised images [N, C, H, W], in evaluation mode."""
     network.eval()
     tally = Tally(network.spec.classes)
     for start in range(0, len(labels), BATCH):
@@ -58,9 +58,9 @@ def error(network: Network, images: Tensor, labels: Tensor) -> float:
 
 
 def errors_without(network: Network, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return the error without each of the removable blocks, one at a time."""
-    found = {}
+    """Return the error (percent) without each of the removable blocks, by the removed block's name."""
+    errors = {}
     for block in removable(network):
         with without(network, block):
-            found[block] = error(network, images, labels)
-    return found
+            errors[block] = error(network, images, labels)
+    return errors

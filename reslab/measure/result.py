@@ -1,4 +1,4 @@
-"""What an evaluation gives back: one checkpoint, one split, exact scores; and what a file is taken for."""
+"""The results of an evaluation (one checkpoint, one split, exact scores) and of a prediction."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from reslab.notebook import percent, table
 class Evaluation:
     """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class.
 
-    note        how many images have scores that are not finite, and why the slower way was taken, or ""
-    data_notes  what a reader should be told about the data, one line each
+    note        number of images whose scores are not finite, and the reason for a slower engine, or ""
+    data_notes  remarks on the data, one line each
     """
 
     checkpoint: Path
@@ -31,7 +31,7 @@ class Evaluation:
     data_notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
+        """Return plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
         per_class = [
             {"class": name, "n": n, "wrong": wrong, "error": 100.0 * wrong / n if n else None}
             for name, (n, wrong) in zip(self.classes, self.scores.per_class, strict=True)
@@ -73,7 +73,7 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types for `--json`."""
+        """Return plain types for `--json`."""
         return {
             "file": self.file,
             "classes": [name for name, _ in self.classes],

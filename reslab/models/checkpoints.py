@@ -1,7 +1,7 @@
-"""Read checkpoints: folders of safetensors and JSON, verified by SHA-256 before anything in them is used.
+"""Read checkpoints: folders of safetensors and JSON, verified by SHA-256 before use.
 
-A checkpoint is written aside and published by one rename (`training/saving.py`), so a folder with this name is whole.
-Nothing in it is pickled: reading one never runs code.
+A checkpoint is written under another name and published by one rename (`training/saving.py`), so a step-… folder is
+complete. Nothing in it is pickled: reading a checkpoint never runs code.
 
 checkpoints/step-00001200/
     weights.safetensors   parameters and BN buffers, by name
@@ -36,7 +36,7 @@ from reslab.runs.runlog import CHECKPOINTS, FACTS, RUN
 from reslab.store.files import MANIFEST, read_json, verified_manifest
 
 FORMAT = 1
-FAR = 4  # times as many weights as there are: no net that misses some, but another one
+FAR = 4  # a spec with so many times the weights in the file is of another net, not of one with missing weights
 WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
 
 
@@ -74,7 +74,7 @@ def load(folder: Path) -> Checkpoint:
     """
     if folder.is_file():
         kind = "a pickle, which can run code when read" if folder.suffix in (".pt", ".pth", ".pkl", ".th") else "a file"
-        raise UserError(f"{folder}: {kind}, and no checkpoint folder of reslab; give a run folder or a step-… folder")
+        raise UserError(f"{folder}: {kind}, not a checkpoint folder of reslab; give a run folder or a step-… folder")
     try:
         return _read(folder)
     except RunError as error:
@@ -102,7 +102,7 @@ def _read(folder: Path) -> Checkpoint:
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
-    """Read a safetensors file as bytes first: the library cannot open a path that is not UTF-8."""
+    """Read a safetensors file. Its bytes are read first, because the library cannot open a path that is not UTF-8."""
     tensors: dict[str, Tensor] = tensors_of(file.read_bytes())
     return tensors
 
@@ -123,7 +123,7 @@ def folders(run: Path) -> list[Path]:
 
 
 def number_of(folder: Path) -> int:
-    """Return the iteration that a step-… folder is of."""
+    """Return the iteration of a step-… folder."""
     return int(folder.name.removeprefix("step-"))
 
 
@@ -131,25 +131,25 @@ def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None
     """Return the newest whole checkpoint of a run, or None if it has no step-… folder.
 
     passed_over  receives one line for each damaged checkpoint that is newer
-    Raises UserError if there are checkpoints and none can be read, or if one is of a later format: starting anew would
-    discard what was trained.
+    Raises UserError if none of several checkpoints can be read or if one has a later format: to start again would
+    discard the training.
     """
-    wrong: list[str] = []
+    problems: list[str] = []
     for folder in reversed(folders(run)):
         try:
-            found = _read(folder)
+            checkpoint = _read(folder)
         except RunError as error:
             if not os.path.lexists(folder):  # the run is still training and has replaced it by a newer one
                 return newest(run, passed_over)
-            wrong.append(str(error))
+            problems.append(str(error))
             continue
         if passed_over is not None:
-            passed_over.extend(wrong)
-        return found
-    if wrong:
-        more = f", nor can the {len(wrong) - 1} before it be read" if len(wrong) > 1 else ""
+            passed_over.extend(problems)
+        return checkpoint
+    if problems:
+        more = f", nor can the {len(problems) - 1} before it be read" if len(problems) > 1 else ""
         raise UserError(
-            f"{wrong[0]}{more}; nothing was changed: put a whole copy of the checkpoint back, or remove "
+            f"{problems[0]}{more}; nothing was changed: put a whole copy of the checkpoint back, or remove "
             f"{run / CHECKPOINTS} to train from the start"
         )
     return None
@@ -158,7 +158,7 @@ def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None
 def find(path: Path) -> Checkpoint:
     """Return the checkpoint at `path`: a checkpoint folder, or a run folder's newest.
 
-    Raises UserError, also if the newest is damaged: an older one is used only if it is named.
+    Raises UserError if there is none or the newest is damaged; an older one is used only if its folder is given.
     """
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint or run")
@@ -177,27 +177,29 @@ def find(path: Path) -> Checkpoint:
 
 
 def fill(net: Network, weights: Mapping[str, Tensor], where: str) -> None:
-    """Copy weights into `net`. Raises UserError with the first mismatched names or shapes (five at most), or if one is
-    not finite."""
-    own = net.state_dict()
-    wrong = [
+    """Copy weights into `net`. Raises UserError if names or shapes differ (listing five) or a weight is not finite.
+
+    where   the weights' origin, for messages
+    """
+    targets = net.state_dict()
+    mismatches = [
         f"{name} ({'missing' if name not in weights else f'{tuple(weights[name].shape)} for {tuple(value.shape)}'})"
-        for name, value in own.items()
+        for name, value in targets.items()
         if name not in weights or weights[name].shape != value.shape
     ]
-    wrong += [f"{name} (not in the net)" for name in weights if name not in own]
-    if wrong:
-        raise UserError(f"{where}: its weights do not fit {name_of(net.spec)}: {', '.join(wrong[:5])}")
-    check_weights({name: weights[name].to(value.dtype) for name, value in own.items()}, where)
+    mismatches += [f"{name} (not in the net)" for name in weights if name not in targets]
+    if mismatches:
+        raise UserError(f"{where}: its weights do not fit {name_of(net.spec)}: {', '.join(mismatches[:5])}")
+    check_weights({name: weights[name].to(value.dtype) for name, value in targets.items()}, where)
     with torch.no_grad():
-        for name, value in own.items():
+        for name, value in targets.items():
             value.copy_(weights[name])
 
 
 def network(spec: Spec, weights: Mapping[str, Tensor], where: str) -> Network:
-    """Return the network of `spec`, its weights filled in. Raises UserError as `fill` does."""
+    """Return the network of `spec` with `weights`. Raises UserError as `fill` does."""
     stated, present = cost(spec).parameters, sum(value.numel() for value in weights.values())
-    if stated > FAR * present:  # do not build the net: a damaged spec may describe one of any size
+    if stated > FAR * present:  # checked before the net is built: a damaged spec may describe one of any size
         raise UserError(f"{where}: its weights do not fit {name_of(spec)}: {present:,} values for {stated:,}")
     net = Network(spec)
     fill(net, weights, where)

@@ -24,9 +24,9 @@ DEFAULTS = ClassifierOptions()
 
 
 class Classifier:
-    """`classifier(images)` gives the probability of each class, float32 [N, classes].
+    """A function from images to class probabilities, float32 [N, classes].
 
-    bf16 on a CPU computes close calls again in fp32, so that the first class is that of fp32.
+    With bf16 on a CPU, close calls are computed again in fp32, so that the first class is the same as in fp32.
     Attributes: `precision` (the one in use), `about` (how it computes, in one line).
     """
 
@@ -46,22 +46,22 @@ class Classifier:
         images    one of these, or an iterable of them: a path, the bytes of an image file, a Pillow image, an array
                   uint8 [H, W], [H, W, 1] or [H, W, 3], a tensor uint8 [1 or 3, H, W]; an array or tensor with one more
                   dimension is a batch
-        Raises BadImage for a file that is no image, UserError for anything else, RunError for scores that are not
-        finite.
+        Raises BadImage for a file that is not an image, UserError for any other value that is not one, RunError for
+        scores that are not finite.
         """
         sources = _each(images)
-        found = []
+        parts = []
         with ThreadPoolExecutor(self.settings.threads) as pool:
             for start in range(0, len(sources), self.batch):
-                some = sources[start : start + self.batch]
-                shares, unfit = self.shares([*pool.map(self.pixels, some)])
+                batch = sources[start : start + self.batch]
+                shares, unfit = self.shares([*pool.map(self.pixels, batch)])
                 if unfit:
                     raise RunError(f"image {start + unfit[0]}: {self.unfit_reason()}")
-                found.append(shares)
-        return torch.cat(found) if found else torch.empty(0, len(self.model.classes))
+                parts.append(shares)
+        return torch.cat(parts) if parts else torch.empty(0, len(self.model.classes))
 
     def pixels(self, image: Any) -> np.ndarray:
-        """Return what the network sees of one image, uint8 [S, S, C]."""
+        """Return the pixels of an image that the network sees, uint8 [S, S, C]."""
         return self.model.transform.pixels(_opened(image))
 
     def shares(self, pixels: Sequence[np.ndarray]) -> tuple[Tensor, list[int]]:
@@ -71,22 +71,22 @@ class Classifier:
         return logits.softmax(1).cpu(), unfit
 
     def unfit_reason(self) -> str:
-        return f"its scores are not finite, so there is no answer; use another checkpoint than {self.model.origin.path}"
+        return f"its scores are not finite, so it has no class; use another checkpoint than {self.model.origin.path}"
 
 
 def _each(images: Any) -> Sequence[Any]:
-    """Return the single images of what the caller gave."""
+    """Return the single images of an argument of `Classifier`."""
     if isinstance(images, np.ndarray | Tensor):
         return [*images] if images.ndim == 4 else [images]
     if isinstance(images, str | Path | bytes | bytearray | Image.Image):
         return [images]
     if isinstance(images, Iterable):
         return [*images]
-    raise _no_image(images)
+    raise _not_an_image(images)
 
 
-def _no_image(value: Any) -> UserError:
-    return UserError(f"images: {type(value).__name__} is no image; give a path, bytes, a Pillow image or an array")
+def _not_an_image(value: Any) -> UserError:
+    return UserError(f"images: {type(value).__name__} is not an image; give a path, bytes, a Pillow image or an array")
 
 
 def _opened(image: Any) -> Image.Image:
@@ -99,12 +99,12 @@ def _opened(image: Any) -> Image.Image:
     if isinstance(image, Tensor) and image.ndim == 3:
         image = image.permute(1, 2, 0)
     if not isinstance(image, np.ndarray | Tensor):
-        raise _no_image(image)
+        raise _not_an_image(image)
     array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3) or array.size == 0:
         raise UserError(
-            f"images: an array of {array.dtype} {[*array.shape]} is no image; give uint8 [H, W, 3], [H, W, 1] or "
-            "[H, W] (a tensor [3, H, W] or [1, H, W]); inputs that are normalised already go to model.network"
+            f"images: an array of {array.dtype} {[*array.shape]} is not an image; give uint8 [H, W, 3], [H, W, 1] or "
+            "[H, W] (a tensor [3, H, W] or [1, H, W]), or pass normalised inputs to model.network"
         )
     return Image.fromarray(array if channels == 3 else array.reshape(array.shape[:2]))

@@ -1,4 +1,4 @@
-"""The plain facts of a checkpoint (`state.json`) and the shapes of its state, checked before anything uses them."""
+"""Check a checkpoint's facts (`state.json`) and the shapes of its state before anything uses them."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ DATA: dict[str, Callable[[Any], bool]] = {
 
 
 def problem_of(facts: Any, state: Mapping[str, Tensor]) -> str:
-    """Return what is wrong with a checkpoint's facts or the shapes of its state, in a few words, or "".
+    """Return the first problem of a checkpoint's facts or of its state's shapes, in a few words, or "".
 
-    Facts that older versions did not write may be absent; none may be of another kind than the loop writes.
+    Facts that older versions did not write may be missing; every fact must have the type that the loop writes.
     """
     if not isinstance(facts, dict):
-        return "it holds no table"
+        return "not a table"
     for key, is_sound in REQUIRED.items():
         if key not in facts:
             return f"{key} is missing"
@@ -105,7 +105,7 @@ def _state_problem(spec: Spec, state: Mapping[str, Tensor]) -> str:
         if tuple(value.shape) not in allowed or value.dtype != (torch.float64 if key in SUMS else torch.float32):
             return f"{key} is {value.dtype} {tuple(value.shape)}"
         if not bool(torch.isfinite(value).all()) or (key == "scale" and bool((value <= 0).any())):
-            return f"{key} holds numbers that it cannot hold"
+            return f"{key} has values that are not finite{' or not positive' if key == 'scale' else ''}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The data that a network reads: loaded at its size, and the network fitted to them."""
+"""Load data at a network's image size, and fit the network to the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reslab.nets.spec import Spec
 
 
 def expected(model: Spec, source: DataLike) -> Spec | None:
-    """Return `model` as `fit` will make it, before the data are read; None if only the data themselves say it."""
+    """Return the result of `fit` before the data are read, or None if it depends on the data's files."""
     shape = source_of(source).shape()
     if shape is None:
         return None
@@ -36,7 +36,7 @@ def load_data(
     pair: str = "train",
     classes: Sequence[str] = (),
 ) -> Data:
-    """Return the data of `source`, `holdout` training images held out; folders are read at the network's image size.
+    """Return the data of `source` with `holdout` training images held out; folders are read at the net's image size.
 
     pair, classes   as in `sources.load`
     """
@@ -48,24 +48,25 @@ def load_data(
     return hold_out(data, holdout) if holdout and data.train is not None else data
 
 
-def fit(model: Spec, data: Data, said: Mapping[str, Any]) -> Spec:
-    """`model` with the data's classes, channels and size. Raises UserError where the user said other ones in `said`."""
+def fit(model: Spec, data: Data, explicit: Mapping[str, Any]) -> Spec:
+    """Return `model` with the data's classes, channels and image size.
+
+    Raises UserError if one of the user's `explicit` switches differs from the data, or if the images are too small.
+    """
     facts = {"classes": len(data.classes), "in_channels": data.channels, "image_size": data.size}
     for key, value in facts.items():
-        if said.get(key) is not None and getattr(model, key) != value:
-            raise UserError(
-                f"{key}: {getattr(model, key)} asked for, but {data.name} has {value}; say {value} or leave it out"
-            )
+        if explicit.get(key) is not None and getattr(model, key) != value:
+            raise UserError(f"{key}: {getattr(model, key)}, but {data.name} has {value}; give {value} or leave it out")
     fitted = dataclasses.replace(model, **facts)  # type: ignore[arg-type]
-    plan(fitted)  # refuses an image too small for the net
+    plan(fitted)  # raises UserError for an image too small for the net
     return fitted
 
 
-def workers_for(data: Data, wanted: int | None) -> int:
-    """Processes that decode image files: `wanted`, or one a core; sets in memory need none."""
-    if wanted is not None and wanted < 0:
-        raise UserError(f"--workers: {wanted} must be at least 0")
-    host.check_processes("--workers", wanted or 0)
+def workers_for(data: Data, workers: int | None) -> int:
+    """Return the number of processes that decode image files: `workers`, or one per core; 0 for data in memory."""
+    if workers is not None and workers < 0:
+        raise UserError(f"--workers: {workers} must be at least 0")
+    host.check_processes("--workers", workers or 0)
     if not isinstance(data.train or data.test or data.val, Files):
         return 0
-    return host.cores() if wanted is None else wanted
+    return host.cores() if workers is None else workers

@@ -1,4 +1,4 @@
-"""A trained network on its own: what it is, its weights, its classes, how it sees an image, where it comes from.
+"""A trained network on its own: its spec, weights, classes, input transform and origin.
 
 It needs no recipe, no optimizer and no gradients.
 """
@@ -27,12 +27,12 @@ from reslab.nets.spec import Spec
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from.
+    """The training that a model comes from.
 
     path       the folder of its checkpoint
-    iteration  updates made
-    seed       of the training
-    data       what it was trained on, as `state.json` has it: source, name, fingerprint, how a folder was cut …
+    iteration  number of updates
+    seed       seed of the training
+    data       the training data, as in `state.json`: source, name, fingerprint, split of a folder …
     holdout    training images held out by the recipe
     """
 
@@ -47,11 +47,11 @@ class Origin:
 class TrainedModel:
     """A trained network.
 
-    spec       what the network is
+    spec       the network's definition
     weights    parameters and BN buffers by name
     classes    class names in the order of the logits
-    transform  from an image to what the network sees
-    origin     where it comes from
+    transform  from an image to the network's input
+    origin     its training
     """
 
     spec: Spec
@@ -84,12 +84,12 @@ class TrainedModel:
         if settings.precision == "bf16":
             return Inference(net, settings.precision)
 
-        def scored(images: Tensor) -> Tensor:
+        def logits_of(images: Tensor) -> Tensor:
             with torch.no_grad():
                 logits: Tensor = net(images.to(settings.device, non_blocking=True))
                 return logits
 
-        return scored
+        return logits_of
 
     def __repr__(self) -> str:
         return f"TrainedModel({self.name}, {len(self.classes)} classes, {str(self.origin.path)!r})"
@@ -98,18 +98,18 @@ class TrainedModel:
 def load(path: str | Path) -> TrainedModel:
     """Return the model of a run folder (its newest checkpoint) or of a checkpoint folder.
 
-    Raises UserError if there is none, if it is damaged, or if it is a pickle.
+    Raises UserError if there is no checkpoint, if it is damaged, or if it is a pickle.
     """
     return from_checkpoint(checkpoints.find(Path(path)))
 
 
 def opened(source: str | Path | TrainedModel) -> TrainedModel:
-    """Return a model as it is, and what `load` gives for a path."""
+    """Return `source` if it is a model, else load it from the path."""
     return source if isinstance(source, TrainedModel) else load(source)
 
 
 def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
-    """Return the model of a checkpoint; its momentum and the loop's state are left behind."""
+    """Return the model of a checkpoint, without momentum and training state."""
     facts, spec = checkpoint.facts, checkpoint.spec
     view = "centre crop" if recorded_kind(facts["data"]) == "folder" else "whole"
     return TrainedModel(

@@ -1,4 +1,4 @@
-"""From an image to what a network sees: resized, cut, centred and scaled as in its training's evaluation."""
+"""From an image to a network's input: resized, cropped, centred and scaled as in its training's evaluation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ VIEWS = ("whole", "centre crop")
 
 @dataclass(frozen=True, eq=False)
 class InputTransform:
-    """How a network sees an image.
+    """The steps from an image to a network's input.
 
-    size        pixels of a side
+    size        side of the square, in pixels
     channels    3 (RGB) or 1 (grey)
     view        "whole": all of a square image; "centre crop": 224/256 of the shorter side
     statistics  mean and scale, in pixel units

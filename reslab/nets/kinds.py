@@ -1,4 +1,4 @@
-"""Layer kinds: what each one costs, keeps in memory, and is called in drawings and descriptions.
+"""Layer kinds: the cost of each, its memory, and its name in drawings and descriptions.
 
 `nets/modules.py` holds the torch side of the same kinds.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Layer(Protocol):
-    """The fields of a `Row` that a kind reads. `Row` imports this file, so it cannot be imported here."""
+    """The fields of a `Row` that a kind reads. `Row` imports this file, so this file cannot import it."""
 
     @property
     def name(self) -> str: ...
@@ -57,18 +57,18 @@ def _output(row: Layer) -> str:
 class Kind:
     """The facts of a layer kind that do not need torch.
 
-    word             in the order of a block's layers and in notes of drawings; an activation goes by its own name
-    parameters       trainable numbers of a row: weights, biases, γ and β (running statistics are not trained)
+    word             short name; an activation has the name of its function instead
+    parameters       number of trainable parameters of a row: weights, biases, γ and β, without running statistics
     macs             multiply-adds of a row for one image
     is_weight_layer  counts towards the depth of a net, as in the paper
     is_pool          pools a window of the map, or all of it
     is_appended      is described on the line of the layer before it
-    label            text of its box in drawings; "" if it has no box
-    line             its line in a description, outside of blocks
+    label            text of its box in drawings; "" for no box
+    line             its line in a description, if it is outside of blocks
     keeps_input      the backward pass needs its input
     keeps_output     the backward pass needs its output
-    keeps_places     the backward pass needs the place of each maximum
-    is_random        draws random numbers in training
+    keeps_places     the backward pass needs the position of each maximum
+    is_random        uses random numbers in training
     """
 
     word: str
@@ -134,9 +134,9 @@ KINDS: dict[str, Kind] = {
         label=lambda row: "global avg pool",
         line=lambda row: f"[GAP] {square(row.size_in)} → {square(row.size_out)}, {row.c_out}",
     ),
-    # option A's shortcut: every stride-th pixel, and zeros for the channels that are missing
+    # option A's shortcut: every stride-th pixel, padded with zero channels
     "pad": Kind(word="pad", label=lambda row: f"zeros to {row.c_out}{_step(row, ', ')}"),
-    "add": Kind(word="+"),  # the end of a block, where its shortcut joins
+    "add": Kind(word="+"),  # the addition of branch and shortcut
     "flatten": Kind(word="flatten", line=lambda row: f"[{row.name}] {row.c_in} x {square(row.size_in)} → {row.c_out}"),
     "dropout": Kind(word="dropout", is_appended=True, is_random=True),
 }

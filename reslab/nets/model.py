@@ -27,15 +27,15 @@ from reslab.notebook import table
 
 
 class Note:
-    """Record the requested intermediate outputs; a no-op if none are requested."""
+    """Record the requested intermediate outputs, and return each unchanged; a no-op if none are requested."""
 
     def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self.names = names
-        self.seen: dict[str, Tensor] = {}
+        self.outputs: dict[str, Tensor] = {}
 
     def __call__(self, name: str, value: Tensor) -> Tensor:
         if name in self.names:
-            self.seen[name] = value
+            self.outputs[name] = value
         return value
 
 
@@ -62,34 +62,35 @@ ADD = nn.Identity()  # marks the addition in `Block.sequence`
 class Block(nn.Module):
     """A residual block: H(x) = F(x) + x (Eq. 1), or F(x) + W_s x (Eq. 2). A plain block is F(x) alone.
 
+    With the rows' own order this is y = ReLU(F(x) + x) in the paper, and y = F(ReLU(BN(x))) + x with pre-activation.
+
     before     BN and ReLU of a pre-activation block, else empty
     branch     F
     shortcut   the identity (empty), W_s, or zero padding (option A)
-    after      what follows the addition: the last ReLU
+    after      the ReLU after the addition; empty with pre-activation
     """
 
     def __init__(self, rows: list[Row], spec: Spec) -> None:
         super().__init__()
-        at = {path: [r for r in rows if r.path == path] for path in ("before", "branch", "shortcut", "after")}
-        added = [r for r in at["after"] if r.kind == "add"]
-        self.added = added[0].name if added else None
-        self.projected = any(r.is_weight_layer for r in at["shortcut"])
-        self.before = Chain(at["before"], spec)
-        self.branch = Chain(at["branch"], spec)
-        self.shortcut = Chain(at["shortcut"], spec)
-        self.after = Chain([r for r in at["after"] if r.kind != "add"], spec)
+        paths = {path: [r for r in rows if r.path == path] for path in ("before", "branch", "shortcut", "after")}
+        self.added = next((r.name for r in paths["after"] if r.kind == "add"), None)  # None in a plain block
+        self.projected = any(r.is_weight_layer for r in paths["shortcut"])
+        self.before = Chain(paths["before"], spec)
+        self.branch = Chain(paths["branch"], spec)
+        self.shortcut = Chain(paths["shortcut"], spec)
+        self.after = Chain([r for r in paths["after"] if r.kind != "add"], spec)
 
     def sequence(self) -> list[nn.Module]:
         """Return the modules of the branch, ADD if a shortcut joins it, and the modules after it, in order."""
         return [*self.branch.children(), *([ADD] if self.added else []), *self.after.children()]
 
     def forward(self, x: Tensor, note: Note) -> Tensor:
-        a = self.before(x, note)  # x itself, unless the block is pre-activation
-        h = self.branch(a, note)  # F(x)
-        if self.added:
-            identity = self.shortcut(a if self.projected else x, note)  # x, or W_s x of what the branch reads
-            h = note(self.added, h + identity)  # F(x) + x
-        return self.after(h, note)
+        a = self.before(x, note)  # pre-activation: a = ReLU(BN(x)); else a = x
+        f = self.branch(a, note)  # F
+        if self.added is None:
+            return self.after(f, note)  # a plain block
+        identity = self.shortcut(a if self.projected else x, note)  # x, padded x, or W_s a
+        return self.after(note(self.added, f + identity), note)  # H(x) = F(x) + x, then ReLU unless pre-activation
 
 
 class Network(nn.Module):
@@ -104,9 +105,9 @@ class Network(nn.Module):
         self.parts: list[str] = []
         for block, rows in groupby(self.rows, key=lambda r: r.block or f"{r.part}"):
             group = list(rows)
-            made = Block(group, spec) if group[0].block else Chain(group, spec)
+            part = Block(group, spec) if group[0].block else Chain(group, spec)
             name = block if group[0].block or block in ("stem", "head") else f"{block}_end"
-            self.add_module(name, made)
+            self.add_module(name, part)
             self.parts.append(name)
 
     @overload
@@ -121,25 +122,25 @@ class Network(nn.Module):
 
         Raises UserError for an unknown name.
         """
-        note = Note() if names is None else Note(self._wanted(names))
+        note = Note() if names is None else Note(self._row_names(names))
         x = images
         for part in self.parts:
             x = self._modules[part](x, note)  # type: ignore[misc]
-        return x if names is None else (x, note.seen)
+        return x if names is None else (x, note.outputs)
 
-    def _wanted(self, names: Iterable[str] | Literal["all"]) -> frozenset[str]:
-        known = [r.name for r in self.rows]
+    def _row_names(self, names: Iterable[str] | Literal["all"]) -> frozenset[str]:
+        existing = [r.name for r in self.rows]
         if names == "all":
-            return frozenset(known)
-        wanted = frozenset([names] if isinstance(names, str) else names)
-        for name in wanted.difference(known):
-            raise UserError(f"{self.name} has no layer {name!r}{suggest(name, known)}")
-        return wanted
+            return frozenset(existing)
+        requested = frozenset([names] if isinstance(names, str) else names)
+        for name in requested.difference(existing):
+            raise UserError(f"{self.name} has no layer {name!r}{suggest(name, existing)}")
+        return requested
 
     def __repr__(self) -> str:
-        told = "".join(f", {k}={v!r}" for k, v in switches_of(self.spec).items())
+        switches = "".join(f", {k}={v!r}" for k, v in switches_of(self.spec).items())
         total = cost(self.spec)
-        return f"Network({self.name!r}{told}: {shown(total.parameters)} parameters, {shown(total.macs)} MACs)"
+        return f"Network({self.name!r}{switches}: {shown(total.parameters)} parameters, {shown(total.macs)} MACs)"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -167,7 +168,7 @@ def initialise(net: Network, seed: int) -> None:
     layer name), so plain and residual twins begin with equal weights. Raises ValueError if a parameter is left unset.
     """
     for parameter in net.parameters():
-        parameter.fill_(math.nan)  # so that a parameter that no kind sets is found below
+        parameter.fill_(math.nan)  # so that the check below detects a parameter that no kind sets
     for row in net.rows:
         if set_parameters := MAKERS[row.kind].initialise:
             if row is net.rows[-1]:
@@ -193,14 +194,14 @@ def build(model: str | Spec, *, seed: int = 0, device: str = "cpu", **switches: 
     """Build a network with He-initialised weights: `build("resnet50", classes=10, shortcut="C")`.
 
     model      a name (see `reslab list`) or a `Spec`
-    seed       of the initial weights
-    device     "cpu", "cuda", or "meta" (shapes only, no memory: the 1202-layer net takes a second or two)
-    switches   fields of `Spec`, by name; not allowed with a ready `Spec`
+    seed       seed of the initial weights
+    device     "cpu", "cuda", or "meta" (shapes only, no memory)
+    switches   fields of `Spec`, by name; only with a model's name
     Raises UserError for unknown names, unknown switches and impossible combinations.
     """
     if isinstance(model, Spec):
         if switches:
-            raise UserError(f"build: {', '.join(switches)} given beside a ready Spec; use dataclasses.replace on it")
+            raise UserError(f"build: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
         spec = model
     else:
         spec = spec_of(model, **switches)

@@ -1,6 +1,6 @@
-"""The torch side of each layer kind: its module, and its initial weights.
+"""The torch side of each layer kind: its module and its initial weights.
 
-`nets/kinds.py` holds what needs no torch; the two tables have the same keys.
+`nets/kinds.py` holds the facts that need no torch; the two tables have the same keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class PadShortcut(nn.Module):
-    """Option A (§4.1): every stride-th pixel, and zeros for the channels that are missing. [B,C,H,W] or [B,C]."""
+    """Option A (§4.1): every stride-th pixel, padded with zero channels. [B,c_in,H,W] to [B,c_out,H/stride,W/stride].
+
+    In an MLP [B,c_in] to [B,c_out]. `at`: the zeros are at the "end", or on "both" sides of the channels.
+    """
 
     def __init__(self, c_in: int, c_out: int, stride: int, at: str) -> None:
         super().__init__()
@@ -45,7 +48,7 @@ class PadShortcut(nn.Module):
 
 
 class GlobalAverage(nn.Module):
-    """[B,C,H,W] to [B,C]. A plain mean: torch's adaptive pooling has no deterministic backward on CUDA."""
+    """Mean over the map, [B,C,H,W] to [B,C]; torch's adaptive pooling has no deterministic backward pass on CUDA."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((2, 3))
@@ -67,20 +70,20 @@ def _bn(row: Row, spec: Spec) -> nn.Module:
 
 
 def _maxpool(row: Row, spec: Spec) -> nn.Module:
-    # an odd map is rounded up as a strided convolution does, but VGG's own pooling drops the border
+    # an odd map is rounded up, as by a strided convolution; VGG's pooling drops the border
     return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.size_out * 2 > row.size_in)
 
 
-def _draw(module: Any, row: Row, variance: float, generator: torch.Generator) -> None:
-    """Draw the weights from N(0, variance); biases 0."""
-    draw = torch.randn(module.weight.shape, generator=generator, dtype=torch.float32)
-    module.weight.copy_(draw * math.sqrt(variance))
+def _set_normal(module: Any, row: Row, variance: float, generator: torch.Generator) -> None:
+    """Set the weights to samples of N(0, variance), biases to 0."""
+    normal = torch.randn(module.weight.shape, generator=generator, dtype=torch.float32)
+    module.weight.copy_(normal * math.sqrt(variance))
     if module.bias is not None:
         module.bias.zero_()
 
 
 def _reset_bn(module: Any, row: Row, variance: float, generator: torch.Generator) -> None:
-    """γ=1, or 0 if the row says so; β=0; running statistics as new."""
+    """Set γ to 1 (0 if `row.zero`), β to 0, and reset the running statistics."""
     module.reset_parameters()
     if row.zero:
         module.weight.zero_()
@@ -100,8 +103,8 @@ class Maker:
 
 
 MAKERS: dict[str, Maker] = {
-    "conv": Maker(_conv, _draw),
-    "linear": Maker(_linear, _draw),
+    "conv": Maker(_conv, _set_normal),
+    "linear": Maker(_linear, _set_normal),
     "bn": Maker(_bn, _reset_bn),
     "act": Maker(lambda row, spec: ACTIVATIONS[spec.activation]()),
     "maxpool": Maker(_maxpool),

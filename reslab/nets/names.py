@@ -1,8 +1,8 @@
-"""Names and switches to a `Spec`: the one place where a name is read, refused or derived.
+"""Names and switches to a `Spec`, and back: the only file that parses or derives a name.
 
-`cifar_resnet56`, `cifar_plain56`, `resnet50`, `plain34`, `vgg19`, `mlp_resnet20`. CIFAR names carry their prefix
-because 6n+2 contains 50 and 152. Depth is the one dial: it sets the blocks, and an impossible one is refused
-with the depths that exist and the reason.
+`cifar_resnet56`, `cifar_plain56`, `resnet50`, `plain34`, `vgg19`, `mlp_resnet20`. CIFAR names need their prefix,
+because 6n+2 includes 50 and 152. The depth sets the number of blocks; an impossible depth is an error that names the
+nearest possible ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from reslab.errors import UserError, suggest
 from reslab.nets.spec import BLOCK_EXPANSION, BLOCK_LAYERS, DEEPEST, Spec
 
-# Table 1: blocks per stage conv2_x … conv5_x. 18 and 34 are of basic blocks, the others of bottlenecks.
+# Table 1: blocks per stage conv2_x … conv5_x. 18 and 34 layers have basic blocks, the others bottlenecks.
 IMAGENET: dict[int, tuple[str, tuple[int, ...]]] = {
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),
@@ -38,7 +38,7 @@ _NAME = re.compile(r"^(?P<prefix>cifar_|mlp_)?(?P<kind>resnet|plain|vgg)(?P<dept
 
 
 def listed() -> tuple[str, ...]:
-    """The names that `reslab list` shows: every net of the paper and the notes, and the small ones for digits."""
+    """Return the names that `reslab list` shows: every net of the paper and the notes, and small nets for digits."""
     cifar = [f"cifar_{kind}{n}" for kind in ("resnet", "plain") for n in (8, 14, 20, 32, 44, 56, 110, 1202)]
     imagenet = [f"{kind}{n}" for kind in ("resnet", "plain") for n in IMAGENET]
     mlp = [f"mlp_{kind}{n}" for kind in ("resnet", "plain") for n in (4, 10, 20, 40)]
@@ -46,59 +46,59 @@ def listed() -> tuple[str, ...]:
 
 
 def matching(glob: str | None) -> tuple[str, ...]:
-    """Listed names that match a shell pattern; a pattern that matches none is refused with the nearest names."""
+    """Return the listed names that match a shell pattern. Raises UserError, with the nearest names, if none does."""
     names = listed()
-    found = tuple(n for n in names if glob is None or fnmatch.fnmatch(n, glob))
-    if not found:
+    matches = tuple(n for n in names if glob is None or fnmatch.fnmatch(n, glob))
+    if not matches:
         raise UserError(
             f"no model matches {glob!r}{suggest(str(glob).strip('*'), names)}; `reslab list` shows them all"
         )
-    return found
+    return matches
 
 
 def spec_of(name: str, **switches: Any) -> Spec:
-    """The network that `name` and `switches` say (None leaves a switch at the paper's value).
+    """Return the `Spec` of a model's name with `switches`; None keeps a switch at the paper's value.
 
     Switches are the fields of `Spec` named in SWITCHES, and `block`: "basic" (the default of cifar_ and mlp_ nets),
-    "bottleneck", "single", "triple", or a comma list that is repeated through each stage ("basic,bottleneck").
+    "bottleneck", "single", "triple", or a pattern that is repeated through each stage ("basic,bottleneck").
     Raises UserError for unknown names, switches and depths.
     """
     for key in switches:
         if key not in SWITCHES:
             raise UserError(f"unknown option {key!r}{suggest(key, SWITCHES)}; options are {', '.join(SWITCHES)}")
     given = {k: v for k, v in switches.items() if v is not None}
-    found = _NAME.match(name)
-    if not found:
+    match = _NAME.match(name)
+    if not match:
         raise UserError(f"unknown model {name!r}{suggest(name, listed())}; `reslab list` shows them all")
-    prefix, kind, digits = found["prefix"] or "", found["kind"], found["depth"]
+    prefix, kind, digits = match["prefix"] or "", match["kind"], match["depth"]
     if len(digits) > len(str(DEEPEST)) or int(digits) > DEEPEST:
         raise UserError(f"unknown model {prefix}{kind}{digits[:20]}: the deepest net has {DEEPEST:,} layers")
     depth = int(digits)
     block = given.pop("block", None)
     if block is not None and not isinstance(block, str):
-        raise UserError(f"block: {block!r} is no text; basic, or a comma list such as basic,bottleneck, is wanted")
+        raise UserError(f"block: {block!r} is not text; give basic, or a pattern such as basic,bottleneck")
     if "widths" in given:
         if not isinstance(given["widths"], Sequence) or isinstance(given["widths"], str):
-            raise UserError(f"widths: {given['widths']!r} is no list; a width for each stage is wanted: (16, 32, 64)")
+            raise UserError(f"widths: {given['widths']!r} is not a list; give a width for each stage: (16, 32, 64)")
         given["widths"] = tuple(given["widths"])
     residual = kind != "plain"
     if kind == "vgg":
         if prefix or depth not in VGG:
             raise UserError(f"unknown model {name!r}{suggest(name, listed())}; VGG is built with 19 layers: vgg19")
         return _vgg(depth, block, given)
-    asked = {k: given[k] for k in OF_SHORTCUTS if k in given}
+    shortcut_switches = {k: given[k] for k in OF_SHORTCUTS if k in given}
     if prefix == "cifar_":
-        made = _cifar(depth, residual, block or "basic", given)
+        spec = _cifar(depth, residual, block or "basic", given)
     elif prefix == "mlp_":
-        made = _mlp(depth, residual, block or "basic", given)
+        spec = _mlp(depth, residual, block or "basic", given)
     else:
-        made = _imagenet(name, depth, residual, block, given)
-    if asked and not residual:
-        plain, twin = spec_of(name, block=block), name_of(replace(made, residual=True))
-        for key, value in asked.items():
-            if value != getattr(plain, key):  # it would change nothing, and stand in titles as if it did
+        spec = _imagenet(name, depth, residual, block, given)
+    if shortcut_switches and not residual:
+        plain, twin = spec_of(name, block=block), name_of(replace(spec, residual=True))
+        for key, value in shortcut_switches.items():
+            if value != getattr(plain, key):  # it has no effect, but titles would show it
                 raise UserError(f"{key}: {name} is a plain net and has no shortcuts; {twin} has")
-    return made
+    return spec
 
 
 def _pattern(block: str) -> tuple[str, ...]:
@@ -110,28 +110,28 @@ def _pattern(block: str) -> tuple[str, ...]:
 
 
 def _repeats(family: str, depth: int, stages: int, pattern: tuple[str, ...]) -> int:
-    """n of the depth formula (stages · layers · n + 2), or a refusal that says which depths exist and why."""
+    """Return n of depth = stages · layers · n + 2. Raises UserError, with the nearest depths, if n is not whole."""
     step = stages * sum(BLOCK_LAYERS[k] for k in pattern)
     n, rest = divmod(depth - 2, step)
     if rest == 0 and n >= 1:
         return n
     near = sorted(depth for depth in {step * max(1, n + d) + 2 for d in (0, 1)} if depth <= DEEPEST)
-    why = (
+    formula = (
         f"{stages} stages of n times {'+'.join(pattern)} ({step // stages} layers), the first convolution and the head"
     )
     if family == "mlp":
-        why = f"n blocks of {step} layers, the first layer and the head"
+        formula = f"n blocks of {step} layers, the first layer and the head"
     also = ""
     if family == "cifar" and pattern == ("basic",) and depth > 2 and (depth - 2) % 9 == 0:
         also = f"; with --block bottleneck (9n+2) {depth} exists"
     raise UserError(
-        f"depth {depth}: {depth} is not {step}n+2 ({why}); the nearest that exist are "
+        f"depth {depth}: {depth} is not {step}n+2 ({formula}); the nearest that exist are "
         f"{' and '.join(map(str, near))}{also}"
     )
 
 
 def _cifar(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
-    """§4.2: three stages of 16, 32, 64 channels; option A throughout (there is nothing to pad where widths shrink)."""
+    """Return a net of §4.2: three stages of 16, 32, 64 channels, option A; B for mixed blocks, whose widths shrink."""
     pattern = _pattern(block)
     n = _repeats("cifar", depth, 3, pattern)
     mixed = len({BLOCK_EXPANSION[k] for k in pattern}) > 1
@@ -147,7 +147,7 @@ def _cifar(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spe
 
 
 def _imagenet(name: str, depth: int, residual: bool, block: str | None, given: dict[str, Any]) -> Spec:
-    """Table 1. Option A for 18 and 34 in Table 2, B for the deeper nets; B is the default of all, as released."""
+    """Return a net of Table 1. The default is option B, as in the authors' release; Table 2 uses A for 18 and 34."""
     if depth not in IMAGENET:
         kind = "resnet" if residual else "plain"
         hint = ""
@@ -176,14 +176,14 @@ def _imagenet(name: str, depth: int, residual: bool, block: str | None, given: d
 
 
 def _mlp(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
-    """Note 001: a[l+2] = g(z[l+2] + a[l]), with W_s a[l] where widths differ. No BN, biases, one width unless said."""
+    """Return an MLP of note 001: a[l+2] = g(z[l+2] + a[l]), or W_s a[l] if widths differ. With biases, without BN."""
     pattern = _pattern(block)
     if "bottleneck" in pattern:
         raise UserError("block: an MLP has no bottleneck; use single, basic or triple (a skip of 1, 2 or 3 layers)")
     widths = given.pop("widths", (64,))
     for key in ("stem", "stride_in", "downsample"):
         if given.pop(key, None) is not None:
-            raise UserError(f"{key}: says how a convolutional net is built; an MLP has no {key.replace('_', ' ')}")
+            raise UserError(f"{key}: an MLP has no {key.replace('_', ' ')}; it is a switch of convolutional nets")
     total = _repeats("mlp", depth, 1, pattern)
     if total < len(widths):
         raise UserError(
@@ -196,7 +196,7 @@ def _mlp(depth: int, residual: bool, block: str, given: dict[str, Any]) -> Spec:
 
 
 def _vgg(depth: int, block: str | None, given: dict[str, Any]) -> Spec:
-    """Simonyan & Zisserman 2014. Its plan has no blocks with shortcuts, so only the general switches apply."""
+    """Return a net of Simonyan & Zisserman 2014. It has no shortcuts, so only the general switches apply."""
     counts, widths = VGG[depth]
     allowed = ("activation", "batch_norm", "fan", "padding", "classes", "in_channels", "image_size", "widths")
     for key in [*given, *(["block"] if block else [])]:
@@ -219,7 +219,7 @@ def _vgg(depth: int, block: str | None, given: dict[str, Any]) -> Spec:
 
 
 def name_of(spec: Spec) -> str:
-    """The name that `spec_of` reads, derived from the spec (switches are told by `switches_of`)."""
+    """Return the name that `spec_of` reads; `switches_of` returns the switches that go with it."""
     if spec.family == "vgg":
         return f"vgg{spec.depth}"
     prefix = {"cifar": "cifar_", "mlp": "mlp_"}.get(spec.family, "")
@@ -227,7 +227,7 @@ def name_of(spec: Spec) -> str:
 
 
 def block_of(spec: Spec) -> str:
-    """The block pattern as `spec_of` takes it: the shortest list that repeats through the first stage."""
+    """Return the block pattern that `spec_of` takes: the shortest list that repeats through the first stage."""
     first = spec.blocks[0]
     for length in range(1, len(first) + 1):
         if len(first) % length == 0 and first[:length] * (len(first) // length) == first:
@@ -236,7 +236,7 @@ def block_of(spec: Spec) -> str:
 
 
 def switches_of(spec: Spec) -> dict[str, Any]:
-    """The switches by which `spec` differs from its name's own values: `spec_of(name_of(s), **switches_of(s)) == s`."""
+    """Return the switches that differ from the name's own values: `spec_of(name_of(s), **switches_of(s)) == s`."""
     block = None if spec.family in ("vgg", "imagenet") else block_of(spec)
     paper = spec_of(name_of(spec), block=block)
     changed: dict[str, Any] = {}

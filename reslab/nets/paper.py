@@ -1,9 +1,8 @@
-"""The paper's printed figures for a network, each with its table: what `describe` and reports set beside ours.
+"""The paper's printed figures for a network, each with its table, for `describe` and reports.
 
-He et al. 2015, arXiv 1512.03385v1. Figures stand as they are printed (rounded or truncated by the authors), so they
-are text, never to be computed with. A figure is given only for the very network that the paper describes: another
-number of classes, another image size or a switch that leaves the paper has none, and neither has a plain CIFAR net,
-for which the paper prints curves alone (Fig. 6).
+He et al. 2015, arXiv 1512.03385v1. Figures are text, as printed (the authors rounded or truncated them), and are never
+computed with. A network has figures only if the paper describes exactly it: not with another number of classes or
+image size, nor with a switch that departs from the paper. Plain CIFAR nets have none: the paper only plots them.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from __future__ import annotations
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
 
-# What the figures are called in words; their keys are those of `published`.
 FIG_3 = ("vgg19", "plain34", "resnet34")  # the nets drawn in Fig. 3
 
+# The figures' names; the keys are those of `published`.
 WORDS: dict[str, str] = {
     "parameters": "parameters",
     "macs": "FLOPs (multiply-adds)",
@@ -38,7 +37,7 @@ TABLE_1: dict[int, str] = {18: "1.8×10⁹", 34: "3.6×10⁹", 50: "3.8×10⁹",
 # Fig. 3, left.
 FIGURE_3_VGG19 = "19.6×10⁹"
 
-# ImageNet validation, 10-crop: (name, option, or "" for plain) to top-1, top-5, table. Table 2 prints top-1 alone.
+# ImageNet validation, 10-crop: (name, option; "" for plain) to top-1, top-5, table. Table 2 prints only top-1.
 TEN_CROP: dict[tuple[str, str], tuple[str, str | None, str]] = {
     ("plain18", ""): ("27.94 %", None, "Table 2"),
     ("plain34", ""): ("28.54 %", "10.02 %", "Table 3"),
@@ -52,7 +51,7 @@ TEN_CROP: dict[tuple[str, str], tuple[str, str | None, str]] = {
 }
 
 
-# ImageNet, others' nets as the paper prints them. VGG-16: 10-crop, as they tested it themselves.
+# ImageNet, other authors' nets in the paper. VGG-16: 10-crop, tested by the paper's authors.
 VGG_16: tuple[str, str, str] = ("28.07 %", "9.33 %", "Table 3")
 
 # ImageNet validation, one net tested at several scales, fully convolutional: (name, option) to top-1, top-5; Table 4.
@@ -64,27 +63,27 @@ MULTI_SCALE: dict[tuple[str, str], tuple[str, str]] = {
     ("resnet152", "B"): ("19.38 %", "4.49 %"),
 }
 
-# ImageNet validation, one 224x224 crop: top-1, top-5, as the authors' released README has them, not the paper.
+# ImageNet validation, one 224x224 crop: top-1, top-5; from the README of the authors' release, not from the paper.
 ONE_CROP: dict[tuple[str, str], tuple[str, str]] = {
     ("resnet50", "B"): ("24.7 %", "7.8 %"),
     ("resnet101", "B"): ("23.6 %", "7.1 %"),
     ("resnet152", "B"): ("23.0 %", "6.7 %"),
 }
 
-# Table 5: six nets as one, top-5 error on the test set.
+# Table 5: ensemble of six nets, top-5 error on the test set.
 ENSEMBLE = "3.57 %"
 
 
 def published(spec: Spec) -> dict[str, tuple[str, str]]:
-    """The paper's figures for `spec`: key of `WORDS` to (figure as printed, where it is printed); often empty.
+    """Return the paper's figures for `spec`: key of `WORDS` to (figure as printed, its table); {} if it has none.
 
-    Switches that the paper leaves open (the fan of the initialisation, where option A pads), or that say nothing in
-    this net (the shortcut of a plain one, a bottleneck's stride where there is none), do not take a figure away.
+    Figures also hold for any value of a switch that the paper leaves open (fan, pad_at) or that does not affect this
+    net (the shortcut of a plain net, stride_in without bottlenecks).
     """
-    idle = {"fan", "pad_at", "shortcut"}
+    irrelevant = {"fan", "pad_at", "shortcut"}
     if not any("bottleneck" in stage for stage in spec.blocks):
-        idle.add("stride_in")
-    if set(switches_of(spec)) - idle:
+        irrelevant.add("stride_in")
+    if set(switches_of(spec)) - irrelevant:
         return {}
     if spec.family == "vgg":
         return {"macs": (FIGURE_3_VGG19, "Fig. 3")}
@@ -95,16 +94,16 @@ def published(spec: Spec) -> dict[str, tuple[str, str]]:
 
 
 def _imagenet(spec: Spec) -> dict[str, tuple[str, str]]:
-    """Tables 1 to 3. The paper builds 50 layers and more with option B alone."""
+    """Return the figures of Tables 1 to 3. The paper builds nets of 50 layers and more only with option B."""
     option = spec.shortcut if spec.residual else ""
     options = ("", "A", "B") if spec.depth < 50 else ("B",)
-    found: dict[str, tuple[str, str]] = {}
+    figures: dict[str, tuple[str, str]] = {}
     if option in options:
-        found["macs"] = (TABLE_1[spec.depth], "Table 1")
+        figures["macs"] = (TABLE_1[spec.depth], "Table 1")
     errors = TEN_CROP.get((name_of(spec), option))
     if errors:
         top1, top5, table = errors
-        found["imagenet_top1_error"] = (top1, table)
+        figures["imagenet_top1_error"] = (top1, table)
         if top5 is not None:
-            found["imagenet_top5_error"] = (top5, table)
-    return found
+            figures["imagenet_top5_error"] = (top5, table)
+    return figures

@@ -1,4 +1,4 @@
-"""One layer of a network as the plan says it: its name, place, sizes, parameters and multiply-adds."""
+"""One layer of a network's plan: its name, place, sizes, parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ class Row:
 
     @property
     def facts(self) -> Kind:
-        """What its kind means."""
+        """The facts of its kind."""
         return KINDS[self.kind]
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers: weights, biases, γ and β (running statistics are not trained)."""
+        """Number of trainable parameters: weights, biases, γ and β, without running statistics."""
         return self.facts.parameters(self)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image: the paper's "FLOPs" (§3.3), convolutions and fully connected layers alone."""
+        """Multiply-adds for one image, the paper's "FLOPs" (§3.3): of convolutions and fully connected layers only."""
         return self.facts.macs(self)
 
     @property
     def is_weight_layer(self) -> bool:
-        """Whether it is a convolution or a fully connected layer, which the paper counts; BN is not."""
+        """Whether it is a convolution or a fully connected layer: the layers that the paper counts."""
         return self.facts.is_weight_layer
 
     @property
     def label(self) -> str:
-        """The text of its box in drawings: "7x7 conv, 64, /2", "fc 1000"; "" if it has no box."""
+        """Text of its box in drawings: "7x7 conv, 64, /2", "fc 1000"; "" for no box."""
         return self.facts.label(self)
 
     def word(self, activation: str) -> str:

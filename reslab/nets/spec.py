@@ -1,4 +1,4 @@
-"""What a network is, in the paper's own terms: one frozen, torch-free `Spec`.
+"""A network in the paper's terms: one frozen, torch-free `Spec`.
 
 Every variant of He et al. 2015 and of the study notes is a field value here, never a subclass or a copied builder.
 `names.spec_of` turns a name and switches into a `Spec`; `plan.plan` unrolls a `Spec` into rows.
@@ -29,29 +29,29 @@ BlockKind = Literal["single", "basic", "triple", "bottleneck"]
 BLOCK_LAYERS: dict[str, int] = {"single": 1, "basic": 2, "triple": 3, "bottleneck": 3}
 BLOCK_EXPANSION: dict[str, int] = {"single": 1, "basic": 1, "triple": 1, "bottleneck": 4}
 
-# Far beyond any network that is trained. A plan of DEEPEST layers takes seconds, one of a billion would not end.
+# Far beyond any network that is trained. A plan of DEEPEST layers takes seconds; one of a billion would never end.
 DEEPEST, WIDEST, LARGEST_SIDE = 100_000, 2**20, 2**16
 LARGEST: dict[str, int] = {"depth": DEEPEST, "classes": 2**24, "in_channels": LARGEST_SIDE, "image_size": LARGEST_SIDE}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A network, complete. Sizes are in pixels, widths in channels (units for the MLP).
+    """A complete network. Sizes are in pixels, widths in channels (units for the MLP).
 
-    blocks        per stage, the kind of each block; for VGG, per stage as many "single" as it has convolutions
+    blocks        per stage, the kind of each block; for VGG, one "single" for each convolution
     widths        per stage, the base width: channels of a block's 3x3 convolution
-    residual      False builds the plain twin: the same layers with no shortcut (§3.3)
-    shortcut      A: zero padding; B: projection where the size changes; C: every shortcut a projection (§4.1)
+    residual      False builds the plain twin: the same layers without shortcuts (§3.3)
+    shortcut      A: zero padding; B: projection if the size changes; C: every shortcut a projection (§4.1)
     stride_in     a bottleneck's stride in its first 1x1 (the paper) or in its 3x3 ("v1.5")
     order         "post": conv-BN-ReLU and a ReLU after the addition (the paper); "pre": BN-ReLU-conv, the first
                 block's first of them in the stem (He et al. 2016)
     stem          "7x7": convolution of stride 2 and max-pooling (Table 1); "3x3": one convolution (§4.2); "none": VGG
-    downsample    "stride" (the paper) or "pool": 2x2 max-pooling where the stride was, in branch and shortcut
-    zero_init     the last γ of every branch starts at 0 (not in the paper; of residual nets alone)
+    downsample    "stride" (the paper) or "pool": 2x2 max-pooling in place of each stride, in branch and shortcut
+    zero_init     the last γ of every branch starts at 0 (not in the paper; only for residual nets)
     fan           He initialisation, variance 2/fan, by fan "in" or "out" (the paper leaves it open)
-    pad_at        where option A puts its zero channels: at the "end", or on "both" sides
-    padding       what a convolution sees beyond the edge: "zeros" (the paper), or "circular", the opposite edge; zeros
-                shrink the signal of small maps, which without BN looks like vanishing gradients
+    pad_at        place of option A's zero channels: at the "end", or on "both" sides (the paper leaves it open)
+    padding       beyond a map's edge a convolution reads "zeros" (the paper) or the opposite edge ("circular"); zeros
+                  shrink the signal of small maps, which without BN looks like vanishing gradients
     dropout       probability in VGG's classifier; 0 elsewhere (the paper uses none)
     """
 
@@ -111,38 +111,39 @@ class Spec:
             )
         if self.zero_init and self.order == "pre":
             raise UserError(
-                "zero_init: a pre-activation branch ends in a convolution, there is no last γ; use order post"
+                "zero_init: a pre-activation branch ends in a convolution and has no last γ; use order post"
             )
         if self.zero_init and not self.residual:
             raise UserError(
-                "zero_init: a plain net has no shortcut beside its branches: all of them at 0 would be a dead net"
+                "zero_init: a plain net has no shortcuts, so branches that start at 0 would block every signal; "
+                "leave it out"
             )
         if self.stem == "none" and self.family in ("cifar", "imagenet"):
-            raise UserError("stem: 'none' is VGG's and the MLP's; a convolutional residual net takes 3x3 or 7x7")
+            raise UserError("stem: 'none' is only for VGG and MLPs; give 3x3 or 7x7")
         if self.family == "mlp" and self.padding != "zeros":
             raise UserError("padding: an MLP has no convolutions to pad; leave it out")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout: {self.dropout} is not in [0, 1)")
 
     def __repr__(self) -> str:
-        """Only what differs from the defaults; blocks as their numbers by stage."""
-        told = [f"{self.family!r}", f"depth={self.depth}"]
+        """Return the fields that differ from the defaults; blocks as their number per stage."""
+        parts = [f"{self.family!r}", f"depth={self.depth}"]
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name == "blocks":
                 kinds = ",".join(dict.fromkeys(k for stage in value for k in stage))
-                told.append(f"blocks={'+'.join(str(len(stage)) for stage in value)} {kinds}")
+                parts.append(f"blocks={'+'.join(str(len(stage)) for stage in value)} {kinds}")
             elif f.name not in ("family", "depth") and value != f.default:
-                told.append(f"{f.name}={value!r}")
-        return f"Spec({', '.join(told)})"
+                parts.append(f"{f.name}={value!r}")
+        return f"Spec({', '.join(parts)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only, as it stands in `run.json` and in a checkpoint's manifest."""
+        """Return the fields as plain types, for `run.json` and a checkpoint's manifest."""
         return asdict(self)
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Spec:
-        """The inverse of `to_dict`. Raises UserError on an unknown key."""
+        """Return the `Spec` of `to_dict`'s values. Raises UserError for an unknown key."""
         known = {f.name for f in fields(Spec)}
         for key in values:
             if key not in known:
@@ -156,5 +157,5 @@ class Spec:
 
 @cache
 def _hints() -> dict[str, Any]:
-    """The fields' types, resolved once: that compiles each annotation anew, and a page reads hundreds of specs."""
+    """Return the fields' types; cached, because resolving is slow and a page reads hundreds of specs."""
     return get_type_hints(Spec)

@@ -15,7 +15,7 @@ NAMED = "the model's own"
 
 @dataclass(frozen=True)
 class Switches(Options):
-    """Changes to a network. None keeps what the model's name says, which is the paper's value."""
+    """Changes to a network. None keeps the model's own value, which is the paper's."""
 
     verb: ClassVar[str] = "network"
 
@@ -24,32 +24,38 @@ class Switches(Options):
         text="A for cifar_ nets, else B", common=True,
     )  # fmt: skip
     stride_in: StrideIn | None = option(
-        None, "a bottleneck's stride: in its first 1x1 (the paper), or in its 3x3 (v1.5)", "Network", text="1x1",
+        None, "layer with a bottleneck's stride: the first 1x1 (paper) or the 3x3 (v1.5)", "Network", text="1x1",
     )  # fmt: skip
-    order: Order | None = option(None, "post: conv-BN-ReLU, or pre: BN-ReLU-conv", "Network", text="post", common=True)
-    activation: Activation | None = option(None, "of every layer", "Network", text="relu")
+    order: Order | None = option(None, "post: conv-BN-ReLU; pre: BN-ReLU-conv", "Network", text="post", common=True)
+    activation: Activation | None = option(None, "activation function of every layer", "Network", text="relu")
     stem: Literal["3x3", "7x7"] | None = option(
-        None, "7x7 with max-pooling, or 3x3", "Network", text="7x7 for ImageNet's nets, 3x3 for cifar_ nets",
+        None, "first layer: 7x7 with max-pooling, or 3x3", "Network", text="7x7 for ImageNet's nets, 3x3 for cifar_",
     )  # fmt: skip
     downsample: Downsample | None = option(
-        None, "halve the map by a stride or by max-pooling", "Network", text="stride"
+        None, "halve the map by strided convolution or by max-pooling", "Network", text="stride"
     )
     batch_norm: bool | None = option(None, "batch normalisation", "Network", text="on; off for mlp_ nets", common=True)
     zero_init: bool | None = option(None, "start the last γ of each residual branch at 0", "Network", text="off")
     fan: Fan | None = option(None, "fan-in or fan-out scaling for He initialisation", "Network", text="in")
-    pad_at: PadAt | None = option(None, "the side on which option A adds zero channels", "Network", text="end")
-    padding: Padding | None = option(
-        None, "what convolutions see beyond the edge: zeros, or circular: the opposite edge", "Network", text="zeros"
+    pad_at: PadAt | None = option(
+        None, "where option A adds zero channels: at the end or on both sides", "Network", text="end"
     )
-    classes: int | None = option(None, "classes of the head", "Network", text="the data's; 10 or 1000 without data")
-    in_channels: int | None = option(None, "3 for RGB, 1 for grey", "Network", text="the data's; 3 without data")
+    padding: Padding | None = option(
+        None, "beyond a map's edge, convolutions see zeros, or the opposite edge (circular)", "Network", text="zeros"
+    )
+    classes: int | None = option(None, "number of classes", "Network", text="the data's; 10 or 1000 without data")
+    in_channels: int | None = option(
+        None, "input channels: 3 for RGB, 1 for grey", "Network", text="the data's; 3 without data"
+    )
     image_size: int | None = option(
         None, "side of the square images, in pixels", "Network", text="the data's; for folders the model's own",
         common=True,
     )  # fmt: skip
     widths: Sequence[int] | None = option(
-        None, "base width of each stage: 16,32,64", "Network", text=NAMED, common=True, read=numbers, metavar="N,N,…",
+        None, "base width of each stage, such as 16,32,64", "Network", text=NAMED, common=True, read=numbers,
+        metavar="N,N,…",
     )  # fmt: skip
     block: str | None = option(
-        None, "basic, bottleneck, single, triple, or a comma list", "Network", text=NAMED, common=True,
+        None, "basic, bottleneck, single, triple, or a pattern such as basic,bottleneck", "Network", text=NAMED,
+        common=True,
     )  # fmt: skip

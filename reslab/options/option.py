@@ -19,14 +19,14 @@ Group = Literal["Training", "Data", "Network", "Machine", "Output"]
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option beside its name, type and default.
+    """The metadata of an option's dataclass field; name, type and default are the field's own.
 
     default    the default in words, for the help page
     common     the option is on the first screen of the help page
     least      the smallest value
     most       the largest value
-    read       return the value that the text of the flag means; called with the flag and the text
-    metavar    the flag's value on the help page
+    read       parse the text of the flag; called with the flag and the text
+    metavar    placeholder of the flag's value on the help page
     """
 
     help: str
@@ -51,7 +51,7 @@ def option(
     read: Callable[[str, Any], Any] | None = None,
     metavar: str | None = None,
 ) -> Any:
-    """Return a dataclass field. `text` says the default in words; it is required if the default is None."""
+    """Return a dataclass field. `text` describes the default; it is required if the default is None."""
     if text is None:
         if default is None:
             raise TypeError(f"option {help!r}: say in words what None means")
@@ -76,7 +76,7 @@ class Described:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that are possible, or none if it is no choice of words."""
+        """The possible words, or () if the option is not a choice of words."""
         return tuple(word for kind in self.types if get_origin(kind) is Literal for word in get_args(kind))
 
     @property
@@ -87,15 +87,15 @@ class Described:
 
 @dataclass(frozen=True)
 class Options:
-    """A verb's options. Values are checked when they are made: UserError if one has a wrong type or range."""
+    """A verb's options. The constructor raises UserError if a value has a wrong type or is out of range."""
 
     verb: ClassVar[str] = ""
 
     @classmethod
     def described(cls) -> dict[str, Described]:
         """Return the options by name, in the order of the fields."""
-        found: dict[str, Described] = _described(cls)  # type: ignore[arg-type]  # mypy looks at the hash of instances
-        return found
+        options: dict[str, Described] = _described(cls)  # type: ignore[arg-type]  # mypy checks the instances' hash
+        return options
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -106,39 +106,40 @@ class Options:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        for one in self.described().values():
-            object.__setattr__(self, one.name, checked(one, getattr(self, one.name)))
+        for option in self.described().values():
+            object.__setattr__(self, option.name, checked(option, getattr(self, option.name)))
 
 
 @cache
 def _described(cls: Any) -> dict[str, Described]:
     hints = get_type_hints(cls)
-    found = {}
-    for one in fields(cls):
-        hint = hints[one.name]
+    options = {}
+    for item in fields(cls):
+        hint = hints[item.name]
         kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         types = tuple(kind for kind in kinds if kind is not NoneType)
-        assert one.default is not MISSING
-        found[one.name] = Described(one.name, types, NoneType in kinds, one.default, one.metadata["option"])
-    return found
+        assert item.default is not MISSING
+        options[item.name] = Described(item.name, types, NoneType in kinds, item.default, item.metadata["option"])
+    return options
 
 
-def checked(one: Described, value: Any) -> Any:
-    """Return `value` in the option's own type. Raises UserError if it has another, or is out of range."""
-    if value is None and (one.optional or Any in one.types):
+def checked(option: Described, value: Any) -> Any:
+    """Return `value` converted to the option's type. Raises UserError if it has another type or is out of range."""
+    if value is None and (option.optional or Any in option.types):
         return None
-    if one.choices:
-        if not isinstance(value, str) or value not in one.choices:
+    choices = option.choices
+    if choices:
+        if not isinstance(value, str) or value not in choices:
             raise UserError(
-                f"{one.flag}: {shown(value)} is none of {', '.join(one.choices)}{suggest(str(value), one.choices)}"
+                f"{option.flag}: {shown(value)} is not one of {', '.join(choices)}{suggest(str(value), choices)}"
             )
         return value
-    for kind in one.types:
-        is_right, converted = _converted(value, kind)
-        if is_right:
-            return _in_range(one, converted)
-    wanted = " or ".join(NAMES.get(kind, str(kind)) for kind in one.types)
-    raise UserError(f"{one.flag}: {shown(value)} is not {wanted}")
+    for kind in option.types:
+        is_valid, converted = _converted(value, kind)
+        if is_valid:
+            return _in_range(option, converted)
+    expected = " or ".join(NAMES.get(kind, str(kind)) for kind in option.types)
+    raise UserError(f"{option.flag}: {shown(value)} is not {expected}")
 
 
 NAMES: dict[Any, str] = {
@@ -149,7 +150,7 @@ NAMES: dict[Any, str] = {
 
 
 def _converted(value: Any, kind: Any) -> tuple[bool, Any]:
-    """Whether `value` is of `kind`, and the value in that type."""
+    """Return whether `value` is of type `kind`, and the value converted to it."""
     base = get_origin(kind) or kind
     if base is Any:
         return True, value
@@ -166,18 +167,18 @@ def _converted(value: Any, kind: Any) -> tuple[bool, Any]:
     if base is Sequence:
         inner = get_args(kind)[0]
         parts = [_converted(part, inner) for part in value] if _is_list(value) else [(False, None)]
-        return all(right for right, _ in parts), tuple(part for _, part in parts)
+        return all(is_valid for is_valid, _ in parts), tuple(part for _, part in parts)
     if base is tuple:
         words = (value,) if isinstance(value, str) else value
-        is_right = _is_list(words) and all(isinstance(word, str) for word in words)
-        return is_right, tuple(words) if is_right else value
+        is_valid = _is_list(words) and all(isinstance(word, str) for word in words)
+        return is_valid, tuple(words) if is_valid else value
     if base is Mapping:
         return isinstance(value, Mapping) and all(isinstance(key, str) for key in value), value
     return isinstance(value, base), value
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is shown in a message: short, in one line."""
+    """Return a value's short form for a message, on one line."""
     return " ".join(reprlib.repr(value).split())
 
 
@@ -189,10 +190,10 @@ def _is_whole(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
-def _in_range(one: Described, value: Any) -> Any:
-    least, most = one.about.least, one.about.most
+def _in_range(option: Described, value: Any) -> Any:
+    least, most = option.about.least, option.about.most
     if least is not None and value < least:
-        raise UserError(f"{one.flag}: {value} must be at least {least}")
-    if most is not None and most < abs(value) < float("inf"):  # infinity is refused by the code that uses it
-        raise UserError(f"{one.flag}: {value:g} is longer than any run; at most {most:g} is taken")
+        raise UserError(f"{option.flag}: {value} must be at least {least}")
+    if most is not None and most < abs(value) < float("inf"):  # the code that uses the value refuses infinity
+        raise UserError(f"{option.flag}: {value:g} is longer than any run; give at most {most:g}")
     return value

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from reslab.options import shared
 from reslab.options.option import Options, option
+from reslab.options.shared import Language
 from reslab.options.texts import numbers, seconds
-
-Language = Literal["en", "ko"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,14 @@ class ReproduceOptions(Options):
 
     data: Any = option("digits", "digits, or cifar10:PATH", "Data", common=True)
     depths: Sequence[int] | None = option(
-        None, "of the plain and residual nets", "Training", text="8,20,56 on digits, else 20,56", read=numbers,
+        None, "depths of the plain and residual nets", "Training", text="8,20,56 on digits, else 20,56", read=numbers,
         metavar="N,N,…", common=True,
     )  # fmt: skip
     seeds: int | None = option(
         None, "runs of each net, with seeds 0, 1, 2 …", "Training", text="5 on digits, else 1", common=True,
     )  # fmt: skip
     first_seed: int = option(
-        0, "the first of these seeds; a rule that was changed is judged on seeds that nobody has looked at", "Training",
+        0, "the first of these seeds; a rule changed after its runs needs seeds that were not used before", "Training",
         least=0, most=10**9,
     )  # fmt: skip
     scale: float | None = shared.scale("1 on digits, else 0.25")
@@ -39,14 +38,14 @@ class ReproduceOptions(Options):
         None, "folder of the runs and the report", "Output", text="runs/study-DATA", common=True,
     )  # fmt: skip
     processes: int | None = option(
-        None, "runs side by side", "Machine", text="as many as cores and memory allow", least=1,
+        None, "runs at the same time", "Machine", text="as many as cores and memory allow", least=1,
     )  # fmt: skip
     device: str = option("auto", "auto, cpu, cuda", "Machine")
     budget: float | None = option(
-        None, "such as 30m: do the claims that fit, the cheapest first; the others are not run", "Training",
+        None, "time limit, such as 30m: run the claims that fit, cheapest first", "Training",
         text="none", read=seconds, metavar="TIME", common=True,
     )  # fmt: skip
-    lang: Language = option("en", "language of the report", "Output", common=True)
+    lang: Language = shared.lang("language of messages and report")
     download: bool = shared.download()
 
 
@@ -62,16 +61,25 @@ class ClaimsOptions(Options):
 
 
 @dataclass(frozen=True)
+class TextOptions(Options):
+    """How the text is printed that `describe` and `claims` show."""
+
+    verb: ClassVar[str] = "text"
+
+    lang: Language = shared.lang("language of the text")
+
+
+@dataclass(frozen=True)
 class ReportOptions(Options):
     """The page that `report` writes."""
 
     verb: ClassVar[str] = "report"
 
     out: Path | None = option(
-        None, "a file", "Output", text="report.html in the one folder given, else here", common=True,
+        None, "the page's file", "Output", text="report.html in the one folder given, else here", common=True,
     )  # fmt: skip
-    lang: Language = option("en", "language of the page", "Output", common=True)
-    overwrite: bool = option(False, "replace a file that is no report of reslab too", "Output", common=True)
+    lang: Language = shared.lang("language of the page")
+    overwrite: bool = option(False, "replace any existing file, not only a report of reslab", "Output", common=True)
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,9 @@ class DrawOptions(Options):
     verb: ClassVar[str] = "draw"
 
     out: Path | None = option(
-        None, "a file: .svg, .png or .html", "Output", text="SVG to a pipe, or MODEL-MODEL.svg here", common=True,
+        None, "a file: .svg, .png or .html", "Output", text="MODEL-MODEL.svg here, or SVG to a pipe", common=True,
     )  # fmt: skip
-    blocks: bool = option(False, "draw the basic block and the bottleneck, with what each costs", "Output", common=True)
+    blocks: bool = option(False, "draw the basic and the bottleneck block, each with its cost", "Output", common=True)
     overwrite: bool = option(False, "replace the file if it exists", "Output", common=True)
 
 
@@ -104,8 +112,8 @@ class FigureOptions(Options):
     verb: ClassVar[str] = "figure"
 
     out: Path | None = option(
-        None, "a file: .svg, .png or .html (charts answer to the mouse there; fig3, fig5 and tables are still)",
+        None, "a file: .svg, .png or .html (with interactive charts; fig3, fig5 and tables are static)",
         "Output", text="NAME.svg", common=True,
     )  # fmt: skip
-    lang: Language = option("en", "language of its words", "Output", common=True)
+    lang: Language = shared.lang("language of labels")
     overwrite: bool = option(False, "replace the file if it exists", "Output", common=True)

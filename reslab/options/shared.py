@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from reslab.options.option import option
 from reslab.options.texts import pairs
+
+Language = Literal["en", "ko"]
 
 LONGEST = 1e9  # epochs, or the factor of a schedule: far beyond any run, and every count of it is still a number
 
 
 def recipe(text: str, *, common: bool = False) -> Any:
-    """The named recipe; `text` says which one is taken without it."""
-    return option(None, "see `reslab recipe list`", "Training", text=text, common=common)
+    """Return the option --recipe; `text` names the default."""
+    return option(None, "a name from `reslab recipe list`", "Training", text=text, common=common)
 
 
 def scale(text: str = "1", *, common: bool = False) -> Any:
-    """The length of the schedule."""
+    """Return the option --scale; `text` is the default."""
     return option(
-        None, "the schedule's length: 0.25 is a quarter of it", "Training", text=text, most=LONGEST, common=common
+        None, "length of the schedule: 0.25 is a quarter of it", "Training", text=text, most=LONGEST, common=common
     )
 
 
-def changes(help: str = "change a field of the recipe, as in --set lr=0.05", *, common: bool = False) -> Any:
-    """Changes to fields of the recipe."""
+def changes(help: str = "change a recipe field, such as lr=0.05", *, common: bool = False) -> Any:
+    """Return the option --set: changes to fields of the recipe."""
     return option(None, help, "Training", text="none", read=pairs, metavar="KEY=VALUE", common=common)
 
 
+def lang(help: str) -> Any:
+    """Return the option --lang: the language of what `help` names."""
+    return option("en", help, "Output", common=True)
+
+
 def download() -> Any:
-    """Whether a data set may be downloaded."""
-    return option(False, "let --data cifar10 download the archive", "Data")
+    """Return the option --download: whether a data set may be downloaded."""
+    return option(False, "download the archive for --data cifar10", "Data")
 
 
 def val_share(text: str) -> Any:
-    """The share of a folder that is held out."""
-    return option(None, "share held out from a folder that has no val/", "Data", text=text)
+    """Return the option --val-share: the share of a folder that is held out for validation."""
+    return option(None, "share held out for validation from a folder without val/", "Data", text=text)
 
 
 def bad_images() -> Any:
-    """What happens to damaged files."""
-    return option("error", "error: refuse damaged files; skip: leave them out and count them", "Data")
+    """Return the option --bad-images: what happens to damaged files."""
+    return option("error", "error: stop at damaged files; skip: leave them out and count them", "Data")
 
 
 def workers() -> Any:
-    """Processes that decode images."""
-    return option(None, "processes that decode image files", "Data", text="one a core")
+    """Return the option --workers: the number of processes that decode images."""
+    return option(None, "processes that decode image files", "Data", text="one per core")
 
 
 def device(*, common: bool = True) -> Any:
-    """What the computation runs on."""
+    """Return the option --device: where the computation runs."""
     return option("auto", "auto, cpu, cuda, cuda:1", "Machine", common=common)
 
 
 def threads() -> Any:
-    """CPU threads."""
-    return option(0, "CPU threads; 0 is all", "Machine")
+    """Return the option --threads: the number of CPU threads."""
+    return option(0, "CPU threads; 0 uses all", "Machine")

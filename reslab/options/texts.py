@@ -1,4 +1,4 @@
-"""The text of a flag as a value: numbers, pairs, times. Torch-free."""
+"""Parse the text of a flag: numbers, pairs, times. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def bounded(lead: str, value: int) -> int:
-    """Return `value`. Raises UserError, with `lead` before the number, if no file, tensor or library can hold it.
+    """Return `value`. Raises UserError, with `lead` before the number, if it has more than 63 bits.
 
-    The range that an option or field can mean is bounded with the field itself (`Recipe`, `Spec`, `host`).
+    The meaningful range of an option or field is checked with the field itself (`Recipe`, `Spec`, `host`).
     """
     if abs(value) > LARGEST_NUMBER:
         raise UserError(f"{lead}{_digits(value)} has more than 63 bits; give a number nearer to 0")
@@ -23,16 +23,16 @@ def bounded(lead: str, value: int) -> int:
 
 
 def _digits(value: int) -> str:
-    """Return `value` in decimal, or its size: Python writes no number of thousands of digits out."""
+    """Return `value` in decimal, or only its size: Python refuses to print thousands of digits."""
     return str(value) if value.bit_length() < 1000 else f"a number of {value.bit_length():,} bits"
 
 
 def numbers(flag: str, text: str) -> tuple[int, ...]:
-    """Return "16,32,64" as (16, 32, 64). Raises UserError if it is no such list."""
+    """Return "16,32,64" as (16, 32, 64). Raises UserError if `text` is not such a list."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"{flag}: {text!r}: whole numbers separated by commas are wanted, such as 16,32,64") from None
+        raise UserError(f"{flag}: {text!r}: expected whole numbers separated by commas, such as 16,32,64") from None
     if len(values) > MOST_NUMBERS:
         raise UserError(f"{flag}: {len(values):,} numbers are more than {MOST_NUMBERS:,}; give fewer")
     return tuple(bounded(f"{flag}: ", value) for value in values)
@@ -44,22 +44,25 @@ def words(flag: str, text: str) -> tuple[str, ...]:
 
 
 def pairs(flag: str, texts: list[str]) -> dict[str, str]:
-    """Return key=value … as a dict. Raises UserError if one is no pair, or has a number that nothing can hold."""
+    """Return key=value … as a dict.
+
+    Raises UserError if a text is not key=value, or has a number beyond 63 bits.
+    """
     values = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise UserError(f"{flag}: {text!r}: key=value is wanted")
+            raise UserError(f"{flag}: {text!r}: expected key=value")
         for part in value.strip("[]() ").split(","):
-            with suppress(ValueError):  # the field's own type refuses what is no whole number
+            with suppress(ValueError):  # a text that is not a whole number is left to the field's own type
                 bounded(f"{flag}: {key.strip()}=", int(part.replace("_", "")))
         values[key.strip()] = value.strip()
     return values
 
 
 def seconds(flag: str, text: str) -> float:
-    """Return "90s", "30m" or "1.5h" in seconds. Raises UserError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
-    if not found or float(found[1]) <= 0:
-        raise UserError(f"{flag}: {text!r}: a time such as 90s, 30m or 1.5h is wanted")
-    return float(found[1]) * UNITS[found[2]]
+    """Return "90s", "30m" or "1.5h" in seconds. Raises UserError if `text` is not such a time."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise UserError(f"{flag}: {text!r}: expected a time such as 90s, 30m or 1.5h")
+    return float(match[1]) * UNITS[match[2]]

@@ -23,13 +23,13 @@ class TrainOptions(Options):
     data: Any = option("digits", grammar(), "Data", common=True)
     recipe: Any = shared.recipe(OWN_RECIPE, common=True)
     out: Path | None = option(None, "run folder", "Training", text="runs/MODEL-DATA-RECIPE-sSEED", common=True)
-    seed: int = option(0, "of initial weights, order and augmentation", "Training", common=True)
+    seed: int = option(0, "seed of weights, order and augmentation", "Training", common=True)
     iterations: int | None = option(
-        None, "stop after so many updates; the learning rate drops where it did", "Training", text="the recipe's",
+        None, "stop after so many updates; the learning rate drops when the recipe says", "Training",
+        text="the recipe's",
     )  # fmt: skip
     epochs: float | None = option(
-        None, "stop after so many passes over the training split", "Training", text="the recipe's", most=shared.LONGEST,
-        common=True,
+        None, "stop after so many epochs", "Training", text="the recipe's", most=shared.LONGEST, common=True,
     )  # fmt: skip
     scale: float | None = shared.scale()
     set: Mapping[str, Any] | None = shared.changes(common=True)
@@ -38,15 +38,18 @@ class TrainOptions(Options):
     bad_images: Literal["error", "skip"] = shared.bad_images()
     workers: int | None = shared.workers()
     device: str = shared.device()
-    precision: Literal["auto", "fp32", "bf16"] = option("auto", "of the arithmetic", "Machine")
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "auto: bf16 if the device has units for it, but fp32 for small nets on a CPU", "Machine",
+    )  # fmt: skip
     engine: Literal["auto", "winograd", "fused", "compiled-graph", "graph", "compiled", "eager"] = option(
         "auto",
-        "winograd: fused, with our own 3x3 convolutions (CPU with AVX512-BF16); fused: BN, addition and ReLU in one "
-        "pass (CPU); compiled: torch.compile; graph: the update recorded as a CUDA graph (GPU)",
+        "how updates are computed. eager: plain PyTorch; fused: BN, addition and ReLU in one pass (CPU); winograd: "
+        "fused, with reslab's own 3x3 convolutions (CPU with AVX512-BF16); compiled: torch.compile; graph: a CUDA "
+        "graph (GPU); compiled-graph: both",
         "Machine",
     )
     threads: int = shared.threads()
     recompute: Literal["auto", "on", "off"] = option(
-        "auto", "keep fewer activations and compute them again in the backward pass: less memory, a third more time",
+        "auto", "compute activations again in the backward pass: less memory, a third more time",
         "Machine",
     )  # fmt: skip

@@ -29,6 +29,17 @@ OPEN_CHOICES: dict[str, str] = {
 }
 
 
+# Also open, but not fields of the recipe: name to (the choice here, the reason).
+OPEN_BEYOND: dict[str, tuple[str, str]] = {
+    "head weights": (
+        "N(0, 1/fan_in)",
+        "not stated; the 2 of He initialisation [13] is for a ReLU, and none follows",
+    ),
+    "fan": ("in", "not stated; [13] allows fan-in and fan-out; 'in' keeps the forward variance; --fan"),
+    "pad_at": ("end", "not stated on which side option A adds zeros; 'end' keeps each channel's index; --pad-at"),
+    "ensemble": ("softmax", "not stated what an ensemble averages; the paper's release: softmax; evaluate --ensemble"),
+}
+
 NOT_NEGATIVE = (
     "pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every", "rise",
     "small_size", "small_until",

@@ -1,4 +1,4 @@
-"""Text of single values: names made harmless, numbers, durations, percentages."""
+"""Format single values: safe names, numbers, durations, percentages."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ NB = "\u00a0"  # a space at which no line breaks: figures stay whole in narrow c
 
 
 def clean(text: Any) -> str:
-    """`text` on one line without control characters: a file's or class's name must not steer a terminal."""
+    """Return `text` on one line without control characters, so that a file's name cannot control a terminal."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(text))
 
 
 def quoted(name: str) -> str:
-    """Return a name as it stands in a line of fields: itself, or a JSON string if it could be mistaken for more.
+    """Return a name for a line of fields: unchanged, or as a JSON string if it contains a separator.
 
-    The fields are separated by ": " and by two spaces; only a quoted name begins with a quotation mark.
+    The separators are ": " and two spaces; only a quoted name begins with a quotation mark.
     """
     is_plain = name.isprintable() and name == name.strip() and not name.startswith('"')
     return name if is_plain and ": " not in name and "  " not in name else json.dumps(name)
 
 
 def number(value: Any, form: str, unit: str = "") -> str:
-    """A figure, or "–" where it is missing or is no finite number."""
+    """Return a formatted number, or "–" if it is missing or not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
     return f"{value:{form}}{unit}"
 
 
 def duration(seconds: Any) -> str:
-    """Seconds as "7 s", "3:05" or "2:03:05"."""
+    """Return seconds as "7 s", "3:05" or "2:03:05"."""
     if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
         return "–"
     minutes, rest = divmod(round(seconds), 60)
@@ -43,7 +43,7 @@ def duration(seconds: Any) -> str:
 
 
 def percent(share: Any) -> float | None:
-    """A share from 0 to 1 in percent."""
+    """Return a share from 0 to 1 in percent."""
     return 100.0 * share if isinstance(share, int | float) else None
 
 

@@ -61,12 +61,9 @@ def run_all(jobs: Sequence[Job], tell: Tell, processes: int | None = None) -> li
     tell = steady(tell)
     count, threads = parallelism(jobs, processes)  # of all jobs: a run must not depend on which others are missing
     missing = [job for job in jobs if not is_done(job)]
-    tell(
-        {
-            "kind": "note",
-            "text": f"{len(jobs)} runs: {len(jobs) - len(missing)} finished already, {len(missing)} to do",
-        }
-    )
+    finished = len(jobs) - len(missing)
+    facts = {"message": "runs", "runs": len(jobs), "finished": finished, "missing": len(missing)}
+    tell({"kind": "note", **facts, "text": f"{len(jobs)} runs: {finished} finished already, {len(missing)} to do"})
     if missing:
         _work(missing, min(count, len(missing)), threads, tell)
     return [runlog.read(job.out) for job in jobs]
@@ -117,7 +114,8 @@ def _work(jobs: Sequence[Job], count: int, threads: int, tell: Tell) -> None:
                 time.sleep(0.2)
                 failed += _drained(failures)  # a process does not end before its messages are read
                 if stop() and not leave.is_set():
-                    tell({"kind": "note", "text": "stopping: every run finishes its update and saves"})
+                    text = "stopping: every run finishes its update and saves"
+                    tell({"kind": "note", "message": "stopping", "text": text})
                     leave.set()  # an event, not a signal: a signal to the process group has reached the workers already
                 now = time.perf_counter()
                 if now - last_report >= 1.0:

@@ -156,7 +156,7 @@ def test_other_arrays_are_refused(run):
         ((np.zeros((4, 8, 8), np.float32), [0, 1, 0, 1]), {}, "images are float32"),
         (arrays(), {"val_share": 0.1}, "--val-share: only folders"),
         (arrays(), {"download": True}, "only the word cifar10"),
-        (arrays(), {"classes": 7}, "classes: 7 asked for, but given has 10"),
+        (arrays(), {"classes": 7}, "classes: 7, but given has 10"),
         ({"test": arrays()["test"]}, {}, "given has no 'train' split"),
         (None, {}, "a NoneType is no data"),
     ],
@@ -245,7 +245,7 @@ def test_a_folder_called_as_the_set_is_not_that_set(by_word, tmp_path, monkeypat
         (tmp_path / "digits" / name).mkdir(parents=True)
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "digits" / name / "0.png")
     assert "classes" not in (told := refused(reslab.evaluate, by_word, str(tmp_path / "digits")))
-    assert "in_channels: 1 asked for, but digits has 3" in told
+    assert "in_channels: 1, but digits has 3" in told
 
 
 # -- killed

@@ -117,7 +117,7 @@ def test_a_run_finds_its_data_from_any_folder(tmp_path, monkeypatch):
     shutil.rmtree("flat")
     (tmp_path / "here" / "flat").rename(tmp_path / "here" / "moved")
     line = refused(run)
-    assert f"was trained on flat ({tmp_path / 'here' / 'flat'}), which is not here; say with --data" in line
+    assert f"was trained on flat ({tmp_path / 'here' / 'flat'}), which is not here; give its place with --data" in line
     found = scored(run, "../../here/moved")  # the very files, elsewhere: cut as they were
     assert (found.split, found.scores.n) == ("val", 6)
     assert len(found.data_notes) == 1

@@ -49,7 +49,7 @@ def test_a_block_by_finite_differences():
             note = Note(frozenset([row]))
             with torch.no_grad():
                 module(moved.view(1, *x.shape), note)
-            ends.append(note.seen[row].flatten().numpy())
+            ends.append(note.outputs[row].flatten().numpy())
         return (ends[0] - ends[1]) / (2 * step)
 
     for i in (0, 17, 200):

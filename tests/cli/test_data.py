@@ -84,9 +84,9 @@ def test_a_pickled_data_set_is_not_unpickled(warm, tmp_path):
 
 def test_options_that_contradict_the_data(warm, tmp_path, images):
     out = ("--out", tmp_path / "out")
-    warm(*SMOKE, "--classes", "5", *out).refused("classes: 5 asked for", "digits has 10", "leave it out")
-    warm(*SMOKE, "--in-channels", "3", *out).refused("in_channels: 3 asked for", "digits has 1")
-    warm(*SMOKE, "--image-size", "32", *out).refused("image_size: 32 asked for", "digits has 8")
+    warm(*SMOKE, "--classes", "5", *out).refused("classes: 5, but", "digits has 10", "leave it out")
+    warm(*SMOKE, "--in-channels", "3", *out).refused("in_channels: 3, but", "digits has 1")
+    warm(*SMOKE, "--image-size", "32", *out).refused("image_size: 32, but", "digits has 8")
     warm(*SMOKE, "--val-share", "0.1", *out).refused("only folders are cut by a share", "digits")
     warm(*SMOKE, "--download", "--data", "digits", *out).refused("download", "digits")
     warm(*SMOKE, "--set", "holdout=5000", *out).refused("hold out 5,000 of 1,297")

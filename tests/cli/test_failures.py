@@ -201,7 +201,7 @@ LONG = "x" * 5000
         (("train", "cifar_resnet8", "--set", f"lr={LONG}"), ["lr=", "must be a number"]),
         (("train", "cifar_resnet8", "--out", LONG), ["--out", "too long", "choose another folder"]),
         (("train", "cifar_resnet8", "--config", LONG), ["--config", "too long"]),
-        (("train", "cifar_resnet8", "--seed", LONG), ["--seed", "is no whole number"]),
+        (("train", "cifar_resnet8", "--seed", LONG), ["--seed", "is not a whole number"]),
         (("train", "cifar_resnet8", f"--{LONG}", "1"), ["nknown option"]),
         (("report", LONG), ["too long", "give another path"]),
         (("draw", "resnet18", "--out", f"{LONG}.svg"), ["too long", "give another path"]),

@@ -1,6 +1,5 @@
 """What the verbs that only tell things print, for people and as JSON, and what becomes of it in a pipe."""
 
-import io
 import json
 import os
 import subprocess
@@ -8,7 +7,6 @@ import sys
 
 import pytest
 from commands import environment, verbs
-from rich.console import Console
 
 from reslab.cli.verbs import app
 from reslab.nets.names import listed
@@ -119,20 +117,6 @@ def test_help(cold, words):
     told = cold(*words).good()
     assert told.out.strip()
     assert told.err == ""
-
-
-def test_the_list_of_verbs_has_no_markdown(monkeypatch):
-    """It is printed as plain text, for speed: as Markdown it would read the same."""
-
-    def page() -> list[str]:
-        console = Console(file=io.StringIO(), width=100)
-        app.help_print([], console=console)
-        return [line.rstrip() for line in console.file.getvalue().splitlines()]
-
-    plain = page()
-    assert any("describe" in line for line in plain)
-    monkeypatch.setattr(app, "help_format", "markdown")
-    assert page() == plain
 
 
 def command(*words: str, **how) -> subprocess.CompletedProcess[bytes]:

@@ -78,13 +78,13 @@ REFUSED = {
     "unknown part": (("cifar_resnet8", "--only", "responses,jacobian"), ["'jacobian'", "did you mean jacobians"]),
     "empty part": (("cifar_resnet8", "--only", ""), ["--only: ''", "none of responses"]),
     "unknown block": (("cifar_resnet8", "--at", "conv3_2"), ["no block 'conv3_2'", "did you mean conv3_1"]),
-    "block without a Jacobian": (("cifar_resnet8", "--at", "conv3_1", "--only", "responses"), ["--at: conv3_1"]),
+    "block without a Jacobian": (("cifar_resnet8", "--at", "conv3_1", "--only", "responses"), ["--at conv3_1"]),
     "unknown split": (("cifar_resnet8", "--split", "tset"), ["--split: 'tset'", "did you mean test"]),
     "split that is not there": (("cifar_resnet8", "--split", "val"), ["digits has no 'val' split"]),
     "one sample": (("cifar_resnet8", "--samples", "1"), ["--samples: 1 must be at least 2"]),
-    "samples in words": (("cifar_resnet8", "--samples", "many"), ["--samples", "'many' is no whole number"]),
+    "samples in words": (("cifar_resnet8", "--samples", "many"), ["--samples", "'many' is not a whole number"]),
     "unknown data": (("cifar_resnet8", "--data", "digit"), ["'digit'", "did you mean digits"]),
-    "other classes": (("cifar_resnet8", "--classes", "7"), ["classes: 7 asked for, but digits has 10"]),
+    "other classes": (("cifar_resnet8", "--classes", "7"), ["classes: 7, but digits has 10"]),
     "too small for it": (("resnet18",), ["8 is too small for resnet18"]),
     "no such device": (("cifar_resnet8", "--device", "cdua"), ["'cdua'", "did you mean cuda"]),
     "nothing": ((), ["requires an argument"]),
@@ -100,4 +100,4 @@ def test_refused(warm, case):
 def test_refused_paths(warm, trained, tmp_path):
     warm("probe", trained.parent / "rnu").refused("no such checkpoint or run", "did you mean run")
     warm("probe", tmp_path).refused(str(tmp_path))
-    warm("probe", trained, "--shortcut", "B").refused("shortcut given beside a run")
+    warm("probe", trained, "--shortcut", "B").refused("shortcut given with a run")

@@ -99,7 +99,7 @@ def test_report_refused(warm, mine, tmp_path):
     warm("report", mine, run).refused("studies and runs in one call")
     other = tmp_path / "mine.html"
     other.write_text("a letter")
-    warm("report", mine, "--out", other).refused("is no report of reslab", "--overwrite")
+    warm("report", mine, "--out", other).refused("is not a report of reslab", "--overwrite")
     assert other.read_text() == "a letter"
     warm("report", mine, "--out", other, "--overwrite").good()
     warm("report", mine, "--out", tmp_path / "page.pdf").refused(".html")
@@ -124,6 +124,14 @@ def test_figure_refused(warm, tmp_path):
 
 
 # -- reproduce
+
+
+def test_messages_in_korean(warm, mine):
+    told = warm("reproduce", "C1", "C10", *SMALL, "--out", mine, "--lang", "ko").good()
+    assert "실행 4개: 4개는 이미 끝났고 0개를 학습한다" in told.err
+    assert "측정 중" in told.err
+    assert "C10 성립하지 않는다: " in told.err
+    assert told.out.strip().endswith("report.ko.html")
 
 
 def test_a_budget_leaves_out_what_does_not_fit(warm, tmp_path):

@@ -79,7 +79,7 @@ def test_logits_kept_and_averaged_score_as_in_one_pass(scores, labels, how):
     assert (together.top1_wrong, together.top5_wrong, together.per_class) == (
         whole.top1_wrong, whole.top5_wrong, whole.per_class
     )  # fmt: skip
-    with pytest.raises(AssertionError, match="37 samples where there are 38"):
+    with pytest.raises(AssertionError, match="37 samples, expected 38"):
         all_logits(*members[0], 38)
 
 

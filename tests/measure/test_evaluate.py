@@ -125,7 +125,7 @@ def test_equal_scores_are_ranked_as_argmax_ranks_them():
 @pytest.mark.parametrize("expected", [0, 49, 51])
 def test_another_number_of_samples_is_no_score(expected):
     logits, labels = draws(1, 50, 10)
-    with pytest.raises(AssertionError, match=f"evaluated 50 samples where there are {expected}"):
+    with pytest.raises(AssertionError, match=f"evaluated 50 samples, expected {expected}"):
         score(logits, labels, expected=expected)
 
 

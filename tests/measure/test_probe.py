@@ -274,7 +274,7 @@ def run_block(net: Network, block: str, x: Tensor, row: str) -> Tensor:
 
     note = Note(frozenset([row]))
     net.eval().get_submodule(block)(x[None], note)
-    return note.seen[row].flatten()
+    return note.outputs[row].flatten()
 
 
 # -- which rows
@@ -323,7 +323,7 @@ def test_fresh_bn_is_given_the_samples_averages():
     net = build("cifar_resnet8", **SMALL)
     found = probed(net, n=64, size=64)
     assert found.bn == "samples"
-    assert any("never seen a batch" in note for note in found.notes)
+    assert any("no statistics yet" in note for note in found.notes)
     assert all(0.95 < r.std < 1.05 for r in found.responses)
     assert all(int(m.num_batches_tracked) == 0 for m in net.modules() if isinstance(m, nn.BatchNorm2d))
     assert probed(net_of("digits"), what="residuals").bn == "running"
@@ -461,11 +461,11 @@ def test_refusals():
     net = net_of("digits")
     with pytest.raises(UserError, match=r"'respones' is none of .*did you mean responses"):
         probed(net, what="respones")
-    with pytest.raises(UserError, match="nothing asked for"):
+    with pytest.raises(UserError, match="--only: empty"):
         probed(net, what=())
     with pytest.raises(UserError, match="has no block 'conv3_9'; did you mean conv3_"):
         probed(net, block="conv3_9")
-    with pytest.raises(UserError, match="conv3_1 is a Jacobian"):
+    with pytest.raises(UserError, match="--at conv3_1: is used only for Jacobians"):
         probed(net, what="responses", block="conv3_1")
 
 
@@ -551,9 +551,9 @@ def test_what_the_face_refuses(run):
         reslab.probe("cifar_resnet8", split="trian")
     with pytest.raises(UserError, match="samples: 1 must be at least 2"):
         reslab.probe("cifar_resnet8", samples=1)
-    with pytest.raises(UserError, match="shortcut given beside a run"):
+    with pytest.raises(UserError, match="shortcut given with a run"):
         reslab.probe(run.folder, shortcut="B")
-    with pytest.raises(UserError, match="shortcut given beside a ready network"):
+    with pytest.raises(UserError, match="shortcut given with a network"):
         reslab.probe(reslab.spec("cifar_resnet8"), shortcut="B")
-    with pytest.raises(UserError, match="in_channels: 3 asked for, but digits has 1"):
+    with pytest.raises(UserError, match="in_channels: 3, but digits has 1"):
         reslab.probe(reslab.build("cifar_resnet8"))

@@ -93,12 +93,12 @@ def test_batches_do_not_change_the_answers(model, files):
     ("image", "said"),
     [
         (np.zeros((4, 4, 3), np.float32), "array of float32"),
-        (np.zeros((4, 4, 2), np.uint8), "no image"),
-        (np.zeros((0, 4, 3), np.uint8), "no image"),
-        (np.zeros((3,), np.uint8), "no image"),
+        (np.zeros((4, 4, 2), np.uint8), "not an image"),
+        (np.zeros((0, 4, 3), np.uint8), "not an image"),
+        (np.zeros((3,), np.uint8), "not an image"),
         (torch.zeros(3, 4, 4), "model.network"),
-        (3, "int is no image"),
-        ([None], "NoneType is no image"),
+        (3, "int is not an image"),
+        ([None], "NoneType is not an image"),
     ],
 )
 def test_what_is_no_image_is_refused(model, image, said):

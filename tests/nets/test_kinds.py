@@ -40,7 +40,7 @@ def test_an_unknown_kind_is_an_error_when_its_row_is_made():
     with pytest.raises(ValueError, match="layer conv1: unknown kind 'Conv'"):
         replace(plan(spec_of("cifar_resnet8"))[0], kind="Conv")
     with pytest.raises(ValueError, match="layer squeeze: unknown kind 'se'"):
-        _Draft(spec_of("cifar_resnet8")).lay("squeeze", "se")
+        _Draft(spec_of("cifar_resnet8")).add("squeeze", "se")
 
 
 def test_what_has_parameters_is_initialised_and_nothing_else():
@@ -110,14 +110,14 @@ def scaled(monkeypatch):
     def add(initialise):
         monkeypatch.setitem(kinds.KINDS, "scale", Kind(word="scale", parameters=lambda row: row.c_out))
         monkeypatch.setitem(modules.MAKERS, "scale", Maker(lambda row, spec: Scale(row.c_out), initialise))
-        before = _Draft.bn_act
+        before = _Draft.add_bn_act
 
-        def bn_act(draft, number, act=True, zero=False):
+        def add_bn_act(draft, number, act=True, zero=False):
             before(draft, number, act, zero)
             if number == 2:
-                draft.lay("scale", "scale")
+                draft.add("scale", "scale")
 
-        monkeypatch.setattr(_Draft, "bn_act", bn_act)
+        monkeypatch.setattr(_Draft, "add_bn_act", add_bn_act)
         plan.cache_clear()
 
     yield add

@@ -30,7 +30,7 @@ VERBS_WITH_OPTIONS = {
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
-    "report": (reslab.report, ReportOptions, {"sources", "tell"}, set()),
+    "report": (reslab.report, ReportOptions, {"sources", "tell", "progress"}, set()),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }
 PAGES = [[*verb.split()] for verb in (*VERBS, "recipe list", "recipe show")]
@@ -214,7 +214,7 @@ def test_a_wrong_call_is_one_line():
         (lambda: reslab.train("cifar_resnet8", lr=0.1), "lr is a field of the recipe; use set={'lr': …}"),
         (lambda: reslab.train("cifar_resnet8", sede=1), "unknown argument 'sede'; did you mean seed"),
         (lambda: reslab.spec("resnet50", clases=3), "unknown argument 'clases'; did you mean classes"),
-        (lambda: reslab.report(lang="fr"), "--lang: 'fr' is none of en, ko"),
+        (lambda: reslab.report(lang="fr"), "--lang: 'fr' is not one of en, ko"),
         (lambda: TrainOptions.of({"sead": 3}), "train: unknown option 'sead'; did you mean seed"),
     ):
         with pytest.raises(UserError, match=re.escape(told)):

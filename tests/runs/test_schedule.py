@@ -1,16 +1,21 @@
 """Golden traces of the learning rate, the recipe's parsing and scaling."""
 
+import inspect
 import math
 from dataclasses import replace
 
 import pytest
 
 from reslab.errors import UserError
+from reslab.measure.ensemble import average
 from reslab.nets.cost import cost
+from reslab.nets.model import build
 from reslab.nets.names import spec_of
-from reslab.runs.recipe import OPEN_CHOICES, Recipe, changed, parsed, scaled
+from reslab.nets.spec import Spec
+from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES, Recipe, changed, parsed, scaled
 from reslab.runs.recipes import RECIPES, recipe
 from reslab.runs.schedule import is_moment, rate, warms_up
+from reslab.show.terminal.text import recipe_text
 from reslab.training.checks import check_optimizer, full_size_updates, on_small_images
 
 
@@ -99,6 +104,18 @@ def test_recipes_are_complete_and_round_trip():
         assert make.__doc__
     assert {"paper-cifar-smoke", "digits-smoke"} <= set(RECIPES)
     assert set(OPEN_CHOICES) <= set(Recipe().to_dict())
+
+
+def test_the_open_choices_outside_the_recipe_are_what_the_code_does():
+    chosen = {name: choice for name, (choice, _) in OPEN_BEYOND.items()}
+    spec = Spec("cifar", 8, (("basic",),) * 3, (16, 32, 64))
+    average_of = inspect.signature(average).parameters["how"].default
+    assert chosen == {"head weights": "N(0, 1/fan_in)", "fan": spec.fan, "pad_at": spec.pad_at, "ensemble": average_of}
+    head = build("mlp_resnet4", widths=(1024,), classes=1000).get_submodule("head.fc").weight
+    assert head.std().item() == pytest.approx(1024**-0.5, rel=0.01)
+    text = recipe_text(Recipe())
+    for name, (choice, reason) in OPEN_BEYOND.items():
+        assert f"\n  {name:17}  {choice}: {reason}" in text
 
 
 @pytest.mark.parametrize(

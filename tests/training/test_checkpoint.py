@@ -126,7 +126,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path, name):
     canary = tmp_path / "canary"
     torch.save({"weights": Canary(canary)}, tmp_path / name)
     for read in (checkpoints.load, checkpoints.find):
-        with pytest.raises(UserError, match="no checkpoint folder of reslab"):
+        with pytest.raises(UserError, match="not a checkpoint folder of reslab"):
             read(tmp_path / name)
     assert not canary.exists()
     torch.load(tmp_path / name, weights_only=False)

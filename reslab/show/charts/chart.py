@@ -1,7 +1,6 @@
-"""The house's look, and final errors against depth, in Altair: colours, sizes, files.
+"""What all charts share (style, sizes, files), and the chart of final errors against depth. In Altair.
 
-Charts are made in panels, because a page sets them side by side or one above the other as its width allows; `joined`
-makes one of them for a file. Nothing here needs an accelerator, a checkpoint or data.
+A figure is a dict of panels, because a page arranges them by its width; `joined` makes one chart of them for a file.
 """
 
 from __future__ import annotations
@@ -19,50 +18,52 @@ from reslab.show.look import AXIS, GRID, HUE, SHADES, shades
 from reslab.show.series import SPLITS, Runs
 from reslab.store.files import replacing
 
-LINES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # depth, MACs: lines of several data sets, recipes or precisions
+LINES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # dashes of different data sets, recipes or precisions
 SOLID, DASHED, DOTTED = [1.0, 0.0], [4.0, 3.0], [1.5, 2.5]
 
-HEIGHT, WIDTH = 300, 420  # pixels of a panel; in a page its width is the container's
+HEIGHT, WIDTH = 300, 420  # of a panel, in pixels; on a page its width is the container's
 
 
 def dashes_of(splits: Sequence[str]) -> dict[str, list[float]]:
-    """Fig. 6: training error dashed, test error solid; so is validation error where no net has a test split.
+    """Return the dash of each split, as in Fig. 6: training error dashed, test error solid.
 
-    A measure that is drawn alone is solid.
+    Validation error is dotted, or solid if there is no test split. A single split is solid.
     """
     held_out = {"val": DOTTED if "test" in splits else SOLID, "test": SOLID}
     return {s: SOLID if len(splits) == 1 else held_out.get(s, DASHED) for s in splits}
 
 
 def colours_of(runs: Sequence[Runs]) -> dict[str, str]:
-    """A colour for each net, by its label: its kind's hue, shallow light and deep dark."""
-    found: dict[str, str] = {}
+    """Return a colour for each net's label: the hue of its kind, light if shallow, dark if deep."""
+    colours: dict[str, str] = {}
     for kind in SHADES:
-        of = [one for one in runs if one.kind == kind]
-        found |= dict(zip([one.label for one in of], shades(kind, [one.depth for one in of]), strict=True))
-    return found
+        groups = [group for group in runs if group.kind == kind]
+        shade_of = shades(kind, [group.depth for group in groups])
+        colours |= dict(zip([group.label for group in groups], shade_of, strict=True))
+    return colours
 
 
 def depth_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Final errors against depth, mean and 95 % interval, plain and residual: a chart for each measured split."""
-    rows = {split: found for split in SPLITS if (found := depth_rows(runs, split))}
-    top = max((r["high"] for found in rows.values() for r in found), default=0.0)
-    return {split: _depth_panel(found, split, min(100.0, 1.05 * top) or 1.0, language) for split, found in rows.items()}
+    """Return a chart for each measured split: final errors against depth, mean and 95 % interval."""
+    rows_of = {split: rows for split in SPLITS if (rows := depth_rows(runs, split))}
+    top = max((r["high"] for rows in rows_of.values() for r in rows), default=0.0)
+    top = min(100.0, 1.05 * top) or 1.0
+    return {split: _depth_panel(rows, split, top, language) for split, rows in rows_of.items()}
 
 
 def depth_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
-    """One row for each net with a final error of `split`: kind, net, line, depth, error, low, high (percent), n.
+    """Return a row for each net with a final error of `split`: kind, net, line, depth, error, low, high (percent), n.
 
     `low` and `high` are the ends of the 95 % interval, within 0 and 100; of one seed they are the error itself.
-    Rows of one kind are joined where `line` is equal: where data, recipe and precision are.
+    Rows of one kind are connected if `line` is equal: if data, recipe and precision are.
     """
     rows: list[dict[str, Any]] = []
-    for one in runs:
-        final = one.final(split)
+    for group in runs:
+        final = group.final(split)
         if final is not None:
             low, high = (final.low, final.high) if math.isfinite(final.low) else (final.mean, final.mean)
-            told = {"kind": one.kind, "net": one.label, "line": one.line, "depth": one.depth}
-            rows.append({**told, "error": final.mean, "low": max(0.0, low), "high": min(100.0, high), "n": final.n})
+            keys = {"kind": group.kind, "net": group.label, "line": group.line, "depth": group.depth}
+            rows.append({**keys, "error": final.mean, "low": max(0.0, low), "high": min(100.0, high), "n": final.n})
     return rows
 
 
@@ -77,14 +78,14 @@ def _depth_panel(rows: list[dict[str, Any]], split: str, top: float, language: s
         axis=alt.Axis(values=depths, grid=False, format="d", labelOverlap="greedy"),
     )
     kinds = " / ".join(k for k in HUE if any(r["kind"] == k for r in rows))
-    said = words.MEASURES[split](language)
-    told = (
-        f"층 수에 따른 마지막 {said}, %, seed 평균과 95 % 구간, {kinds}. 값은 아래 표에 있다."
+    measure = words.MEASURES[split](language)
+    description = (
+        f"층 수에 따른 마지막 {measure}, %, seed 평균과 95 % 구간, {kinds}. 값은 아래 표에 있다."
         if language == "ko"
-        else f"Final {said} in percent against the number of layers, mean and 95 % interval over seeds, {kinds} "
+        else f"Final {measure} in percent against the number of layers, mean and 95 % interval over seeds, {kinds} "
         "nets. The table below has the figures."
     )
-    return error_panel(rows, x, split, top, language).properties(description=told)
+    return error_panel(rows, x, split, top, language).properties(description=description)
 
 
 def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, language: str) -> Any:
@@ -92,7 +93,7 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
     import altair as alt
 
     kinds = [k for k in HUE if any(r["kind"] == k for r in rows)]
-    said = words.MEASURES[split](language)
+    measure = words.MEASURES[split](language)
     base = alt.Chart().encode(
         x=x,
         color=alt.Color(
@@ -106,7 +107,7 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
     bars = base.mark_rule(strokeWidth=2, aria=False).encode(y=low, y2=high)
     line = base.mark_line(strokeWidth=2, aria=False).encode(y=y, detail=alt.Detail("line:N"))
     lines = list(dict.fromkeys(r["line"] for r in rows))
-    if len(lines) > 1:  # other data, another recipe: another dash, said in the legend
+    if len(lines) > 1:  # other data or another recipe have another dash, shown in the legend
         styles = alt.Scale(domain=lines, range=[LINES[i % len(LINES)] for i in range(len(lines))])
         legend = alt.Legend(title=None, symbolType="stroke", symbolSize=400, labelLimit=320, columns=1)
         line = line.encode(strokeDash=alt.StrokeDash("line:N", scale=styles, legend=legend))
@@ -118,24 +119,24 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
         ),
         tooltip=[
             alt.Tooltip("net:N", title=words.NET(language)),
-            alt.Tooltip("error:Q", title=f"{said} (%)", format=".2f"),
+            alt.Tooltip("error:Q", title=f"{measure} (%)", format=".2f"),
             alt.Tooltip("low:Q", title=f"{words.INTERVAL_FROM(language)} (%)", format=".2f"),
             alt.Tooltip("high:Q", title=f"{words.INTERVAL_TO(language)} (%)", format=".2f"),
             alt.Tooltip("n:Q", title=words.SEEDS(language)),
         ],
     )
-    return layered(rows, bars, line, marks).properties(title=said, height=HEIGHT - 40, width=WIDTH)
+    return layered(rows, bars, line, marks).properties(title=measure, height=HEIGHT - 40, width=WIDTH)
 
 
 def layered(rows: list[dict[str, Any]], *layers: Any) -> Any:
-    """Layers over `rows`, which are attached here alone: Altair copies a chart's data with each of its methods."""
+    """Return layers over `rows`. Data are attached last, because every method of Altair copies them."""
     import altair as alt
 
     return alt.layer(*layers, data=alt.Data(values=rows))
 
 
 def styled(spec: dict[str, Any]) -> dict[str, Any]:
-    """A chart's Vega-Lite dict with the house's look, and without its schema's address (nothing is ever fetched)."""
+    """Return a chart's Vega-Lite dict with the common style, without the schema's URL, so that nothing is fetched."""
     text = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
     config = {
         "background": "white",
@@ -148,12 +149,12 @@ def styled(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def error_against_depth(runs: Sequence[Runs]) -> Any:
-    """Final training error left, final test error right. Raises UserError where no run has ended."""
-    return joined(depth_panels(runs), "no run has ended yet")
+    """Return a chart of final training error (left) and test error (right). Raises UserError if no run is finished."""
+    return joined(depth_panels(runs), "no run is finished")
 
 
 def joined(panels: dict[str, Any], empty: str) -> Any:
-    """Panels beside each other. Raises UserError where there is none."""
+    """Return the panels side by side. Raises UserError if there are none; `empty` is the reason."""
     import altair as alt
 
     if not panels:
@@ -165,7 +166,7 @@ def joined(panels: dict[str, Any], empty: str) -> Any:
 
 @contextmanager
 def unvalidated() -> Iterator[None]:
-    """Do not let Altair hold every part of every chart against its schema, which is half the time of a page.
+    """A context without Altair's validation of charts, which takes half the time of a page.
 
     The tests draw each chart with validation.
     """
@@ -181,15 +182,15 @@ def specification(chart: Any) -> dict[str, Any]:
 
 
 def save(chart: Any, path: Path, scale: float = 2.0) -> None:
-    """Write a chart as SVG or PNG, as `path`'s ending says; `scale` is the PNG's pixels for each CSS pixel."""
+    """Write a chart as SVG or PNG, by the suffix of `path`; `scale` is the PNG's pixels per CSS pixel."""
     if path.suffix not in (".svg", ".png"):
         raise UserError(f"{path}: a chart is written as .svg or .png")
-    with replacing(path) as aside:
-        aside.write_bytes(rendered(chart, path.suffix, scale))
+    with replacing(path) as temporary:
+        temporary.write_bytes(rendered(chart, path.suffix, scale))
 
 
 def rendered(chart: Any, ending: str, scale: float = 2.0) -> bytes:
-    """Return the content of a chart's file that ends in `ending`, ".svg" or ".png"."""
+    """Return the content of a chart's file of type `ending`, ".svg" or ".png"."""
     import vl_convert
 
     _check_address_space()
@@ -201,13 +202,13 @@ def rendered(chart: Any, ending: str, scale: float = 2.0) -> bytes:
 
 
 def _check_address_space() -> None:
-    """Raise UserError if `ulimit -v` restricts this process: the chart engine (V8) would end it by a signal."""
+    """Raise UserError if `ulimit -v` limits this process: the chart engine (V8) would crash it."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         raise UserError(
-            "charts as .svg and .png need address space without a limit, and `ulimit -v` sets one here; lift it, or "
+            "charts as .svg and .png need unlimited address space, but `ulimit -v` limits it; lift the limit, or "
             "write --out NAME.html"
         )

@@ -1,4 +1,4 @@
-"""C23 drawn: how well stacks copy their input, plain and residual, against depth and against training steps."""
+"""Charts of C23: how well plain and residual stacks copy their input, against depth and against training steps."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DEEPEST = Text("{stack}, {depth} layers", "{stack}, {depth}층")
 
 
 def copying_rows(evidence: Evidence, stack: str, against: str) -> list[dict[str, Any]]:
-    """A row for each seed and the geometric mean ("mean"): kind, run, x (layers or steps), y (relative error).
+    """Return a row for each seed and the geometric mean ("mean"): kind, run, x (layers or steps), y (relative error).
 
     against  "depth", or "steps" of the deepest stack
     """
     rows: list[dict[str, Any]] = []
-    at: dict[tuple[str, int], list[float]] = {}
+    values: dict[tuple[str, int], list[float]] = {}
     for seed, figures in sorted(evidence.measured.get(f"copying-{stack}", {}).items(), key=lambda item: str(item[0])):
         depths, steps = figures.get("depths") or [], figures.get("steps") or []
         for kind in HUE:
@@ -37,35 +37,35 @@ def copying_rows(evidence: Evidence, stack: str, against: str) -> list[dict[str,
             for x, y in pairs:
                 if finite(y) and y > 0:
                     rows.append({"kind": kind, "run": f"seed {seed}", "x": x, "y": y})
-                    at.setdefault((kind, x), []).append(y)
-    means = [{"kind": k, "run": "mean", "x": x, "y": geometric_mean(v), "n": len(v)} for (k, x), v in at.items()]
+                    values.setdefault((kind, x), []).append(y)
+    means = [{"kind": k, "run": "mean", "x": x, "y": geometric_mean(v), "n": len(v)} for (k, x), v in values.items()]
     return rows + means
 
 
 def copying_panels(evidence: Evidence, language: str = "en") -> dict[str, Any]:
-    """For each stack that was measured: the last error against depth, and the deepest stack's error against steps."""
-    found = {}
+    """Return charts for each measured stack: the last error against depth, the deepest stack's error against steps."""
+    panels = {}
     for stack, title in STACKS.items():
         for against, x_title in (("depth", words.LAYERS), ("steps", words.STEPS)):
             rows = copying_rows(evidence, stack, against)
             if rows:
-                told = title(language)
+                panel_title = title(language)
                 if against == "steps":
                     figures = next(iter(evidence.measured[f"copying-{stack}"].values()))
-                    told = DEEPEST.filled(stack=told, depth=figures["depths"][-1])(language)
-                found[f"{stack}-{against}"] = _panel(rows, told, x_title(language), language)
-    return found
+                    panel_title = DEEPEST.filled(stack=panel_title, depth=figures["depths"][-1])(language)
+                panels[f"{stack}-{against}"] = _panel(rows, panel_title, x_title(language), language)
+    return panels
 
 
 def table(evidence: Evidence, language: str = "en") -> tuple[list[str], list[list[str]]]:
-    """Head and rows: stack, layers, and the geometric mean of the last error, plain and residual."""
-    made = []
+    """Return head and rows: stack, layers, and the geometric mean of the last error, plain and residual."""
+    rows = []
     for stack, title in STACKS.items():
         means = {(r["kind"], r["x"]): r for r in copying_rows(evidence, stack, "depth") if r["run"] == "mean"}
         for depth in sorted({x for _, x in means}):
             pair = [means.get((kind, depth)) for kind in HUE]
-            made.append([title(language), str(depth), *(f"{r['y']:.3g}" if r else "–" for r in pair)])
-    return [STACK(language), words.LAYERS(language), *HUE], made
+            rows.append([title(language), str(depth), *(f"{r['y']:.3g}" if r else "–" for r in pair)])
+    return [STACK(language), words.LAYERS(language), *HUE], rows
 
 
 def _panel(rows: list[dict[str, Any]], title: str, x_title: str, language: str) -> Any:
@@ -87,6 +87,6 @@ def _panel(rows: list[dict[str, Any]], title: str, x_title: str, language: str) 
         alt.Tooltip("y:Q", title=ERROR(language), format=".3g"), alt.Tooltip("n:Q", title=words.SEEDS(language)),
     ]  # fmt: skip
     points = middle.mark_point(filled=True, size=80, opacity=1, aria=False).encode(shape=shape, tooltip=tip)
-    told = f"{title}: {ERROR(language)}, {x_title}; {', '.join(kinds)}."
+    description = f"{title}: {ERROR(language)}, {x_title}; {', '.join(kinds)}."
     layers = layered(rows, dots.encode(shape=shape), middle.mark_line(strokeWidth=2, aria=False), points)
-    return layers.properties(title=title, height=HEIGHT - 60, width=WIDTH, description=told)
+    return layers.properties(title=title, height=HEIGHT - 60, width=WIDTH, description=description)

@@ -1,4 +1,4 @@
-"""What depth costs: MACs by layer and by map size (Fig. 3's three nets), and error against MACs.
+"""The cost of depth: MACs by layer and by map size (Fig. 3's three nets), and error against MACs.
 
 He et al. §3.3: "if the feature map size is halved, the number of filters is doubled so as to preserve the time
 complexity per layer". Costs are sums over the plan's rows.
@@ -25,7 +25,7 @@ SUM = Text("sum", "합계")
 
 
 def layer_costs(name: str) -> list[dict[str, Any]]:
-    """One row for each layer with weights of a net's branch, in order: net, number, layer, side (of its map), macs."""
+    """Return a row for each layer with weights except projections: net, number, layer, side (of its map), macs."""
     rows = [r for r in plan(spec_of(name)) if r.is_weight_layer and r.path != "shortcut"]
     return [
         {"net": name, "number": i, "layer": r.name, "side": r.size_out, "macs": r.macs} for i, r in enumerate(rows, 1)
@@ -33,12 +33,12 @@ def layer_costs(name: str) -> list[dict[str, Any]]:
 
 
 def size_table(names: Sequence[str] = FIG_3, language: str = "en") -> list[list[str]]:
-    """MACs by map size, largest map first: size, then each net's sum (shortcuts too), last the whole."""
-    found = {name: plan(spec_of(name)) for name in names}
-    sides = sorted({r.size_out for rows in found.values() for r in rows if r.macs}, reverse=True)
+    """Return MACs by map size, largest first: size, then each net's sum with shortcuts; the last row is the total."""
+    plans = {name: plan(spec_of(name)) for name in names}
+    sides = sorted({r.size_out for rows in plans.values() for r in rows if r.macs}, reverse=True)
 
     def total(name: str, side: int | None) -> str:
-        macs = sum(r.macs for r in found[name] if side is None or r.size_out == side)
+        macs = sum(r.macs for r in plans[name] if side is None or r.size_out == side)
         return shown(macs) if macs else "–"
 
     rows = [[f"{side}×{side}", *(total(n, side) for n in names)] for side in sides]
@@ -46,16 +46,16 @@ def size_table(names: Sequence[str] = FIG_3, language: str = "en") -> list[list[
 
 
 def layer_panels(language: str = "en", names: Sequence[str] = FIG_3) -> dict[str, Any]:
-    """C24: MACs of each layer, a chart for each net, each on its own scale: is the cost level?"""
+    """Return a chart for each net: the MACs of each layer, on the net's own scale (C24)."""
     import altair as alt
 
-    made = {}
+    panels = {}
     for name in names:
         rows = layer_costs(name)
         kind = next((k for k, word in (("plain", "plain"), ("residual", "resnet")) if name.startswith(word)), "")
         chart = alt.Chart(alt.Data(values=rows)).mark_bar(color=HUE.get(kind, VGG), aria=False)
         axis = alt.Axis(format="~s", tickCount=5)
-        told = f"{name}: {words.MACS(language)}, {words.LAYER(language)} 1 … {len(rows)}."
+        description = f"{name}: {words.MACS(language)}, {words.LAYER(language)} 1 … {len(rows)}."
         bars = chart.encode(
             x=alt.X("number:O", title=words.LAYER(language), axis=alt.Axis(labelOverlap="parity", labelAngle=0)),
             y=alt.Y("macs:Q", title=words.MACS(language), axis=axis),
@@ -65,23 +65,23 @@ def layer_panels(language: str = "en", names: Sequence[str] = FIG_3) -> dict[str
                 alt.Tooltip("macs:Q", title="MACs", format=","),
             ],
         )
-        made[name] = alt.layer(bars).properties(
+        panels[name] = alt.layer(bars).properties(
             title=f"{name}: {shown(cost(spec_of(name)).macs)} MACs",
             height=HEIGHT - 90,
             width=WIDTH,
-            description=told,
+            description=description,
         )
-    return made
+    return panels
 
 
-def macs_of(one: Runs) -> int:
-    """The MACs of a net for one image, from its record's own spec (Table 1's "FLOPs")."""
-    return cost(Spec.from_dict(one.records[0].run["spec"])).macs
+def macs_of(group: Runs) -> int:
+    """Return the MACs of a net for one image (Table 1's "FLOPs"), from its record's spec."""
+    return cost(Spec.from_dict(group.records[0].run["spec"])).macs
 
 
 def macs_rows(runs: Sequence[Runs], split: str) -> list[dict[str, Any]]:
-    """`depth_rows` with each net's MACs: what stands in the chart of error against MACs."""
-    rows = [{**row, "macs": macs_of(one)} for one in runs for row in depth_rows([one], split)]
+    """Return `depth_rows` with each net's MACs, sorted by MACs."""
+    rows = [{**row, "macs": macs_of(group)} for group in runs for row in depth_rows([group], split)]
     return sorted(rows, key=lambda r: (r["kind"], r["macs"]))
 
 
@@ -89,15 +89,15 @@ def macs_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
     """Final error against MACs, mean and 95 % interval: a chart for each split that was measured."""
     import altair as alt
 
-    found = {split: rows for split in SPLITS if (rows := macs_rows(runs, split))}
-    top = 1.05 * max((r["high"] for rows in found.values() for r in rows), default=0.0) or 1.0
+    rows_of = {split: rows for split in SPLITS if (rows := macs_rows(runs, split))}
+    top = 1.05 * max((r["high"] for rows in rows_of.values() for r in rows), default=0.0) or 1.0
     scale = alt.Scale(type="log", padding=24, nice=False)
-    at = sorted({r["macs"] for rows in found.values() for r in rows})
-    axis = alt.Axis(format=".3~s", values=at, grid=False, labelOverlap="greedy")
+    ticks = sorted({r["macs"] for rows in rows_of.values() for r in rows})
+    axis = alt.Axis(format=".3~s", values=ticks, grid=False, labelOverlap="greedy")
     x = alt.X("macs:Q", title=words.MACS(language), scale=scale, axis=axis)
-    made = {}
-    for split, rows in found.items():
+    panels = {}
+    for split, rows in rows_of.items():
         nets = ", ".join(r["net"] for r in rows)
-        told = f"{words.MEASURES[split](language)} (%), {words.MACS(language)}: {nets}."
-        made[split] = error_panel(rows, x, split, top, language).properties(description=told)
-    return made
+        description = f"{words.MEASURES[split](language)} (%), {words.MACS(language)}: {nets}."
+        panels[split] = error_panel(rows, x, split, top, language).properties(description=description)
+    return panels

@@ -1,4 +1,4 @@
-"""Errors against iterations as in Fig. 1 and 6: every seed faint, their mean bold, long runs thinned, on one scale."""
+"""Errors against iterations, as in Fig. 1 and 6: seeds faint, their mean bold, long runs thinned, on one scale."""
 
 from __future__ import annotations
 
@@ -14,60 +14,59 @@ from reslab.show.charts.chart import DASHED, DOTTED, HEIGHT, SOLID, WIDTH, colou
 from reslab.show.look import SHADES
 from reslab.show.series import SPLITS, by_net, measured, room, sound, splits_of, thinned
 
-AXIS_ROOM = 1.25  # how far above the larger late errors the error axis ends
-SAID = {"train": Text("training error (clean pass)", "training error(전체를 다시 평가)"),
+AXIS_ROOM = 1.25  # end of the error axis over the largest late error
+NAMES = {"train": Text("training error (clean pass)", "training error(전체를 다시 평가)"),
         "val": words.MEASURES["val"], "test": words.MEASURES["test"]}  # fmt: skip
 STROKES = (SOLID, Text("solid", "실선")), (DASHED, Text("dashed", "점선")), (DOTTED, Text("dotted", "촘촘한 점선"))
 
 
 def ceiling(records: Iterable[Record]) -> float:
-    """Where the error axis ends, in percent: with room above every error of the schedule's second half.
+    """Return the end of the error axis, in percent: above every error of the second half of the runs.
 
-    The first iterations are cut off, as in Fig. 6, or else they press what matters into the lowest tenth.
+    The first errors are cut off, as in Fig. 6; otherwise the later ones would fill only a tenth of the axis.
     """
     late = []
     for record in sound(records).records:
         for split in SPLITS:
-            found = measured(record, split)
-            late += [e["top1_error"] for e in found if e["iteration"] >= found[-1]["iteration"] / 2]
+            lines = measured(record, split)
+            late += [e["top1_error"] for e in lines if e["iteration"] >= lines[-1]["iteration"] / 2]
     step = 5.0
     return min(100.0, max(step, math.ceil(AXIS_ROOM * max(late) / step) * step)) if late else 100.0
 
 
 def curve_rows(records: Iterable[Record], language: str = "en") -> list[dict[str, Any]]:
-    """Every measured error, run by run, and the mean over seeds where all runs of that net were measured.
+    """Return a row for each measured error, and for the mean over seeds at iterations that all runs of a net share.
 
-    Keys: kind, net, depth (what the legend says), measure, iteration, error (percent), run ("seed 0", or "mean", which
-    has low, high and n too), alone (true of a mean that is its line's one point). Long runs are thinned, every spike
-    kept.
+    Keys: kind, net, depth (as in the legend), measure, iteration, error (percent), run ("seed 0", or "mean",
+    which also has low, high and n), alone (true if a mean is the only point of its line). Thinned; spikes stay.
     """
     rows: list[dict[str, Any]] = []
     groups = by_net(sound(records).records)
     most = room(2 * sum(len(g.records) + 1 for g in groups))
     for group in groups:
         for split in splits_of(group.records):
-            told = {"kind": group.kind, "net": group.label, "depth": group.short,
+            keys = {"kind": group.kind, "net": group.label, "depth": group.short,
                     "measure": words.MEASURES[split](language)}  # fmt: skip
-            found = [{e["iteration"]: e["top1_error"] for e in measured(r, split)} for r in group.records]
-            for record, errors in zip(group.records, found, strict=True):
+            series = [{e["iteration"]: e["top1_error"] for e in measured(r, split)} for r in group.records]
+            for record, errors in zip(group.records, series, strict=True):
                 run = f"seed {record.seed}"
                 rows += [
-                    {**told, "iteration": x, "run": run, "error": round(y, 3)}
+                    {**keys, "iteration": x, "run": run, "error": round(y, 3)}
                     for x, y in thinned(list(errors.items()), most)
                 ]
-            there = [errors for errors in found if errors]
-            shared = [x for x in there[0] if all(x in errors for errors in there)] if there else []
+            series = [errors for errors in series if errors]
+            shared = [x for x in series[0] if all(x in errors for errors in series)] if series else []
             alone = {"alone": True} if len(shared) == 1 else {}
-            for x, y in thinned([(x, mean(errors[x] for errors in there)) for x in shared], most):
-                ends = {"low": min(e[x] for e in there), "high": max(e[x] for e in there)}
+            for x, y in thinned([(x, mean(errors[x] for errors in series)) for x in shared], most):
+                ends = {"low": min(e[x] for e in series), "high": max(e[x] for e in series)}
                 ends = {k: round(v, 3) for k, v in ends.items()}
-                told_of_all = {**told, "iteration": x, "run": "mean", "error": round(y, 3)}
-                rows.append({**told_of_all, **ends, "n": len(there), **alone})
+                mean_row = {**keys, "iteration": x, "run": "mean", "error": round(y, 3)}
+                rows.append({**mean_row, **ends, "n": len(series), **alone})
     return rows
 
 
 def curve_panels(records: Sequence[Record], language: str = "en") -> dict[str, Any]:
-    """Errors against iterations: a chart for "plain" and one for "residual" (those that were run), on one scale."""
+    """Return errors against iterations: a chart for plain and one for residual nets, on one scale."""
     rows, top = curve_rows(records, language), ceiling(records)
     splits = splits_of(sound(records).records)
     kinds = [k for k in SHADES if any(r["kind"] == k for r in rows)]
@@ -78,37 +77,39 @@ def curve_panels(records: Sequence[Record], language: str = "en") -> dict[str, A
 
 
 def split_panels(records: Sequence[Record], language: str = "en") -> dict[str, Any]:
-    """Fig. 1: a chart of training errors and one of test errors, of nets of one kind, on one scale."""
+    """Return Fig. 1: a chart of training errors and one of test errors, of nets of one kind, on one scale."""
     rows, top = curve_rows(records, language), ceiling(records)
     colours = _colours(records)
-    found = {}
-    for split, said in words.MEASURES.items():
-        part = [r for r in rows if r["measure"] == said(language)]
+    panels = {}
+    for split, measure in words.MEASURES.items():
+        part = [r for r in rows if r["measure"] == measure(language)]
         if part:
             kind = part[0]["kind"]
-            found[split] = _curve_panel(part, kind, said(language), [split], colours[kind], top, language)
-    return found
+            panels[split] = _curve_panel(part, kind, measure(language), [split], colours[kind], top, language)
+    return panels
 
 
 def _colours(records: Sequence[Record]) -> dict[str, dict[str, str]]:
-    """Of each kind its nets' colours, by what the legend says of them."""
+    """Return for each kind its nets' colours by their word in the legend."""
     runs = by_net(sound(records).records)
-    of = colours_of(runs)
-    return {kind: {one.short: of[one.label] for one in runs if one.kind == kind} for kind in SHADES}
+    colours = colours_of(runs)
+    return {kind: {group.short: colours[group.label] for group in runs if group.kind == kind} for kind in SHADES}
 
 
 def _curve_panel(
     rows: list[dict[str, Any]], kind: str, title: str, splits: Sequence[str], colours: dict[str, str], top: float,
     language: str,
 ) -> Any:  # fmt: skip
-    """One chart; `splits` are those that the figure shows, so that a dash means the same in all its charts."""
+    """Return one chart. `splits` are those of the whole figure, so that a dash means the same in all its charts."""
     import altair as alt
 
     depths = list(dict.fromkeys(r["depth"] for r in rows))
-    said = {split: text(language) for split, text in words.MEASURES.items()}
+    measures = {split: text(language) for split, text in words.MEASURES.items()}
     styles = dashes_of(splits)
-    dashes = alt.Scale(domain=[said[s] for s in splits], range=list(styles.values()))
-    width = alt.condition(f"datum.measure == '{said['train']}'", alt.value(1.4 if splits[1:] else 2.6), alt.value(2.6))
+    dashes = alt.Scale(domain=[measures[s] for s in splits], range=list(styles.values()))
+    width = alt.condition(
+        f"datum.measure == '{measures['train']}'", alt.value(1.4 if splits[1:] else 2.6), alt.value(2.6)
+    )
     legend = words.LAYERS if all(d.isdigit() for d in depths) else words.NET
     base = alt.Chart().encode(
         x=alt.X(
@@ -125,15 +126,15 @@ def _curve_panel(
                               columns=6 if legend is words.LAYERS else 1),
         ),
     )  # fmt: skip
-    shown = alt.Legend(title=None, symbolType="stroke") if splits[1:] else None
-    dash = alt.StrokeDash("measure:N", scale=dashes, legend=shown)
+    measure_legend = alt.Legend(title=None, symbolType="stroke") if splits[1:] else None
+    dash = alt.StrokeDash("measure:N", scale=dashes, legend=measure_legend)
     each = base.transform_filter("datum.run != 'mean'").mark_line(clip=True, strokeWidth=1, opacity=0.3, aria=False)
     middle = base.transform_filter("datum.run == 'mean'")
     bold = middle.mark_line(clip=True, aria=False).encode(strokeDash=dash, strokeWidth=width)
     points = middle.transform_filter(f"datum.error <= {top}")
-    seen = alt.condition("datum.alone", alt.value(1), alt.value(0))  # a line of one point; others are felt by the mouse
-    touch = points.mark_circle(size=70, aria=False).encode(
-        opacity=seen,
+    opacity = alt.condition("datum.alone", alt.value(1), alt.value(0))  # other points only carry the tooltip
+    hover = points.mark_circle(size=70, aria=False).encode(
+        opacity=opacity,
         tooltip=[
             alt.Tooltip("net:N", title=words.NET(language)),
             alt.Tooltip("measure:N", title=" "),
@@ -144,29 +145,29 @@ def _curve_panel(
             alt.Tooltip("n:Q", title=words.SEEDS(language)),
         ],
     )
-    layers = layered(rows, each.encode(detail=alt.Detail("run:N"), strokeDash=dash), bold, touch)
+    layers = layered(rows, each.encode(detail=alt.Detail("run:N"), strokeDash=dash), bold, hover)
     return layers.properties(
         title=title, height=HEIGHT, width=WIDTH, description=_curve_words(kind, depths, splits, language)
     )
 
 
 def lines_words(splits: Sequence[str], language: str = "en") -> str:
-    """Which line is which measure: "Dashed: training error (clean pass); solid: test error."."""
+    """Return the legend of the dashes: "Dashed: training error (clean pass); solid: test error."."""
     styles = dashes_of(splits)
     stroke = {split: next(text for style, text in STROKES if style == styles[split]) for split in splits}
-    told = ("; " if language == "en" else ", ").join(f"{stroke[s](language)}: {SAID[s](language)}" for s in splits)
-    return f"{told[:1].upper()}{told[1:]}."
+    text = ("; " if language == "en" else ", ").join(f"{stroke[s](language)}: {NAMES[s](language)}" for s in splits)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _curve_words(kind: str, depths: Sequence[str], splits: Sequence[str], language: str) -> str:
-    told = ", ".join(depths)
+    nets = ", ".join(depths)
     lines = lines_words(splits, language)
     if language == "ko":
-        return f"{kind} 네트워크({told})의 error, 반복 횟수에 따라(%). {lines} 값은 표에."
-    of = f"of {told} layers" if all(d.isdigit() for d in depths) else told
-    return f"Error in percent against iterations, {kind} nets {of}. {lines} The figures stand in the tables."
+        return f"{kind} 네트워크({nets})의 error, 반복 횟수에 따라(%). {lines} 값은 표에."
+    which = f"of {nets} layers" if all(d.isdigit() for d in depths) else nets
+    return f"Error in percent against iterations, {kind} nets {which}. {lines} The figures are in the tables."
 
 
 def curves(records: Sequence[Record]) -> Any:
-    """Fig. 6: plain left, residual right. Raises UserError where nothing was measured."""
+    """Return Fig. 6: plain left, residual right. Raises UserError if no error was measured."""
     return joined(curve_panels(records), "no run has a measured error yet")

@@ -1,4 +1,4 @@
-"""What probes found, drawn: gradients, activations and residual ratios by block, layer responses as in Fig. 7.
+"""Charts of probes: gradients, activations and residual ratios by block, layer responses as in Fig. 7.
 
 Two sources: the probe lines of trained runs (§4.1, §4.2), and the lists of a study's measurements at the initial
 weights. Lines are means over seeds, each seed faint behind them. Gradients, activations and ratios have a logarithmic
@@ -41,38 +41,41 @@ Profile = dict[str, list[tuple[float, float]]]  # "seed 0" → points
 
 
 def probe_of(record: Record, key: str, first: bool = False) -> dict[str, Any]:
-    """The figures of one part of a run's last (or first) probe, by block or layer; {} where there is none."""
+    """Return one part of a run's last (or `first`) probe, by block or layer; {} if there is none."""
     lines = [m for m in record.metrics if m.get("kind") == "probe" and isinstance(m.get(key), dict)]
     return dict(lines[0 if first else -1][key]) if lines else {}
 
 
 def block_panels(runs: Sequence[Runs], evidence: Evidence | None, key: str, language: str = "en") -> dict[str, Any]:
-    """ "gradients", "activations" or "residuals" by block: at the initial weights, at the end, and through training."""
-    found = _initial_panels(evidence, key, language)
-    moments = [(first, text) for first, text in ((True, START), (False, END)) if not (first and found)]
+    """Return charts of `key` by block: at the initial weights, at the end, and through training.
+
+    key   "gradients", "activations" or "residuals"
+    """
+    panels = _initial_panels(evidence, key, language)
+    moments = [(first, text) for first, text in ((True, START), (False, END)) if not (first and panels)]
     for first, text in moments:
-        profiles = {one.label: _profiles(one, key, first) for one in runs}
+        profiles = {group.label: _profiles(group, key, first) for group in runs}
         chart = profile_panel(
             profiles, colours_of(runs), text(language), words.BLOCK(language), TITLES[key](language), language
         )
         if chart is not None:
-            found["start" if first else "end"] = chart
+            panels["start" if first else "end"] = chart
     if key == "gradients":
-        found |= _through_panel(runs, language)
-    return found
+        panels |= _through_panel(runs, language)
+    return panels
 
 
-def _profiles(one: Runs, key: str, first: bool) -> Profile:
-    """By seed the first probe, or the last one of a finished run: where an unfinished one stopped is no end."""
+def _profiles(group: Runs, key: str, first: bool) -> Profile:
+    """Return for each seed the first probe, or the last one; unfinished runs have no last probe."""
     return {
         f"seed {r.seed}": [(float(i), v) for i, v in enumerate(probe_of(r, key, first).values(), 1) if finite(v)]
-        for r in one.records
+        for r in group.records
         if first or r.finished
     }
 
 
 def _initial(evidence: Evidence | None, key: str) -> dict[str, dict[str, Profile]]:
-    """The lists of a study's measurements at the initial weights: with and without BN; other activations apart."""
+    """Return a study's measurements at the initial weights: "initial" with ReLU, "saturating" with tanh or sigmoid."""
     groups: dict[str, dict[str, Profile]] = {"initial": {}, "saturating": {}}
     name_of = INITIAL["residuals" if key == "residuals" else "gradients"]
     for seed, figures in (evidence.measured.get(name_of, {}) if evidence else {}).items():
@@ -86,37 +89,37 @@ def _initial(evidence: Evidence | None, key: str) -> dict[str, dict[str, Profile
 
 
 def _initial_panels(evidence: Evidence | None, key: str, language: str) -> dict[str, Any]:
-    """A chart of each group of `_initial` that has something to draw."""
+    """Return a chart of each group of `_initial` that has points."""
     groups = _initial(evidence, key)
-    made = {}
+    panels = {}
     for part, title in (("initial", START), ("saturating", SATURATING)):
         labels = sorted(groups[part], key=lambda n: (n.split()[0], _depth(n), _is_bold(n)))
         colours: dict[str, str] = {}
         for kind in SHADES:
-            of = [n for n in labels if n.startswith(kind)]
-            depths = [_depth(n) for n in of]
-            alike = len({(d, _is_bold(n)) for d, n in zip(depths, of, strict=True)}) < len(of)
-            # a dash tells two nets of one depth apart; where it does not, their shades must
-            one_by_one = shades(kind, depths) if alike else [shades(kind, [d])[0] for d in depths]
-            colours |= dict(zip(of, one_by_one, strict=True))
+            nets = [n for n in labels if n.startswith(kind)]
+            depths = [_depth(n) for n in nets]
+            is_ambiguous = len({(d, _is_bold(n)) for d, n in zip(depths, nets, strict=True)}) < len(nets)
+            # if two nets share depth and dash, their shades must differ
+            net_shades = shades(kind, depths) if is_ambiguous else [shades(kind, [d])[0] for d in depths]
+            colours |= dict(zip(nets, net_shades, strict=True))
         colours |= {n: MLP for n in labels if n.startswith("MLP")}
         dashes = {n: [1, 0] if _is_bold(n) else [5, 3] for n in labels}
         chart = profile_panel(
             groups[part], colours, title(language), words.BLOCK(language), TITLES[key](language), language, dashes
         )
         if chart is not None:
-            made[part] = chart
-    return made
+            panels[part] = chart
+    return panels
 
 
 def _label(name: str, key: str) -> str:
-    """What a list of a measurement is of, in words; "" where it is not of `key`."""
-    if found := VARIANT.fullmatch(name):
-        kind, depth, bn, activation, of = found.groups()
+    """Return the label of a measurement's list, or "" if the list is not of `key`."""
+    if match := VARIANT.fullmatch(name):
+        kind, depth, bn, activation, quantity = match.groups()
         label = f"{kind.replace('resnet', 'residual')} {depth}, {'BN' if bn == 'bn' else 'no BN'}"
-        return "" if of != key else label if activation == "relu" else f"{label}, {activation}"
-    if (found := RATIOS.fullmatch(name)) and key == "residuals":
-        return {"bn": "residual {}, BN", "zero": "residual {}, last γ 0", "mlp": "MLP {}"}[found[1]].format(found[2])
+        return "" if quantity != key else label if activation == "relu" else f"{label}, {activation}"
+    if (match := RATIOS.fullmatch(name)) and key == "residuals":
+        return {"bn": "residual {}, BN", "zero": "residual {}, last γ 0", "mlp": "MLP {}"}[match[1]].format(match[2])
     return ""
 
 
@@ -125,21 +128,21 @@ def _depth(label: str) -> int:
 
 
 def _is_bold(label: str) -> bool:
-    """Solid with BN, or tanh; dashed without BN, or sigmoid; where the dash is not enough, darker too."""
+    """Return whether a line is solid: with BN, or tanh; lines without BN or with sigmoid are dashed."""
     return not label.endswith(("no BN", "sigmoid"))
 
 
 def _through_panel(runs: Sequence[Runs], language: str) -> dict[str, Any]:
     """Return the chart of the gradient of the first block divided by that of the last one, probe by probe."""
     profiles: dict[str, Profile] = {}
-    for one in runs:
-        for r in one.records:
+    for group in runs:
+        for r in group.records:
             points = []
             for line in (m for m in r.metrics if m.get("kind") == "probe" and isinstance(m.get("gradients"), dict)):
                 ends = [v for v in line["gradients"].values() if finite(v)]
                 if len(ends) > 1 and ends[0] > 0 and ends[-1] > 0:
                     points.append((line["iteration"], ends[0] / ends[-1]))
-            profiles.setdefault(one.label, {})[f"seed {r.seed}"] = thinned(points)
+            profiles.setdefault(group.label, {})[f"seed {r.seed}"] = thinned(points)
     chart = profile_panel(
         profiles, colours_of(runs), THROUGH(language), words.ITERATIONS(language), RATIO(language), language
     )
@@ -147,26 +150,28 @@ def _through_panel(runs: Sequence[Runs], language: str) -> dict[str, Any]:
 
 
 def response_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Fig. 7: the standard deviation of each 3x3 layer's output after BN, in network order and sorted, last probe."""
-    found = {}
+    """Return Fig. 7: std of each 3x3 layer's output after BN, in network order and sorted, of the last probe."""
+    panels = {}
     for name, title, ranked in (("order", ORDER, False), ("sorted", SORTED, True)):
         profiles: dict[str, Profile] = {}
-        for one in runs:
-            for r in (r for r in one.records if r.finished):
+        for group in runs:
+            for r in (r for r in group.records if r.finished):
                 values = [v for v in probe_of(r, "responses").values() if finite(v)]
                 ordered = sorted(values, reverse=True) if ranked else values
-                profiles.setdefault(one.label, {})[f"seed {r.seed}"] = [(float(i), v) for i, v in enumerate(ordered, 1)]
+                profiles.setdefault(group.label, {})[f"seed {r.seed}"] = [
+                    (float(i), v) for i, v in enumerate(ordered, 1)
+                ]
         chart = profile_panel(
             profiles, colours_of(runs), title(language), words.LAYER(language), TITLES["responses"](language), language,
             log=False, faint=False, zero=True,
         )  # fmt: skip
         if chart is not None:
-            found[name] = chart
-    return found
+            panels[name] = chart
+    return panels
 
 
 def profile_rows(profiles: Mapping[str, Profile], log: bool) -> list[dict[str, Any]]:
-    """One row a point: net, run ("seed 0", or "mean" where all seeds have it; geometric if `log`), x, y."""
+    """Return a row per point: net, run ("seed 0", or "mean" if all seeds have the point; geometric if `log`), x, y."""
     rows: list[dict[str, Any]] = []
     for net, seeds in profiles.items():
         drawn = {run: {x: y for x, y in points if y > 0 or not log} for run, points in seeds.items()}
@@ -185,7 +190,7 @@ def profile_panel(
     profiles: Mapping[str, Profile], colours: Mapping[str, str], title: str, x_title: str, y_title: str, language: str,
     dashes: Mapping[str, list[int]] | None = None, log: bool = True, faint: bool = True, zero: bool = False,
 ) -> Any | None:  # fmt: skip
-    """Lines of several nets over layers, blocks or iterations; None where there is no point to draw."""
+    """Return a chart of several nets' lines over layers, blocks or iterations; None if there are no points."""
     import altair as alt
 
     rows = profile_rows(profiles, log)
@@ -199,7 +204,7 @@ def profile_panel(
     else:
         scale = alt.Scale(zero=zero)
     axis = alt.Axis(format="~e", tickCount=6) if log and most / least > 1e4 else alt.Axis(tickCount=6)
-    # a circle in the legend would hide the dash by which two nets of one colour are told apart
+    # the legend needs strokes to show the dash, which distinguishes two nets of one colour
     stroke: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2.2} if dashes else {}
     base = alt.Chart().encode(
         x=alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, tickCount=6)),
@@ -224,16 +229,16 @@ def profile_panel(
         middle.mark_line(strokeWidth=2.2, aria=False),
         middle.mark_circle(size=26, aria=False, opacity=1).encode(tooltip=tip),
     ]
-    told = f"{title}: {y_title}; {x_title}; {', '.join(nets)}."
-    return layered(rows, *layers).properties(title=title, height=HEIGHT, width=WIDTH, description=told)
+    description = f"{title}: {y_title}; {x_title}; {', '.join(nets)}."
+    return layered(rows, *layers).properties(title=title, height=HEIGHT, width=WIDTH, description=description)
 
 
 def table(
     runs: Sequence[Runs], key: str, language: str, evidence: Evidence | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """For each net the first, the last, the median and the largest value, initial and of the last probe; seed means."""
+    """Return head and rows: each net's first, last, median and largest value, initially and in the last probe."""
     profiles = {f"{n}: {START(language)}": p for part in _initial(evidence, key).values() for n, p in part.items()}
-    profiles |= {f"{one.label}: {END(language)}": _profiles(one, key, False) for one in runs}
+    profiles |= {f"{group.label}: {END(language)}": _profiles(group, key, False) for group in runs}
     rows = []
     for label, profile in profiles.items():
         points = [r for r in profile_rows({label: profile}, False) if r["run"] == "mean"]

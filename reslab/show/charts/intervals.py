@@ -1,7 +1,7 @@
-"""The statements of a claim against their thresholds: each value, the mean, its 95 % interval, and where it holds.
+"""Chart of a claim's statements: each value, the mean with its 95 % interval, and the range in which it holds.
 
-One row a statement, each with an axis of its own, since units and sizes differ; statements of one unit and of like
-size share theirs. A row is its words, its figure, and a strip in which the interval must lie in the shaded part.
+Each statement is a row with its own axis; statements of one unit and similar size share one. A row has its words, its
+figure, and a strip on which the interval must lie within the shaded part.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from reslab.show.series import finite
 from reslab.show.tables import interval_words
 from reslab.show.words import BAR, COLUMNS, INTERVAL, JUDGED, ROLES, VERDICT, wide, wrapped
 
-LINE, BAND, TICKS, GAP = 16, 20, 15, 16  # pixels: a line of words, a strip, its axis, the way to the next row
+LINE, BAND, TICKS, GAP = 16, 20, 15, 16  # pixels: a line of words, a strip, its axis, the gap to the next row
 MOST_DOTS, MOST_ROWS = 60, 7
-LIKE = 8.0  # statements of one unit share an axis where their extents differ by less than this
+LIKE = 8.0  # statements of one unit share an axis if their extents differ by less than this factor
 WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
 CAPTION = Text(
     "Dots: each seed, or each case. Diamond and line with ends: mean over seeds and its 95 % interval. Dashed: the "
@@ -33,7 +33,7 @@ CAPTION = Text(
 
 
 def holding(rule: Rule) -> tuple[float, float]:
-    """Between which values a statement holds; ends may be infinite."""
+    """Return the range in which a statement holds; its ends may be infinite."""
     if isinstance(rule, Above):
         return rule.bar, math.inf
     if isinstance(rule, Below):
@@ -42,32 +42,32 @@ def holding(rule: Rule) -> tuple[float, float]:
 
 
 def table(findings: Sequence[Finding], language: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: statement, figure, 95 % interval, threshold, verdict."""
+    """Return head and rows: statement, figure, 95 % interval, threshold, verdict."""
     rows = []
     for f in findings:
         role = ROLES.get(f.statement.role)
-        told = f.statement.text(language) + (f" ({role(language)})" if role else "")
+        sentence = f.statement.text(language) + (f" ({role(language)})" if role else "")
         verdict = VERDICT[f.verdict](language)
-        rows.append([told, shown(f, language), interval_words(f), threshold(f.statement, language), verdict])
+        rows.append([sentence, shown(f, language), interval_words(f), threshold(f.statement, language), verdict])
     return [text(language) for text in (WORD, VALUE, INTERVAL, BAR, JUDGED)], rows
 
 
 def interval_panels(findings: Sequence[Finding], language: str = "en") -> dict[str, Any]:
-    """The charts of a claim's statements, as many beside each other as it takes that none is long."""
+    """Return the charts of a claim's statements, at most MOST_ROWS in each."""
     size = math.ceil(len(findings) / math.ceil(len(findings) / MOST_ROWS))
     parts = [findings[i : i + size] for i in range(0, len(findings), size)]
     return {str(number): interval_panel(part, language, findings) for number, part in enumerate(parts, 1)}
 
 
 def interval_panel(findings: Sequence[Finding], language: str = "en", among: Sequence[Finding] = ()) -> Any:
-    """The chart of some statements, as wide as its place and as high as its words need; `among`: all of the claim's."""
+    """Return the chart of some statements; `among` are all of the claim's, which may share axes."""
     import altair as alt
 
     rows: list[dict[str, Any]] = []
     y = 4.0
     for number, finding in enumerate(findings):
-        made, y = _row(finding, _extent(finding, among or findings), number, y, language)
-        rows += made
+        marks, y = _row(finding, _extent(finding, among or findings), number, y, language)
+        rows += marks
     height = max(40.0, y - GAP + 4)
     at = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.03, 1.03], nice=False, zero=False))
     down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[height, 0], nice=False, zero=False))
@@ -94,27 +94,27 @@ def interval_panel(findings: Sequence[Finding], language: str = "en", among: Seq
         layer("words").mark_text(fontSize=12.5, color=INK, **words).encode(x=left, text=text),
         layer("figure").mark_text(fontSize=12.5, fontWeight="bold", color=INK, **words).encode(x=left, text=text),
     ]
-    told = "; ".join(f"{s}: {figure}, {verdict}" for s, figure, _, _, verdict in table(findings, language)[1])
-    return layered(rows, *layers).properties(height=height, width=WIDTH, description=told)
+    description = "; ".join(f"{s}: {figure}, {verdict}" for s, figure, _, _, verdict in table(findings, language)[1])
+    return layered(rows, *layers).properties(height=height, width=WIDTH, description=description)
 
 
 def _row(
     finding: Finding, extent: tuple[float, float] | None, number: int, y: float, language: str
 ) -> tuple[list[dict[str, Any]], float]:
-    """The marks of one statement from `y` down, and where the next one begins."""
+    """Return the marks of one statement from `y` down, and the y of the next one."""
     role = ROLES.get(finding.statement.role)
-    told = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
-    said = f"{BAR(language)} {threshold(finding.statement, language)}: {VERDICT[finding.verdict](language)}"
-    both = f"{shown(finding, language)}; {said}"
+    sentence = wrapped(finding.statement.text(language) + (f" ({role(language)})" if role else ""))
+    judged = f"{BAR(language)} {threshold(finding.statement, language)}: {VERDICT[finding.verdict](language)}"
+    both = f"{shown(finding, language)}; {judged}"
     figures = (
-        wrapped(said)
+        wrapped(judged)
         if finding.figure is None
         else [both]
         if wide(both) <= COLUMNS - 4
-        else [shown(finding, language), said]
+        else [shown(finding, language), judged]
     )
     rows: list[dict[str, Any]] = []
-    for part, lines in (("words", told), ("figure", figures)):
+    for part, lines in (("words", sentence), ("figure", figures)):
         for line in lines:
             rows.append({"part": part, "y": y + LINE / 2, "text": line})
             y += LINE
@@ -137,40 +137,40 @@ def _row(
         add("holds", inside[0], top, x2=place(inside[1]), y2=end)
     for edge in sorted({e for e in between if math.isfinite(e)}):
         add("bar", edge, top - 2, y2=end + 2)
-    found, power = finding.figure, finding.statement.unit == "decades"
-    for value in _some(sorted(found.values)):
+    figure, power = finding.figure, finding.statement.unit == "decades"
+    for value in _thinned(sorted(figure.values)):
         add("dot", value, value=factor(value) if power else f"{value:.6g}", **tip)
     if not isinstance(finding.statement.rule, Always):
-        if found.n > 1:
-            add("interval", found.low, x2=place(found.high), value=interval_words(finding), **tip)
-            for edge in (found.low, found.high):
+        if figure.n > 1:
+            add("interval", figure.low, x2=place(figure.high), value=interval_words(finding), **tip)
+            for edge in (figure.low, figure.high):
                 add("end", edge, top + 4, y2=end - 4)
-        add("mean", found.mean, value=shown(finding, language), **tip)
+        add("mean", figure.mean, value=shown(finding, language), **tip)
     for tick in _ticks(low, high):
         text = factor(tick) if power else f"{tick:.4g}".replace("-", "−")
         add("tick", tick, end + TICKS / 2 + 1, text=text)
     return rows, end + TICKS + GAP
 
 
-def _some(values: Sequence[float]) -> list[float]:
-    """At most MOST_DOTS of sorted values, the outermost among them."""
+def _thinned(values: Sequence[float]) -> list[float]:
+    """Return at most MOST_DOTS of sorted values, evenly spaced, with the first and the last."""
     if len(values) <= MOST_DOTS:
         return list(values)
     return [values[round(i * (len(values) - 1) / (MOST_DOTS - 1))] for i in range(MOST_DOTS)]
 
 
 def _own(finding: Finding) -> tuple[float, float] | None:
-    """From the lowest to the highest of what a row must show: values, interval, bar."""
+    """Return the lowest and the highest value that a row must show, among values, interval and bar."""
     if finding.figure is None:
         return None
     f = finding.figure
     ends = () if isinstance(finding.statement.rule, Always) else (f.low, f.high)
-    seen = [v for v in (*f.values, *ends, *holding(finding.statement.rule)) if finite(v)]
-    return (min(seen), max(seen)) if seen else None
+    values = [v for v in (*f.values, *ends, *holding(finding.statement.rule)) if finite(v)]
+    return (min(values), max(values)) if values else None
 
 
 def _extent(finding: Finding, findings: Sequence[Finding]) -> tuple[float, float] | None:
-    """The axis of a row: that of all statements of its unit where they are of like size, or its own; with room."""
+    """Return a row's axis, with a margin: shared by the statements of its unit if of similar size, else its own."""
     own = _own(finding)
     if own is None:
         return None
@@ -185,10 +185,10 @@ def _extent(finding: Finding, findings: Sequence[Finding]) -> tuple[float, float
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Two to five round numbers between the ends."""
+    """Return two to five round numbers between the ends."""
     rough = (high - low) / 3
     base = 10.0 ** math.floor(math.log10(rough))
     step = next(m * base for m in (1, 2, 2.5, 5, 10) if m * base >= rough)
     first = math.ceil(low / step)
-    found = [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, math.floor(high / step) + 1)]
-    return [t + 0.0 for t in found]
+    ticks = [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, math.floor(high / step) + 1)]
+    return [t + 0.0 for t in ticks]

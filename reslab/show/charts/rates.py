@@ -1,4 +1,4 @@
-"""A run's progress drawn: the running training loss, and the learning rate that it was made at (§3.4, §4.2)."""
+"""Charts of a run's progress: running training loss and learning rate against iterations (§3.4, §4.2)."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ PARTS: dict[str, Text] = {"loss": words.LOSS, "lr": words.RATE}
 
 
 def progress_rows(runs: Sequence[Runs], key: str) -> list[dict[str, Any]]:
-    """One row a told moment, thinned: net, run ("seed 0"), iteration, value of `key` ("loss" or "lr")."""
+    """Return a row per logged iteration, thinned: net, run ("seed 0"), iteration, value of `key` ("loss" or "lr")."""
     rows: list[dict[str, Any]] = []
-    most = room(sum(len(one.records) for one in runs))
-    for one in runs:
-        for r in one.records:
+    most = room(sum(len(group.records) for group in runs))
+    for group in runs:
+        for r in group.records:
             lines = [m for m in r.metrics if m["kind"] == "train" and finite(m.get(key))]
             points = thinned([(m["iteration"], m[key]) for m in lines], most)
-            told = {"net": one.label, "run": f"seed {r.seed}"}
-            rows += [{**told, "iteration": x, "value": float(f"{y:.4g}")} for x, y in points]
+            keys = {"net": group.label, "run": f"seed {r.seed}"}
+            rows += [{**keys, "iteration": x, "value": float(f"{y:.4g}")} for x, y in points]
     return rows
 
 
 def progress_table(runs: Sequence[Runs], language: str = "en") -> tuple[list[str], list[list[str]]]:
-    """Head and rows: net, seed, the last told iteration of each run, and its running loss."""
+    """Return head and rows: net, seed, the last logged iteration of each run, and its running loss."""
     rows = []
-    for one in runs:
-        for r in one.records:
+    for group in runs:
+        for r in group.records:
             lines = [m for m in r.metrics if m["kind"] == "train" and finite(m.get("loss"))]
             if lines:
-                rows.append([one.label, str(r.seed), f"{lines[-1]['iteration']:,}", f"{lines[-1]['loss']:.4f}"])
+                rows.append([group.label, str(r.seed), f"{lines[-1]['iteration']:,}", f"{lines[-1]['loss']:.4f}"])
     return [words.NET(language), SEED(language), words.ITERATIONS(language), LAST_LOSS(language)], rows
 
 
 def progress_panels(runs: Sequence[Runs], language: str = "en") -> dict[str, Any]:
-    """Charts of "loss" and "lr", each line one run, a net's runs in one colour."""
-    found = {}
+    """Return charts of "loss" and "lr": a line for each run, a colour for each net."""
+    panels = {}
     for key, title in PARTS.items():
         rows = progress_rows(runs, key)
         if rows:
-            found[key] = _panel(rows, runs, title(language), language, step=key == "lr")
-    return found
+            panels[key] = _panel(rows, runs, title(language), language, step=key == "lr")
+    return panels
 
 
 def _panel(rows: list[dict[str, Any]], runs: Sequence[Runs], title: str, language: str, step: bool) -> Any:

@@ -1,4 +1,4 @@
-"""C25 drawn: the test error without one block, block by block, of residual nets and of a plain one."""
+"""Chart of C25: the test error without one block, for each block of residual nets and a plain one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = {"plain": Text("plain", "plain"), "residual": Text("residual", "residual
 
 
 def removal_rows(evidence: Evidence, language: str = "en") -> list[dict[str, Any]]:
-    """A row for each net and block: net, kind, depth, block, place in [0, 1], mean error over seeds in percent, n."""
+    """Return a row for each net and block: net, kind, depth, block, place in [0, 1], mean error in percent, n."""
     rows: list[dict[str, Any]] = []
     measured = evidence.measured.get(MEASUREMENT, {}).values()
     for word, net in nets(evidence.setting).items():

@@ -1,6 +1,6 @@
-"""Two kinds of block beside each other, as in the paper's Fig. 5, and what they cost.
+"""Two kinds of block side by side, as in the paper's Fig. 5, with their costs.
 
-Layers, their order, where the activations stand, and every figure are read from the plan's rows.
+Layers, their order, the places of activations, and all figures are read from the plan's rows.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from reslab.show.drawings.nets import ARC, BOX, LEAD, NAME, SIZE, draw_box, draw
 from reslab.show.look import INK, LINE, SOFT
 from reslab.show.words import PARAMETERS
 
-FIG_5 = (("resnet34", "conv2_2"), ("resnet50", "conv2_2"))  # a basic block, a bottleneck of about its cost
-FILE = "blocks.svg"  # what the drawing is called where no name is given
+FIG_5 = (("resnet34", "conv2_2"), ("resnet50", "conv2_2"))  # a basic block, and a bottleneck of similar cost
+FILE = "blocks.svg"  # the drawing's default name
 TITLE = Text("Basic and bottleneck blocks", "기본 block과 bottleneck block")
 WIDE = Text("{net}, {n} wide", "{net}, 폭 {n}")
 COST = Text("{macs} MACs at {side}x{side}", "{side}x{side}에서 {macs} MACs")
 THEN = Text(", then ", " → ")
-BLOCK, LINK, RADIUS = 150, 36, 9  # pixels: a box's width, the way between boxes, the addition's circle
+BLOCK, LINK, RADIUS = 150, 36, 9  # pixels: a box's width, the gap between boxes, the addition's circle
 
 
 def draw_blocks(switches: Mapping[str, Any] | None = None, language: str = "en") -> Picture:
-    """Fig. 5: the basic block, one as wide as the bottleneck's ends, and the bottleneck, with what each costs."""
-    (basic, at), (bottleneck, there) = FIG_5
+    """Return Fig. 5 with costs: the basic block, one as wide as the bottleneck's ends, and the bottleneck."""
+    (basic, basic_block), (bottleneck, bottleneck_block) = FIG_5
     given = dict(switches or {})
     small, large = spec_of(basic, **given), spec_of(bottleneck, **given)
-    ends = _inside(large, there)[0].c_in
+    ends = _rows_of(large, bottleneck_block)[0].c_in
     widths = tuple(ends * w // small.widths[0] for w in small.widths)
     equal = spec_of(basic, **given | {"widths": widths})
-    three = [
-        (small, at, f"{basic} {at}"),
-        (equal, at, WIDE.filled(net=f"{basic} {at}", n=ends)(language)),
-        (large, there, f"{bottleneck} {there}"),
+    blocks = [
+        (small, basic_block, f"{basic} {basic_block}"),
+        (equal, basic_block, WIDE.filled(net=f"{basic} {basic_block}", n=ends)(language)),
+        (large, bottleneck_block, f"{bottleneck} {bottleneck_block}"),
     ]
     canvas = Canvas()
     x = words_end = 24.0
-    told, parts = [], []
-    for spec, block, origin in three:
-        rows = _inside(spec, block)
+    sentences, parts = [], []
+    for spec, block, origin in blocks:
+        rows = _rows_of(spec, block)
         total, first = cost_of(rows), rows[0]
         lines = [
             f"{spec.blocks[0][1]} block, {first.c_in}-d",
@@ -54,31 +54,31 @@ def draw_blocks(switches: Mapping[str, Any] | None = None, language: str = "en")
             PARAMETERS.filled(n=f"{total.parameters:,}")(language),
             COST.filled(macs=shown(total.macs), side=first.size_in)(language),
         ]
-        beside = _beside(rows, language)
-        told.append(f"{lines[0]} ({origin}): {lines[2]}, {lines[3]}, {beside} shortcut.")
-        middle, end = _block(canvas, spec, rows, x, beside)
+        shortcut = _shortcut(rows, language)
+        sentences.append(f"{lines[0]} ({origin}): {lines[2]}, {lines[3]}, {shortcut} shortcut.")
+        middle, end = _block(canvas, spec, rows, x, shortcut)
         parts.append((middle, lines))
         words_end = max(words_end, end)
-        x = middle + BLOCK / 2 + 0.9 * ARC + 8 + max(60.0, text_width(beside, SIZE)) + 24
+        x = middle + BLOCK / 2 + 0.9 * ARC + 8 + max(60.0, text_width(shortcut, SIZE)) + 24
     for middle, lines in parts:
         for i, line in enumerate(lines):
             size, weight = (NAME, "bold") if i == 0 else (SIZE, "normal")
             canvas.text(middle, words_end + 32 + i * LEAD, line, size, weight, class_="caption")
     title = TITLE(language)
-    return Picture(canvas.svg(x, words_end + 48 + 4 * LEAD, title, " ".join(told)), title, x)
+    return Picture(canvas.svg(x, words_end + 48 + 4 * LEAD, title, " ".join(sentences)), title, x)
 
 
-def _inside(spec: Spec, block: str) -> list[Row]:
+def _rows_of(spec: Spec, block: str) -> list[Row]:
     return [row for row in plan(spec) if row.block == block]
 
 
-def _beside(rows: Sequence[Row], language: str) -> str:
-    """What a block's shortcut is: identity, or the labels of its layers."""
+def _shortcut(rows: Sequence[Row], language: str) -> str:
+    """Return the labels of the shortcut's layers, or "identity"."""
     return THEN(language).join(r.label for r in rows if r.path == "shortcut" and r.label) or "identity"
 
 
 def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str) -> tuple[float, float]:
-    """One block from its input down to its output, from `x` on, `words` at its shortcut; its middle and its end."""
+    """Draw a block with its left edge at `x` and `words` at its shortcut; return its middle and its end."""
     middle, y = x + BLOCK / 2, 24.0
     canvas.text(middle, y, f"{rows[0].c_in}-d", NAME, "bold", class_="input")
     top = before = y + 8
@@ -91,7 +91,7 @@ def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str
             continue
         y = before + (LINK if before > top or notes else 0.7 * LINK)
         _link(canvas, middle, before, y, notes)
-        if before == top and notes and projected:  # pre-activation, where a projection reads what is activated
+        if before == top and notes and projected:  # with pre-activation a projection reads the activated input
             start = (middle, y - 8)
         if row.kind == "add":
             canvas.add("circle", class_="add", cx=middle, cy=y + RADIUS, r=RADIUS, fill="white", stroke=INK)
@@ -99,8 +99,8 @@ def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str
             canvas.add("path", d=plus, fill="none", stroke=INK, stroke_width=1.4)
             end = (middle + RADIUS + 1, y + RADIUS)
             draw_shortcut(canvas, row.line, start, end, middle + BLOCK / 2)
-            beside = middle + BLOCK / 2 + 0.9 * ARC + 8
-            canvas.text(beside, (start[1] + end[1]) / 2 + 4, words, SIZE, anchor="start", fill=SOFT)
+            right = middle + BLOCK / 2 + 0.9 * ARC + 8
+            canvas.text(right, (start[1] + end[1]) / 2 + 4, words, SIZE, anchor="start", fill=SOFT)
             before = y + 2 * RADIUS
         else:
             draw_box(canvas, box_of(row), middle - BLOCK / 2, y, BLOCK)
@@ -113,7 +113,7 @@ def _block(canvas: Canvas, spec: Spec, rows: Sequence[Row], x: float, words: str
 
 
 def _link(canvas: Canvas, x: float, top: float, end: float, notes: Sequence[str]) -> None:
-    """The way from one layer to the next, with what happens on it: BN, relu."""
+    """Draw the arrow from one layer to the next, with the layers on it: BN, relu."""
     canvas.arrow(f"M{x:g} {top:g}V{end - 1:g}", (x, end), "down", LINE, stroke_width=1.2)
     if notes:
         canvas.text(x + 9, (top + end) / 2 + 4, ", ".join(notes), SIZE, anchor="start", class_="note")

@@ -1,7 +1,4 @@
-"""A few SVG primitives: elements with real, escaped text, arrows.
-
-Lengths are in the picture's own units, CSS pixels at its natural size. Nothing here knows what is drawn.
-"""
+"""SVG primitives: elements with escaped text, arrows. Lengths are in CSS pixels of the unscaled picture."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ HEAD = 4.5  # half the width of an arrow's head
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """About how wide `text` is at font size `size`; rather too much than too little, a Korean letter counted as two."""
+    """Return an upper estimate of the width of `text` at font size `size`; a Korean letter counts as two."""
     return wide(text) * size * EM[weight]
 
 
 def tint(colour: str, share: float) -> str:
-    """`colour` (#rrggbb) mixed with white: a share of 1 is the colour itself, 0 is white."""
+    """Return `colour` (#rrggbb) mixed with white: share 1 is the colour, 0 is white."""
     channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + (c - 255) * share):02x}" for c in channels)
 
@@ -40,28 +37,30 @@ class Picture:
 
 
 class Canvas:
-    """Elements in the order in which they are painted."""
+    """SVG elements in painting order."""
 
     def __init__(self) -> None:
         self.elements: list[str] = []
 
     def add(self, tag: str, text: str | None = None, **attributes: float | str) -> None:
-        """One element. `class_` is class, `stroke_width` is stroke-width; numbers are cut to a tenth."""
-        told = "".join(f' {k.rstrip("_").replace("_", "-")}="{_value(v)}"' for k, v in attributes.items())
-        self.elements.append(f"<{tag}{told}/>" if text is None else f"<{tag}{told}>{escape(clean(text))}</{tag}>")
+        """Add an element. `class_` is class, `stroke_width` is stroke-width; numbers are rounded to a tenth."""
+        attribute_text = "".join(f' {k.rstrip("_").replace("_", "-")}="{_value(v)}"' for k, v in attributes.items())
+        self.elements.append(
+            f"<{tag}{attribute_text}/>" if text is None else f"<{tag}{attribute_text}>{escape(clean(text))}</{tag}>"
+        )
 
     def text(
         self, x: float, y: float, text: str, size: float = 12, weight: str = "normal", anchor: str = "middle",
         fill: str = INK, class_: str = "",
     ) -> None:  # fmt: skip
-        """A line of text on the baseline `y`; anchor is start, middle or end."""
+        """Add a line of text on the baseline `y`; `anchor` is start, middle or end."""
         more: dict[str, Any] = ({"class_": class_} if class_ else {}) | (
             {"font_weight": weight} if weight != "normal" else {}
         )
         self.add("text", text, x=x, y=y, font_size=size, text_anchor=anchor, fill=fill, **more)
 
     def arrow(self, path: str, tip: tuple[float, float], towards: str, colour: str, **attributes: float | str) -> None:
-        """A line along `path` (SVG's path data, absolute) with a head at `tip` that points "down" or "left"."""
+        """Add a line along `path` (absolute SVG path data) with an arrowhead at `tip` that points "down" or "left"."""
         x, y = tip
         look: dict[str, Any] = {"fill": "none", "stroke": colour, **attributes}
         self.add("path", d=path, **look)
@@ -70,7 +69,7 @@ class Canvas:
         self.add("polygon", points=" ".join(f"{_value(a)},{_value(b)}" for a, b in [tip, *back]), fill=colour)
 
     def svg(self, width: float, height: float, title: str, words: str) -> str:
-        """The whole picture, with a title and a description for those who do not see it."""
+        """Return the picture, with a title and a description for screen readers."""
         w, h = math.ceil(width), math.ceil(height)
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '

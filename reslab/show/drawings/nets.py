@@ -1,8 +1,8 @@
 """Networks side by side, as in the paper's Fig. 3.
 
-A net is a column of boxes, one for each weight layer and pooling of its branch. The same output size stands at the
-same height in every column. Solid arrows are identities; dotted ones change the shape, or project. Every label and
-figure is read from the plan's rows.
+A net is a column of boxes, one for each weight layer and pooling of its branch; equal output sizes have equal heights.
+Solid arrows are identities; dotted ones change the shape, or project. All labels and figures are read from the plan's
+rows.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ NO_SHORTCUTS = Text("no shortcuts", "shortcut 없음")
 DEPTH = Text("{n:,} layers with weights", "weight가 있는 층 {n:,}개")
 FOLDED = Text("N equal blocks, one drawn", "같은 block N개, 하나만 그림")
 
-# Pixels. A box stands in the middle of its slot; a slot is a box and a gap for the arrows.
+# Pixels. A slot is a box and a gap for the arrows.
 SIZE, BOX, SLOT = 12, 20, 36
 GUTTER, ARC, EDGE, BRACKET = 96, 44, 16, 48
-NAME, LEAD = 15, 18  # a name's size; from one line of a caption to the next
+NAME, LEAD = 15, 18  # a name's font size; a caption's line height
 
 
 def draw_nets(specs: Sequence[Spec], language: str = "en") -> Picture:
-    """Fig. 3 for any nets: columns aligned by output size, with parameters and MACs below."""
+    """Return Fig. 3 for any nets: columns aligned by output size, with parameters and MACs below."""
     columns = columns_of(specs)
     title = TITLE.filled(nets=", ".join(name_of(c.spec) for c in columns))(language)
     all_boxes = [box for c in columns for box in c.boxes()]
@@ -75,7 +75,7 @@ def draw_nets(specs: Sequence[Spec], language: str = "en") -> Picture:
 
 
 def _bands(columns: Sequence[Column]) -> tuple[dict[int, float], float]:
-    """The top of each output size's band, largest map first, and where the last band ends."""
+    """Return the top of each output size's band, largest map first, and the end of the last band."""
     counts: dict[int, int] = {}
     for column in columns:
         for size, group in groupby(column.boxes(), key=lambda box: box.size):
@@ -89,17 +89,17 @@ def _bands(columns: Sequence[Column]) -> tuple[dict[int, float], float]:
 
 
 def _column(canvas: Canvas, column: Column, x: float, wide: float, tops: dict[int, float]) -> None:
-    """One net: boxes, the way between them, shortcuts at the right, brackets of folded runs at the left."""
+    """Draw a net: boxes, arrows between them, shortcuts on the right, brackets of folded blocks on the left."""
     middle = x + wide / 2
-    taken: dict[int, int] = {}
+    used_slots: dict[int, int] = {}
     before: float | None = None  # the lower edge of the box above
     for units, times in column.runs:
         first = last = 0.0
         for unit in units:
             start = stop = 0.0
             for i, box in enumerate(unit.boxes):
-                y = tops[box.size] + taken.get(box.size, 0) * SLOT + (SLOT - BOX) / 2
-                taken[box.size] = taken.get(box.size, 0) + 1
+                y = tops[box.size] + used_slots.get(box.size, 0) * SLOT + (SLOT - BOX) / 2
+                used_slots[box.size] = used_slots.get(box.size, 0) + 1
                 if before is not None:
                     canvas.arrow(f"M{middle:g} {before:g}V{y - 1:g}", (middle, y), "down", LINE, stroke_width=1.2)
                 draw_box(canvas, box, x, y, wide, times)
@@ -108,22 +108,22 @@ def _column(canvas: Canvas, column: Column, x: float, wide: float, tops: dict[in
             if unit.line:
                 draw_shortcut(canvas, unit.line, (middle, start - 7), (middle + 1.5, stop + 4), x + wide, times)
         if times > 1:
-            at = x - 8
-            path = f"M{at + 4:g} {first:g}H{at:g}V{last:g}H{at + 4:g}"
+            left = x - 8
+            path = f"M{left + 4:g} {first:g}H{left:g}V{last:g}H{left + 4:g}"
             canvas.add("path", class_="bracket", d=path, fill="none", stroke=SOFT, stroke_width=1.5)
-            canvas.text(at - 4, (first + last) / 2 + 5, f"×{times}", 13, "bold", "end", class_="times")
+            canvas.text(left - 4, (first + last) / 2 + 5, f"×{times}", 13, "bold", "end", class_="times")
 
 
 def draw_box(canvas: Canvas, box: Box, x: float, y: float, wide: float, times: int = 1) -> None:
-    """A box with its label, from its left upper corner on; the image has no frame."""
+    """Draw a box with its label; (x, y) is its upper left corner. The image has no frame."""
     if box.kind != "image":
         look: dict[str, Any] = {"fill": "white", "stroke": LINE}
         if box.kind == "layer":
             look = {"fill": tint(hue_of(box.part), 0.38), "stroke": hue_of(box.part)}
-        where: dict[str, Any] = {"data_part": box.part, "data_size": box.size, "data_times": times}
+        data: dict[str, Any] = {"data_part": box.part, "data_size": box.size, "data_times": times}
         canvas.add(
             "rect", class_=box.kind, x=x, y=y, width=wide, height=BOX, rx=4 if box.kind == "layer" else BOX / 2,
-            stroke_width=1.3, **look, **where,
+            stroke_width=1.3, **look, **data,
         )  # fmt: skip
     canvas.text(x + wide / 2, y + BOX / 2 + 4.3, box.label, SIZE, class_="label")
 
@@ -131,7 +131,7 @@ def draw_box(canvas: Canvas, box: Box, x: float, y: float, wide: float, times: i
 def draw_shortcut(
     canvas: Canvas, line: str, start: tuple[float, float], end: tuple[float, float], edge: float, times: int = 1
 ) -> None:
-    """From `start` on the way down, out over the right `edge`, and back to `end`; it takes 0.9 ARC beside the edge."""
+    """Draw a shortcut from `start` around the right `edge` to `end`; it extends 0.9 ARC beyond the edge."""
     (x, y), (back, low), out = start, end, edge + 1.15 * ARC
     path = f"M{x:g} {y:g}H{edge:g}C{out:g} {y:g} {out:g} {low:g} {edge:g} {low:g}H{back + 4:g}"
     look: dict[str, Any] = {"stroke_dasharray": "2 3.5"} if line == "dotted" else {}
@@ -141,7 +141,7 @@ def draw_shortcut(
 
 
 def _caption(spec: Spec, width: float, language: str) -> list[str]:
-    """What stands under a column: name, layers, parameters, MACs, and what was changed about the named net."""
+    """Return the caption of a column: name, layers, parameters, MACs, and the net's switches."""
     total = cost_of(plan(spec))
     lines = [
         name_of(spec),
@@ -149,20 +149,20 @@ def _caption(spec: Spec, width: float, language: str) -> list[str]:
         PARAMETERS.filled(n=shown(total.parameters))(language),
         f"{shown(total.macs)} MACs",
     ]
-    told = [f"{k} {','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in switches_of(spec).items()]
-    return lines + textwrap.wrap(", ".join(told), max(8, int(width / text_width("x", SIZE))))
+    switches = [f"{k} {','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in switches_of(spec).items()]
+    return lines + textwrap.wrap(", ".join(switches), max(8, int(width / text_width("x", SIZE))))
 
 
 def _words(column: Column, language: str) -> str:
-    """One net in words, for those who do not see the picture."""
+    """Return a net's description for screen readers."""
     name, *figures = _caption(column.spec, 1e6, language)
     lines = [r.line for r in plan(column.spec) if r.kind == "add"]
-    told = [text.filled(n=lines.count(line)) for line, text in SHORTCUTS.items()] if lines else [NO_SHORTCUTS]
-    return f"{name}: {', '.join([*figures, *(text(language) for text in told)])}."
+    shortcuts = [text.filled(n=lines.count(line)) for line, text in SHORTCUTS.items()] if lines else [NO_SHORTCUTS]
+    return f"{name}: {', '.join([*figures, *(text(language) for text in shortcuts)])}."
 
 
 def _legend(canvas: Canvas, columns: Sequence[Column], y: float, width: float, language: str) -> float:
-    """Colours, lines and the mark of folded runs, in as many rows as the width needs; returns where it ends."""
+    """Draw the legend of colours, lines and folded blocks, in as many rows as needed; return its end."""
     parts: dict[int, dict[str, None]] = {}
     for box in (box for c in columns for box in c.boxes() if box.kind == "layer"):
         parts.setdefault(stage_of(box.part), {})[box.part] = None
@@ -191,6 +191,6 @@ def _legend(canvas: Canvas, columns: Sequence[Column], y: float, width: float, l
 
 
 def file_name(models: Sequence[str]) -> Path:
-    """What a drawing is called where no name is given: vgg19-plain34-resnet34.svg."""
+    """Return a drawing's default name: vgg19-plain34-resnet34.svg."""
     more = f"-and-{len(models) - MOST_NAMED}-more" if len(models) > MOST_NAMED else ""
     return Path("-".join(models[:MOST_NAMED]) + more + ".svg")

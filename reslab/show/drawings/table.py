@@ -1,4 +1,4 @@
-"""A table as an SVG picture: real text, lines as in print, columns as wide as their words need."""
+"""A table as an SVG picture with selectable text; columns are as wide as their content."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from reslab.show.drawings.canvas import Canvas, Picture, text_width
 from reslab.show.look import GROUND, LINE, SOFT
 from reslab.show.words import wrapped
 
-SIZE, LEAD, PAD, EDGE = 13, 18, 11, 20  # a letter's size; from line to line; beside a column, around the table
+SIZE, LEAD, PAD, EDGE = 13, 18, 11, 20  # font size, line height, padding of a column, margin of the table
 TITLE = 16
 
 
 def draw_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> Picture:
-    """The table below its title and above its caption; a cell's lines are parted by line ends."""
+    """Return a picture of the table, with title and caption; a cell may have several lines."""
     lines = [[cell.split("\n") for cell in row] for row in [head, *rows]]
     widths = [
         max(

@@ -1,4 +1,4 @@
-"""What the command line shows while a run goes on: a live line on a terminal, plain lines elsewhere.
+"""Progress of runs on the command line: a live line on a terminal, plain lines elsewhere.
 
 `teller()` chooses. The live line has a bar, the iteration, images per second, the share of time spent waiting for
 data, loss, running error and time left; evaluations, warnings and notes are printed above it and stay.
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def teller(stream: TextIO | None = None, quiet: bool = False) -> PlainTeller | Teller:
-    """The teller that fits `stream` (standard error by default): `Teller` on a terminal, `PlainTeller` elsewhere.
+    """Return a `Teller` if `stream` (default: standard error) is a terminal, else a `PlainTeller`.
 
-    quiet   warnings and the end alone, as plain lines
+    quiet   print only warnings and the end, as plain lines
     """
     out = stream or sys.stderr
     if quiet:
@@ -40,10 +40,10 @@ class _Quiet(PlainTeller):
 
 
 class Teller:
-    """Called with events; draws one live line for each run that is going on. Close it, or use it in a `with`."""
+    """Draw a live line for each active run; an instance is called with each event. Close it, or use `with`."""
 
     def __init__(self, stream: TextIO | None = None, terminal: bool | None = None) -> None:
-        """stream: a terminal (standard error by default); terminal: True draws even where it says it is none."""
+        """stream: a terminal (default: standard error). terminal: True draws even if `stream` is not a terminal."""
         from rich.console import Console
 
         self.console = Console(
@@ -58,7 +58,7 @@ class Teller:
         name = str(event.get("name", self.current))
         if kind == "start":
             self.current = name
-            self._say(line_of(event))
+            self._print(line_of(event))
             self._open(name, event)
         elif kind == "train":
             self._move(name, event)
@@ -67,13 +67,13 @@ class Teller:
         elif kind == "page":
             self._move("page", {**event, "text": "claims drawn"})
         elif kind == "end":
-            self._shut(name)
-            self._say(line_of(event))
+            self._finish(name)
+            self._print(line_of(event))
         elif kind != "checkpoint":
-            self._say(line_of(event), style="yellow" if kind == "warning" else None)
+            self._print(line_of(event), style="yellow" if kind == "warning" else None)
 
-    def _say(self, line: str | None, style: str | None = None) -> None:
-        """A line above the live one."""
+    def _print(self, line: str | None, style: str | None = None) -> None:
+        """Print a line above the live lines."""
         from rich.text import Text
 
         if line is not None:
@@ -86,7 +86,7 @@ class Teller:
         self.lines[name] = self.progress.add_task(
             "", total=event.get("iterations"), completed=event.get("from") or 0, figures="starting"
         )
-        if len(self.lines) > 1:  # one run needs no name beside its bar, several do
+        if len(self.lines) > 1:  # a single run needs no name
             for other, line in self.lines.items():
                 self.progress.update(line, description=f"{clean(other)} ")
 
@@ -101,7 +101,7 @@ class Teller:
                 **({"total": event["iterations"]} if "iterations" in event else {}),
             )
 
-    def _shut(self, name: str) -> None:
+    def _finish(self, name: str) -> None:
         line = self.lines.pop(name, None)
         if self.progress is not None and line is not None:
             self.progress.remove_task(line)
@@ -109,9 +109,9 @@ class Teller:
             self.close()
 
     def close(self) -> None:
-        """Take the live lines away and give the cursor back. What was printed above them stays.
+        """Remove the live lines and restore the cursor. What was printed above them stays.
 
-        A terminal that is gone is no error: the run's own end must reach the caller.
+        Errors of a closed terminal are ignored, so that the run's own result reaches the caller.
         """
         if self.progress is not None:
             with suppress(OSError, ValueError):
@@ -127,21 +127,21 @@ class Teller:
 
 
 def _figures(event: Event) -> str:
-    """The live line's figures, short enough for 80 columns beside the bar."""
+    """Return the live line's figures, short enough for 80 columns with the bar."""
     if event.get("text"):
         return str(event["text"])
-    told = [
+    figures = [
         f"loss {number(event.get('loss'), '.3f')}",
         f"err {number(event.get('error'), '.1f', '%')}",
         f"{number(event.get('rate'), ',.0f')} img/s",
         f"wait {number(percent(event.get('data_wait')), '.0f', '%')}",
         f"{duration(event.get('left'))} left",
     ]
-    return "  ".join(told)
+    return "  ".join(figures)
 
 
 def _progress(console: Console) -> Progress:
-    """The live line. It goes when its run ends: the last word is the end's own line."""
+    """Return the live lines; each is removed when its run ends."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     return Progress(
@@ -149,7 +149,7 @@ def _progress(console: Console) -> Progress:
         BarColumn(bar_width=12),
         TextColumn("{task.fields[figures]}", markup=False),
         console=console,
-        redirect_stdout=sys.stdout.isatty(),  # results that are piped away must not land on the terminal
+        redirect_stdout=sys.stdout.isatty(),  # piped results must not appear on the terminal
         transient=True,
         refresh_per_second=4,
     )

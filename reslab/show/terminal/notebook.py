@@ -1,4 +1,4 @@
-"""What a notebook shows while a run goes on: a bar for each run, and lines below for what stays.
+"""Progress of runs in a notebook: a bar for each run, and lines for evaluations and notes.
 
 `default_teller` chooses for calls from Python. IPython is used only if the notebook has loaded it.
 """
@@ -25,21 +25,21 @@ def in_notebook() -> bool:
 
 
 def default_teller() -> PlainTeller:
-    """Return what shows the progress of a call from Python: bars in a notebook, plain lines elsewhere."""
+    """Return the teller for a call from Python: bars in a notebook, plain lines elsewhere."""
     return NotebookTeller() if in_notebook() else PlainTeller()
 
 
 class NotebookTeller(PlainTeller):
-    """Called with events; draws a bar for each run that is going on.
+    """Draw a bar for each active run; an instance is called with each event.
 
-    every   seconds between two updates of a bar
+    every   least seconds between two updates of a bar
     """
 
     def __init__(self, every: float = 0.3, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(sys.stdout, every, clock)  # a notebook shows standard error as if it were a mistake
+        super().__init__(sys.stdout, every, clock)  # a notebook shows standard error as an error
         self.bars: dict[str, Any] = {}
         self.totals: dict[str, int] = {}
-        self.moved: dict[str, float] = {}
+        self.last_drawn: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         kind = event.get("kind")
@@ -65,13 +65,13 @@ class NotebookTeller(PlainTeller):
 
     def _is_due(self, name: str) -> bool:
         now = self.clock()
-        if now - self.moved.get(name, -self.every) < self.every:
+        if now - self.last_drawn.get(name, -self.every) < self.every:
             return False
-        self.moved[name] = now
+        self.last_drawn[name] = now
         return True
 
     def _draw(self, name: str, done: int, text: str) -> None:
-        """Draw a run's bar, or draw it again in its place."""
+        """Draw a run's bar, or update it in place."""
         from IPython.display import HTML, display
 
         label = html.escape(f"{clean(name)}  {text}" if len(self.totals) > 1 else text)

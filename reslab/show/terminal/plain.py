@@ -1,9 +1,9 @@
-"""What training tells, as plain lines: for pipes and CI. Needs neither rich nor a terminal.
+"""Training events as plain lines, for pipes and CI. Needs neither rich nor a terminal.
 
-Events are dicts told by the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, campaign
-(many runs at once), or page (claims of a page drawn). Rates are in images per second, errors in percent, `data_wait` is
-a share from 0 to 1, `left` is in seconds. An event may carry `name`, the run that it is of; without it, it is of the
-run that started last.
+Events are dicts from the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, campaign (many
+runs at once), or page (claims of a page drawn). Rates are in images per second, errors in percent, `data_wait` is a
+share from 0 to 1, `left` is in seconds. `name` is the event's run; an event without it belongs to the run that started
+last.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from reslab.errors import shortened
 from reslab.show.format import clean, duration, number, percent
 
 Event = dict[str, Any]
-LONGEST_LINE = 2000  # characters; a verdict's sentence is whole, a name of thousands of characters is not
+LONGEST_LINE = 2000  # characters: a verdict's sentence fits, a name of thousands of characters is cut
 
 
 def measures(event: Event) -> str:
-    """The figures of a "train" event but for the iteration: loss, error, rate, data wait, time left."""
+    """Return the figures of a "train" event without its iteration: loss, error, rate, data wait, time left."""
     waiting = percent(event.get("data_wait"))
-    told = [f"loss {number(event.get('loss'), '.4f')}", f"train error {number(event.get('error'), '.2f', ' %')}"]
+    figures = [f"loss {number(event.get('loss'), '.4f')}", f"train error {number(event.get('error'), '.2f', ' %')}"]
     if "lr" in event:
-        told.append(f"lr {number(event['lr'], 'g')}")
-    told += [f"{number(event.get('rate'), ',.0f')} img/s", f"data wait {number(waiting, '.0f', ' %')}"]
-    return ", ".join([*told, f"{duration(event.get('left'))} left"])
+        figures.append(f"lr {number(event['lr'], 'g')}")
+    figures += [f"{number(event.get('rate'), ',.0f')} img/s", f"data wait {number(waiting, '.0f', ' %')}"]
+    return ", ".join([*figures, f"{duration(event.get('left'))} left"])
 
 
 def line_of(event: Event) -> str | None:
-    """One event as one line of plain text, or None for a kind that is not known."""
+    """Return an event as one line of plain text, or None for an unknown kind."""
     kind = event.get("kind")
     if kind == "start":
         return _start(event)
@@ -49,6 +49,8 @@ def line_of(event: Event) -> str | None:
     if kind == "checkpoint":
         return f"iteration {event['iteration']:,}: checkpoint"
     if kind == "campaign":
+        if event.get("text"):
+            return clean(event["text"])
         work = f"{number(percent(event['done']), '.0f', ' %')} of the work"
         return f"{event['runs_done']} of {event['runs']} runs done, {work}, {duration(event.get('left'))} left"
     if kind == "page":
@@ -59,61 +61,61 @@ def line_of(event: Event) -> str | None:
 
 
 def _start(event: Event) -> str:
-    """`text` where the event brings one, or else a line made of its fields."""
+    """Return the event's `text` if it has one, else a line made of its fields."""
     if event.get("text"):
         return clean(event["text"])
     begin = event.get("from") or 0
     how = f"resumed at iteration {begin:,} of" if event.get("resumed") else "from iteration 0 to"
-    told = f"{event.get('name', event.get('model', 'run'))}: {how} {event.get('iterations', 0):,}"
+    line = f"{event.get('name', event.get('model', 'run'))}: {how} {event.get('iterations', 0):,}"
     settings = event.get("settings")
     if isinstance(settings, dict):
         settings = ", ".join(f"{k} {v}" for k, v in settings.items())
-    told += f", {settings}" if settings else ""
-    return clean(told + (f", in {event['out']}" if event.get("out") else ""))
+    line += f", {settings}" if settings else ""
+    return clean(line + (f", in {event['out']}" if event.get("out") else ""))
 
 
 class PlainTeller:
-    """Called with events; prints lines.
+    """Print events as lines; an instance is called with each event.
 
-    stream   where to (standard error, so that standard output stays for results)
-    every    seconds that must lie between two "train" lines of a run; evaluations, warnings, notes are always told
-    clock    seconds, rising
+    stream   by default standard error, so that standard output is left to results
+    every    least seconds between two "train" lines of a run; evaluations, warnings and notes are always printed
+    clock    returns seconds, monotonic
     """
 
     def __init__(
         self, stream: TextIO | None = None, every: float = 10.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stream, self.every, self.clock = stream, every, clock
-        self.told: dict[str, float] = {}  # run to the moment of its last "train" line
+        self.last_printed: dict[str, float] = {}  # run to the time of its last "train" line
         self.current = ""
 
     def __call__(self, event: Event) -> None:
         kind = event.get("kind")
-        if kind == "checkpoint":  # one more every few lines, and nobody acts on it
+        if kind == "checkpoint":  # frequent, and nothing to act on
             return
         name = str(event.get("name", self.current))
         if kind == "start":
             self.current = name
-            self.told[name] = -math.inf
+            self.last_printed[name] = -math.inf
         if kind in ("train", "campaign", "page"):
             now = self.clock()
-            done = event.get("iteration") == event.get("iterations", -1)
-            if now - self.told.get(name, -math.inf) < self.every and not done:
+            is_last = event.get("iteration") == event.get("iterations", -1)
+            if now - self.last_printed.get(name, -math.inf) < self.every and not is_last:
                 return
-            self.told[name] = now
+            self.last_printed[name] = now
         line = line_of(event)
         if line is not None:
-            # a name stands before the line only where several runs speak
-            self.write(f"{clean(name)}: {line}" if len(self.told) > 1 and kind != "start" else line)
+            # the run's name is needed only if several runs print
+            self.write(f"{clean(name)}: {line}" if len(self.last_printed) > 1 and kind != "start" else line)
 
     def write(self, line: str) -> None:
-        """One line to the stream, at once; standard error is looked up late, so that a redirection counts."""
+        """Print a line and flush it. `sys.stderr` is read at each call, so that a redirection takes effect."""
         stream = self.stream or sys.stderr
-        if stream is not None:  # closed by the caller; print would take standard output instead
+        if stream is not None:  # standard error is closed; print(file=None) would use standard output
             print(shortened(line, LONGEST_LINE), file=stream, flush=True)
 
     def close(self) -> None:
-        """Nothing is held open; here so that every teller can be closed."""
+        """Do nothing: there is nothing to release. Every teller can be closed."""
 
     def __enter__(self) -> PlainTeller:
         return self

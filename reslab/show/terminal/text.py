@@ -1,19 +1,19 @@
-"""Results as plain text: an evaluation by class, what a probe found, a recipe and what the paper leaves open."""
+"""Results as plain text: an evaluation by class, a probe, a prediction, a recipe and what the paper leaves open."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from reslab.runs.recipe import OPEN_CHOICES, Recipe
+from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES, Recipe
 from reslab.show.format import clean, number, quoted
 
-NOT_FINITE = "scores are not finite (the loss is no number); an image with such scores counts as wrong"
+NOT_FINITE = "scores are not finite (the loss is not a number); an image with such scores counts as wrong"
 
 
 def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
-    """One evaluation (`Evaluation.to_dict`): errors in percent, the interval, loss, n, and a row for each class.
+    """Return an evaluation (`Evaluation.to_dict`): errors in percent, interval, loss, n, and a row for each class.
 
-    Top-5 is left out where there are no more than five classes: of those it is never wrong.
+    Top-5 error is left out for five classes or fewer, as it would always be 0.
     """
     rows = result["per_class"]
     low, high = (number(end, ".2f") for end in result["top1_interval"])
@@ -41,53 +41,53 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
     return "\n".join(lines)
 
 
-def prediction_text(found: dict[str, Any]) -> str:
+def prediction_text(prediction: dict[str, Any]) -> str:
     """Return a prediction (`Prediction.to_dict`) as a line: file, then classes with their probabilities in percent."""
-    shares = zip(found["classes"], found["probabilities"], strict=True)
-    told = "  ".join(
+    shares = zip(prediction["classes"], prediction["probabilities"], strict=True)
+    classes = "  ".join(
         f"{quoted(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares
     )
-    return f"{quoted(found['file'])}: {told}"
+    return f"{quoted(prediction['file'])}: {classes}"
 
 
-BN_TOLD = {
+BN_STATISTICS = {
     "running": "BN by its moving averages",
     "samples": "BN by averages over these samples",
     "none": "no BN",
 }
 
 
-def probe_text(found: dict[str, Any]) -> str:
-    """A probe (`Probe.to_dict`): a head, and one table for each part that was asked for."""
-    state = f"at iteration {found['iteration']:,}" if found["iteration"] is not None else "in memory"
-    if found["iteration"] is None and found["seed"] is not None:
-        state = f"at initialisation, seed {found['seed']}"
+def probe_text(probe: dict[str, Any]) -> str:
+    """Return a probe (`Probe.to_dict`): a head, and a table for each measured part."""
+    state = f"at iteration {probe['iteration']:,}" if probe["iteration"] is not None else "in memory"
+    if probe["iteration"] is None and probe["seed"] is not None:
+        state = f"at initialisation, seed {probe['seed']}"
     lines = [
-        f"{found['model']} {state}, the first {found['n']:,} samples of {clean(found['data'])} {found['split']}, "
-        f"{BN_TOLD[found['bn']]}",
-        *([f"  checkpoint  {clean(found['checkpoint'])}"] if found["checkpoint"] else []),
-        *(f"  note: {clean(note)}" for note in found["notes"]),
+        f"{probe['model']} {state}, the first {probe['n']:,} samples of {clean(probe['data'])} {probe['split']}, "
+        f"{BN_STATISTICS[probe['bn']]}",
+        *([f"  checkpoint  {clean(probe['checkpoint'])}"] if probe["checkpoint"] else []),
+        *(f"  note: {clean(note)}" for note in probe["notes"]),
     ]
-    if found["responses"] is not None:
-        rank = {layer: i for i, layer in enumerate(found["responses_sorted"], start=1)}
-        rows = [[r["layer"], r["at"], number(r["std"], ".4g"), str(rank[r["layer"]])] for r in found["responses"]]
+    if probe["responses"] is not None:
+        rank = {layer: i for i, layer in enumerate(probe["responses_sorted"], start=1)}
+        rows = [[r["layer"], r["at"], number(r["std"], ".4g"), str(rank[r["layer"]])] for r in probe["responses"]]
         lines += _table("Layer responses (Fig. 7)", ["layer", "read at", "std", "rank"], rows)
-    if found["gradients"] is not None:
-        pairs = zip(found["activations"], found["gradients"], strict=True)
+    if probe["gradients"] is not None:
+        pairs = zip(probe["activations"], probe["gradients"], strict=True)
         rows = [[a["block"], number(a["rms"], ".4g"), number(g["rms"], ".3e")] for a, g in pairs]
-        told = f"loss {number(found['loss'], '.4f')} over {found['gradient_batch']} samples, BN as in training"
-        lines += _table(f"Block outputs x ({told})", ["block", "rms of x", "rms of dL/dx"], rows)
+        loss = f"loss {number(probe['loss'], '.4f')} over {probe['gradient_batch']} samples, BN as in training"
+        lines += _table(f"Block outputs x ({loss})", ["block", "rms of x", "rms of dL/dx"], rows)
         rows = [
             [x["layer"], x["at"], number(x["activation"], ".4g"), *(number(v, ".3e") for v in slopes)]
-            for x, w in zip(found["layers"], found["weight_gradients"], strict=True)
+            for x, w in zip(probe["layers"], probe["weight_gradients"], strict=True)
             for slopes in [(x["gradient"], w["norm"], w["rms"])]
         ]
         head = ["layer", "x read at", "rms of x", "rms of dL/dx", "‖dL/dW‖", "rms of dL/dW"]
         lines += _table("Layers: their outputs x and weights W", head, rows)
-    if found["residuals"]:
-        rows = [[r["block"], r["line"], number(r["ratio"], ".4g")] for r in found["residuals"]]
+    if probe["residuals"]:
+        rows = [[r["block"], r["line"], number(r["ratio"], ".4g")] for r in probe["residuals"]]
         lines += _table("Residual ratios", ["block", "shortcut", "‖F(x)‖/‖x‖"], rows)
-    for block in found["jacobians"] or []:
+    for block in probe["jacobians"] or []:
         rows = [
             [name, *(number(part[key], ".4g") for key in ("min", "median", "max")), f"{part['below']} of {part['n']}"]
             for name, part in (
@@ -100,9 +100,9 @@ def probe_text(found: dict[str, Any]) -> str:
         title = f"Singular values, {block['block']} at the first sample ({block['outputs']:,} x {block['inputs']:,})"
         lines += _table(title, ["Jacobian", "min", "median", "max", "below 0.1"], rows)
         if block["gap"] is not None:
-            added = "I" if block["line"] == "solid" else "J of the shortcut"
+            shortcut = "I" if block["line"] == "solid" else "J of the shortcut"
             lines.append(
-                f"  largest entry of J_H - (J_F + {added}) before the last ReLU: {number(block['gap'], '.1e')}"
+                f"  largest entry of J_H - (J_F + {shortcut}) before the last ReLU: {number(block['gap'], '.1e')}"
             )
         if block["inactive"] is not None:
             lines.append(f"  outputs whose derivative is 0 after the last ReLU: {block['inactive']:,}")
@@ -110,17 +110,17 @@ def probe_text(found: dict[str, Any]) -> str:
 
 
 def _table(title: str, head: list[str], rows: list[list[str]]) -> list[str]:
-    """A title, a head, and rows: the first column to the left, the others to the right."""
+    """Return a title, a head, and rows; the first column is aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    made = [
+    lines = [
         "  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in [head, *rows]
     ]
-    return ["", title, *made]
+    return ["", title, *lines]
 
 
 def recipe_text(recipe: Recipe, about: str = "") -> str:
-    """Every field with its value; a mark before those that the paper leaves open, and what it is silent about."""
+    """Return every field with its value ("?" marks what the paper leaves open), and a line on each open choice."""
     lines = [line.strip() for line in about.strip().splitlines() if line.strip()]
     values = recipe.to_dict()
     width = max(map(len, values))
@@ -130,4 +130,6 @@ def recipe_text(recipe: Recipe, about: str = "") -> str:
         lines.append(f"{'?' if key in OPEN_CHOICES else ' '} {key:{width}}  {shown}")
     lines += ["", "? the paper leaves this open:"]
     lines += [f"  {key:{width}}  {text}" for key, text in OPEN_CHOICES.items()]
+    lines += ["", "  and outside the recipe:"]
+    lines += [f"  {key:{width}}  {choice}: {text}" for key, (choice, text) in OPEN_BEYOND.items()]
     return "\n".join(lines)

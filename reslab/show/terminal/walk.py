@@ -1,8 +1,8 @@
 """A network in words: the study notes' way of reading Table 1, from RGB to softmax, in one fixed form.
 
-`[conv2_x] 64 → (64 → 64 → 64 → 256) dotted → (256 → 64 → 64 → 256) solid …`: a block's parentheses give the channels
-that come in and those after each of its weight layers; dotted and solid are the shortcuts of Fig. 3. Every number is
-read from the plan's rows.
+`[conv2_x] 64 → (64 → 64 → 64 → 256) dotted → (256 → 64 → 64 → 256) solid …`: a block's parentheses give its input
+channels and the channels after each of its weight layers; dotted and solid are the shortcuts of Fig. 3. Every number
+is read from the plan's rows.
 """
 
 from __future__ import annotations
@@ -15,30 +15,26 @@ from typing import Any
 from reslab.nets.cost import by_part, cost, cost_of, shown
 from reslab.nets.kinds import sizes, square
 from reslab.nets.names import name_of, spec_of, switches_of
-from reslab.nets.paper import WORDS, published
+from reslab.nets.paper import published
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
 from reslab.nets.spec import Spec
+from reslab.show.terminal import describing as texts
 
-COLOURS = {3: "RGB", 1: "grey"}
 MOST_PERIOD = 4  # the longest pattern of mixed blocks that is folded
 
 
-def describe_text(spec: Spec) -> str:
-    """The walk through `spec`, its totals, the paper's figures where it prints any, and what the words mean."""
-    parts = by_part(spec)
-    name = COLOURS.get(spec.in_channels, "input")
-    lines = [_title(spec), "", f"[{name}] {spec.in_channels}, {square(spec.image_size)}"]
-    for part, rows in parts.items():
-        lines += [_stage(part, rows)] if any(r.block for r in rows) else _single(rows)
-    last = plan(spec)[-1]
-    lines += [f"[softmax] {last.c_out}", "", *_totals(spec), *_paper(spec), "", *_legend(plan(spec), spec.activation)]
-    return "\n".join(lines)
+def describe_text(spec: Spec, language: str = "en") -> str:
+    """Return the description of `spec`: its stages, its totals, the paper's figures, and a legend."""
+    return "\n".join(_Walk(spec, language).lines())
 
 
 def describe_json(spec: Spec) -> dict[str, Any]:
-    """The same as plain types: name, depth, parameters, macs, switches (those that differ from the name's own values),
-    spec, paper ({figure: {printed, source}}) and rows, each a dict of a plan's `Row` with its parameters and macs."""
+    """Return the same as plain types.
+
+    Keys: name, depth, parameters, macs, switches (those that differ from the name's own values), spec, paper ({figure:
+    {printed, source}}) and rows, each a dict of a plan's `Row` with its parameters and macs.
+    """
     total = cost(spec)
     return {
         "name": name_of(spec),
@@ -53,12 +49,12 @@ def describe_json(spec: Spec) -> dict[str, Any]:
 
 
 def list_rows(names: Iterable[str]) -> list[dict[str, Any]]:
-    """One dict for each name: name, depth, residual, in_channels, image_size, classes, parameters, macs."""
-    found = []
+    """Return a dict for each name: name, depth, residual, in_channels, image_size, classes, parameters, macs."""
+    rows = []
     for name in names:
         spec = spec_of(name)
         total = cost(spec)
-        found.append(
+        rows.append(
             {
                 "name": name,
                 "depth": spec.depth,
@@ -70,11 +66,11 @@ def list_rows(names: Iterable[str]) -> list[dict[str, Any]]:
                 "macs": total.macs,
             }
         )
-    return found
+    return rows
 
 
 def list_text(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of `list_rows` as a table of plain text."""
+    """Return the rows of `list_rows` as a table of plain text."""
     lines = [f"{'name':<18} {'depth':>5} {'image':>11} {'classes':>7} {'parameters':>12} {'MACs':>9}"]
     for r in rows:
         image = f"{r['in_channels']}x{r['image_size']}x{r['image_size']}"
@@ -83,51 +79,134 @@ def list_text(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _title(spec: Spec) -> str:
-    told = ", ".join(f"{key} {_plainly(value)}" for key, value in switches_of(spec).items())
-    return f"{name_of(spec)}{f' ({told})' if told else ''}: one image from pixels to classes, channels as they change"
+class _Walk:
+    """The lines of a network's description in one language."""
 
+    def __init__(self, spec: Spec, language: str) -> None:
+        self.spec, self.language, self.rows = spec, language, plan(spec)
 
-def _plainly(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    def lines(self) -> list[str]:
+        spec, language = self.spec, self.language
+        colour = texts.COLOURS.get(spec.in_channels, texts.INPUT)(language)
+        lines = [self._title(), "", f"[{colour}] {spec.in_channels}, {square(spec.image_size)}"]
+        for part, rows in by_part(spec).items():
+            lines += [self._stage(part, rows)] if any(r.block for r in rows) else self._single(rows)
+        return [*lines, f"[softmax] {self.rows[-1].c_out}", "", *self._totals(), *self._paper(), "", *self._legend()]
 
+    def _title(self) -> str:
+        switches = ", ".join(f"{key} {self._value(value)}" for key, value in switches_of(self.spec).items())
+        name = f"{name_of(self.spec)}{f' ({switches})' if switches else ''}"
+        return texts.TITLE.filled(name=name)(self.language)
 
-def _costs(rows: Sequence[Row]) -> str:
-    """A line's end: `, 9,536 parameters, 118.01M MACs`, or nothing for rows without weights."""
-    total = cost_of(list(rows))
-    found = f", {total.parameters:,} parameters" if total.parameters else ""
-    return found + (f", {shown(total.macs)} MACs" if total.macs else "")
+    def _value(self, value: Any) -> str:
+        if isinstance(value, bool):
+            return (texts.ON if value else texts.OFF)(self.language)
+        return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
+    def _costs(self, rows: Sequence[Row]) -> str:
+        """Return a line's end, `, 9,536 parameters, 118.01M MACs`, or "" for rows without weights."""
+        total = cost_of(list(rows))
+        parameters = texts.N_PARAMETERS.filled(n=f"{total.parameters:,}")(self.language) if total.parameters else ""
+        return parameters + (texts.N_MACS.filled(n=shown(total.macs))(self.language) if total.macs else "")
 
-def _single(rows: Sequence[Row]) -> list[str]:
-    """Stem and head: a line for each layer, which takes along the BN, activation and dropout that follow it."""
-    groups: list[list[Row]] = []
-    for row in rows:
-        if groups and row.facts.is_appended:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return [group[0].facts.line(group[0]) + _costs(group) for group in groups]
+    def _single(self, rows: Sequence[Row]) -> list[str]:
+        """Return stem or head: a line per layer, which includes the BN, activation and dropout that follow it."""
+        groups: list[list[Row]] = []
+        for row in rows:
+            if groups and row.facts.is_appended:
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return [group[0].facts.line(group[0]) + self._costs(group) for group in groups]
 
+    def _stage(self, part: str, rows: Sequence[Row]) -> str:
+        """Return a stage's line: its blocks, its map size, the layers with a stride, its cost."""
+        links = _fold([_block(list(group)) for block, group in groupby(rows, key=lambda r: r.block) if block])
+        links += [
+            f"{r.facts.word} {square(r.kernel)}" for r in rows if not r.block and r.facts.is_pool
+        ]  # VGG's end of a stage
+        strided = texts.AND(self.language).join(r.name for r in rows if r.stride > 1)
+        stride = texts.STRIDED.filled(layers=strided)(self.language) if strided else ""
+        chain = " → ".join([str(rows[0].c_in), *links])
+        flat = all(r.kind != "conv" for r in rows)  # an MLP has no maps
+        maps = "" if flat else f", {sizes(rows[0].size_in, rows[-1].size_out)}{stride}"
+        return f"[{part}] {chain}{maps}{self._costs(rows)}"
 
-def _stage(part: str, rows: Sequence[Row]) -> str:
-    """A stage: its blocks, its map size, where its stride sits, its cost."""
-    links = _fold([_block(list(group)) for block, group in groupby(rows, key=lambda r: r.block) if block])
-    links += [
-        f"{r.facts.word} {square(r.kernel)}" for r in rows if not r.block and r.facts.is_pool
-    ]  # VGG's end of a stage
-    strided = [r.name for r in rows if r.stride > 1]
-    where = f" (/2 in {' and '.join(strided)})" if strided else ""
-    chain = " → ".join([str(rows[0].c_in), *links])
-    flat = all(r.kind != "conv" for r in rows)  # an MLP has no maps
-    maps = "" if flat else f", {sizes(rows[0].size_in, rows[-1].size_out)}{where}"
-    return f"[{part}] {chain}{maps}{_costs(rows)}"
+    def _totals(self) -> list[str]:
+        total = cost(self.spec)
+        layers = sum(r.is_weight_layer and r.path != "shortcut" for r in self.rows)
+        lines = (
+            texts.LAYERS.filled(n=f"{layers:,}"),
+            texts.PARAMETERS.filled(n=f"{total.parameters:,}", short=shown(total.parameters)),
+            texts.MACS.filled(n=f"{total.macs:,}", short=shown(total.macs)),
+        )
+        return [line(self.language) for line in lines]
+
+    def _paper(self) -> list[str]:
+        """Return the paper's figures, its counts next to ours; an error has no counterpart in a plan."""
+        total = cost(self.spec)
+        ours = {"parameters": shown(total.parameters), "macs": shown(total.macs)}
+        lines: list[str] = []
+        for key, (text, source) in published(self.spec).items():
+            line = texts.PAPER_MORE if lines else texts.PAPER
+            what = texts.FIGURES[key](self.language)
+            counted = texts.OURS.filled(figure=ours[key])(self.language) if key in ours else ""
+            lines.append(line.filled(what=what, figure=text, source=source)(self.language) + counted)
+        return lines
+
+    def _legend(self) -> list[str]:
+        """Return the order of a block's layers, the place of a bottleneck's stride, and each kind of shortcut."""
+        forms: dict[str, None] = {}
+        shortcuts: dict[tuple[str, ...], list[Row]] = {}
+        strided: dict[int, None] = {}
+        counts: dict[tuple[str, ...], int] = {}
+        plain = 0
+        for block, group in groupby(self.rows, key=lambda r: r.block):
+            if not block:
+                continue
+            inside = list(group)
+            main = [r for r in inside if r.path != "shortcut" and not r.facts.is_pool]
+            forms[" → ".join(r.word(self.spec.activation) for r in main)] = None
+            if {r.kernel for r in main if r.kind == "conv"} == {1, 3}:
+                strided |= dict.fromkeys(r.kernel for r in main if r.stride > 1)
+            if not any(r.kind == "add" for r in inside):
+                plain += 1
+                continue
+            shortcut = [r for r in inside if r.path == "shortcut"]
+            key = tuple(r.kind for r in shortcut)
+            counts[key] = counts.get(key, 0) + 1
+            shortcuts.setdefault(key, []).extend(shortcut)
+        lines = [f"block   {form}" for form in forms]
+        for kernel in strided:
+            stride = texts.STRIDE_PAPER if kernel == 1 else texts.STRIDE_V15
+            lines.append(stride.filled(kernel=square(kernel))(self.language))
+        if plain:
+            lines.append(texts.PLAIN.filled(n=plain)(self.language))
+        for key, rows in shortcuts.items():
+            line, what = "dotted" if key else "solid", self._shortcut(rows)
+            lines.append(texts.SHORTCUT.filled(line=line, n=counts[key], what=what)(self.language))
+        return lines
+
+    def _shortcut(self, rows: Sequence[Row]) -> str:
+        """Return what shortcuts made of these rows do."""
+        language = self.language
+        if not rows:
+            return texts.IDENTITY(language)
+        kinds = {r.kind for r in rows}
+        strided = any(r.stride > 1 and not r.facts.is_pool for r in rows)
+        pools = dict.fromkeys(f"{square(r.kernel)} {r.facts.word}-pooling" for r in rows if r.facts.is_pool)
+        pooled = "".join(texts.POOLED.filled(pool=pool)(language) for pool in pools)
+        if "pad" in kinds:
+            every = texts.EVERY_SECOND(language) if strided else ""
+            return texts.PADDED.filled(pooled=pooled, every=every)(language)
+        what = (texts.LINEAR if "linear" in kinds else texts.CONV)(language)
+        bn = texts.WITH_BN(language) if "bn" in kinds else ""
+        stride = texts.STRIDE_2(language) if strided else ""
+        return texts.PROJECTED.filled(pooled=pooled, what=what, bn=bn, stride=stride)(language)
 
 
 def _block(rows: Sequence[Row]) -> str:
-    """`(256 → 64 → 64 → 256) solid`: channels in, after each weight layer of the branch, and the shortcut's line."""
+    """Return `(256 → 64 → 64 → 256) solid`: input channels, those after each weight layer, the shortcut's line."""
     branch = [r for r in rows if r.path == "branch" and r.is_weight_layer]
     channels = " → ".join(str(c) for c in (branch[0].c_in, *(r.c_out for r in branch)))
     line = next((r.line for r in rows if r.kind == "add"), "plain")
@@ -135,8 +214,8 @@ def _block(rows: Sequence[Row]) -> str:
 
 
 def _fold(blocks: Sequence[str]) -> list[str]:
-    """Runs beyond two of equal blocks as `(…) solid ×3`, of an equal pattern of mixed blocks as `[(…) → (…)] ×3`."""
-    found, at = [], 0
+    """Fold three or more equal blocks into `(…) solid ×3`, and equal patterns of blocks into `[(…) → (…)] ×3`."""
+    links, at = [], 0
     while at < len(blocks):
         for period in range(1, MOST_PERIOD + 1):
             pattern = list(blocks[at : at + period])
@@ -144,78 +223,10 @@ def _fold(blocks: Sequence[str]) -> list[str]:
             while list(blocks[at + times * period : at + (times + 1) * period]) == pattern:
                 times += 1
             if times > 2:
-                found.append(f"{pattern[0]} ×{times}" if period == 1 else f"[{' → '.join(pattern)}] ×{times}")
+                links.append(f"{pattern[0]} ×{times}" if period == 1 else f"[{' → '.join(pattern)}] ×{times}")
                 at += times * period
                 break
         else:
-            found.append(blocks[at])
+            links.append(blocks[at])
             at += 1
-    return found
-
-
-def _totals(spec: Spec) -> list[str]:
-    total = cost(spec)
-    return [
-        f"layers      {sum(r.is_weight_layer and r.path != 'shortcut' for r in plan(spec)):,} with weights",
-        f"parameters  {total.parameters:,} ({shown(total.parameters)})",
-        f"MACs        {total.macs:,} ({shown(total.macs)}) for one image",
-    ]
-
-
-def _paper(spec: Spec) -> list[str]:
-    """The paper's figures; the counts among them stand beside ours, the errors alone (a plan has no error)."""
-    total = cost(spec)
-    ours = {"parameters": shown(total.parameters), "macs": shown(total.macs)}
-    lines: list[str] = []
-    for key, (text, source) in published(spec).items():
-        beside = f"; ours {ours[key]}" if key in ours else ""
-        lines.append(f"{'paper' if not lines else '':<11} {WORDS[key]}: {text} ({source}){beside}")
-    return lines
-
-
-def _legend(rows: Sequence[Row], activation: str) -> list[str]:
-    """What a block does, in order, where a bottleneck's stride is, and what its shortcut is: read from the rows."""
-    forms: dict[str, None] = {}
-    shortcuts: dict[tuple[str, ...], list[Row]] = {}
-    strided: dict[int, None] = {}
-    counts: dict[tuple[str, ...], int] = {}
-    plain = 0
-    for block, group in groupby(rows, key=lambda r: r.block):
-        if not block:
-            continue
-        inside = list(group)
-        main = [r for r in inside if r.path != "shortcut" and not r.facts.is_pool]
-        forms[" → ".join(r.word(activation) for r in main)] = None
-        if {r.kernel for r in main if r.kind == "conv"} == {1, 3}:
-            strided |= dict.fromkeys(r.kernel for r in main if r.stride > 1)
-        if not any(r.kind == "add" for r in inside):
-            plain += 1
-            continue
-        beside = [r for r in inside if r.path == "shortcut"]
-        key = tuple(r.kind for r in beside)
-        counts[key] = counts.get(key, 0) + 1
-        shortcuts.setdefault(key, []).extend(beside)
-    lines = [f"block   {form}" for form in forms]
-    for kernel in strided:
-        lines.append(f"stride  in a bottleneck's {square(kernel)}" + (" (the paper)" if kernel == 1 else ' ("v1.5")'))
-    if plain:
-        lines.append(f"plain   {plain} without a shortcut")
-    for key, beside in shortcuts.items():
-        lines.append(f"{'dotted' if key else 'solid':<7} {counts[key]} {_shortcut(beside)}")
-    return lines
-
-
-def _shortcut(rows: Sequence[Row]) -> str:
-    """What shortcuts made of these rows do, in words."""
-    if not rows:
-        return "identity: the input itself is added"
-    kinds = {r.kind for r in rows}
-    strided = any(r.stride > 1 and not r.facts.is_pool for r in rows)
-    pools = dict.fromkeys(f"{square(r.kernel)} {r.facts.word}-pooling" for r in rows if r.facts.is_pool)
-    pooled = "".join(f"{pool} where the map shrinks, " for pool in pools)
-    if "pad" in kinds:
-        every = "every 2nd pixel, " if strided else ""
-        return f"padded (option A): {pooled}{every}zeros for the channels that are missing; no parameters"
-    what = "W_s" if "linear" in kinds else "a 1x1 convolution W_s"
-    bn = " and BN" if "bn" in kinds else ""
-    return f"projected: {pooled}{what}{bn}{', of stride 2 where the map shrinks' if strided else ''}"
+    return links
