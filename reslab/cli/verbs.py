@@ -16,6 +16,7 @@ VERBS = {
     "recipe": ("recipes:recipe", "List the named recipes, or show one."),
     "reproduce": ("studies:reproduce", "Run claims of the notes and the paper, and report on them."),
     "claims": ("studies:claims", "List the claims with their verdicts."),
+    "notes": ("notes:notes", "Read the study notes line by line: what is right, and what shows it."),
     "report": ("studies:report", "Write one HTML page of studies or runs."),
     "figure": ("studies:figure", "Draw a figure or table of the paper from records."),
 }
