@@ -11,7 +11,7 @@ from reslab.claims.text import Text
 from reslab.show.words import VERDICT, wide, wrapped
 from reslab.studynotes.notes import Entry, Section
 
-WIDTH = 100
+WIDTH, SCREEN = 100, 80  # columns of sections in full, and of the list
 SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 TITLE = Text(
     "The three study notes, line by line: what is right, and what shows it",
@@ -35,7 +35,7 @@ def notes_text(sections: Sequence[Section], language: str = "en") -> str:
             verdicts = " ".join(f"{id}{SIGNS[summary.verdict]}" for id, summary in section.verdicts.items())
             lines.append(f" {section.id:10}{about}{' ' * (35 - wide(about))}{verdicts}".rstrip())
     signs = "  ".join(f"{sign} {VERDICT[verdict](language)}" for verdict, sign in SIGNS.items())
-    return "\n".join([*lines, signs, GO_ON(language)])
+    return "\n".join([*lines, *wrapped(signs, SCREEN), GO_ON(language)])
 
 
 def sections_text(sections: Sequence[Section], language: str = "en") -> str:
