@@ -13,15 +13,13 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from reslab.claims.catalogue import EXPERIMENTS, default_setting
+from reslab.claims.catalogue import EXPERIMENTS, catalogue, default_setting
 from reslab.claims.evidence import STUDY, Evidence, read
-from reslab.claims.overview import overview
 from reslab.claims.text import LANGUAGES, Text
 from reslab.show.drawings.canvas import Picture
 from reslab.show.pages.notepictures import NotePicture, picture_of, svg_of, title_of
 from reslab.show.pages.notespage import WORDS
-from reslab.show.terminal.studynotes import NOTE, SIGNS, commands_of, verdicts_of
-from reslab.show.words import VERDICT
+from reslab.show.terminal.studynotes import NOTE, commands_of, verdicts_of
 from reslab.studynotes.notes import Entry, Section, judged, sections, systems
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,13 +32,12 @@ SYSTEMS_ABOUT = Text(
     "노트에 나오는, 그래서 실제로 동작해야 하는 것과 그것을 보여 주는 명령이다.",
 )
 SYSTEM_HEAD = Text("| id | what | in | commands |", "| 번호 | 내용 | 위치 | 명령 |")
-STATEMENTS = Text("Statements", "주장")
-STATEMENTS_ABOUT = Text(
-    "Each is judged by a rule in its file; `reslab claims C3` shows one in full, `reslab reproduce C3` runs it.",
-    "주장마다 파일에 적힌 규칙으로 판정한다. 하나를 자세히 보려면 `reslab claims C3 --lang ko`, 실행하려면 "
-    "`reslab reproduce C3`.",
+CLAIMS = Text("Claims", "주장")
+CLAIMS_ABOUT = Text(
+    "Where each claim is in the notes, and the file of its rule. [The claims](claims.md) has verdicts and figures.",
+    "주장이 노트 어디에 있는지와 규칙 파일이다. 판정과 값은 [주장](claims.ko.md)에 있다.",
 )
-STATEMENT_HEAD = Text("| id | what | in | verdict | rule |", "| 번호 | 주장 | 위치 | 판정 | 규칙 |")
+CLAIM_HEAD = Text("| id | what | in | rule |", "| 번호 | 주장 | 위치 | 규칙 |")
 ELSEWHERE = Text("not in the notes", "노트에 없음")
 
 
@@ -77,7 +74,7 @@ def content(language: str) -> str:
         for section in group:
             parts.append(f"### {section.id} {section.title or section.about(language)}")
             parts += [_entry(entry, section, language, answered) for entry in section.entries]
-    return "\n\n".join([*parts, _systems(language), _statements(language)])
+    return "\n\n".join([*parts, _systems(language), _claims(language)])
 
 
 def _entry(entry: Entry, section: Section, language: str, answered: dict[str, str]) -> str:
@@ -87,7 +84,8 @@ def _entry(entry: Entry, section: Section, language: str, answered: dict[str, st
     parts.append(_escaped(entry.why(language)))
     verdicts = verdicts_of(entry, section, language, answered)
     if verdicts:
-        parts.append("\n".join(f"- **{verdict}**{_escaped(answer)}" for verdict, answer in verdicts))
+        lines = [f"- {_link(id, language)} **{verdict}**{_escaped(answer)}" for id, verdict, answer in verdicts]
+        parts.append("\n".join(lines))
     if entry.picture.startswith("reslab describe"):
         parts.append(f"```text\n{picture(entry.picture)}\n```")
     elif entry.picture and _is_first(entry, section):
@@ -143,22 +141,23 @@ def _systems(language: str) -> str:
     return "\n\n".join([f"## {SYSTEMS(language)}", SYSTEMS_ABOUT(language), "\n".join([*head, *rows])])
 
 
-def _statements(language: str) -> str:
-    setting = default_setting("digits")
+def _claims(language: str) -> str:
     files = {
         claim.id: Path(experiment.__file__ or "").relative_to(ROOT).as_posix()
         for experiment in EXPERIMENTS
-        for claim in experiment.claims(setting)
+        for claim in experiment.claims(default_setting("digits"))
     }
     rows = []
-    for summary in overview(studies()):
-        claim = summary.claim
-        places = [section.id for section in sections() if claim.id in section.claims]
-        verdict = f"{SIGNS[summary.verdict]} {VERDICT[summary.verdict](language)}"
-        where = ", ".join(places) or ELSEWHERE(language)
-        rows.append(f"| {claim.id} | {_escaped(claim.text(language))} | {where} | {verdict} | `{files[claim.id]}` |")
-    head = [STATEMENT_HEAD(language), "|---|---|---|---|---|"]
-    return "\n\n".join([f"## {STATEMENTS(language)}", STATEMENTS_ABOUT(language), "\n".join([*head, *rows])])
+    for claim in catalogue(default_setting("digits")):
+        places = ", ".join(section.id for section in sections() if claim.id in section.claims) or ELSEWHERE(language)
+        what = _escaped(claim.text(language))
+        rows.append(f"| {_link(claim.id, language)} | {what} | {places} | `{files[claim.id]}` |")
+    head = [CLAIM_HEAD(language), "|---|---|---|---|"]
+    return "\n\n".join([f"## {CLAIMS(language)}", CLAIMS_ABOUT(language), "\n".join([*head, *rows])])
+
+
+def _link(claim: str, language: str) -> str:
+    return f"[{claim}](claims{'' if language == 'en' else '.ko'}.md#{claim.lower()})"
 
 
 def filled(page: str, language: str) -> str:
@@ -174,9 +173,9 @@ def outdated() -> list[str]:
     for language in LANGUAGES:
         page = PAGES[language].read_text(encoding="utf-8")
         differing += [] if page == filled(page, language) else [PAGES[language].name]
-    wanted = {file_of(command): command for command in commands_with_pictures()}
-    differing += [path.name for path in sorted({*wanted} ^ {*PICTURES.iterdir()})]
-    for path, command in wanted.items():
+    commands = {file_of(command): command for command in commands_with_pictures()}
+    differing += [path.name for path in sorted({*commands} ^ {*PICTURES.iterdir()})]
+    for path, command in commands.items():
         is_drawing = isinstance(picture(command), Picture)
         if path.is_file() and is_drawing and path.read_text(encoding="utf-8") != svg_of(picture(command)):
             differing.append(path.name)
@@ -192,10 +191,10 @@ def main(words: list[str]) -> int:
         path.write_text(filled(path.read_text(encoding="utf-8"), language), encoding="utf-8")
         print(path.name)
     PICTURES.mkdir(parents=True, exist_ok=True)
-    wanted = {file_of(command): command for command in commands_with_pictures()}
-    for path in {*PICTURES.iterdir()} - {*wanted}:
+    commands = {file_of(command): command for command in commands_with_pictures()}
+    for path in {*PICTURES.iterdir()} - {*commands}:
         path.unlink()
-    for path, command in wanted.items():
+    for path, command in commands.items():
         path.write_text(svg_of(picture(command)), encoding="utf-8")
         print(path.name)
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from reslab.api.arguments import takes
-from reslab.api.verdicts import studies_found
+from reslab.api.verdicts import problems_of, studies_found
 from reslab.claims.evidence import read
 from reslab.errors import UserError
 from reslab.notebook import Shown
@@ -15,11 +16,12 @@ from reslab.studynotes.notes import ALL, Section, chosen, judged
 
 
 @takes(NotesOptions)
-def notes(section: str = ALL, *, options: NotesOptions) -> list[Section]:
+def notes(section: str = ALL, *, options: NotesOptions, tell: Callable[[str], None] | None = None) -> list[Section]:
     """Return sections of the study notes, each line with its translation, why, verdicts and commands.
 
     section    "002.3" (a section), "002" (a note), or "all"
     {options}
+    tell       called with each problem of the records: what is damaged, missing or unchecked
     With `out` it also writes them as one HTML page with their pictures. Raises UserError for an unknown section, a
     folder that is no study, and a file that is in the way.
     """
@@ -28,6 +30,9 @@ def notes(section: str = ALL, *, options: NotesOptions) -> list[Section]:
         _check(options.out, options.overwrite)
     folders = studies_found() if options.records is None else options.records
     studies = [read(Path(folder)) for folder in folders]
+    for problem in problems_of(studies):
+        if tell is not None:
+            tell(f"problem: {problem}")
     sections = judged(unjudged, studies)
     if options.out is not None:
         from reslab.show.pages.files import writing

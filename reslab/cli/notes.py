@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reslab.cli.options import Given, Json, command
-from reslab.cli.output import print_json, show
+from reslab.cli.output import print_json, say, show
 from reslab.options.pages import NotesOptions
 
 
@@ -22,12 +22,13 @@ def notes(section: str | None = None, /, *, options: Given, json_: Json = False)
     """
     from reslab.api.notes import notes as read
     from reslab.show.terminal.studynotes import notes_json, notes_text, sections_text
+    from reslab.studynotes.notes import ALL
 
-    wanted = NotesOptions.of(options)
-    sections = read(*([] if section is None else [section]), **options)
-    if wanted.out is not None:
-        show(wanted.out.resolve())
+    page, language = NotesOptions.of(options).out, NotesOptions.of(options).lang
+    sections = read(section or ALL, **options, tell=say)
+    if page is not None:
+        show(page.resolve())
     elif json_:
         print_json(notes_json(sections))
     else:
-        show(notes_text(sections, wanted.lang) if section is None else sections_text(sections, wanted.lang))
+        show(notes_text(sections, language) if section is None else sections_text(sections, language))

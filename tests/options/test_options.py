@@ -30,7 +30,7 @@ VERBS_WITH_OPTIONS = {
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
-    "notes": (reslab.notes, NotesOptions, {"section"}, {"json"}),
+    "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
     "report": (reslab.report, ReportOptions, {"sources", "tell"}, set()),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }

@@ -16,7 +16,7 @@ from reslab.cli.main import main
 from reslab.errors import UserError
 from reslab.show.pages.notepictures import picture_of, svg_of
 from reslab.show.pages.notespage import notes_page
-from reslab.show.terminal.studynotes import notes_text, sections_text
+from reslab.show.terminal.studynotes import SIGNS, notes_text, sections_text
 from reslab.show.words import VERDICT, wide
 from reslab.studynotes.notes import judged, sections
 
@@ -68,9 +68,12 @@ def test_a_section_is_told_in_full(all_sections, language):
 
 def test_an_answer_stands_once(all_sections):
     text = " ".join(sections_text(all_sections).split())
-    for id in {id for section in all_sections for id in section.claims}:
-        answer = next(s.verdicts[id] for s in all_sections if id in s.verdicts).judgements[0].sentence("en")
-        assert text.count(f"{answer} $") + text.count(f"{answer} C") == 1, id
+    summaries = {id: summary for section in all_sections for id, summary in section.verdicts.items()}
+    for id, summary in summaries.items():
+        verdict = f"{id} {SIGNS[summary.verdict]} {VERDICT[summary.verdict]('en')}"
+        assert text.count(f"{verdict}: {summary.judgements[0].sentence('en')}") == 1
+        places = [s.id for s in all_sections for entry in s.entries if id in entry.claims]
+        assert text.count(f"{verdict} (answer at {places[0]})") == len(places) - 1
 
 
 def test_as_json(capsys):

@@ -1,5 +1,6 @@
 """docs/notes.md and docs/notes.ko.md are what the entries and the committed records give, and read as Markdown."""
 
+import re
 import sys
 
 import pytest
@@ -48,5 +49,13 @@ def test_markdown_shows_every_quote_as_it_is(language):
 def test_every_section_system_and_claim_stands_on_the_page(language):
     page = notes.PAGES[language].read_text(encoding="utf-8")
     assert [s.id for s in sections() if page.count(f"\n### {s.id} ") != 1] == []
-    ids = [*systems(), *(claim.id for claim in catalogue(default_setting("digits")))]
-    assert [id for id in ids if page.count(f"\n| {id} | ") != 1] == []
+    assert [id for id in systems() if page.count(f"\n| {id} | ") != 1] == []
+    ids = [claim.id for claim in catalogue(default_setting("digits"))]
+    assert [id for id in ids if page.count(f"\n| [{id}](") != 1] == []
+    targets = {target for target in re.findall(r"\]\(([^)]+)\)", page) if not target.startswith("http")}
+    assert {"claims.md#c1", "claims.ko.md#c1"} & targets
+    for target in targets:
+        path, _, heading = target.partition("#")
+        linked = ROOT / "docs" / path
+        assert linked.is_file(), target
+        assert not heading or f"\n## {heading.upper()}\n" in linked.read_text(encoding="utf-8"), target

@@ -39,11 +39,11 @@ def picture_of(command: str, studies: Sequence[Evidence], language: str = "en") 
             return draw_blocks(language=language)
         return draw_nets([spec_of(name, **switches) for name in names or FIG_3], language)
     (name,) = names
-    given = [] if name in DEFINED else list(studies) if name == "table6" else telling(name, studies)
+    sources = [] if name in DEFINED else list(studies) if name == "table6" else telling(name, studies)
     if name in TABLES:
-        return table_of(name, records_of(given), language)
+        return table_of(name, records_of(sources), language)
     assert name in CHARTS
-    return drawn_of(name, records_of(given), given, language)
+    return drawn_of(name, records_of(sources), sources, language)
 
 
 def title_of(picture: NotePicture, language: str = "en") -> str:

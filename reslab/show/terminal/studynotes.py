@@ -57,8 +57,8 @@ def _entry(entry: Entry, section: Section, language: str, answered: dict[str, st
     if language == "en":
         lines += _wrapped(f"“{entry.english}”", "  ")
     lines += _wrapped(entry.why(language), "  ")
-    for verdict, answer in verdicts_of(entry, section, language, answered):
-        lines += _wrapped(f"{verdict}{answer}", "  ")
+    for id, verdict, answer in verdicts_of(entry, section, language, answered):
+        lines += _wrapped(f"{id} {verdict}{answer}", "  ")
     return "\n".join([*lines, *(f"  $ {command}" for command in commands_of(entry))])
 
 
@@ -68,20 +68,22 @@ def commands_of(entry: Entry) -> list[str]:
     return [*([entry.picture] if entry.picture else []), *entry.commands, *claims]
 
 
-def verdicts_of(entry: Entry, section: Section, language: str, answered: dict[str, str]) -> list[tuple[str, str]]:
-    """Return for each claim of an entry its id with the verdict, and the answer by the records.
+def verdicts_of(entry: Entry, section: Section, language: str, answered: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return for each claim of an entry its id, its verdict in words, and the answer by the records.
 
     answered   claim to the section with its answer, which later entries name instead; it gains this entry's claims
     """
     lines = []
     for id in entry.claims:
         summary = section.verdicts[id]
-        verdict = f"{id} {SIGNS[summary.verdict]} {VERDICT[summary.verdict](language)}"
+        verdict = f"{SIGNS[summary.verdict]} {VERDICT[summary.verdict](language)}"
         if id in answered:
-            lines.append((verdict, SEE.filled(section=answered[id])(language)))
+            lines.append((id, verdict, SEE.filled(section=answered[id])(language)))
         else:
             answered[id] = section.id
-            lines.append((verdict, f": {summary.judgements[0].sentence(language)}"))
+            judgement = summary.judgements[0]
+            caveat = f" {judgement.caveat(language)}" if judgement.caveat else ""
+            lines.append((id, verdict, f": {judgement.sentence(language)}{caveat}"))
     return lines
 
 
