@@ -84,7 +84,7 @@ def _entry(entry: Entry, section: Section, language: str, answered: dict[str, st
     parts.append(_escaped(entry.why(language)))
     verdicts = verdicts_of(entry, section, language, answered)
     if verdicts:
-        lines = [f"- {_link(id, language)} **{verdict}**{_escaped(answer)}" for id, verdict, answer in verdicts]
+        lines = [f"- {_link(v.id, language)} **{v.words}**{_escaped(v.end(language))}" for v in verdicts]
         parts.append("\n".join(lines))
     if entry.picture.startswith("reslab describe"):
         parts.append(f"```text\n{picture(entry.picture)}\n```")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -22,7 +23,7 @@ GO_ON = Text(
     "One section: reslab notes 000.1   a page: reslab notes all --out notes.html",
     "한 절: reslab notes 000.1 --lang ko   페이지: reslab notes all --out notes.html",
 )
-SEE = Text(" (answer at {section})", " (답은 {section})")
+SEE = Text("answer at {section}", "답은 {section}")
 
 
 def notes_text(sections: Sequence[Section], language: str = "en") -> str:
@@ -57,8 +58,8 @@ def _entry(entry: Entry, section: Section, language: str, answered: dict[str, st
     if language == "en":
         lines += _wrapped(f"“{entry.english}”", "  ")
     lines += _wrapped(entry.why(language), "  ")
-    for id, verdict, answer in verdicts_of(entry, section, language, answered):
-        lines += _wrapped(f"{id} {verdict}{answer}", "  ")
+    for verdict in verdicts_of(entry, section, language, answered):
+        lines += _wrapped(f"{verdict.id} {verdict.words}{verdict.end(language)}", "  ")
     return "\n".join([*lines, *(f"  $ {command}" for command in commands_of(entry))])
 
 
@@ -68,23 +69,41 @@ def commands_of(entry: Entry) -> list[str]:
     return [*([entry.picture] if entry.picture else []), *entry.commands, *claims]
 
 
-def verdicts_of(entry: Entry, section: Section, language: str, answered: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Return for each claim of an entry its id, its verdict in words, and the answer by the records.
+@dataclass(frozen=True)
+class Verdict:
+    """A claim of an entry: its id, its verdict in words, and the answer by the records, or the section that has it."""
+
+    id: str
+    words: str
+    answer: str
+    answered_at: str = ""
+
+    def end(self, language: str) -> str:
+        """Return what follows the verdict in running text."""
+        return f" ({self.see(language)})" if self.answered_at else f": {self.answer}"
+
+    def see(self, language: str) -> str:
+        """Return where the answer is."""
+        return SEE.filled(section=self.answered_at)(language)
+
+
+def verdicts_of(entry: Entry, section: Section, language: str, answered: dict[str, str]) -> list[Verdict]:
+    """Return the verdicts of an entry's claims.
 
     answered   claim to the section with its answer, which later entries name instead; it gains this entry's claims
     """
-    lines = []
+    verdicts = []
     for id in entry.claims:
         summary = section.verdicts[id]
-        verdict = f"{SIGNS[summary.verdict]} {VERDICT[summary.verdict](language)}"
+        words = f"{SIGNS[summary.verdict]} {VERDICT[summary.verdict](language)}"
         if id in answered:
-            lines.append((id, verdict, SEE.filled(section=answered[id])(language)))
+            verdicts.append(Verdict(id, words, "", answered[id]))
         else:
             answered[id] = section.id
             judgement = summary.judgements[0]
             caveat = f" {judgement.caveat(language)}" if judgement.caveat else ""
-            lines.append((id, verdict, f": {judgement.sentence(language)}{caveat}"))
-    return lines
+            verdicts.append(Verdict(id, words, f"{judgement.sentence(language)}{caveat}"))
+    return verdicts
 
 
 def notes_json(sections: Sequence[Section]) -> list[dict[str, Any]]:
