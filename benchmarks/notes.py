@@ -128,15 +128,10 @@ def _escaped(text: str) -> str:
 
 def _systems(language: str) -> str:
     rows = []
-    for id, what in systems().items():
-        places, commands = dict[str, None](), dict[str, None]()
-        for section in sections():
-            for entry in section.entries:
-                if id in entry.systems:
-                    places[section.id] = None
-                    commands |= dict.fromkeys(filter(None, (entry.picture, *entry.commands)))
-        cells = (id, what(language), ", ".join(places), " · ".join(f"`{command}`" for command in commands))
-        rows.append(f"| {' | '.join(cells)} |")
+    for system in systems():
+        places = ", ".join(dict.fromkeys(section for section, _ in system.entries))
+        commands = " · ".join(f"`{command}`" for command in system.commands)
+        rows.append(f"| {system.id} | {system.what(language)} | {places} | {commands} |")
     head = [SYSTEM_HEAD(language), "|---|---|---|---|"]
     return "\n\n".join([f"## {SYSTEMS(language)}", SYSTEMS_ABOUT(language), "\n".join([*head, *rows])])
 

@@ -99,6 +99,22 @@ class Section:
         return table(f"{self.id} {self.title}", ("the note", "in English", "why", "verdicts", "commands"), rows)
 
 
+@dataclass(frozen=True)
+class System:
+    """What the notes describe and what therefore must work.
+
+    id        such as "S1"
+    what      in words
+    entries   (section's id, entry) of each entry that names it
+    commands  their commands that show it, each once
+    """
+
+    id: str
+    what: Text
+    entries: tuple[tuple[str, Entry], ...]
+    commands: tuple[str, ...]
+
+
 def text_of(note: str) -> str:
     """Return a note as its author wrote it."""
     return (files(__package__) / f"note-{note}.md").read_text(encoding="utf-8")
@@ -115,9 +131,9 @@ def sections() -> tuple[Section, ...]:
 
 
 @cache
-def systems() -> Mapping[str, Text]:
-    """Return the systems that the notes ask for: id, such as "S1", to what it is."""
-    return {id: Text(**words) for id, words in _data("systems.toml").items()}
+def systems() -> tuple[System, ...]:
+    """Return the systems that the notes ask for."""
+    return tuple(_system(id, values) for id, values in _data("systems.toml").items())
 
 
 def chosen(word: str) -> list[Section]:
@@ -143,6 +159,14 @@ def judged(unjudged: Iterable[Section], studies: Iterable[Evidence]) -> list[Sec
 
 def _data(name: str) -> dict[str, Any]:
     return tomllib.loads((files(__package__) / name).read_text(encoding="utf-8"))
+
+
+def _system(id: str, values: dict[str, Any]) -> System:
+    entries = tuple((s.id, entry) for s in sections() for entry in s.entries if id in entry.systems)
+    commands = dict.fromkeys(c for _, entry in entries for c in (entry.picture, *entry.commands) if c)
+    verbs = values.get("verbs")
+    shown = (command for command in commands if verbs is None or command.split()[1] in verbs)
+    return System(id, Text(values["en"], values["ko"]), entries, tuple(shown))
 
 
 def _section(values: dict[str, Any], lines: list[str]) -> Section:

@@ -49,7 +49,7 @@ def test_markdown_shows_every_quote_as_it_is(language):
 def test_every_section_system_and_claim_stands_on_the_page(language):
     page = notes.PAGES[language].read_text(encoding="utf-8")
     assert [s.id for s in sections() if page.count(f"\n### {s.id} ") != 1] == []
-    assert [id for id in systems() if page.count(f"\n| {id} | ") != 1] == []
+    assert [s.id for s in systems() if page.count(f"\n| {s.id} | ") != 1] == []
     ids = [claim.id for claim in catalogue(default_setting("digits"))]
     assert [id for id in ids if page.count(f"\n| [{id}](") != 1] == []
     targets = {target for target in re.findall(r"\]\(([^)]+)\)", page) if not target.startswith("http")}
