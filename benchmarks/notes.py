@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import textwrap
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +26,7 @@ from reslab.studynotes.notes import Entry, Section, judged, sections, systems
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"en": ROOT / "docs" / "notes.md", "ko": ROOT / "docs" / "notes.ko.md"}
 PICTURES = ROOT / "docs" / "img" / "notes"
+WIDTH, NO_BREAK = 120, "\u00a0"
 BEGIN, END = "<!-- notes: from reslab/studynotes/ and results/ -->", "<!-- notes end -->"
 SYSTEMS = Text("Systems", "시스템")
 SYSTEMS_ABOUT = Text(
@@ -80,11 +82,12 @@ def content(language: str) -> str:
 def _entry(entry: Entry, section: Section, language: str, answered: dict[str, str]) -> str:
     parts = [_quoted(entry.quote)]
     if language == "en":
-        parts.append(f"“{_escaped(entry.english)}”")
-    parts.append(_escaped(entry.why(language)))
+        parts.append(_wrapped(f"“{_escaped(entry.english)}”"))
+    parts.append(_wrapped(_escaped(entry.why(language))))
     verdicts = verdicts_of(entry, section, language, answered)
     if verdicts:
-        lines = [f"- {_link(v.id, language)} **{v.words}**{_escaped(v.end(language))}" for v in verdicts]
+        items = [f"- {_link(v.id, language)} **{v.words}**{_escaped(v.end(language))}" for v in verdicts]
+        lines = [_wrapped(item, indent="  ") for item in items]
         parts.append("\n".join(lines))
     if entry.picture.startswith("reslab describe"):
         parts.append(f"```text\n{picture(entry.picture)}\n```")
@@ -113,10 +116,22 @@ def _quoted(text: str) -> str:
         is_item, item_follows = line.lstrip().startswith("- "), following.lstrip().startswith("- ")
         ends_list = bool(following) and not item_follows and line.startswith((" ", "-")) and following[0] != " "
         breaks = bool(following) and not item_follows and not ends_list
-        quoted.append(f"> {marked}{chr(92) if breaks else ''}")
+        indent = " " * (len(line) - len(line.lstrip()) + (2 if is_item else 0))
+        wrapped = _wrapped(f"{marked}{chr(92) if breaks else ''}", indent)
+        quoted += [f"> {part}" for part in wrapped.splitlines()]
         if ends_list or (item_follows and not is_item and not line.startswith(" ")):
             quoted.append(">")
     return "\n".join(quoted)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Return a paragraph in lines of at most WIDTH columns, those after the first indented; none begins with a mark."""
+    first = " " * (len(text) - len(text.lstrip()))
+    glued = re.sub(r" ([-+>#=]|\d+\.)(?= )", rf"{NO_BREAK}\1", text.lstrip())  # such lines are lists or headings
+    lines = textwrap.wrap(
+        glued, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+    return "\n".join(lines).replace(NO_BREAK, " ")
 
 
 def _escaped(text: str) -> str:

@@ -29,18 +29,26 @@ def test_a_stale_page_is_reported(tmp_path, monkeypatch):
     assert notes.main(["--check"]) == 1
 
 
+def text_of(token):
+    return "".join(part.content if part.type == "text" else " " for part in token.children)
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
-def test_markdown_shows_every_quote_as_it_is(language):
-    """Rendered, the words of each quotation are those of the note: no mark is taken for Markdown's."""
+def test_markdown_shows_the_words_as_they_are(language):
+    """Rendered, each quotation has the note's words, and each translation and reason is one paragraph."""
     tokens = MarkdownIt().parse(notes.PAGES[language].read_text(encoding="utf-8"))
-    shown, depth = [], 0
+    shown, paragraphs, depth = [], set(), 0
     for token in tokens:
         depth += (token.type == "blockquote_open") - (token.type == "blockquote_close")
         if token.type == "blockquote_open" and depth == 1:
             shown.append([])
         if depth and token.type == "inline":
-            texts = [part.content if part.type == "text" else " " for part in token.children]
-            shown[-1] += "".join(texts).split()
+            shown[-1] += text_of(token).split()
+        elif token.type == "inline":
+            paragraphs.add(" ".join(text_of(token).split()))
+    for entry in (entry for section in sections() for entry in section.entries):
+        assert entry.why(language) in paragraphs
+        assert (f"“{entry.english}”" in paragraphs) == (language == "en")
     quotes = [entry.quote.splitlines() for section in sections() for entry in section.entries]
     assert shown == [[w for line in lines for w in line.strip().removeprefix("- ").split()] for lines in quotes]
 
