@@ -25,7 +25,7 @@ def test_a_stale_page_is_reported(tmp_path, monkeypatch):
     stale = tmp_path / "notes.md"
     stale.write_text(notes.PAGES["en"].read_text(encoding="utf-8").replace("does not hold", "holds"), encoding="utf-8")
     monkeypatch.setitem(notes.PAGES, "en", stale)
-    assert notes.outdated() == ["notes.md"]
+    assert "notes.md" in notes.outdated()
     assert notes.main(["--check"]) == 1
 
 

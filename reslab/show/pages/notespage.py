@@ -34,6 +34,7 @@ WORDS = {
         "Formulas are set in plain characters; the notes' own pictures are redrawn.",
         "수식은 일반 문자로 옮겼고, 노트의 그림은 다시 그렸다.",
     ),
+    "contents": Text("Contents", "목차"),
     "command": Text("This page:", "이 페이지를 만드는 명령:"),
     "repeated": Text("The picture is at", "그림은 다음 절에 있다:"),
 }
