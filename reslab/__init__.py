@@ -2,8 +2,8 @@
 
 `reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.load(...)`,
 `reslab.classifier(...)`, `reslab.predict(...)`, `reslab.evaluate(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`,
-`reslab.verdicts(...)`, `reslab.report(...)`, `reslab.picture(...)`. Importing this package imports no torch; the
-functions do when they are called.
+`reslab.verdicts(...)`, `reslab.notes(...)`, `reslab.report(...)`, `reslab.picture(...)`. Importing this package
+imports no torch; the functions do when they are called.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from reslab.version import VERSION
 if TYPE_CHECKING:
     from reslab.api.models import classifier, load
     from reslab.api.networks import build, spec
+    from reslab.api.notes import notes
     from reslab.api.pictures import picture
     from reslab.api.predictions import predict
     from reslab.api.probes import probe
@@ -27,16 +28,16 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
-    "build", "classifier", "evaluate", "load", "picture", "predict", "probe", "report", "reproduce", "spec", "train",
-    "verdicts",
+    "build", "classifier", "evaluate", "load", "notes", "picture", "predict", "probe", "report", "reproduce", "spec",
+    "train", "verdicts",
 ]  # fmt: skip
 
 # The file of reslab/api in which a public name is defined; it is imported when the name is first used, so `describe`
 # does not import the claims.
 _FILES = {
-    "build": "networks", "classifier": "models", "evaluate": "scores", "load": "models", "picture": "pictures",
-    "predict": "predictions", "probe": "probes", "report": "reports", "reproduce": "studies", "spec": "networks",
-    "train": "runs", "verdicts": "verdicts",
+    "build": "networks", "classifier": "models", "evaluate": "scores", "load": "models", "notes": "notes",
+    "picture": "pictures", "predict": "predictions", "probe": "probes", "report": "reports", "reproduce": "studies",
+    "spec": "networks", "train": "runs", "verdicts": "verdicts",
 }  # fmt: skip
 
 

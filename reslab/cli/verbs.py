@@ -83,6 +83,12 @@ VERBS = {
         "reslab claims C3",
         "Prints the claim, its verdict, the figures and the command behind them.",
     ),
+    "notes": Verb(
+        "notes:notes",
+        "Read the study notes: what is right, and what shows it.",
+        "reslab notes 002.3",
+        "Prints each line with its translation, verdict, picture and command.",
+    ),
     "report": Verb(
         "studies:report",
         "Write one HTML page of studies or runs.",

@@ -1,4 +1,4 @@
-"""The options of the verbs that judge claims and write pages: `reproduce`, `claims`, `report`, `figure`. Torch-free."""
+"""The options of the verbs that judge claims and write pages: `reproduce`, `claims`, `notes`, `report` … Torch-free."""
 
 from __future__ import annotations
 
@@ -80,6 +80,22 @@ class ReportOptions(Options):
     )  # fmt: skip
     lang: Language = shared.lang("language of the page")
     overwrite: bool = option(False, "replace any existing file, not only a report of reslab", "Output", common=True)
+
+
+@dataclass(frozen=True)
+class NotesOptions(Options):
+    """The records that `notes` judges claims by, and the page that it writes."""
+
+    verb: ClassVar[str] = "notes"
+
+    records: Sequence[Path] | None = option(
+        None, "folders of studies", "Data", text="runs/* and the committed results", common=True,
+    )  # fmt: skip
+    out: Path | None = option(
+        None, "an HTML file, with pictures", "Output", text="print the lines", common=True,
+    )  # fmt: skip
+    lang: Language = option("en", "language of the words", "Output", common=True)
+    overwrite: bool = option(False, "replace a file that is no page of reslab too", "Output", common=True)
 
 
 @dataclass(frozen=True)

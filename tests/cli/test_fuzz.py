@@ -57,6 +57,7 @@ BASE = {
     ("recipe", "show"): ("digits",),
     ("reproduce",): ("degradation", "--data", "./nowhere", "--out", "{new}"),
     ("claims",): (),
+    ("notes",): ("000.6",),
     ("report",): ("{run}", "--out", "{new}.html"),
     ("figure",): ("table1", "--out", "{new}.svg"),
 }

@@ -17,7 +17,7 @@ from reslab.errors import UserError
 from reslab.nets.names import SWITCHES
 from reslab.options.network import Switches
 from reslab.options.option import Options, option
-from reslab.options.pages import ClaimsOptions, FigureOptions, ReportOptions, ReproduceOptions
+from reslab.options.pages import ClaimsOptions, FigureOptions, NotesOptions, ReportOptions, ReproduceOptions
 from reslab.options.scoring import ClassifierOptions, EvaluateOptions, PredictOptions, ProbeOptions
 from reslab.options.training import TrainOptions
 from reslab.runs.config import KEYS, read
@@ -30,6 +30,7 @@ VERBS_WITH_OPTIONS = {
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
+    "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
     "report": (reslab.report, ReportOptions, {"sources", "tell", "progress"}, set()),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }

@@ -1,0 +1,1 @@
+"""The three study notes, line by line, with what the project shows for each line. Torch-free."""
