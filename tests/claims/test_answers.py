@@ -87,7 +87,7 @@ def test_every_answer_can_be_filled_and_is_short(name, which):
                     assert text.startswith(OPENING[verdict](language) + " "), text
                     assert text.endswith(".")
                 assert not (language == "en" and UNKNOWN.search(text)), text
-                assert not re.search(r"\[[^\]]*,", text), "no interval in an answer"
+                assert not re.search(r"\[[^\]]*, ", text), "no interval in an answer"
                 assert "±" not in text
                 assert "n = " not in text
 

@@ -186,9 +186,9 @@ def test_verdicts(tmp_path, mlp, conv, near0, verdict):
 def test_the_answer_has_ratios(tmp_path):
     found = written(tmp_path / "study", {"mlp": (LOW, HIGH), "near0": (LOW, LOW), "conv": (HIGH, LOW)}).judge(C23)
     # 10 ** -1.1 = 1 / 12.6, 10 ** 0.5 = 3.16
-    assert "12.6 times lower (MLP) and 3.16 times higher (convolutions) than plain ones" in found.sentence.en
-    assert "with the most layers that learn it is 3.16 times higher and 12.6 times lower" in found.sentence.en
-    assert "MLP에서 12.6배 작다, convolution에서 3.16배 크다" in found.sentence.ko
+    assert "at 1/12.6 (MLP) and 3.16 (convolutions) of the plain stacks' error with 2 layers" in found.sentence.en
+    assert "at 3.16 and 1/12.6 with the most layers at which either learns" in found.sentence.en
+    assert "plain의 1/12.6배(MLP), 3.16배(convolution)다(2층)" in found.sentence.ko
 
 
 def test_two_stacks_that_both_fail_compare_nothing(tmp_path):

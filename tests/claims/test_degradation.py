@@ -54,8 +54,8 @@ def test_curves_that_still_move_are_a_condition(shelf):
     twin_runs(shelf, "plain", [30.0, 31.0, 32.0], flat=False)
     found = shelf.judge(C1)
     assert found.verdict == CONDITION
-    assert found.sentence.en.startswith("In part. From 8 to 56 layers")
-    assert found.caveat.en == "The runs have not converged: this holds for 400 iterations."
+    assert found.sentence.en.startswith("For this budget, yes. From 8 to 56 layers")
+    assert found.caveat.en == "The runs have not converged, so this holds for 400 iterations only."
     assert found.caveat.ko == "학습이 아직 수렴하지 않았다. 400회 반복에 한한 결과다."
 
 

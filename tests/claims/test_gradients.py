@@ -53,11 +53,11 @@ def test_the_cause(tmp_path, start, training, verdict):
     found = study(tmp_path / "s", start, training).judge(C3)
     assert found.verdict == verdict
     assert found.flat
-    assert "its training error rises by 11 points" in found.sentence.en
+    assert "training error rises by 11 points" in found.sentence.en
     assert "training error는 11점 증가한다" in found.sentence.ko
     if training == {PLAIN: APART}:  # 10 ** 5.01
         assert found.sentence.en.startswith("Yes. In training")
-        assert "are 102,000 times apart" in found.sentence.en
+        assert "differ by a factor of 102,000 " in found.sentence.en
 
 
 def test_a_cause_in_curves_that_still_move_is_a_condition(tmp_path):
@@ -103,10 +103,10 @@ def test_healthy(tmp_path, start, training, verdict):
     assert found.verdict == verdict
     if not start and not training:  # 10 ** 0.51
         assert found.sentence.en == (
-            "Yes. With BN the gradients of first and last block of 56 plain layers are 3.24 times apart at "
-            "initialisation and 3.24 times in training."
+            "Yes. With BN, gradients of the first and last block of plain-56 differ by a factor of 3.24 at "
+            "initialisation and 3.24 in training; up to 1,000 counts as healthy."
         )
-        assert "초기값에서 3.24배, 학습 중 3.24배 차이 난다." in found.sentence.ko
+        assert "초기값에서 3.24배, 학습 중 3.24배 차이다." in found.sentence.ko
 
 
 def test_what_is_shown_beside_the_healthy(tmp_path):

@@ -161,7 +161,7 @@ def test_how_often_in_trained_nets(tmp_path):
     found = study.judge(C5)
     assert found.verdict == "does not hold"
     assert [f.figure.mean for f in found.findings[2:]] == [1.0, 11.0, 21.0, 31.0]
-    assert "In the trained 20-layer net 21 % of the rows are 0 after the ReLU." in found.sentence.en
+    assert "In the trained 20-layer net 21 % of the rows (outputs) are 0." in found.sentence.en
 
 
 def test_every_figure_that_is_read_is_made(tmp_path):

@@ -14,7 +14,7 @@ from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Abo
 from reslab.claims.text import Text
 
 ONE, OTHER = net("cifar_resnet8"), net("cifar_resnet20")
-SHORT = "The runs have not converged: this holds for 400 iterations."
+SHORT = "The runs have not converged, so this holds for 400 iterations only."
 UNKNOWN = "Whether the runs have converged was not measured: this holds for 400 iterations."
 
 
@@ -93,8 +93,8 @@ def test_then_how_many_seeds_would_decide(shelf):
         shelf.run(OTHER, seed, 5.0)
     found = shelf.judge(claim(statement(ONE, flat=(ONE,)), statement(OTHER, role=BESIDE)))
     assert (found.verdict, found.flat) == (UNDECIDED, False)
-    assert found.caveat.en == "At this spread about 18 seeds would decide it; a seed took 2 s of computing."
-    assert found.caveat.ko == "지금의 편차라면 seed 약 18개로 결정할 수 있다(seed당 계산 시간 2초)."
+    assert found.caveat.en == "At this spread about 18 seeds in all would decide it; a seed took 2 s of computing."
+    assert found.caveat.ko == "지금의 편차라면 seed가 모두 약 18개 있어야 결정할 수 있다(seed당 계산 시간 2초)."
 
 
 def test_the_part_that_needs_most_counts(shelf):
@@ -113,7 +113,7 @@ def test_without_runs_a_seed_takes_what_its_measurements_do(shelf):
         shelf.measured("m", {"a": value}, seed)
     part = Statement(Text("a", "가"), measurement("m", "a"), ABOVE)
     found = shelf.judge(claim(part, measurements=(made, once)))
-    assert found.caveat.en == "At this spread about 18 seeds would decide it; a seed took 3.3 min of computing."
+    assert found.caveat.en == "At this spread about 18 seeds in all would decide it; a seed took 3.3 min of computing."
 
 
 def test_what_no_number_of_seeds_decides_is_said_to_need_very_many(shelf):

@@ -91,7 +91,7 @@ def test_verdicts_of_c18(tmp_path, basic, bottleneck, verdict, mean):
             [2 * sum(v) / 3 for v in (basic, bottleneck)]
         )
         alone = found.findings[2].figure.mean
-        assert f"basic blocks alone {abs(alone):.3g} % {'lower' if alone < 0 else 'higher'}" in found.sentence.en
+        assert f"{abs(alone):.3g} % {'lower' if alone < 0 else 'higher'} with basic blocks alone" in found.sentence.en
     assert found.findings[1].verdict == HOLDS
 
 

@@ -204,9 +204,11 @@ def _solution(setting: Setting) -> Claim:
         ),
         answers=answers(
             holds=Text(
-                f"A {deep}-layer net built from the trained {shallow}-layer one has its logits and its training "
-                "error, in evaluation mode.",
-                f"학습된 {shallow}층으로 만든 {deep}층은 evaluation mode에서 logit과 training error가 같다.",
+                f"A plain {deep}-layer net built from the trained {shallow}-layer one has that net's logits and "
+                "training "
+                "error (evaluation mode).",
+                f"학습된 {shallow}층으로 만든 plain {deep}층은 logit과 training error가 그 {shallow}층과 "
+                "같다(evaluation mode).",
             ),
             condition=Text(
                 f"A plain {deep}-layer net built from the trained {shallow}-layer one has that net's logits and "
