@@ -153,14 +153,20 @@ def set_aside(name: str) -> None:
         kept = copied(run, target, PUBLIC, to_resume=not runlog.read(run).finished)
         write_record(run, target, PUBLIC)
         print(f"{target}: {kept.name}")
+    study = RUNS / name / evidences.STUDY
+    if study.is_file():  # it records the rules under which the runs began
+        shutil.copyfile(study, UNFINISHED / name / evidences.STUDY)
 
 
 def take_up(name: str) -> None:
-    """Bring the runs of results/unfinished back, where this checkout has none of them."""
+    """Bring the runs of results/unfinished back, if this checkout has none of them."""
     for path in sorted((UNFINISHED / name).glob(f"*/{runlog.RUN}")):
         target = RUNS / name / path.parent.name
         if not target.exists():
             shutil.copytree(path.parent, target)
+    study = UNFINISHED / name / evidences.STUDY
+    if study.is_file() and not (RUNS / name / evidences.STUDY).exists():
+        shutil.copyfile(study, RUNS / name / evidences.STUDY)
 
 
 def main() -> None:
