@@ -144,13 +144,7 @@ def _caveat(
 def _more_seeds(claim: Claim, evidence: Evidence, needed: float) -> Text:
     """How many seeds would decide, and what one took: its runs' mean time, without runs its measurements'."""
     count = f"{int(float(f'{needed:.2g}')):,}" if math.isfinite(needed) and needed < 1e6 else "1,000,000+"
-    times = [[_seconds(record.metrics) for record in evidence.runs(net).values()] for net in claim.nets]
+    times = [[record.seconds for record in evidence.runs(net).values()] for net in claim.nets]
     seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)
     en, ko = (phrases.duration(seconds, language) for language in LANGUAGES)
     return Text(phrases.MORE_SEEDS.en.format(n=count, time=en), phrases.MORE_SEEDS.ko.format(n=count, time=ko))
-
-
-def _seconds(metrics: Sequence[dict[str, object]]) -> float:
-    ends = [m.get("clock") for m in metrics if m.get("kind") == "end"]
-    clock = ends[-1] if ends else None
-    return float(clock.get("seconds", 0.0)) if isinstance(clock, dict) else 0.0

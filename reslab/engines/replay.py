@@ -26,12 +26,16 @@ class Recording:
     outputs: tuple[Tensor, ...]
 
 
+class RecordingError(Exception):
+    """A function cannot be recorded as a CUDA graph; nothing has been computed."""
+
+
 class Replayed:
     """`replayed(*inputs)` computes `function(*inputs)`: the first WARM_UP calls of each shape directly, then by replay.
 
     `function` must neither wait for the GPU nor draw random numbers. Whatever else it reads and writes (weights,
-    gradients, momentum, rates) must keep its address. The next call overwrites the returned tensors. Raises torch's
-    error if `function` cannot be recorded; nothing has been computed then.
+    gradients, momentum, rates) must keep its address. The next call overwrites the returned tensors. Raises
+    RecordingError if `function` cannot be recorded; its own errors pass through.
     """
 
     def __init__(self, function: Function, device: str) -> None:
@@ -68,6 +72,9 @@ class Replayed:
         # Recordings are replayed one after another, so they share one pool of memory. "thread_local" lets other
         # threads, such as those that pin batches, use the GPU meanwhile.
         pool = next((r.graph.pool() for r in self._recordings.values()), None)
-        with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
-            outputs = self._function(*recorded)
+        try:
+            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
+                outputs = self._function(*recorded)
+        except RuntimeError as error:
+            raise RecordingError(" ".join(str(error).split())) from error
         return Recording(graph, recorded, outputs)

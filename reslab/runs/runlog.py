@@ -91,6 +91,19 @@ class Record:
     def finished(self) -> bool:
         return any(m.get("kind") == "end" for m in self.metrics)
 
+    @property
+    def seconds(self) -> float:
+        """Return the wall-clock time of the run: the sum of the stretches between resumes, each with a clock."""
+        total = stretch = 0.0
+        for line in self.metrics:
+            if line.get("kind") == "resume":
+                total, stretch = total + stretch, 0.0
+            elif isinstance(line.get("clock"), dict):
+                elapsed = line["clock"].get("seconds")
+                if isinstance(elapsed, int | float) and math.isfinite(elapsed):
+                    stretch = max(stretch, elapsed)
+        return total + stretch
+
     def __repr__(self) -> str:
         at = max((m.get("iteration", 0) for m in self.metrics), default=0)
         state = "finished" if self.finished else "unfinished"

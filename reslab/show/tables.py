@@ -72,18 +72,6 @@ def interval_words(finding: Finding) -> str:
     return shown(finding).partition("[")[2].partition("]")[0].replace(", ", " … ")
 
 
-def seconds(record: Record) -> float:
-    """Return the wall-clock seconds of a run: the sum over the stretches between resumes, each with its own clock."""
-    total = stretch = 0.0
-    for line in record.metrics:
-        if line.get("kind") == "resume":
-            total, stretch = total + stretch, 0.0
-        elif isinstance(line.get("clock"), dict):
-            elapsed = line["clock"].get("seconds")
-            stretch = max(stretch, elapsed) if finite(elapsed) else stretch
-    return total + stretch
-
-
 def run_table(records: Iterable[Record], language: str = "en") -> Table:
     """Return a row for each run: model, switches, seed, final errors (percent; `run_head`), iterations, time."""
     rows, runs = [], list(records)
@@ -92,7 +80,7 @@ def run_table(records: Iterable[Record], language: str = "en") -> Table:
         errors = [number(f["top1_error"] if f else None, ".2f") for f in finals]
         last = max((int(m["iteration"]) for m in r.metrics if finite(m.get("iteration"))), default=0)
         reached = f"{last:,}" if r.finished else UNFINISHED.filled(n=f"{last:,}")(language)
-        rows.append([clean(r.model), switches(r), str(r.seed), *errors, reached, duration(seconds(r))])
+        rows.append([clean(r.model), switches(r), str(r.seed), *errors, reached, duration(r.seconds)])
     return rows
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reslab.engines import choose, fused, memory
 from reslab.engines.machine import Settings
-from reslab.engines.replay import WARM_UP, Replayed
+from reslab.engines.replay import WARM_UP, RecordingError, Replayed
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
 from reslab.training.descent import Descent
@@ -84,10 +84,10 @@ class Step:
             try:
                 loss, wrong = self._replayed(images, labels)
                 return loss, wrong
-            except RuntimeError as error:  # nothing has been computed yet
+            except RecordingError as error:  # nothing has been computed yet
                 self.fallback = (
-                    f"recording a CUDA graph failed ({' '.join(str(error).split())[:100]}), so the run goes on without "
-                    "one: slower, not broken"
+                    f"recording a CUDA graph failed ({str(error)[:100]}), so the run goes on without one: slower, not "
+                    "broken"
                 )
                 self._replayed = None
         return self._update(images, labels)

@@ -65,6 +65,16 @@ def digest(net):
     return whole.hexdigest()
 
 
+def test_an_error_of_the_update_is_not_taken_for_a_failed_recording():
+    """Labels of another length than the images fail in the first, direct update, and the graph stays in use."""
+    settings = Settings("cuda", "fp32", "channels_last", "graph", 1)
+    prepare(settings)
+    step = Step(build("cifar_resnet8", shortcut="A", seed=0), SMALL, settings)
+    with pytest.raises((RuntimeError, ValueError)):
+        step(torch.zeros(8, 3, 32, 32, device="cuda"), torch.zeros(7, dtype=torch.int64, device="cuda"), 0.1)
+    assert step.fallback is None
+
+
 @pytest.mark.parametrize("recipe", [SMALL, GHOSTS, CAFFE, FAST], ids=["sgd", "ghost batches", "caffe", "fast"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_replayed_update_is_the_update_itself(recipe, precision):

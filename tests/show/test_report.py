@@ -28,7 +28,7 @@ from reslab.show.pages.page import is_ours, publish
 from reslab.show.pages.report import study_page
 from reslab.show.pages.runpage import runs_page
 from reslab.show.scores import class_table, score_head, score_table, wilson
-from reslab.show.tables import departures, difference_table, run_table, seconds
+from reslab.show.tables import departures, difference_table, run_table
 from reslab.show.words import VERDICT
 from reslab.store.sealed import read_sealed, write_sealed
 
@@ -364,7 +364,7 @@ def test_time_adds_up_over_resumes(study):
         {"kind": "end", "iteration": 20, "clock": {"seconds": 4.5}},
     ]
     resumed = Record(record.folder, record.run, tuple(lines))
-    assert seconds(resumed) == 9.5
+    assert resumed.seconds == 9.5
     assert run_table([resumed]) == [["cifar_plain8", "–", "0", "–", "–", "20", "10 s"]]
     unfinished = Record(record.folder, record.run, tuple(lines[:3]))
     assert run_table([unfinished], "ko")[0][5] == "20, 미완료"
@@ -406,7 +406,7 @@ def test_sources_and_targets(tmp_path, monkeypatch, digits_study):
     assert report([run], out=tmp_path / "all.html")  # our own page is replaced
     mine = tmp_path / "mine.html"
     mine.write_text("<p>a letter</p>")
-    with pytest.raises(UserError, match="no report of reslab"):
+    with pytest.raises(UserError, match="not a report of reslab"):
         report([run], out=mine)
     assert report([run], out=mine, overwrite=True) == mine
     for bad, said in (([run, digits_study], "studies and runs"), ([tmp_path / "nowhere"], "no such folder"),
