@@ -73,10 +73,12 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     plain, size = factor(figure.mean) if powers else _brief_range(figure, finding, language), ratio + unit
     if language == "en":
         times, growth = f"{ratio} times", f"{'grows' if up else 'shrinks'} {ratio} times"
+        growth = "stays as large" if ratio == "1" else growth
         change = growth if powers else f"{'rises' if up else 'falls'} by {size}"
         compared = f"{size} {'higher' if up else 'lower'}"
     else:
         times, growth = f"{ratio}배", f"{ratio}배 증가" if up else f"1/{ratio}로 감소"
+        growth = "그대로 유지" if ratio == "1" else growth
         change = growth if powers else f"{size} {'증가' if up else '감소'}"
         compared = f"{size} {'크다' if up else '작다'}"
     return {

@@ -140,3 +140,9 @@ def test_an_answer_begins_with_its_verdict():
     assert made[UNDECIDED].en == "Not decided. It is {s0}."
     assert made[NOT_RUN] == IN_PART
     assert answer(one) == answers(holds=one, condition=one, fails=one, undecided=one)
+
+
+def test_a_factor_of_one_is_no_growth():
+    same = finding([0.001, 0.0, -0.001], "decades")
+    assert forms(same, "en")["g"] == "stays as large"
+    assert forms(same, "ko")["g"] == "그대로 유지"
