@@ -108,29 +108,26 @@ def reproduce(
     load_all = cache(lambda: load_data(data, first, setting.recipe.holdout, download=download))  # every split, once
     folder = options.out or RUNS / f"study-{loaded.name}"
 
-    def planned(net: Net, seed: int) -> Job:
-        spec = fit(net.spec(), loaded, {})
-        name = run_name(spec, loaded.name, setting.recipe, seed)
-        line = command_of(spec, data, setting.recipe, seed)
-        return Job(
-            spec, data, setting.recipe, seed, folder / name, ComputeOptions(device),
-            command=line, download=download, fingerprint=loaded.fingerprint,
-        )  # fmt: skip
+    def job_of(net: Net, seed: int) -> Job:
+        spec, recipe = fit(net.spec(), loaded, {}), setting.recipe
+        out, line = folder / run_name(spec, loaded.name, recipe, seed), command_of(spec, data, recipe, seed)
+        return Job(spec, data, recipe, seed, out, ComputeOptions(device), command=line, download=download,
+                   fingerprint=loaded.fingerprint)  # fmt: skip
 
-    plans = {(n, seed): planned(n, seed) for seed in setting.seeds for n in nets}  # all nets of a seed, then the next
-    last_plans = {plan.spec: plan for plan in plans.values()}  # each net's last seed, which is the least advanced
-    for plan in last_plans.values():
-        check_batch_norm(plan.spec, plan.recipe, plan.recipe.batch)
-        check_run(plan.out, plan.spec, plan.recipe, ComputeOptions(device))
+    jobs = {(n, seed): job_of(n, seed) for seed in setting.seeds for n in nets}  # all nets of a seed, then the next
+    last_jobs = {job.spec: job for job in jobs.values()}  # each net's last seed, which is the least advanced
+    for job in last_jobs.values():
+        check_batch_norm(job.spec, job.recipe, job.recipe.batch)
+        check_run(job.out, job.spec, job.recipe, ComputeOptions(device))
     _prepare(writable_folder(folder), replace(setting, data=loaded.name))
     left_out: tuple[str, ...] = ()
     if options.budget is not None:
-        claims, left_out = _within_budget(options, claims, plans, folder, setting, load_all, tell)
+        claims, left_out = _within_budget(options, claims, jobs, folder, setting, load_all, tell)
         used_nets = {n for claim in claims for n in claim.nets}
-        plans = {key: plan for key, plan in plans.items() if key[0] in used_nets}
-    if plans:
-        run_all(list(plans.values()), tell, processes)
-    bench = benches.StudyBench(data, {key: plan.out for key, plan in plans.items()}, load_all)
+        jobs = {key: job for key, job in jobs.items() if key[0] in used_nets}
+    if jobs:
+        run_all(list(jobs.values()), tell, processes)
+    bench = benches.StudyBench(data, {key: job.out for key, job in jobs.items()}, load_all)
     _measure(folder, claims, setting, bench, options.lang, tell)
     evidence = evidences.read(folder)
     for problem in evidence.problems:
@@ -183,7 +180,7 @@ def _prepare(folder: Path, setting: Setting) -> None:
 
 
 def _within_budget(
-    options: ReproduceOptions, claims: Sequence[Claim], plans: Mapping[tuple[Net, int], Any], folder: Path,
+    options: ReproduceOptions, claims: Sequence[Claim], jobs: Mapping[tuple[Net, int], Any], folder: Path,
     setting: Setting, load_all: Callable[[], Any], tell: Tell,
 ) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
     """Return the claims whose runs and measurements fit into the budget, and the ids of the other claims."""
@@ -192,18 +189,18 @@ def _within_budget(
     from reslab.training.campaign import is_done, parallelism
 
     language, budget = options.lang, options.budget or 0.0
-    parallel_runs, threads = parallelism(list(plans.values()), options.processes)
-    missing = [p for p in plans.values() if not is_done(p)]
-    seconds = {p.out: 0.0 for p in plans.values()}
+    parallel_runs, threads = parallelism(list(jobs.values()), options.processes)
+    missing = [p for p in jobs.values() if not is_done(p)]
+    seconds = {p.out: 0.0 for p in jobs.values()}
     if missing:
         tell(note(language, "timing"))
         seconds |= seconds_each(missing, load_all(), threads)
-    folders = {key: plan.out for key, plan in plans.items()}
+    folders = {key: job.out for key, job in jobs.items()}
     pending = {c.id: _pending(folder, [c], setting, folders) for c in claims}
     # measurements run one after another, so each takes the time of `parallel_runs` runs
     seconds |= {p.path: parallel_runs * p.measurement.seconds for items in pending.values() for p in items}
     needs = {
-        c.id: [*(p.out for (n, _), p in plans.items() if n in c.nets), *(p.path for p in pending[c.id])] for c in claims
+        c.id: [*(p.out for (n, _), p in jobs.items() if n in c.nets), *(p.path for p in pending[c.id])] for c in claims
     }
     fit = fitting(needs, seconds, budget, parallel_runs)
     left_out = tuple(c.id for c in claims if c.id not in fit)

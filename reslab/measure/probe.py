@@ -84,12 +84,10 @@ def response_rows(spec: Spec) -> tuple[tuple[str, str], ...]:
     (no BN; with pre-activation the stem and a branch's last layer) its own output is read. As in the paper, a
     bottleneck's 1x1 layers are left out, and so are a 7x7 stem and projections. Of an MLP: every hidden linear layer.
     """
-    rows = plan(spec)
     layers = []
-    for row, after in pairwise(rows):  # the pairs leave out the head's last layer
-        if (row.kind == "conv" and row.kernel == 3) or (
-            spec.family == "mlp" and row.kind == "linear" and row.path != "shortcut"
-        ):
+    for row, after in pairwise(plan(spec)):  # the pairs leave out the head's last layer
+        hidden = spec.family == "mlp" and row.kind == "linear" and row.path != "shortcut"
+        if hidden or (row.kind == "conv" and row.kernel == 3):
             follows = after.kind == "bn" and (after.part, after.block, after.path) == (row.part, row.block, row.path)
             layers.append((row.name, after.name if follows else row.name))
     return tuple(layers)
@@ -101,8 +99,7 @@ def layer_rows(spec: Spec) -> tuple[tuple[str, str], ...]:
     A layer is read after the BN and the activation that directly follow it on its own path, so a branch's last layer is
     read before the addition.
     """
-    rows = plan(spec)
-    layers = []
+    rows, layers = plan(spec), []
     for i, row in enumerate(rows):
         if row.is_weight_layer:
             at = row
