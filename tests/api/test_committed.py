@@ -13,12 +13,14 @@ from reslab.api.verdicts import studies_found
 RESULTS = Path(__file__).parents[2] / "results"
 NAMES = [
     "cifar10-eighth",
+    "cifar10-initial",
     "cifar10-quarter",
     "cifar10-tenth",
     "cifar10-whole",
     "digits",
     "digits-again",
     "digits-removal",
+    "digits-review",
     "gpu-whole",
 ]
 

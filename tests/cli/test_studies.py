@@ -50,14 +50,14 @@ def test_json_and_words_agree(cold):
 
 def test_in_korean(warm):
     told = warm("claims", "--lang", "ko", "--records", RESULTS).good().out
-    assert "주장 25개" in told
+    assert "주장 27개" in told
     assert "명령: reslab reproduce C25" in warm("claims", "C25", "--lang", "ko", "--records", RESULTS).good().out
     warm("claims", "--lang", "kr").refused("--lang", "kr", "en", "ko")
 
 
 def test_one_in_full(cold):
     told = cold("claims", "c1", "--records", RESULTS).good().out
-    for fragment in ("degradation!", "bar > 0", "[95 % interval", "reslab reproduce C1 --data digits", str(RESULTS)):
+    for fragment in ("degradation!", "threshold > 0", "[95 % interval", "reslab reproduce C1 --data digits", str(RESULTS)):
         assert fragment in told, fragment
 
 
@@ -130,7 +130,7 @@ def test_messages_in_korean(warm, mine):
     told = warm("reproduce", "C1", "C10", *SMALL, "--out", mine, "--lang", "ko").good()
     assert "실행 4개: 4개는 이미 끝났고 0개를 학습한다" in told.err
     assert "측정 중" in told.err
-    assert "C10 성립하지 않는다: " in told.err
+    assert "C10 성립하지 않음: " in told.err
     assert told.out.strip().endswith("report.ko.html")
 
 
