@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from house import ROOT
 
-LARGEST = 2_500_000  # bytes of the wheel: with checkpoints of the committed results it would have 15 MB
+LARGEST = 3_000_000  # bytes of the wheel: with checkpoints of the committed results it would have 15 MB
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_claims_are_those_of_the_checkout(installed):
     here = subprocess.run(
         [sys.executable, "-m", "reslab", "claims", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=300
     ).stdout
-    assert len(json.loads(told)) == 25
+    assert len(json.loads(told)) == 27
     assert placeless(told) == placeless(here)
     text = installed("claims", "C3")
     assert "missing" not in text

@@ -114,7 +114,7 @@ def test_a_large_file_of_settings_is_not_read(cold, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_for_a_report_is_refused(warm, trained, tmp_path):
     os.mkfifo(tmp_path / "report.html")
-    warm("report", trained, "--out", tmp_path / "report.html").refused("report.html", "no report of reslab")
+    warm("report", trained, "--out", tmp_path / "report.html").refused("report.html", "not a report of reslab")
 
 
 NUMBERS = {

@@ -19,7 +19,7 @@ from commands import SMOKE, Canary, environment, untrained
 def test_no_gpu(warm, tmp_path):
     """The environment of these tests hides every GPU."""
     out = tmp_path / "out"
-    warm(*SMOKE[:-1], "cuda", "--out", out).refused("--device: cuda asked for", "0 GPUs", "--device cpu")
+    warm(*SMOKE[:-1], "cuda", "--out", out).refused("--device: cuda is not available", "0 GPUs", "--device cpu")
     warm(*SMOKE[:-1], "cuda:3", "--out", out).refused("cuda:3", "0 GPUs")
     warm(*SMOKE[:-1], "cdua", "--out", out).refused("'cdua'", "did you mean cuda")
     warm("reproduce", "degradation", "--device", "cuda", "--out", out).refused("0 GPUs")
@@ -272,7 +272,7 @@ def test_cold_as_warm(cold, run, tmp_path):
 
 def test_a_dry_run_tells_memory_and_time_and_writes_nothing(warm, tmp_path):
     told = warm(*SMOKE, "--dry-run", "--out", tmp_path / "out", cwd=tmp_path).good()
-    for word in ("settings", "an update", "memory", "time", "nothing is written"):
+    for word in ("settings", "an update", "memory", "time", "not written by a dry run"):
         assert word in told.out
     assert untrained(tmp_path)
     assert not (tmp_path / "out").exists()

@@ -205,7 +205,7 @@ def test_other_verbs_under_a_limit(tmp_path, words, start):
 def test_evaluations_and_predictions_are_refused_with_a_batch_that_fits(free):
     free(10**9)
     capacity.check_evaluation(SPEC, 250, "cpu")
-    with pytest.raises(UserError, match=r"--batch 1000000: to score it .* --batch 2048 fits"):
+    with pytest.raises(UserError, match=r"--batch 1000000: cifar_resnet20 would take .* --batch 2048 fits"):
         capacity.check_evaluation(SPEC, 10**6, "cpu")
     capacity.check_evaluation(SPEC, 100_000, "cpu", at_once=392)
     with pytest.raises(UserError, match="no batch fits"):
