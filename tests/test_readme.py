@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import documents  # noqa: E402
+from reslab.claims.overview import overview  # noqa: E402
 
 PAGES = {path.relative_to(ROOT).as_posix(): (path, text) for path, text in documents.documents().items()}
 LONGEST = 400  # characters of a line that is no row of a table
@@ -32,6 +33,16 @@ def test_the_readme_is_short(language):
     page = documents.READMES[language].read_text(encoding="utf-8")
     assert len(page.split()) <= 1_200
     assert max(map(len, page.splitlines())) <= LONGEST
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_answer_that_the_readme_shows_is_the_one_of_the_records(language):
+    page = documents.READMES[language].read_text(encoding="utf-8").splitlines()
+    at = next(number for number, line in enumerate(page) if line.startswith("$ reslab claims C8"))
+    (summary,) = overview(documents.studies(), ["C8"])
+    assert page[at + 1] == f"C8  {summary.claim.text(language)}"
+    assert page[at + 2].endswith(" …")
+    assert summary.judgements[0].sentence(language).startswith(page[at + 2].strip(" …"))
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -57,7 +57,13 @@ def test_in_korean(warm):
 
 def test_one_in_full(cold):
     told = cold("claims", "c1", "--records", RESULTS).good().out
-    for fragment in ("degradation!", "threshold > 0", "[95 % interval", "reslab reproduce C1 --data digits", str(RESULTS)):
+    for fragment in (
+        "degradation!",
+        "threshold > 0",
+        "[95 % interval",
+        "reslab reproduce C1 --data digits",
+        str(RESULTS),
+    ):
         assert fragment in told, fragment
 
 
