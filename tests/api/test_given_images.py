@@ -267,6 +267,7 @@ def start(out: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", SCRIPT, str(out), *more], stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_on_arrays_ends_where_an_uninterrupted_one_ends(tmp_path):
     whole, killed = start(tmp_path / "whole"), start(tmp_path / "killed")
     until = time.monotonic() + 240

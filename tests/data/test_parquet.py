@@ -242,7 +242,8 @@ def reslab(folder: Path, *words: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
-@pytest.mark.parametrize("checksum", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("checksum", [False, True])
 def test_changed_data_is_seen_by_train_resume_and_evaluate(tmp_path, checksum):
     """One byte of a pixel is another: a page checksum has the file refused, else the content's hash differs."""
     data, pictures = tmp_path / "data", [webp(row, "BMP", bitmap_format="bmp") for row in range(40)]

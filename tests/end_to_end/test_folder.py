@@ -38,6 +38,7 @@ def weights(out: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_weights(photos, tmp_path):
     for workers in (0, 2):
         run(*words(photos, tmp_path / f"w{workers}", "--workers", workers))
@@ -65,6 +66,7 @@ def test_without_out_the_same_command_finds_its_run(photos, tmp_path):
     assert command.startswith("reslab train cifar_resnet8 --data")
 
 
+@pytest.mark.slow
 def test_a_study_reads_the_folder_at_the_nets_size(photos, tmp_path):
     settings = [w for f in ("iterations=2", "drops=", "batch=8", "warmup_from_depth=0") for w in ("--set", f)]
     out, _ = run(

@@ -194,6 +194,7 @@ print(statistics.median(faults[8:]))  # now and then the heap still grows by a m
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what frees and asks again is glibc's allocator")
 def test_an_update_finds_its_memory_there():
     """Pages that the system hands out in an update: thousands, unless freed memory is kept."""
@@ -229,6 +230,7 @@ print(host.resident()[1] - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
 def test_a_deeper_net_is_scored_in_no_more_memory():
     """Casts of weights, kept to the end of a pass, lay between maps: 362 layers took 644 MB, 8 took 126 MB."""
@@ -277,7 +279,8 @@ print(before, before + memory.need(spec, recipe, settings.precision, settings.re
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
-@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "bf16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_peak_of_a_process_is_told_and_recompute_takes_less_than_half(precision):
     """What `auto` takes here, whole: a map that does not fit where another one was counts too."""
     beyond = []

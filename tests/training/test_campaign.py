@@ -217,6 +217,7 @@ def saved_where_it_was(process: subprocess.Popen[str], found: list[Job]) -> None
     assert not all(is_done(p) for p in found)
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_campaign_lets_every_run_save(tmp_path):
     found = jobs(tmp_path)
     with campaign(tmp_path) as process:

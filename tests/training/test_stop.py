@@ -216,6 +216,7 @@ def test_data_workers_leave_the_closed_terminal_to_the_loop(tmp_path):
     assert checkpoints.newest(out) is not None
 
 
+@pytest.mark.slow
 def test_a_campaign_saves_on_a_closed_terminal(tmp_path):
     """SIGHUP to the group of a campaign: every run saves, and the same command would go on."""
     if not hasattr(signal, "SIGHUP"):
