@@ -67,7 +67,7 @@ def _told(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
     last = (UNDECIDED, NOT_RUN)
     decided_first = sorted(best.values(), key=lambda j: last.index(j.verdict) + 1 if j.verdict in last else 0)
     able = [one for one in judgements if one.claim.statements]  # not those that say only why they cannot
-    chosen = tuple(decided_first) or tuple(able[:1]) or (_empty(claim),)
+    chosen = tuple(decided_first) or tuple(able[:1] or judgements[:1]) or (_empty(claim),)
     return ClaimSummary(chosen[0].claim, chosen)
 
 
