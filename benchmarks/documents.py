@@ -148,7 +148,7 @@ def results_page(language: str) -> str:
         records = [runlog.read(path.parent) for path in sorted(folder.glob("*/run.json"))]
         finished = [record for record in records if record.finished]
         lines += ["", f"## {folder.name}", "", *_about(folder.name, finished, language), ""]
-        lines += table(RUN_HEADS[language], _run_rows(finished, folder))
+        lines += table(RUN_HEADS[language], _run_rows(finished))
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +159,7 @@ def _about(name: str, records: Sequence[Record], language: str) -> Iterator[str]
     yield f"{data}, recipe {recipes}. {COMMAND(language)}: {again}"
 
 
-def _run_rows(records: Sequence[Record], folder: Path) -> Iterator[tuple[str, ...]]:
+def _run_rows(records: Sequence[Record]) -> Iterator[tuple[str, ...]]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(json.dumps(_group(record)), []).append(record)

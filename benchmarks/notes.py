@@ -14,8 +14,8 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks import documents
 from reslab.claims.catalogue import EXPERIMENTS, catalogue, default_setting
-from reslab.claims.evidence import STUDY, Evidence, read
 from reslab.claims.text import LANGUAGES, Text
 from reslab.show.drawings.canvas import Picture
 from reslab.show.pages.notepictures import NotePicture, picture_of, svg_of, title_of
@@ -43,10 +43,7 @@ CLAIM_HEAD = Text("| id | what | in | rule |", "| 번호 | 주장 | 위치 | 규
 ELSEWHERE = Text("not in the notes", "노트에 없음")
 
 
-@cache
-def studies() -> list[Evidence]:
-    """Return the committed studies."""
-    return [read(path.parent) for path in sorted((ROOT / "results").glob(f"*/{STUDY}"))]
+studies = cache(documents.studies)
 
 
 @cache

@@ -10,7 +10,7 @@ import textwrap
 import unicodedata
 
 from reslab.claims.claim import BESIDE, LIMIT
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED
+from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, VERDICTS
 from reslab.claims.text import Text
 
 COLUMNS = 46  # characters of a line: what 330 pixels hold
@@ -48,6 +48,8 @@ VERDICT = {
     UNDECIDED: Text("undecided", "판정 불가"),
     NOT_RUN: NOT_RUN_WORD,
 }
+# A verdict is recognised without colour too: by its sign and its word.
+SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 
 ROLES = {BESIDE: Text("for information", "참고"), LIMIT: Text("limit", "한계")}
 

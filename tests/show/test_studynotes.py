@@ -16,8 +16,8 @@ from reslab.cli.main import main
 from reslab.errors import UserError
 from reslab.show.pages.notepictures import picture_of, svg_of
 from reslab.show.pages.notespage import notes_page
-from reslab.show.terminal.studynotes import SIGNS, notes_text, sections_text
-from reslab.show.words import VERDICT, wide
+from reslab.show.terminal.studynotes import notes_text, sections_text
+from reslab.show.words import SIGNS, VERDICT, wide
 from reslab.studynotes.notes import judged, sections
 
 

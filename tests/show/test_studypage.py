@@ -20,7 +20,8 @@ from reslab.show import words
 from reslab.show.format import plain_math
 from reslab.show.notes import translated
 from reslab.show.pages.headline import headline, percent_words
-from reslab.show.pages.report import CLASSES, SIGNS, study_page
+from reslab.show.pages.report import CLASSES, study_page
+from reslab.show.words import SIGNS
 from reslab.store.sealed import write_sealed
 
 HOLES = re.compile(r"\{|\}|\bs\d\b|\bnan\b|\binf\b| – (?:without|with|in|points)")

@@ -34,10 +34,8 @@ from reslab.show.pages.pictures import twins_of
 from reslab.show.series import by_net, sound
 from reslab.show.tables import Table
 from reslab.show.terminal.verdicts import command as command_of
-from reslab.show.words import NOT_RUN_WORD, VERDICT
+from reslab.show.words import NOT_RUN_WORD, SIGNS, VERDICT
 
-# A verdict is recognised without colour too: by its sign and its word.
-SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 CLASSES = dict(zip(VERDICTS, ("holds", "partly", "fails", "open", "idle"), strict=True))
 RECORD_ERRORS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)  # raised for a damaged record
 LEAD_HEIGHT = 190  # pixels of the charts of the first screen

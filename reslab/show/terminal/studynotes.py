@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from reslab.claims.rules import VERDICTS
 from reslab.claims.text import Text
-from reslab.show.words import VERDICT, wide, wrapped
+from reslab.show.words import SIGNS, VERDICT, wide, wrapped
 from reslab.studynotes.notes import Entry, Section
 
 WIDTH, SCREEN = 100, 80  # columns of sections in full, and of the list
-SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 TITLE = Text(
     "The three study notes, line by line: what is right, and what shows it",
     "노트 세 편을 한 줄씩: 맞는 말인지, 무엇으로 확인하는지",
