@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import PARTS
-from reslab.claims.claim import BESIDE, MAIN, Finding
+from reslab.claims.claim import MAIN, Finding
 from reslab.claims.evidence import STUDY, Evidence, read
 from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary, overview
 from reslab.claims.phrases import shown, threshold
-from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, figure
+from reslab.claims.rules import figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.measure.interval import wilson
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
 from reslab.show.tables import switches
 from reslab.show.terminal.verdicts import command, notes_of
-from reslab.show.words import VERDICT
+from reslab.show.words import ROLES, VERDICT
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "results", ROOT / "docs"
@@ -38,8 +38,8 @@ ABOUT_CLAIMS = Text(
 
 What the study notes and the paper say, and what our runs say of it. Each claim has a rule in
 `reslab/claims/experiments/`: a 95 % interval over seeds against a threshold. The claim holds, or does not, if the whole
-interval is on one side; if not, it is undecided. No rule decides on fewer than three seeds. Rows marked *shown* decide
-nothing. `reslab reproduce C3` runs a claim again; `reslab report` draws the pictures.""",
+interval is on one side; if not, it is undecided. No rule decides on fewer than three seeds. Rows that are marked
+*for information* decide nothing. `reslab reproduce C3` runs a claim again; `reslab report` draws the pictures.""",
     """# 주장
 
 학습 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
@@ -59,13 +59,6 @@ end of training, never of the best checkpoint.""",
 seed가 하나이면 평균의 구간이 없으므로 괄호 안에 test 이미지의 이항 구간을 적었다.
 가장 좋은 checkpoint가 아니라 학습이 끝났을 때의 값이다.""",
 )
-SHORT = {
-    HOLDS: Text("holds", "성립"),
-    CONDITION: Text("in part", "일부 성립"),
-    FAILS: Text("no", "성립하지 않음"),
-    UNDECIDED: Text("undecided", "미정"),
-    NOT_RUN: Text("not run", "실행하지 않음"),
-}
 CLAIM_HEADS = {"en": ("id", "claim", "verdict"), "ko": ("번호", "주장", "판정")}
 FIGURE_HEADS = {
     "en": ("measured", "mean [95 % interval]", "threshold", "verdict"),
@@ -75,7 +68,6 @@ RUN_HEADS = {
     "en": ("net", "updates", "n", "test error (%)", "training error (%)", "computed with"),
     "ko": ("네트워크", "반복", "n", "test error (%)", "training error (%)", "실행 환경"),
 }
-SHOWN, LIMIT_WORD = Text("shown", "참고"), Text("limit", "한계")
 SEEDS = Text("{data}, {n} seeds", "{data}, seed {n}개")
 ONE_SEED, COMPUTED = Text("{data}, one seed", "{data}, seed 1개"), Text("computed", "계산")
 COMMAND = Text("Again", "다시 실행")
@@ -134,7 +126,7 @@ def _figure_row(finding: Finding, language: str) -> tuple[str, ...]:
     role = finding.statement.role
     verdict = VERDICT[finding.verdict](language)
     if role != MAIN:
-        verdict = f"{verdict} ({(SHOWN if role == BESIDE else LIMIT_WORD)(language)})"
+        verdict = f"{verdict} ({ROLES[role](language)})"
     text = finding.statement.text(language)
     return text, shown(finding, language), threshold(finding.statement, language), verdict
 
@@ -217,7 +209,7 @@ def filled(page: str, language: str, summaries: Sequence[ClaimSummary]) -> str:
     link = "docs/claims.md" if language == "en" else "docs/claims.ko.md"
     lines = "\n".join(
         f"- [{s.claim.id}]({link}#{s.claim.id.lower()}) {s.claim.text(language).rstrip('.')}: "
-        f"**{SHORT[s.verdict](language)}**"
+        f"**{VERDICT[s.verdict](language)}**"
         for s in summaries
     )
     return f"{head}{BEGIN}\n{lines}\n{END}{tail}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from reslab.claims import phrases
 from reslab.claims.claim import LIMIT, MAIN, Claim, Finding
 from reslab.claims.evidence import Evidence, Net
 from reslab.claims.phrases import forms
-from reslab.claims.rules import CONDITION, FEWEST, HOLDS, NOT_RUN, UNDECIDED, Always, combined, figure, seeds_needed
+from reslab.claims.rules import CONDITION, FEWEST, HOLDS, NOT_RUN, UNDECIDED, combined, figure, seeds_needed
 from reslab.claims.text import LANGUAGES, Text
 
 FLAT = 0.5  # points of training error by which a curve may move in the last tenth of its schedule and be flat
+HARDLY = 1e6  # seeds: as many would never be run
 NOT_RUN_HERE = Text("Not run here.", "여기서는 실행하지 않았다.")
 
 
@@ -62,19 +62,14 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     budget = not flat and verdict == HOLDS  # the only condition is that the curves may still move
     verdict = CONDITION if budget else verdict
     seeds = tuple(sorted({seed for net in claim.nets for seed in evidence.runs(net)}))
-    sentence = _sentence(claim, HOLDS if budget else verdict, findings)
-    if budget:
-        sentence = Text(
-            sentence.en.replace(phrases.OPENING[HOLDS].en, phrases.BUDGET.en, 1),
-            sentence.ko.replace(phrases.OPENING[HOLDS].ko, phrases.BUDGET.ko, 1),
-        )
+    said, opening = (HOLDS, phrases.BUDGET) if budget else (verdict, phrases.OPENING.get(verdict))
     return Judgement(
         claim,
         evidence,
         tuple(findings),
         verdict,
         flat,
-        sentence,
+        _sentence(claim, said, opening, findings),
         _caveat(claim, evidence, verdict, findings, flat),
         seeds,
     )
@@ -98,14 +93,14 @@ def is_flat(evidence: Evidence, nets: tuple[Net, ...]) -> bool | None:
     return flat
 
 
-def _sentence(claim: Claim, verdict: str, findings: Sequence[Finding]) -> Text:
+def _sentence(claim: Claim, verdict: str, opening: Text | None, findings: Sequence[Finding]) -> Text:
     if verdict == NOT_RUN and not any(f.figure and f.statement.role == MAIN for f in findings):
         return claim.why_not_run or NOT_RUN_HERE
     en, ko = (
         {f"s{i}{form}": text for i, f in enumerate(findings) for form, text in forms(f, language).items()}
         for language in LANGUAGES
     )
-    answer = claim.answers[verdict]
+    answer = phrases.spoken(claim.answers, verdict, opening)
     return Text(_without_holes(answer.en.format(**en), "en"), _without_holes(answer.ko.format(**ko), "ko"))
 
 
@@ -124,17 +119,15 @@ def _caveat(
     """The one that matters most: too few seeds, then how many more would decide, then a budget that is too short."""
     if verdict == NOT_RUN:
         return None
-    open_parts = [
-        f
+    undecided = [
+        (f.figure, f.statement.rule)
         for f in findings
-        if f.statement.role == MAIN and f.verdict == UNDECIDED and not isinstance(f.statement.rule, Always)
+        if f.figure and f.verdict == UNDECIDED and f.statement.role == MAIN
     ]
-    if verdict == UNDECIDED and open_parts:
-        figures = [f.figure for f in open_parts if f.figure]
-        if min(f.n for f in figures) < FEWEST:
+    if verdict == UNDECIDED and undecided:
+        if min(value.n for value, _ in undecided) < FEWEST:
             return phrases.TOO_FEW
-        needed = max(seeds_needed(f.figure, f.statement.rule) for f in open_parts if f.figure)
-        return _more_seeds(claim, evidence, needed)
+        return _more_seeds(claim, evidence, max(seeds_needed(value, rule) for value, rule in undecided))
     if flat:
         return None
     text = phrases.CONVERGENCE_UNKNOWN if flat is None else phrases.FOR_THIS_BUDGET
@@ -143,8 +136,10 @@ def _caveat(
 
 def _more_seeds(claim: Claim, evidence: Evidence, needed: float) -> Text:
     """How many seeds would decide, and what one took: its runs' mean time, without runs its measurements'."""
-    count = f"{int(float(f'{needed:.2g}')):,}" if math.isfinite(needed) and needed < 1e6 else "1,000,000+"
+    within_reach = needed < HARDLY
+    count = f"{int(float(f'{needed:.2g}')):,}" if within_reach else ""
+    text = phrases.MORE_SEEDS if within_reach else phrases.ON_THE_THRESHOLD
     times = [[record.seconds for record in evidence.runs(net).values()] for net in claim.nets]
     seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)
     en, ko = (phrases.duration(seconds, language) for language in LANGUAGES)
-    return Text(phrases.MORE_SEEDS.en.format(n=count, time=en), phrases.MORE_SEEDS.ko.format(n=count, time=ko))
+    return Text(text.en.format(n=count, time=en), text.ko.format(n=count, time=ko))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Above, Always, Below, Figure
@@ -19,7 +19,7 @@ UNITS = {
     "×": Text(" times", "배"),
 }
 BUDGET = Text("For this budget, yes.", "이 학습량에서는 그렇다.")
-OPENING = {
+OPENING = {  # an answer's first word or two
     HOLDS: Text("Yes.", "그렇다."),
     CONDITION: Text("In part.", "일부만 그렇다."),
     FAILS: Text("No.", "아니다."),
@@ -43,24 +43,32 @@ MORE_SEEDS = Text(
     "At this spread about {n} seeds in all would decide it; a seed took {time} of computing.",
     "지금의 편차라면 seed가 모두 약 {n}개 있어야 결정할 수 있다(seed당 계산 시간 {time}).",
 )
+ON_THE_THRESHOLD = Text(
+    "The mean lies so close to the threshold that more seeds will hardly decide it; a seed took {time} of computing.",
+    "평균이 기준값에 너무 가까워 seed를 늘려도 결정하기 어렵다(seed당 계산 시간 {time}).",
+)
 
 
 def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> dict[str, Text]:
-    """Return the answer for each verdict: the verdict in a word, then a sentence or two.
+    """Return the answer for each verdict: a sentence or two, before which `spoken` puts the verdict in a word.
 
     {s0} is the figure of the first statement, "77.1 points"; {s0n} without its unit, {s0a} without its sign; {s0m} as a
     change, "rises by 77.1 points"; {s0l} as a comparison, "77.1 points higher"; of a power of ten {s0x} the factor,
     "1,100 times", {s0g} the growth, "grows 1,100 times", {s0r} the ratio, "1/1,100". A power of ten is a factor in the
     other forms too.
     """
-    texts = {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided}
-    spoken = {v: Text(f"{OPENING[v].en} {text.en}", f"{OPENING[v].ko} {text.ko}") for v, text in texts.items()}
-    return {**spoken, NOT_RUN: IN_PART}
+    return {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided, NOT_RUN: IN_PART}
 
 
 def answer(text: Text) -> dict[str, Text]:
     """Return `answers` with the same sentence after each verdict: its figures say the rest."""
     return answers(holds=text, condition=text, fails=text, undecided=text)
+
+
+def spoken(answers: Mapping[str, Text], verdict: str, opening: Text | None = None) -> Text:
+    """Return a verdict's answer from its first word on: `OPENING`'s, or another `opening`."""
+    first, text = opening or OPENING.get(verdict), answers[verdict]
+    return text if first is None else Text(f"{first.en} {text.en}", f"{first.ko} {text.ko}")
 
 
 def forms(finding: Finding, language: str) -> Mapping[str, str]:
@@ -70,7 +78,9 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
         return dict.fromkeys(("", "a", "m", "x", "g", "r", "n", "l"), MISSING)
     unit, powers, up = _unit(finding, language), finding.statement.unit == "decades", figure.mean >= 0
     ratio = factor(abs(figure.mean)) if powers else brief(abs(figure.mean))
-    plain, size = factor(figure.mean) if powers else _brief_range(figure, finding, language), ratio + unit
+    plain, size = factor(figure.mean) if powers else brief(figure.mean), ratio + unit
+    if isinstance(finding.statement.rule, Always):
+        plain = _range(figure, factor if powers else brief, " to " if language == "en" else "–")
     if language == "en":
         times, growth = f"{ratio} times", f"{'grows' if up else 'shrinks'} {ratio} times"
         growth = "stays as large" if ratio == "1" else growth
@@ -86,13 +96,10 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _brief_range(figure: Figure, finding: Finding, language: str) -> str:
-    """The mean; of what was computed and not sampled the range."""
-    if not isinstance(finding.statement.rule, Always):
-        return brief(figure.mean)
+def _range(figure: Figure, number: Callable[[float], str], between: str) -> str:
+    """What was computed and not sampled: its lowest and highest value, or the one that all have."""
     low, high = min(figure.values), max(figure.values)
-    between = " to " if language == "en" else "–"
-    return brief(low) if low == high else f"{brief(low)}{between}{brief(high)}"
+    return number(low) if low == high else f"{number(low)}{between}{number(high)}"
 
 
 def brief(value: float) -> str:
@@ -117,8 +124,7 @@ def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
     unit, powers = _unit(finding, language), finding.statement.unit == "decades"
     number = factor if powers else _number
     if isinstance(finding.statement.rule, Always):
-        low, high = min(figure.values), max(figure.values)
-        return f"{number(low)}{unit}" if low == high else f"{number(low)} … {number(high)}{unit}"
+        return f"{_range(figure, number, ' … ')}{unit}"
     if figure.n == 1:
         return f"{number(figure.mean)}{unit} (n = 1)"
     equal = max(figure.values) - min(figure.values) <= 1e-12 * abs(figure.mean)  # rounding alone is no spread

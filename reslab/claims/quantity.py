@@ -113,8 +113,7 @@ def relative(gap: Quantity, base: Quantity) -> Quantity:
         mean = sum(bases[seed] for seed in seeds) / len(seeds) if seeds else 0.0
         return {seed: 100.0 * gaps[seed] / mean for seed in seeds} if mean else {}
 
-    nets = tuple(dict.fromkeys([*gap.nets, *base.nets]))
-    return Quantity(f"percent of ({gap.key}) to {base.key}", read, nets)
+    return _over(f"percent of ({gap.key}) to {base.key}", read, gap, base)
 
 
 def difference(a: float, b: float) -> float:
@@ -128,8 +127,13 @@ def paired(a: Quantity, b: Quantity, combine: Callable[[float, float], float]) -
         left, right = a.read(evidence), b.read(evidence)
         return {seed: combine(left[seed], right[seed]) for seed in left if seed in right}
 
-    nets = tuple(dict.fromkeys([*a.nets, *b.nets]))
-    return Quantity(f"{named(combine)}({a.key}; {b.key})", read, nets, tuple(dict.fromkeys([*a.measured, *b.measured])))
+    return _over(f"{named(combine)}({a.key}; {b.key})", read, a, b)
+
+
+def _over(key: str, read: Callable[[Evidence], Series], a: Quantity, b: Quantity) -> Quantity:
+    """A quantity that needs what two others need."""
+    nets, measured = dict.fromkeys([*a.nets, *b.nets]), dict.fromkeys([*a.measured, *b.measured])
+    return Quantity(key, read, tuple(nets), tuple(measured))
 
 
 def named(function: Callable[..., Any]) -> str:

@@ -13,7 +13,7 @@ from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.claim import Finding
 from reslab.claims.evidence import is_study, read
 from reslab.claims.judging import judge
-from reslab.claims.phrases import OPENING, forms
+from reslab.claims.phrases import OPENING, forms, spoken
 from reslab.claims.rules import FEWEST, NOT_RUN, UNDECIDED, VERDICTS, Always, Figure, figure
 from reslab.claims.text import LANGUAGES
 
@@ -59,7 +59,7 @@ def filled(claim, verdict, language, number) -> str:
         known = candidates(claim, statement)
         made = forms(Finding(statement, known[min(number, len(known) - 1)], verdict), language)
         words |= {f"s{i}{form}": text for form, text in made.items()}
-    return claim.answers[verdict](language).format(**words)
+    return spoken(claim.answers, verdict)(language).format(**words)
 
 
 def test_all_claims_are_there():
@@ -117,7 +117,13 @@ def test_no_rule_of_a_claim_decides_on_fewer_than_three_seeds(name, which):
 def test_what_the_committed_records_answer(language):
     caveats = [
         re.compile(re.escape(text(language)).replace(r"\{n\}", r"[\d,+]+").replace(r"\{time\}", r"[\d.,]+ ?\S+"))
-        for text in (phrases.FOR_THIS_BUDGET, phrases.CONVERGENCE_UNKNOWN, phrases.TOO_FEW, phrases.MORE_SEEDS)
+        for text in (
+            phrases.FOR_THIS_BUDGET,
+            phrases.CONVERGENCE_UNKNOWN,
+            phrases.TOO_FEW,
+            phrases.MORE_SEEDS,
+            phrases.ON_THE_THRESHOLD,
+        )
     ]
     for judgement in committed():
         text = judgement.sentence(language)

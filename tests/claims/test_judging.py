@@ -116,11 +116,12 @@ def test_without_runs_a_seed_takes_what_its_measurements_do(shelf):
     assert found.caveat.en == "At this spread about 18 seeds in all would decide it; a seed took 3.3 min of computing."
 
 
-def test_what_no_number_of_seeds_decides_is_said_to_need_very_many(shelf):
+def test_a_mean_on_the_threshold_is_said_to_stay_undecided(shelf):
     for seed, error in enumerate((9.0, 10.0, 11.0)):
         shelf.run(ONE, seed, error)
     found = shelf.judge(claim(statement(ONE)))
-    assert found.caveat.en.startswith("At this spread about 1,000,000+ seeds")
+    assert found.caveat.en.startswith("The mean lies so close to the threshold that more seeds will hardly decide it;")
+    assert "기준값에 너무 가까워" in found.caveat.ko
 
 
 def test_what_is_computed_needs_no_seeds(shelf):

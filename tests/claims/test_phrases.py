@@ -3,7 +3,20 @@
 import pytest
 
 from reslab.claims.claim import Finding, Statement
-from reslab.claims.phrases import IN_PART, MISSING, answer, answers, brief, duration, factor, forms, shown, threshold
+from reslab.claims.phrases import (
+    BUDGET,
+    IN_PART,
+    MISSING,
+    answer,
+    answers,
+    brief,
+    duration,
+    factor,
+    forms,
+    shown,
+    spoken,
+    threshold,
+)
 from reslab.claims.quantity import Quantity
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, VERDICTS, Above, Always, Below, Within
 from reslab.claims.rules import figure as figure_of
@@ -134,11 +147,12 @@ def test_an_answer_begins_with_its_verdict():
     one, other = Text("It is {s0}.", "{s0}다."), Text("It is not.", "아니다.")
     made = answers(holds=one, condition=one, fails=other, undecided=one)
     assert set(made) == set(VERDICTS)
-    assert (made[HOLDS].en, made[HOLDS].ko) == ("Yes. It is {s0}.", "그렇다. {s0}다.")
-    assert (made[CONDITION].en, made[CONDITION].ko) == ("In part. It is {s0}.", "일부만 그렇다. {s0}다.")
-    assert (made[FAILS].en, made[FAILS].ko) == ("No. It is not.", "아니다. 아니다.")
-    assert made[UNDECIDED].en == "Not decided. It is {s0}."
-    assert made[NOT_RUN] == IN_PART
+    assert spoken(made, HOLDS) == Text("Yes. It is {s0}.", "그렇다. {s0}다.")
+    assert spoken(made, CONDITION) == Text("In part. It is {s0}.", "일부만 그렇다. {s0}다.")
+    assert spoken(made, FAILS) == Text("No. It is not.", "아니다. 아니다.")
+    assert spoken(made, UNDECIDED).en == "Not decided. It is {s0}."
+    assert spoken(made, NOT_RUN) == IN_PART
+    assert spoken(made, HOLDS, BUDGET) == Text("For this budget, yes. It is {s0}.", "이 학습량에서는 그렇다. {s0}다.")
     assert answer(one) == answers(holds=one, condition=one, fails=one, undecided=one)
 
 
