@@ -18,7 +18,7 @@ def picture(
     """Write a picture and return its path.
 
     name       fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying,
-               progress, table1, table2, table3, table4, table6
+               removal, progress, table1, table2, table3, table4, table6
     sources    folders: a study (its plain and residual twins are drawn), a run, or a folder of runs. Default: the first
                study in runs/ and the committed results that has the figure for two depths (table6: all studies)
     {options}

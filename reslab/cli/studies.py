@@ -78,8 +78,8 @@ def figure(name: str, sources: list[Path] | None = None, /, *, options: Given) -
     Parameters
     ----------
     name
-        fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying, progress,
-        table1, table2, table3, table4, table6
+        fig1, fig3, fig5, fig6, fig7, depth, macs, gradients, activations, residuals, macs-by-layer, copying, removal,
+        progress, table1, table2, table3, table4, table6
     sources
         folders of studies or runs; default: the first study in runs/* and the committed results that has the figure
         (table6: all studies)

@@ -19,6 +19,7 @@ from reslab.show.pages.page import is_ours
 from reslab.show.pages.pictures import CHARTS, DEFINED, NAMES, drawn_of, write_picture
 from reslab.store.sealed import write_sealed
 
+MEASURED = ("copying", "removal")  # drawn from a study's measurements
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
@@ -38,7 +39,7 @@ def charts(html):
     return specs, {name: unpacked(told) for name, told in json.loads(found[1]).items()} if found else {}
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "copying"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in MEASURED])
 def test_every_picture_is_written_in_each_kind(name, probed, tmp_path):
     records = [] if name in DEFINED else probed
     for ending in ("svg", "png", "html"):
@@ -96,6 +97,7 @@ def test_refusals_are_one_line(study, tmp_path):
         ("fig3", "b\0.svg", "no zero byte"),
         ("fig7", "b.svg", "probe_every"),
         ("copying", "b.svg", "reslab reproduce copying"),
+        ("removal", "b.svg", "reslab reproduce removal"),
         ("gradients", "b.svg", "reslab reproduce gradients"),
     ):
         with pytest.raises(UserError, match=said) as error:
@@ -134,7 +136,7 @@ def test_folders_are_read(study, tmp_path):
 NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
 
 
-@pytest.mark.parametrize("name", [n for n in CHARTS if n not in (*DEFINED, "copying")])
+@pytest.mark.parametrize("name", [n for n in CHARTS if n not in (*DEFINED, *MEASURED)])
 def test_a_file_says_of_which_data_it_is(name, probed, tmp_path):
     records = [
         replace(r, run=r.run | {"data": r.run["data"] | {"name": "cifar10", "notes": [NOTE]}}) if r.seed else r
@@ -203,6 +205,12 @@ def test_without_sources_one_study_is_drawn_the_first_that_shows_it(tmp_path, mo
     told = {"format": 1, "name": "copying-mlp", "seed": 0, "figures": figures}
     (tmp_path / "runs" / "a" / "measured" / "copying-mlp.json").write_text(json.dumps(told))
     assert picture("copying", out="copying.html").exists()  # the one that has it, though of one depth
+    without = {"deep_without": {"conv2_1": 40.0, "conv2_2": 5.0}, "plain_without": {"conv2_1": 80.0}}
+    told = {"format": 1, "name": "block-removal", "seed": 0, "figures": without}
+    (tmp_path / "runs" / "a" / "measured" / "block-removal.json").write_text(json.dumps(told))
+    _, points = charts(picture("removal", out="removal.html").read_text(encoding="utf-8"))
+    (rows,) = points.values()
+    assert sorted(row["error"] for row in rows) == [5.0, 40.0, 80.0]
     with pytest.raises(UserError, match="reslab reproduce responses"):
         picture("fig7")
 

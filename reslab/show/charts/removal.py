@@ -76,7 +76,8 @@ def removal_panels(evidence: Evidence, language: str = "en") -> dict[str, Any]:
     points = base.mark_point(filled=True, size=60, opacity=1, aria=False).encode(shape=shape, tooltip=tip)
     chart = layered(rows, base.mark_line(strokeWidth=1.5, aria=False), points)
     description = f"{TITLE(language)}: {', '.join(colours)}."
-    return {"removal": chart.properties(title=TITLE(language), height=HEIGHT, width=WIDTH, description=description)}
+    data = evidence.setting.data  # the figure around it has the title
+    return {"removal": chart.properties(title=data, height=HEIGHT, width=WIDTH, description=description)}
 
 
 def table(evidence: Evidence, language: str = "en") -> tuple[list[str], list[list[str]]]:

@@ -40,7 +40,7 @@ TABLES = ("table1", "table2", "table3", "table4", "table6")
 CHARTS = {
     "fig1": "curves", "fig6": "curves", "fig7": "responses", "depth": "depth", "macs": "macs",
     "gradients": "gradients", "activations": "activations", "residuals": "residuals",
-    "macs-by-layer": "macs-by-layer", "copying": "copying", "progress": "progress",
+    "macs-by-layer": "macs-by-layer", "copying": "copying", "removal": "removal", "progress": "progress",
 }  # fmt: skip
 NAMES = ("fig1", "fig3", "fig5", "fig6", "fig7", *(n for n in CHARTS if not n.startswith("fig")), *TABLES)
 DEFINED = (*DRAWINGS, *(t for t in TABLES if t != "table6"), "macs-by-layer")
@@ -51,6 +51,7 @@ NEEDS = {
     "activations": "runs with probes: `reslab reproduce gradients`, or train with --set probe_every=N",
     "residuals": "runs with probes: `reslab reproduce residuals`, or train with --set probe_every=N",
     "copying": "a study in which C23 was measured: `reslab reproduce copying`",
+    "removal": "a study in which C25 was measured: `reslab reproduce removal`",
     "depth": "finished runs of several depths: `reslab reproduce degradation`",
     "macs": "finished runs: `reslab reproduce degradation`",
 }
