@@ -18,7 +18,7 @@ from reslab.claims.evidence import STUDY, Evidence, read
 from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary, overview
-from reslab.claims.phrases import shown, threshold
+from reslab.claims.phrases import cited, shown, threshold
 from reslab.claims.rules import figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.measure.interval import wilson
@@ -26,7 +26,7 @@ from reslab.runs import runlog
 from reslab.runs.runlog import Record
 from reslab.show.tables import switches
 from reslab.show.terminal.verdicts import command, notes_of
-from reslab.show.words import ROLES, VERDICT
+from reslab.show.words import ROLES, UNTRAINED, VERDICT, count_of_seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "results", ROOT / "docs"
@@ -43,7 +43,7 @@ interval is on one side; if not, it is undecided. No rule decides on fewer than 
     """# 주장
 
 학습 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
-seed에 대한 95 % 구간 전체가 기준값의 한쪽에 있으면 성립 여부가 정해지고, 걸쳐 있으면 결정할 수 없다.
+seed에 대한 95 % 신뢰구간 전체가 기준값의 한쪽에 있으면 성립 여부가 정해지고, 걸쳐 있으면 결정할 수 없다.
 seed가 셋보다 적으면 판정하지 않는다. *참고*로 표시한 값은 판정에 쓰지 않는다.
 `reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",
 )
@@ -55,21 +55,19 @@ mean. One seed has no such interval: its brackets hold the binomial interval of 
 end of training, never of the best checkpoint.""",
     """# 결과
 
-커밋된 모든 실행의 마지막 오차를 실험(`results/`의 폴더)별로 모았다. seed 평균과 그 평균의 95 % 구간이다.
+커밋된 모든 실행의 마지막 오차를 실험(`results/`의 폴더)별로 모았다. seed 평균과 그 평균의 95 % 신뢰구간이다.
 seed가 하나이면 평균의 구간이 없으므로 괄호 안에 test 이미지의 이항 구간을 적었다.
 가장 좋은 checkpoint가 아니라 학습이 끝났을 때의 값이다.""",
 )
 CLAIM_HEADS = {"en": ("id", "claim", "verdict"), "ko": ("번호", "주장", "판정")}
 FIGURE_HEADS = {
     "en": ("measured", "mean [95 % interval]", "threshold", "verdict"),
-    "ko": ("측정한 것", "평균 [95 % 구간]", "기준값", "판정"),
+    "ko": ("측정한 것", "평균 [95 % 신뢰구간]", "기준값", "판정"),
 }
 RUN_HEADS = {
     "en": ("net", "updates", "n", "test error (%)", "training error (%)", "computed with"),
     "ko": ("네트워크", "반복", "n", "test error (%)", "training error (%)", "실행 환경"),
 }
-SEEDS = Text("{data}, {n} seeds", "{data}, seed {n}개")
-ONE_SEED, COMPUTED = Text("{data}, one seed", "{data}, seed 1개"), Text("computed", "계산")
 COMMAND = Text("Again", "다시 실행")
 
 
@@ -100,15 +98,16 @@ def claims_page(summaries: Sequence[ClaimSummary], language: str) -> str:
     for summary in summaries:
         claim = summary.claim
         lines += ["", f"## {claim.id}", "", f"**{claim.text(language)}** {VERDICT[summary.verdict](language)}.", ""]
-        lines += [f"> {claim.quote} ({claim.said})" if claim.quote else f"> ({claim.said})"]
+        said = f"({cited(claim.said, language)})"
+        lines += [f"> {claim.quote} {said}" if claim.quote else f"> {said}"]
         for judgement in summary.judgements:
             lines += ["", *_judged(judgement, language)]
     return "\n".join(lines) + "\n"
 
 
 def _judged(judgement: Judgement, language: str) -> Iterator[str]:
-    data, n = judgement.evidence.setting.data, len(judgement.seeds)
-    where = (COMPUTED if not n else ONE_SEED if n == 1 else SEEDS).filled(data=data, n=n)(language)
+    n = len(judgement.seeds)
+    where = f"{judgement.evidence.setting.data}, {count_of_seeds(n, language)}" if n else UNTRAINED(language)
     caveat = f" {judgement.caveat(language)}" if judgement.caveat else ""
     yield f"*{where}.* {judgement.sentence(language)}{caveat}"
     found = [f for f in judgement.findings if f.figure]

@@ -26,6 +26,7 @@ class Judgement:
     flat      its curves are, are not, or (None) were measured too seldom to say
     sentence  the answer, at most 40 words
     caveat    what a reader of the answer must know; None if there is nothing
+    seeds     of its runs, or of measurements that need none; () for what was counted once
     """
 
     claim: Claim
@@ -61,7 +62,6 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     )
     budget = not flat and verdict == HOLDS  # the only condition is that the curves may still move
     verdict = CONDITION if budget else verdict
-    seeds = tuple(sorted({seed for net in claim.nets for seed in evidence.runs(net)}))
     said, opening = (HOLDS, phrases.BUDGET) if budget else (verdict, phrases.OPENING.get(verdict))
     return Judgement(
         claim,
@@ -71,8 +71,15 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         flat,
         _sentence(claim, said, opening, findings),
         _caveat(claim, evidence, verdict, findings, flat),
-        seeds,
+        _seeds(claim, evidence),
     )
+
+
+def _seeds(claim: Claim, evidence: Evidence) -> tuple[int, ...]:
+    """The seeds of its runs; without runs those of its measurements; () for what was counted once."""
+    trained = {seed for net in claim.nets for seed in evidence.runs(net)}
+    each = [evidence.measured.get(m.name, {}) for m in claim.measurements if m.each_seed]
+    return tuple(sorted(trained or {seed for figures in each for seed in figures if seed is not None}))
 
 
 def is_flat(evidence: Evidence, nets: tuple[Net, ...]) -> bool | None:

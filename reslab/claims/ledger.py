@@ -72,20 +72,20 @@ def order(name: str, beginning: Beginning | None) -> Text:
     rules = ledger().get(name, ())
     if beginning is None or name not in beginning.hashes:
         if len(rules) > 1:
-            return Text(f"rule of {rules[-1].date}, changed after the runs: exploratory",
-                        f"규칙 {rules[-1].date}, 실행 뒤에 바꾼 것이므로 탐색적이다")  # fmt: skip
+            return Text(f"rule committed {rules[-1].date}, after the runs: exploratory",
+                        f"판정 규칙 {rules[-1].date} 커밋, 실행한 뒤에 바꿨으므로 탐색적인 결과다")  # fmt: skip
         return Text(
-            "rule and runs: their order was not recorded (this study is older than the ledger of rules)",
-            "규칙과 실행: 순서가 기록되지 않았다(규칙 기록부보다 먼저 만든 실험이다)",
+            "whether the rule or the runs came first was not recorded (this study is older than the ledger of rules)",
+            "판정 규칙과 실행 중 무엇이 먼저인지 기록되지 않았다(규칙을 기록하기 전의 실험이다)",
         )
     commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
     began = f"{beginning.date} (commit {commit})" if commit else beginning.date
     now = hashes()[name]
     dates = {rule.hash: rule.date for rule in rules}
     if is_confirmatory(name, beginning):
-        return Text(f"rule of {dates.get(now, 'no commit')}, runs from {began}",
-                    f"규칙 {dates.get(now, '커밋 없음')}, 실행 {began}부터")  # fmt: skip
+        return Text(f"rule committed {dates.get(now, 'never')}, before the runs, which began {began}",
+                    f"판정 규칙 {dates.get(now, '없음')} 커밋, 그 뒤에 실행 시작: {began}")  # fmt: skip
     return Text(
-        f"rule of {dates.get(now, 'no commit')}, written after the runs, which began on {began}: exploratory",
-        f"규칙 {dates.get(now, '커밋 없음')}, 실행({began} 시작) 뒤에 쓴 것이므로 탐색적이다",
+        f"rule committed {dates.get(now, 'never')}, written after the runs, which began {began}: exploratory",
+        f"판정 규칙 {dates.get(now, '없음')} 커밋, 실행({began} 시작)한 뒤에 썼으므로 탐색적인 결과다",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from reslab.claims.claim import Finding, Statement
 
 UNITS = {
-    "points": Text(" points", "점"),
-    "decades": Text(" times", "배"),  # kept as powers of ten, shown as factors
+    "points": Text(" points", "%p"),  # percentage points
+    "decades": Text(" times", "배"),  # kept as powers of ten, in answers told as factors, in tables as ×2,610
     "layers": Text(" layers", "층"),
     "×": Text(" times", "배"),
 }
@@ -23,17 +24,19 @@ OPENING = {  # an answer's first word or two
     HOLDS: Text("Yes.", "그렇다."),
     CONDITION: Text("In part.", "일부만 그렇다."),
     FAILS: Text("No.", "아니다."),
-    UNDECIDED: Text("Not decided.", "결정되지 않았다."),
+    UNDECIDED: Text("Not decided.", "아직 판정할 수 없다."),
 }
+NOTE, NOTES, PAPER = Text("note", "노트"), Text("notes", "노트"), Text("paper", "논문")
+AGAINST = Text("; against it: ", "; 반대: ")
 MISSING = "\0"  # stands in a sentence for a figure that was not measured
 IN_PART = Text("Only a part of this was run.", "일부만 실행했다.")
 FOR_THIS_BUDGET = Text(
-    "The runs have not converged, so this holds for {n} iterations only.",
-    "학습이 아직 수렴하지 않았다. {n}회 반복에 한한 결과다.",
+    "The runs have not converged: this is the answer after {n} iterations.",
+    "학습이 아직 수렴하지 않았다. 반복 {n}회까지의 결과다.",
 )
 CONVERGENCE_UNKNOWN = Text(
-    "Whether the runs have converged was not measured: this holds for {n} iterations.",
-    "학습이 수렴했는지는 측정하지 않았다. {n}회 반복에 한한 결과다.",
+    "Whether the runs have converged was not measured: this is the answer after {n} iterations.",
+    "학습이 수렴했는지는 측정하지 않았다. 반복 {n}회까지의 결과다.",
 )
 TOO_FEW = Text(
     "With fewer than three seeds the spread over seeds is unknown, so no rule decides.",
@@ -41,11 +44,11 @@ TOO_FEW = Text(
 )
 MORE_SEEDS = Text(
     "At this spread about {n} seeds in all would decide it; a seed took {time} of computing.",
-    "지금의 편차라면 seed가 모두 약 {n}개 있어야 결정할 수 있다(seed당 계산 시간 {time}).",
+    "편차가 지금과 같다면 판정하는 데 총 {n}개가량의 seed가 필요하다(seed당 계산 시간 {time}).",
 )
 ON_THE_THRESHOLD = Text(
     "The mean lies so close to the threshold that more seeds will hardly decide it; a seed took {time} of computing.",
-    "평균이 기준값에 너무 가까워 seed를 늘려도 결정하기 어렵다(seed당 계산 시간 {time}).",
+    "평균이 기준값에 너무 가까워 seed를 늘려도 판정하기 어렵다(seed당 계산 시간 {time}).",
 )
 
 
@@ -116,17 +119,18 @@ def brief(value: float) -> str:
 def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
     """Return a figure as a table has it: the mean and its 95 % interval, "1.23 [1.11, 1.35] points (n = 5)".
 
-    With `spread`, mean and standard deviation: "1.23 ± 0.10 points (n = 5)". A computed figure is shown as its range.
+    With `spread`, mean and standard deviation: "1.23 ± 0.10 points (n = 5)". A computed figure is shown as its range, a
+    power of ten as a factor: "×1/371 [1/637, 1/216] (n = 5)".
     """
     figure = finding.figure
     if figure is None:
         return "–"
-    unit, powers = _unit(finding, language), finding.statement.unit == "decades"
-    number = factor if powers else _number
+    powers = finding.statement.unit == "decades"
+    number, before, unit = (factor, "×", "") if powers else (_number, "", _unit(finding, language))
     if isinstance(finding.statement.rule, Always):
-        return f"{_range(figure, number, ' … ')}{unit}"
+        return f"{before}{_range(figure, number, ' … ')}{unit}"
     if figure.n == 1:
-        return f"{number(figure.mean)}{unit} (n = 1)"
+        return f"{before}{number(figure.mean)}{unit} (n = 1)"
     equal = max(figure.values) - min(figure.values) <= 1e-12 * abs(figure.mean)  # rounding alone is no spread
     low, high = (figure.mean, figure.mean) if equal else (figure.low, figure.high)
     if spread:
@@ -134,7 +138,7 @@ def shown(finding: Finding, language: str = "en", spread: bool = False) -> str:
         around = f"×/÷ {factor(std)}" if powers else f"± {_number(std)}"
     else:
         around = f"[{number(low)}, {number(high)}]"
-    return f"{number(figure.mean)} {around}{unit} (n = {figure.n})"
+    return f"{before}{number(figure.mean)} {around}{unit} (n = {figure.n})"
 
 
 def factor(power: float) -> str:
@@ -144,11 +148,28 @@ def factor(power: float) -> str:
 
 
 def threshold(statement: Statement, language: str = "en") -> str:
-    """Return what a statement's figure is held against: "> 0", "± 3", of powers of ten "> 1,000 times"."""
+    """Return what a statement's figure is held against: "> 0", "± 3", of powers of ten "> ×1,000"."""
     rule = statement.rule
     if statement.unit != "decades" or not isinstance(rule, Above | Below):
         return str(rule).replace(", each", "") if language == "ko" else str(rule)
-    return f"{'>' if isinstance(rule, Above) else '≤'} {factor(rule.bar)}{UNITS['decades'](language)}"
+    return f"{'>' if isinstance(rule, Above) else '≤'} ×{factor(rule.bar)}"
+
+
+def cited(said: str, language: str = "en") -> str:
+    """Return where a claim is made: "000, 001; §4.1" as "notes 000, 001; paper §4.1"; "vs." comes before who denies it.
+
+    Three digits are a study note, §, Fig., Table and Eq. the paper; anything else is a source by itself.
+    """
+    sides = said.partition(" vs. ")
+    told = [[_source(part, language) for part in side.split("; ")] for side in sides[::2] if side]
+    return "; ".join(told[0]) + "".join(AGAINST(language) + ", ".join(side) for side in told[1:])
+
+
+def _source(part: str, language: str) -> str:
+    notes = re.findall(r"\b\d{3}\b(?!\d)", part) if part[0].isdigit() else []
+    if notes:
+        return f"{(NOTES if len(notes) > 1 else NOTE)(language)} {part}"
+    return f"{PAPER(language)} {part}" if part.startswith(("§", "Fig.", "Table", "Eq.")) else part
 
 
 def _unit(finding: Finding, language: str) -> str:

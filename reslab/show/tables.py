@@ -51,7 +51,7 @@ def statement_table(findings: Iterable[Finding], language: str = "en", judged: b
             continue
         text = f.statement.text(language)
         if f.statement.role == LIMIT:
-            text += f" ({words.LIMIT_ROLE(language)})"
+            text += f" ({words.ROLES[LIMIT](language)})"
         rows.append([text, value_words(f, language), interval_words(f), str(f.figure.n),
                      threshold(f.statement, language),
                      VERDICT[f.verdict](language)])  # fmt: skip

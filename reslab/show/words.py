@@ -27,7 +27,8 @@ NET = Text("net", "네트워크")
 SEEDS = Text("seeds", "seed 수")
 MEAN = Text("mean", "평균")
 LOWEST, HIGHEST = Text("lowest", "최솟값"), Text("highest", "최댓값")
-INTERVAL_FROM, INTERVAL_TO = Text("95 % interval from", "95 % 구간 하한"), Text("95 % interval to", "95 % 구간 상한")
+INTERVAL_FROM = Text("95 % interval from", "95 % 신뢰구간 하한")
+INTERVAL_TO = Text("95 % interval to", "95 % 신뢰구간 상한")
 MACS = Text("multiply-adds (MACs)", "곱셈-덧셈 수 (MACs)")
 BLOCK = Text("block, first to last", "block, 입력 쪽부터")
 LAYER = Text("layer", "층")
@@ -38,20 +39,20 @@ OUR, PAPER = Text("ours", "우리 값"), Text("paper", "논문")
 
 PARAMETERS = Text("{n} parameters", "parameter {n}")
 OUTPUT_SIZE = Text("output size", "출력 크기")
-INTERVAL, BAR, JUDGED = Text("95 % interval", "95 % 구간"), Text("threshold", "기준값"), Text("verdict", "판정")
+INTERVAL, BAR, JUDGED = Text("95 % interval", "95 % 신뢰구간"), Text("threshold", "기준값"), Text("verdict", "판정")
 NOT_RUN_WORD = Text("not run", "실행하지 않음")
 
 VERDICT = {
     HOLDS: Text("holds", "성립"),
     CONDITION: Text("holds with a condition", "조건부 성립"),
     FAILS: Text("does not hold", "성립하지 않음"),
-    UNDECIDED: Text("undecided", "판정 불가"),
+    UNDECIDED: Text("undecided", "판정 보류"),
     NOT_RUN: NOT_RUN_WORD,
 }
 # A verdict is recognised without colour too: by its sign and its word.
 SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 
-ROLES = {BESIDE: Text("for information", "참고"), LIMIT: Text("limit", "한계")}
+ROLES = {BESIDE: Text("for information", "참고"), LIMIT: Text("if it holds, a condition", "성립하면 조건")}
 
 PAGE: dict[str, Text] = {
     # every page
@@ -78,8 +79,8 @@ PAGE: dict[str, Text] = {
     "rule": Text(
         "A verdict compares the 95 % interval of the mean over seeds, [low, high], with a threshold. Undecided: the "
         "interval contains the threshold.",
-        "판정은 여러 seed의 평균에 대한 95 % 구간([하한, 상한])을 기준값과 비교한 것이다. 구간 안에 기준값이 있으면 "
-        "판정 불가이다.",
+        "판정은 여러 seed의 평균에 대한 95 % 신뢰구간([하한, 상한])을 기준값과 비교한 것이다. 구간 안에 기준값이 "
+        "있으면 판정을 보류한다.",
     ),
     "claims": Text("The claims", "주장과 판정"),
     "other_study": Text("Also on", "다른 실험:"),
@@ -135,7 +136,7 @@ PAGE: dict[str, Text] = {
     "scores": Text("Final scores", "마지막 점수"),
     "scores_about": Text(
         "At the last iteration, errors in percent, with the binomial (Wilson) 95 % interval of n images.",
-        "마지막 반복의 error(%)와 이미지 n장에 대한 이항(Wilson) 95 % 구간.",
+        "마지막 반복의 error(%)와 이미지 n장에 대한 이항(Wilson) 95 % 신뢰구간.",
     ),
     "by_class": Text("Error by class", "클래스별 error"),
     "by_class_about": Text("The worst class first.", "error가 큰 클래스부터."),
@@ -176,13 +177,14 @@ HEADS: dict[str, tuple[Text, ...]] = {
 ABOUT_RUN = Text("{model}, seed {seed}, on {data}", "{model}, seed {seed}, 데이터 {data}")
 TITLE_RUNS = Text("{n} training runs compared", "학습 실행 {n}개의 비교")
 SCORE = Text("{measure} {error} % (95 % interval {low} to {high}, {n} images)",
-             "{measure} {error} % (95 % 구간 {low} ~ {high}, 이미지 {n}장)")  # fmt: skip
+             "{measure} {error} % (95 % 신뢰구간 {low} ~ {high}, 이미지 {n}장)")  # fmt: skip
 STUDY_SCORE = Text(
     "{depth} layers after {n} updates on {data}: {plain} {measure} without shortcuts, {residual} with them ({seeds}).",
     "{data}, {depth}층, {n}회 업데이트 뒤 {measure}: shortcut이 없으면 {plain}, 있으면 {residual} ({seeds}).",
 )
 UNDER = Text("under {limit}", "{limit} 미만")
-ONE_SEED, N_SEEDS, COMPUTED = Text("1 seed", "seed 1개"), Text("{n} seeds", "seed {n}개"), Text("computed", "계산값")
+ONE_SEED, N_SEEDS = Text("1 seed", "seed 1개"), Text("{n} seeds", "seed {n}개")
+UNTRAINED = Text("no training", "학습 없음")
 COMMITTED = Text(
     "the records of {names} are the committed results of the reslab project",
     "{names}의 기록은 reslab 프로젝트에 들어 있는 결과이다",
@@ -190,7 +192,6 @@ COMMITTED = Text(
 N_ITERATIONS = Text("{n} iterations", "{n}회 반복")
 UNFINISHED = Text("{n}, unfinished", "{n}, 미완료")
 OF_SEEDS = Text("{done} of {n}", "{n}개 중 {done}개")
-LIMIT_ROLE = Text("a limit of the claim", "주장의 한계")
 ON, OFF, NONE = Text("on", "켬"), Text("off", "끔"), Text("none", "없음")
 PARTS = {
     "data": Text("data", "데이터"), "environment": Text("environment", "환경"), "settings": Text("settings", "설정"),
@@ -216,6 +217,11 @@ CHOICES_KO = {
     "warmup_window": "'training error 80 % 미만'을 어느 구간에서 재는지 쓰지 않았다. 여기서는 반복 횟수",
     "clean_every": "training error를 언제 어떻게 재는지 쓰지 않았다. 여기서는 evaluation mode로 전체를 다시 평가",
 }
+
+
+def count_of_seeds(n: int, language: str = "en") -> str:
+    """Return "5 seeds"; of 0, what was counted from the nets or timed, "no training"."""
+    return (UNTRAINED if n == 0 else ONE_SEED if n == 1 else N_SEEDS.filled(n=n))(language)
 
 
 def wide(text: str) -> int:

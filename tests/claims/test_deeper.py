@@ -164,7 +164,7 @@ def test_verdicts(tmp_path, off, error, gap, verdict):
     assert found.findings[3].figure.mean == error - 2.0
     if (verdict, off, error) == (CONDITION, 1e-6, 2.0):
         assert "by SGD, training error rises by 11 points from 20 to 56 layers" in found.sentence.en
-        assert "training error가 11점 증가한다" in found.sentence.ko
+        assert "training error가 11%p 증가한다" in found.sentence.ko
 
 
 def fill(shelf, off, trained, error, gap):
@@ -193,7 +193,7 @@ def test_a_budget_that_is_too_short_is_a_condition_whatever_the_gap_says(tmp_pat
     assert (found.verdict, found.flat) == (CONDITION, False)
     assert found.sentence.en.startswith("For this budget, yes. A plain 56-layer net")
     assert found.sentence.ko.startswith("이 학습량에서는 그렇다.")
-    assert found.caveat.en == "The runs have not converged, so this holds for 400 iterations only."
+    assert found.caveat.en == "The runs have not converged: this is the answer after 400 iterations."
 
 
 def test_its_depths():

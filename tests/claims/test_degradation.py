@@ -55,8 +55,8 @@ def test_curves_that_still_move_are_a_condition(shelf):
     found = shelf.judge(C1)
     assert found.verdict == CONDITION
     assert found.sentence.en.startswith("For this budget, yes. From 8 to 56 layers")
-    assert found.caveat.en == "The runs have not converged, so this holds for 400 iterations only."
-    assert found.caveat.ko == "학습이 아직 수렴하지 않았다. 400회 반복에 한한 결과다."
+    assert found.caveat.en == "The runs have not converged: this is the answer after 400 iterations."
+    assert found.caveat.ko == "학습이 아직 수렴하지 않았다. 반복 400회까지의 결과다."
 
 
 def test_curves_measured_too_seldom_are_a_condition_of_their_own(shelf):
@@ -65,7 +65,7 @@ def test_curves_measured_too_seldom_are_a_condition_of_their_own(shelf):
             shelf.run(kind, seed, error + seed / 10, late=[])
     found = shelf.judge(C1)
     assert (found.verdict, found.flat) == (CONDITION, None)
-    assert "was not measured: this holds for 400 iterations" in found.caveat.en
+    assert "was not measured: this is the answer after 400 iterations" in found.caveat.en
     assert "측정하지 않았다" in found.caveat.ko
 
 

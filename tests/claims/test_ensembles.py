@@ -145,7 +145,7 @@ def test_verdicts(tmp_path, seeds, depths, verdict):
     assert found.findings[2].figure.mean == pytest.approx(0.55)  # the best member: beside
     if verdict != NOT_RUN:
         assert found.sentence.en.count(" (0.55) points") == 2  # each kind beside its own figure
-        assert found.sentence.ko.count("(0.55)점") == 2
+        assert found.sentence.ko.count("(0.55)%p") == 2
         sign = "−" if seeds[0] < 0 else ""
         assert f"every seed of one net as one {sign}0.6 (0.55) points;" in found.sentence.en
 

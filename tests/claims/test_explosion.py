@@ -61,10 +61,10 @@ def test_growth(tmp_path, growth, verdict, zeros):
 def test_the_answer_to_growth(tmp_path):
     found = study(tmp_path / "s", plain(4.0, -2.0, 0.3, -0.3)).judge(C22)
     assert found.sentence.en == (  # 10 ** 4.01, 1.99, 0.31, 0.29
-        "In part. Through 56 plain layers at initialisation the gradient grows 10,200 times with BN and shrinks 97.7 "
-        "times without; the activation grows 2.04 times and shrinks 1.95 times."
+        "In part. At initialisation, through 56 plain layers with BN the gradient grows 10,200 times and the "
+        "activation grows 2.04 times; without BN the gradient shrinks 97.7 times and the activation shrinks 1.95 times."
     )
-    assert "BN이 있으면 10,200배 증가, 없으면 1/97.7로 감소하고" in found.sentence.ko
+    assert "BN이 있으면 gradient는 10,200배 증가, activation은 2.04배 증가하고, BN이 없으면" in found.sentence.ko
 
 
 def cure(residual: float, residual_no_bn: float) -> dict:

@@ -54,7 +54,7 @@ def test_the_cause(tmp_path, start, training, verdict):
     assert found.verdict == verdict
     assert found.flat
     assert "training error rises by 11 points" in found.sentence.en
-    assert "training error는 11점 증가한다" in found.sentence.ko
+    assert "training error는 11%p 증가한다" in found.sentence.ko
     if training == {PLAIN: APART}:  # 10 ** 5.01
         assert found.sentence.en.startswith("Yes. In training")
         assert "differ by a factor of 102,000 " in found.sentence.en
@@ -106,7 +106,7 @@ def test_healthy(tmp_path, start, training, verdict):
             "Yes. With BN, gradients of the first and last block of plain-56 differ by a factor of 3.24 at "
             "initialisation and 3.24 in training; up to 1,000 counts as healthy."
         )
-        assert "초기값에서 3.24배, 학습 중 3.24배 차이다." in found.sentence.ko
+        assert "초기 weight에서 3.24배, 학습 중 3.24배 차이 난다." in found.sentence.ko
 
 
 def test_what_is_shown_beside_the_healthy(tmp_path):

@@ -54,8 +54,8 @@ def test_verdicts(tmp_path, figures, verdict):
     found = shelf.judge(C6)
     assert found.verdict == verdict
     said = {
-        CONDITION: "In part. With ReLU and a ≥ 0 the output equals the input exactly. Both are needed: negative "
-        "entries become 0, tanh changes an entry by up to 0.24, sigmoid by up to 0.5.",
+        CONDITION: "In part. With ReLU and a ≥ 0 the output equals the input exactly. But negative entries become "
+        "0, and instead of ReLU tanh changes an entry by up to 0.24, sigmoid by up to 0.5.",
         FAILS: "No. Even with ReLU and a ≥ 0, 0 to 3 entries of the output differ.",
         HOLDS: "Yes. With ReLU and a ≥ 0 the output equals the input.",
     }

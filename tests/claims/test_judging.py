@@ -14,8 +14,8 @@ from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Abo
 from reslab.claims.text import Text
 
 ONE, OTHER = net("cifar_resnet8"), net("cifar_resnet20")
-SHORT = "The runs have not converged, so this holds for 400 iterations only."
-UNKNOWN = "Whether the runs have converged was not measured: this holds for 400 iterations."
+SHORT = "The runs have not converged: this is the answer after 400 iterations."
+UNKNOWN = "Whether the runs have converged was not measured: this is the answer after 400 iterations."
 
 
 ABOVE = Above(10.0)
@@ -94,7 +94,7 @@ def test_then_how_many_seeds_would_decide(shelf):
     found = shelf.judge(claim(statement(ONE, flat=(ONE,)), statement(OTHER, role=BESIDE)))
     assert (found.verdict, found.flat) == (UNDECIDED, False)
     assert found.caveat.en == "At this spread about 18 seeds in all would decide it; a seed took 2 s of computing."
-    assert found.caveat.ko == "지금의 편차라면 seed가 모두 약 18개 있어야 결정할 수 있다(seed당 계산 시간 2초)."
+    assert found.caveat.ko == "편차가 지금과 같다면 판정하는 데 총 18개가량의 seed가 필요하다(seed당 계산 시간 2초)."
 
 
 def test_the_part_that_needs_most_counts(shelf):

@@ -60,9 +60,9 @@ def test_a_quantity_says_what_it_reads():
 def test_which_came_first():
     date, (rule,) = "2026-12-01", ledger.ledger()["C1"][-1:]
     told = order("C1", Beginning(date, "0123456789abcdef", hashes())).en
-    assert told == f"rule of {rule.date}, runs from {date} (commit 0123456789)"
+    assert told == f"rule committed {rule.date}, before the runs, which began {date} (commit 0123456789)"
     changed = order("C1", Beginning(date, None, {**hashes(), "C1": "0" * 16})).en
-    assert changed == f"rule of {rule.date}, written after the runs, which began on {date}: exploratory"
+    assert changed == f"rule committed {rule.date}, written after the runs, which began {date}: exploratory"
     assert "not recorded" in order("C1", None).en
     assert "not recorded" in order("C99", Beginning(date, None, hashes())).en
 

@@ -10,6 +10,7 @@ from reslab.claims.phrases import (
     answer,
     answers,
     brief,
+    cited,
     duration,
     factor,
     forms,
@@ -67,12 +68,12 @@ def test_a_time(seconds, en, ko):
             (77.0, 77.1, 77.2), "points",
             {"": "77.1 points", "n": "77.1", "a": "77.1 points", "m": "rises by 77.1 points",
              "l": "77.1 points higher"},
-            {"": "77.1점", "n": "77.1", "a": "77.1점", "m": "77.1점 증가", "l": "77.1점 크다"},
+            {"": "77.1%p", "n": "77.1", "a": "77.1%p", "m": "77.1%p 증가", "l": "77.1%p 크다"},
         ),
         (
             (-77.0, -77.1, -77.2), "points",
             {"": "−77.1 points", "n": "−77.1", "a": "77.1 points", "m": "falls by 77.1 points"},
-            {"": "−77.1점", "n": "−77.1", "a": "77.1점", "m": "77.1점 감소"},
+            {"": "−77.1%p", "n": "−77.1", "a": "77.1%p", "m": "77.1%p 감소"},
         ),
         (
             (-2.0, -2.5, -3.0), "%",
@@ -122,10 +123,10 @@ def test_a_table_has_the_interval():
     # mean 2, std 1, n = 3: the half width is 4.303 / sqrt(3)
     values = [1.0, 2.0, 3.0]
     assert shown(finding(values)) == "2 [-0.48, 4.48] points (n = 3)"
-    assert shown(finding(values), "ko") == "2 [-0.48, 4.48]점 (n = 3)"
+    assert shown(finding(values), "ko") == "2 [-0.48, 4.48]%p (n = 3)"
     assert shown(finding(values), spread=True) == "2 ± 1 points (n = 3)"
-    assert shown(finding(values, "decades")) == "100 [1/3.05, 30,500] times (n = 3)"
-    assert shown(finding(values, "decades"), spread=True) == "100 ×/÷ 10 times (n = 3)"
+    assert shown(finding(values, "decades")) == "×100 [1/3.05, 30,500] (n = 3)"
+    assert shown(finding(values, "decades"), spread=True) == "×100 ×/÷ 10 (n = 3)"
     assert shown(finding([2.5])) == "2.50 points (n = 1)"
     assert shown(finding([0.3, 0.3, 0.3])) == "0.30 [0.30, 0.30] points (n = 3)"
 
@@ -133,14 +134,14 @@ def test_a_table_has_the_interval():
 @pytest.mark.parametrize(
     ("rule", "unit", "words"),
     [
-        (Above(3.0), "decades", "> 1,000 times"), (Below(3.0), "decades", "≤ 1,000 times"),
-        (Below(0.0), "decades", "≤ 1 times"), (Above(0.0), "points", "> 0"), (Within(3.0), "%", "± 3"),
+        (Above(3.0), "decades", "> ×1,000"), (Below(3.0), "decades", "≤ ×1,000"),
+        (Below(0.0), "decades", "≤ ×1"), (Above(0.0), "points", "> 0"), (Within(3.0), "%", "± 3"),
         (Always(1, 1), "", "= 1"), (Always(low=1.1), "×", "≥ 1.1, each"),
     ],
 )  # fmt: skip
 def test_a_threshold(rule, unit, words):
     assert threshold(finding([1.0], unit, rule).statement) == words
-    assert threshold(finding([1.0], unit, rule).statement, "ko") == words.replace(" times", "배").replace(", each", "")
+    assert threshold(finding([1.0], unit, rule).statement, "ko") == words.replace(", each", "")
 
 
 def test_an_answer_begins_with_its_verdict():
@@ -160,3 +161,17 @@ def test_a_factor_of_one_is_no_growth():
     same = finding([0.001, 0.0, -0.001], "decades")
     assert forms(same, "en")["g"] == "stays as large"
     assert forms(same, "ko")["g"] == "그대로 유지"
+
+
+@pytest.mark.parametrize(
+    ("said", "en", "ko"),
+    [
+        ("000, 001", "notes 000, 001", "노트 000, 001"), ("002 §4; §4.2, Fig. 7", "note 002 §4; paper §4.2, Fig. 7",
+                                                           "노트 002 §4; 논문 §4.2, Fig. 7"),
+        ("Table 6", "paper Table 6", "논문 Table 6"), ("Veit et al. 2016", "Veit et al. 2016", "Veit et al. 2016"),
+        ("000, 001 vs. 002; §4.1", "notes 000, 001; against it: note 002, paper §4.1",
+         "노트 000, 001; 반대: 노트 002, 논문 §4.1"),
+    ],
+)  # fmt: skip
+def test_where_a_claim_is_made(said, en, ko):
+    assert (cited(said), cited(said, "ko")) == (en, ko)

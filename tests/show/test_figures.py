@@ -174,13 +174,13 @@ def test_powers_of_ten_are_ratios_in_table_and_picture(twins):
     one = judged(twins, *statements)
     (row,) = statement_table(one.findings)
     low, high = (10**e for e in (one.findings[0].figure.low, one.findings[0].figure.high))
-    assert row[1] == "1,000 times"
+    assert row[1] == "×1,000"
     ends = [float(text.replace(",", "")) for text in row[2].split(" … ")]
     assert ends == pytest.approx([low, high], rel=0.05)
-    assert row[3:5] == ["3", "> 1,000 times"]
+    assert row[3:5] == ["3", "> ×1,000"]
     texts = " ".join(r["text"] for r in values_of(interval_panel(one.findings)) if "text" in r)
     assert "decade" not in texts
-    assert "threshold > 1,000 times" in texts
+    assert "threshold > ×1,000" in texts
 
 
 def test_the_table_has_intervals_and_no_standard_deviations(twins):

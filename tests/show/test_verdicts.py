@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from written_runs import write_run, write_study
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import read
 from reslab.claims.overview import ClaimSummary, overview
-from reslab.claims.rules import VERDICTS
+from reslab.claims.rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, VERDICTS
 from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, command, notes_of
 from reslab.show.words import VERDICT, wide
 
@@ -68,7 +69,7 @@ def test_one_claim_says_each_studys_command_and_what_is_to_be_said_of_its_data(t
         assert commands == [command(j) for j in told[id].judgements]
         assert all(shlex.split(one)[:2] == ["reslab", "reproduce"] for one in commands)  # whole, on one line
         assert lines.count(f"data: {NOTE}") == 1
-        of_cifar = next(i for i, line in enumerate(lines) if line.startswith("cifar10"))
+        of_cifar = next(i for i, line in enumerate(lines) if line.startswith("cifar (cifar10, "))
         assert lines.index(f"data: {NOTE}") > of_cifar
     notes = {one["data"]: one["data_notes"] for one in claims_json([told["C1"]])[0]["studies"]}
     assert notes == {"digits": [], "cifar10": [NOTE]}
@@ -84,6 +85,34 @@ def test_a_claim_that_trains_nothing_has_its_study_s_notes_and_one_that_trains_i
     assert notes_of(found["C6"].judgements[0]) == [NOTE]
     assert found["C1"].claim.nets
     assert notes_of(found["C1"].judgements[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ((HOLDS, UNDECIDED), "verdict: holds (decided by digits)"),
+        ((UNDECIDED, FAILS), "verdict: does not hold (decided by cifar)"),
+        ((HOLDS, HOLDS), "verdict: holds (decided by digits, cifar)"),
+        ((HOLDS, FAILS), "verdict: holds with a condition (digits, cifar disagree)"),
+        ((UNDECIDED, NOT_RUN), "verdict: undecided"),
+    ],
+)
+def test_a_verdict_says_which_studies_decide_it(told, verdicts, said):
+    both = [replace(j, verdict=v) for j, v in zip(told["C1"].judgements, verdicts, strict=True)]
+    assert [j.evidence.folder.name for j in both] == ["digits", "cifar"]
+    lines = claim_text(replace(told["C1"], judgements=tuple(both))).splitlines()
+    assert said in lines
+    alone = claim_text(replace(told["C1"], judgements=tuple(both[:1])))
+    assert "decided by" not in alone
+    heading = "digits (digits, 2 seeds, recipe digits-study): "
+    assert heading + verdicts[0] in alone
+
+
+def test_a_study_that_measured_only_a_part_is_not_called_not_run(told):
+    part = replace(told["C1"].judgements[0], verdict=NOT_RUN)
+    assert part.says
+    text = claim_text(replace(told["C1"], judgements=(part,)))
+    assert "recipe digits-study): run in part" in text
 
 
 def test_a_claim_not_run_anywhere_says_how_to_run_it():

@@ -140,7 +140,7 @@ def _concatenates() -> Claim:
             Statement(
                 Text(
                     "Share of a net's blocks whose output is as wide as F(x) and the shortcut together",
-                    "출력의 폭이 F(x)와 shortcut을 합친 폭과 같은 블록의 비율",
+                    "출력의 폭이 F(x)와 shortcut을 합친 폭과 같은 block의 비율",
                 ),
                 measurement(made.name, "concatenates"),
                 Always(1, 1),
@@ -148,7 +148,7 @@ def _concatenates() -> Claim:
             Statement(
                 Text(
                     "Share of a net's blocks in which F(x), the shortcut and the output are equally wide: addition",
-                    "F(x), shortcut, 출력의 폭이 모두 같은 블록의 비율: 덧셈",
+                    "F(x), shortcut, 출력의 폭이 모두 같은 block의 비율: 덧셈",
                 ),
                 measurement(made.name, "adds"),
                 Always(1, 1),
@@ -157,7 +157,7 @@ def _concatenates() -> Claim:
             Statement(
                 Text(
                     "The note's own equations against the built block: relative difference",
-                    "노트의 수식과 구현한 블록의 상대 차이",
+                    "노트의 수식과 구현한 block의 상대 차이",
                 ),
                 measurement(made.name, "equations_off"),
                 Always(high=ROUNDING),
@@ -166,7 +166,7 @@ def _concatenates() -> Claim:
             Statement(
                 Text(
                     "Parameters if every block concatenated, times those of the net that adds: more than as many",
-                    "모든 블록이 concatenate할 때의 parameter 수 / 더할 때의 parameter 수: 1배 이상",
+                    "모든 block이 concatenate할 때의 parameter 수 / 더할 때의 parameter 수: 1배 이상",
                 ),
                 measurement(made.name, "times"),
                 Always(low=1.0),
@@ -177,16 +177,16 @@ def _concatenates() -> Claim:
         answers=answers(
             holds=Text(
                 "Every block's output is as wide as F(x) and the shortcut together.",
-                "모든 블록의 출력 폭이 F(x)와 shortcut을 합친 폭과 같다.",
+                "모든 block의 출력 폭이 F(x)와 shortcut을 합친 폭과 같다.",
             ),
-            condition=Text("Some blocks concatenate, others add.", "일부 블록은 concatenate하고 나머지는 더한다."),
+            condition=Text("Some blocks concatenate, others add.", "일부 block은 concatenate하고 나머지는 더한다."),
             fails=Text(
                 "It adds: in every block F(x), shortcut and output are equally wide, as in the note's own "
                 "equations. Concatenating would need {s3} the parameters.",
-                "더한다. 모든 블록에서 F(x), shortcut, 출력의 폭이 같고 노트의 수식도 덧셈이다. concatenate하려면 "
+                "더한다. 모든 block에서 F(x), shortcut, 출력의 폭이 같고 노트의 수식도 덧셈이다. concatenate하려면 "
                 "parameter가 {s3} 필요하다.",
             ),
-            undecided=Text("The share of blocks that concatenate is {s0}.", "concatenate하는 블록의 비율은 {s0}이다."),
+            undecided=Text("The share of blocks that concatenate is {s0}.", "concatenate하는 block의 비율은 {s0}이다."),
         ),
         measurements=(made,),
     )

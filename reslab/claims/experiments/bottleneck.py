@@ -119,9 +119,9 @@ def _cost() -> Claim:
             *(
                 Statement(
                     Text(
-                        f"Fig. 5's pair (64 against 256 channels): {word.en} of the basic block over the bottleneck's, "
-                        "similar",
-                        f"Fig. 5의 쌍(64 대 256 channel): basic block의 {word.ko} / bottleneck의 {word.ko}, 비슷하다",
+                        f"Fig. 5's pair (64 against 256 channels): {word.en} of the basic block over the bottleneck's "
+                        "(1: equal)",
+                        f"Fig. 5의 쌍(64 대 256 channel): basic block의 {word.ko} / bottleneck의 {word.ko}(1: 같다)",
                     ),
                     measurement(counts.name, f"figure5_{key}_ratio"),
                     Always(1 - SIMILAR, 1 + SIMILAR),
@@ -155,7 +155,7 @@ def _cost() -> Claim:
             condition=Text(
                 "At equal width a basic block has {s0} a bottleneck's parameters. The paper's own pair (Fig. 5) "
                 "costs about the same ({s2}): there the bottleneck is four times as wide.",
-                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다. 논문의 두 블록(Fig. 5)은 비용이 거의 "
+                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다. 논문의 두 block(Fig. 5)은 비용이 거의 "
                 "같고({s2}), 거기서 bottleneck은 폭이 네 배다.",
             ),
             fails=Text(

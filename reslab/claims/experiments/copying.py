@@ -196,8 +196,10 @@ def deepest_that_learns(stack: str) -> Quantity:
 def _deepest(stack: str) -> Statement:
     return Statement(
         Text(
-            f"{_WORDS[stack].en}, the deepest stacks of which one learns: residual error over plain",
-            f"{_WORDS[stack].ko}, 하나라도 학습되는 가장 깊은 것: residual 오차 / plain 오차",
+            f"{_WORDS[stack].en}, deepest stacks of which one learns (error below {LEARNS:g} of the input's variance): "
+            "residual error over plain",
+            f"{_WORDS[stack].ko}, 하나라도 학습되는(오차가 입력 분산의 {LEARNS:g}배 미만인) 가장 깊은 것: residual "
+            "오차 / plain 오차",
         ),
         deepest_that_learns(stack),
         Below(0.0),
@@ -236,12 +238,10 @@ def _easier() -> Claim:
         ),
         answers=answer(
             Text(
-                f"Trained to copy inputs, stacks with shortcuts end at {{s0r}} (MLP) and {{s2r}} (convolutions) of "
-                f"the plain stacks' error with {DEPTHS[0]} layers, at {{s1r}} and {{s3r}} with the most layers at "
-                "which either learns.",
-                f"입력을 복사하도록 학습하면 shortcut이 있는 쪽의 오차는 plain의 {{s0r}}배(MLP), "
-                f"{{s2r}}배(convolution)다({DEPTHS[0]}층). 둘 중 하나라도 학습되는 가장 깊은 층수에서는 {{s1r}}배, "
-                f"{{s3r}}배다.",
+                f"Trained to copy inputs, {DEPTHS[0]} layers with a shortcut end at {{s0r}} (MLP) and {{s2r}} "
+                "(convolutions) of the error without. At the greatest depth that learns at all it is {s1r} and {s3r}.",
+                f"입력을 복사하도록 학습하면 {DEPTHS[0]}층에서 shortcut이 있을 때의 오차는 없을 때의 {{s0r}}배(MLP), "
+                f"{{s2r}}배(convolution)다. 학습이 되는 가장 깊은 층수에서는 {{s1r}}배, {{s3r}}배다.",
             )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),

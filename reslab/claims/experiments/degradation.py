@@ -92,7 +92,7 @@ def _residual(setting: Setting) -> Claim:
     shallow, deep = setting.shallow, setting.deep
     piloted = setting.recipe == recipe("digits-study")
     rate = PILOT.filled(lr=setting.recipe.lr) if piloted else Text("", "")
-    no_worse = f": not worse by more than {MARGIN:g} point", f": {MARGIN:g}점 넘게 나빠지지 않는다"
+    no_worse = f" (claimed: higher by {MARGIN:g} point at most)", f"(주장: 많아야 {MARGIN:g}%p 높다)"
     return Claim(
         id="C2",
         name=NAME,
@@ -104,11 +104,12 @@ def _residual(setting: Setting) -> Claim:
         ),
         statements=(
             deeper_minus(setting, "resnet", deep, "train", Below(MARGIN), MAIN, no_worse, twins(setting, "resnet")),
-            deeper_minus(setting, "resnet", deep, "train", Below(0.0), MAIN, (": better", ": 더 낮다")),
-            deeper_minus(setting, "resnet", deep, "test", Below(0.0), MAIN, (": better", ": 더 낮다")),
+            deeper_minus(setting, "resnet", deep, "train", Below(0.0), MAIN, (" (claimed: lower)", "(주장: 더 작다)")),
+            deeper_minus(setting, "resnet", deep, "test", Below(0.0), MAIN, (" (claimed: lower)", "(주장: 더 작다)")),
             Statement(
                 Text(
-                    "The rate of these runs over the paper's 0.1: another rate", "이 실행의 learning rate / 논문의 0.1"
+                    "Learning rate of these runs over the paper's 0.1 (below 1: not the paper's)",
+                    "이 실행의 learning rate / 논문의 0.1(1보다 작으면 논문과 다르다)",
                 ),
                 Quantity("rate over the paper's", _rate),
                 Always(high=0.999),

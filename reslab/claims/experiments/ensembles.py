@@ -121,7 +121,7 @@ def _ensemble(setting: Setting) -> Claim:
                 )
                 + ".",
                 "평균 구성원(가장 좋은 구성원)에 비한 test error: "
-                + ", ".join(f"{WORDS[kind].ko} {{s{i}n}}({{s{len(kinds) + i}n}})점" for i, kind in enumerate(kinds))
+                + ", ".join(f"{WORDS[kind].ko} {{s{i}n}}({{s{len(kinds) + i}n}})%p" for i, kind in enumerate(kinds))
                 + ".",
             )
         ),

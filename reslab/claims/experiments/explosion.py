@@ -40,7 +40,7 @@ def grows(
     return Statement(
         Text(
             f"Initial weights, growth of the {what}: {KINDS[kind]} {depth}, {bn[0]}, {padding[0]}",
-            f"초기값, {what}의 증가: {KINDS[kind]} {depth}, {bn[1]}, {padding[1]}",
+            f"초기 weight, {what}의 증가: {KINDS[kind]} {depth}, {bn[1]}, {padding[1]}",
         ),
         of, rule, role=role, unit="decades",
     )  # fmt: skip
@@ -49,10 +49,10 @@ def grows(
 def _growth(setting: Setting) -> Claim:
     deep = setting.deep
     sentence = Text(
-        f"Through {deep} plain layers at initialisation the gradient {{s0g}} with BN and {{s2g}} without; the "
-        "activation {s1g} and {s3g}.",
-        f"초기값에서 plain {deep}층을 지나는 동안 gradient는 BN이 있으면 {{s0g}}, 없으면 {{s2g}}하고, activation은 "
-        "각각 {s1g}, {s3g}한다.",
+        f"At initialisation, through {deep} plain layers with BN the gradient {{s0g}} and the activation {{s1g}}; "
+        "without BN the gradient {s2g} and the activation {s3g}.",
+        f"초기 weight에서 plain {deep}층을 지나는 동안 BN이 있으면 gradient는 {{s0g}}, activation은 {{s1g}}하고, BN이 "
+        "없으면 gradient는 {s2g}, activation은 {s3g}한다.",
     )
     return Claim(
         id="C22",
@@ -80,8 +80,8 @@ def _cure(setting: Setting) -> Claim:
     def gap(batch_norm: bool, en: str, ko: str) -> Statement:
         return Statement(
             Text(
-                f"Initial weights, growth of the gradient, {deep} layers, {en}, circular padding: residual minus plain",
-                f"초기값, gradient의 증가, {deep}층, {ko}, circular padding: residual − plain",
+                f"Initial weights, growth of the gradient, {deep} layers, {en}, circular padding: residual over plain",
+                f"초기 weight, gradient의 증가, {deep}층, {ko}, circular padding: residual / plain",
             ),
             minus(circular_start("resnet", deep, batch_norm), circular_start("plain", deep, batch_norm)),
             less, role=MAIN, unit="decades",

@@ -39,7 +39,10 @@ def claims(setting: Setting) -> tuple[Claim, ...]:
 
 def distance(en: str, ko: str, of: Quantity, rule: Above | Below, role: str = BESIDE) -> Statement:
     return Statement(
-        Text(f"Gradients of first and last block, apart: {en}", f"첫 block과 마지막 block의 gradient 차이: {ko}"),
+        Text(
+            f"Gradients of first and last block, larger over smaller: {en}",
+            f"첫 block과 마지막 block의 gradient, 큰 쪽 / 작은 쪽: {ko}",
+        ),
         of,
         rule,
         role=role,
@@ -54,15 +57,15 @@ def _cause(setting: Setting) -> Claim:
     sentence = Text(
         f"In training, gradients of the first and last block of plain-{deep} with BN differ by a factor of {{s0r}} "
         f"(vanished or exploded: {FACTOR:,}), while from {shallow} to {deep} layers training error {{s1m}}.",
-        f"학습 중 BN이 있는 plain {deep}층의 첫 block과 마지막 block의 gradient는 {{s0r}}배 차이다(vanishing/exploding "
-        f"기준 {FACTOR:,}배). 그런데도 {shallow}층에서 {deep}층으로 가면 training error는 {{s1m}}한다.",
+        f"학습 중 BN이 있는 plain {deep}층의 첫 block과 마지막 block의 gradient 크기는 {{s0r}}배 차이 나고"
+        f"(vanishing/exploding 기준 {FACTOR:,}배), {shallow}층에서 {deep}층으로 가면 training error는 {{s1m}}한다.",
     )
     return Claim(
         id="C3",
         name=NAME,
         quote="Deep Neural Net에서 위와 같은 문제점이 발생하는 이유는 gradient가 폭발적으로 증가하거나, 0에 가깝게 "
         "감소하기 때문입니다.",
-        said="000, 001; against them 002, §4.1",
+        said="000, 001 vs. 002; §4.1",
         text=Text(
             "Deep plain nets degrade because their gradients vanish or explode.",
             "깊은 plain 네트워크의 degradation은 gradient vanishing/exploding 때문이다.",
@@ -90,8 +93,8 @@ def _healthy(setting: Setting) -> Claim:
     sentence = Text(
         f"With BN, gradients of the first and last block of plain-{deep} differ by a factor of {{s0r}} at "
         f"initialisation and {{s1r}} in training; up to {FACTOR:,} counts as healthy.",
-        f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient는 초기값에서 {{s0r}}배, 학습 중 {{s1r}}배 "
-        f"차이다. {FACTOR:,}배까지를 건강하다고 본다.",
+        f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient 크기는 초기 weight에서 {{s0r}}배, 학습 중 "
+        f"{{s1r}}배 차이 난다. {FACTOR:,}배까지를 정상으로 본다.",
     )
     return Claim(
         id="C26",
@@ -101,7 +104,7 @@ def _healthy(setting: Setting) -> Claim:
         said="002; §4.1",
         text=Text(
             "Batch norm keeps the gradients of deep plain nets healthy.",
-            "깊은 plain 네트워크에서도 BN이 gradient를 건강하게 유지한다.",
+            "깊은 plain 네트워크에서도 BN이 gradient를 정상 범위로 유지한다.",
         ),
         statements=(
             distance(f"plain {deep}, BN, initial weights", f"plain {deep}, BN, 초기값",
@@ -117,8 +120,8 @@ def _healthy(setting: Setting) -> Claim:
                      TOGETHER),
             distance(f"plain {deep}, no BN, median of training", f"plain {deep}, BN 없음, 학습 중 중앙값",
                      in_training(bare), TOGETHER),
-            Statement(Text(f"Training error, plain {deep}, no BN: it gets going (§4.2: below {GOING:g} %)",
-                           f"training error, plain {deep}, BN 없음: 학습이 시작된다(§4.2: {GOING:g} % 미만)"),
+            Statement(Text(f"Training error, plain {deep}, no BN: it trains at all (§4.2: below {GOING:g} %)",
+                           f"training error, plain {deep}, BN 없음: 학습이 되는가(§4.2: {GOING:g} % 미만)"),
                       final_error(bare, "train"), Below(GOING), role=BESIDE, unit="%"),
         ),
         answers=answer(sentence),

@@ -99,7 +99,7 @@ def _zero_weights() -> Claim:
         said="001",
         text=Text(
             "With W = b = 0 and ReLU a block gives what it gets: a[l+2] = a[l].",
-            "W = b = 0이고 ReLU이면 블록은 입력을 그대로 내보낸다: a[l+2] = a[l].",
+            "W = b = 0이고 ReLU이면 block은 입력을 그대로 내보낸다: a[l+2] = a[l].",
         ),
         statements=(
             Statement(
@@ -111,7 +111,10 @@ def _zero_weights() -> Claim:
                 exact,
             ),
             Statement(
-                Text("ReLU: share of the negative entries that become 0", "ReLU: 음수 성분 중 0이 되는 비율"),
+                Text(
+                    "ReLU: share of the negative entries that become 0 (1: all)",
+                    "ReLU: 음수 성분 중 0이 되는 비율(1: 모두)",
+                ),
                 measurement(name, "negative"),
                 Always(1, 1),
                 role=LIMIT,
@@ -141,9 +144,9 @@ def _zero_weights() -> Claim:
         answers=answers(
             holds=Text("With ReLU and a ≥ 0 the output equals the input.", "ReLU이고 a ≥ 0이면 출력은 입력과 같다."),
             condition=Text(
-                "With ReLU and a ≥ 0 the output equals the input exactly. Both are needed: negative entries become "
-                "0, tanh changes an entry by up to {s2}, sigmoid by up to {s3}.",
-                "ReLU이고 a ≥ 0이면 출력은 입력과 정확히 같다. 두 조건이 모두 필요하다. 음수는 0이 되고, tanh는 "
+                "With ReLU and a ≥ 0 the output equals the input exactly. But negative entries become 0, and instead "
+                "of ReLU tanh changes an entry by up to {s2}, sigmoid by up to {s3}.",
+                "ReLU이고 a ≥ 0이면 출력은 입력과 정확히 같다. 그러나 음수는 0이 되고, ReLU 대신 쓴 tanh는 "
                 "성분을 최대 {s2}, sigmoid는 최대 {s3} 바꾼다.",
             ),
             fails=Text(

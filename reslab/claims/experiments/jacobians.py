@@ -116,7 +116,7 @@ def _sum() -> Claim:
             condition=Text(
                 "It is exact before the last ReLU. After it, {s1} outputs of a block have zero rows; a projection "
                 "puts W_s in place of 1, and option A drops {s3} of the inputs.",
-                "마지막 ReLU 전까지는 정확하다. ReLU 뒤에는 블록의 출력 {s1}개의 행이 0이 되고, projection은 1 "
+                "마지막 ReLU 전까지는 정확하다. ReLU 뒤에는 block의 출력 {s1}개의 행이 0이 되고, projection은 1 "
                 "대신 W_s를 더하며, option A는 입력의 {s3}를 버린다.",
             ),
             fails=Text(
@@ -176,7 +176,7 @@ def _never_zero(setting: Setting) -> Claim:
         answers=answers(
             holds=Text(
                 "Neither a block with F(x) = −x nor one with an inactive ReLU makes it 0.",
-                "F(x) = −x인 블록도, ReLU가 비활성인 블록도 gradient를 0으로 만들지 않는다.",
+                "F(x) = −x인 block도, ReLU가 비활성인 block도 gradient를 0으로 만들지 않는다.",
             ),
             condition=Text(
                 "One construction makes it 0 and the other does not ({s0} and {s1}).",
@@ -185,8 +185,8 @@ def _never_zero(setting: Setting) -> Claim:
             fails=Text(
                 "It can be 0: all entries of a block's Jacobian are 0 if F learned −x, or if its last ReLU is off "
                 f"at every unit. In the trained {setting.middle}-layer net {{s4}} of the rows (outputs) are 0.",
-                "0이 될 수 있다. F가 −x를 배우거나 마지막 ReLU가 모두 꺼지면 블록 Jacobian의 모든 원소가 0이다. 학습된 "
-                f"{setting.middle}층에서는 행(출력)의 {{s4}}가 0이다.",
+                "0이 될 수 있다. F가 −x를 배우거나 마지막 ReLU가 모두 꺼지면 block Jacobian의 모든 원소가 0이다. "
+                f"학습된 {setting.middle}층에서는 행(출력)의 {{s4}}가 0이다.",
             ),
             undecided=Text("The largest entries are {s0} and {s1}.", "가장 큰 원소는 {s0}, {s1}이다."),
         ),

@@ -85,7 +85,7 @@ def _mixed(setting: Setting) -> Claim:
         said="002 §5; Fig. 5, Table 1",
         text=Text(
             "Mixing blocks of two and of three layers in one net gains nothing.",
-            "2개층 블록과 3개층 블록을 한 네트워크에 섞어도 이득이 없다.",
+            "2개층 block과 3개층 block을 한 네트워크에 섞어도 이득이 없다.",
         ),
         statements=(
             Statement(

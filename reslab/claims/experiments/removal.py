@@ -84,39 +84,39 @@ def _one_block(setting: Setting) -> Claim:
         said="Veit et al. 2016",
         text=Text(
             "A residual net hardly notices a removed block; a plain one breaks down.",
-            "residual 네트워크는 테스트할 때 블록 하나를 빼도 거의 그대로지만, plain 네트워크는 무너진다.",
+            "residual 네트워크는 학습한 뒤 block 하나를 빼도 거의 그대로지만, plain 네트워크는 무너진다.",
         ),
         statements=(
             cost(
                 "deep_median",
-                f"Test error, residual, {deep} layers, one block removed (median) minus whole",
-                f"test error, residual, {deep}층, 블록 하나를 뺀 값(블록 중앙값) − 전체",
+                f"Test error, residual, {deep} layers, one block removed (median over blocks) minus the whole net",
+                f"test error, residual, {deep}층, block 하나를 뺀 값(block 중앙값) − 빼지 않은 값",
                 Below(LITTLE),
             ),
             cost(
                 "plain_median",
-                f"Test error, plain, {middle} layers, one block removed (median) minus whole",
-                f"test error, plain, {middle}층, 블록 하나를 뺀 값(블록 중앙값) − 전체",
+                f"Test error, plain, {middle} layers, one block removed (median over blocks) minus the whole net",
+                f"test error, plain, {middle}층, block 하나를 뺀 값(block 중앙값) − 빼지 않은 값",
                 Above(MUCH),
             ),
             cost(
                 "deep_most",
-                f"Test error, residual, {deep} layers, the block that costs most",
-                f"test error, residual, {deep}층, 가장 손실이 큰 블록",
+                f"Test error, residual, {deep} layers, the block that costs most removed, minus the whole net",
+                f"test error, residual, {deep}층, 빼면 error가 가장 크게 오르는 block을 뺀 값 − 빼지 않은 값",
                 Above(MUCH),
                 LIMIT,
             ),
             cost(
                 "middle_median",
-                f"Test error, residual, {middle} layers, one block removed (median) minus whole",
-                f"test error, residual, {middle}층, 블록 하나를 뺀 값(중앙값) − 전체",
+                f"Test error, residual, {middle} layers, one block removed (median over blocks) minus the whole net",
+                f"test error, residual, {middle}층, block 하나를 뺀 값(block 중앙값) − 빼지 않은 값",
                 Below(LITTLE),
                 BESIDE,
             ),
             cost(
                 "deep_little",
-                f"Blocks of residual-{deep} that cost at most {LITTLE:g} points",
-                f"residual {deep}층에서 손실이 {LITTLE:g}점 이하인 블록",
+                f"Share of residual-{deep}'s blocks that cost at most {LITTLE:g} points",
+                f"residual {deep}층에서 빼도 error가 {LITTLE:g}%p 이하만 오르는 block의 비율",
                 Above(50.0),
                 BESIDE,
                 "%",
@@ -126,8 +126,8 @@ def _one_block(setting: Setting) -> Claim:
             Text(
                 f"Removing one block (median over blocks), the test error of residual-{deep} {{s0m}}, that of "
                 f"plain-{middle} {{s1m}}. Removing the block that matters most, residual-{deep}'s error {{s2m}}.",
-                f"블록 하나를 빼면(블록 중앙값) residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
-                f"{{s1m}}한다. 가장 중요한 블록을 빼면 residual도 {{s2m}}한다.",
+                f"block 하나를 빼면(block 중앙값) residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
+                f"{{s1m}}한다. 가장 중요한 block을 빼면 residual도 {{s2m}}한다.",
             )
         ),
         measurements=(made,),

@@ -199,7 +199,7 @@ def _learned(setting: Setting) -> Claim:
             Text(
                 f"After training ‖F(x)‖ is {{s0}} times ‖x‖, averaged over the {deep}-layer net's blocks with "
                 f"identity shortcuts. Training changes this ratio by {{s1}}.",
-                f"학습 뒤 {deep}층의 identity shortcut 블록에서 ‖F(x)‖는 평균 ‖x‖의 {{s0}}배다. 학습하는 동안 이 "
+                f"학습 뒤 {deep}층의 identity shortcut block에서 ‖F(x)‖는 평균 ‖x‖의 {{s0}}배다. 학습하는 동안 이 "
                 f"비는 {{s1m}}했다.",
             )
         ),

@@ -120,7 +120,7 @@ def _skipped(setting: Setting) -> Claim:
         Statement(
             Text(
                 "Receptive field of a block that skips one, two and three layers, pixels a side",
-                "1, 2, 3개층을 건너뛰는 블록의 수용영역(한 변의 픽셀)",
+                "1, 2, 3개층을 건너뛰는 block의 수용영역(한 변의 픽셀)",
             ),
             measurement(made.name, "block"),
             Always(3, 7),
@@ -151,7 +151,7 @@ def _skipped(setting: Setting) -> Claim:
             Text(
                 f"At {depth} layers, with shortcuts over one layer instead of two, test error {{s0m}} of its value. "
                 "A block sees 3x3 instead of 5x5 pixels, as the note says; both nets see the same area.",
-                f"{depth}층에서 shortcut이 2개층 대신 1개층을 건너뛰면 test error가 그 값의 {{s0m}}한다. 블록의 "
+                f"{depth}층에서 shortcut이 2개층 대신 1개층을 건너뛰면 test error가 그 값의 {{s0m}}한다. block의 "
                 "수용영역은 노트대로 5x5가 아니라 3x3이지만, 네트워크 전체의 수용영역은 같다.",
             )
         ),

@@ -27,7 +27,7 @@ WORD, VALUE = Text("statement", "진술"), Text("figure", "값")
 CAPTION = Text(
     "Dots: each seed, or each case. Diamond and line with ends: mean over seeds and its 95 % interval. Dashed: the "
     "threshold. The statement holds if the whole interval lies in the blue part.",
-    "점: seed(또는 경우)마다의 값. 마름모와 가로선: seed 평균과 95 % 구간. 점선: 기준값. 구간 전체가 파란 부분에 "
+    "점: seed(또는 경우)마다의 값. 마름모와 가로선: seed 평균과 95 % 신뢰구간. 점선: 기준값. 구간 전체가 파란 부분에 "
     "들어 있으면 성립한다.",
 )
 

@@ -14,10 +14,10 @@ from reslab.show.charts.chart import HEIGHT, WIDTH, layered
 from reslab.show.look import SHADES, shades
 from reslab.show.series import finite
 
-PLACE = Text("place of the removed block (0: first, 1: last)", "뺀 블록의 위치(0: 처음, 1: 끝)")
-ERROR = Text("test error without the block (%)", "블록을 뺀 test error (%)")
-BLOCK = Text("block", "블록")
-TITLE = Text("Test error without one block", "블록 하나를 뺐을 때의 test error")
+PLACE = Text("place of the removed block (0: first, 1: last)", "뺀 block의 위치(0: 처음, 1: 끝)")
+ERROR = Text("test error without the block (%)", "block을 뺀 test error (%)")
+BLOCK = Text("block", "block")
+TITLE = Text("Test error without one block", "block 하나를 뺐을 때의 test error")
 NET = Text("{kind} {depth}", "{kind} {depth}층")
 KINDS = {"plain": Text("plain", "plain"), "residual": Text("residual", "residual")}
 

@@ -76,7 +76,7 @@ LEFT_OUT = Text(
     " {n} measured moments have no finite error and are left out.", " 유한한 error가 없는 측정 {n}개는 뺐다."
 )
 BROKEN = Text(" {n} damaged records are left out.", " 손상된 기록 {n}개는 뺐다.")
-MEANS = Text("Mean and 95 % interval over seeds.", "seed 평균과 95 % 구간.")
+MEANS = Text("Mean and 95 % interval over seeds.", "seed 평균과 95 % 신뢰구간.")
 BY_BLOCK = Text(
     "By block, from the input on; lines are means over seeds. The axis is logarithmic, so zeros are left out.",
     "입력 쪽 block부터. 선은 seed 평균. 로그 축이므로 0은 뺐다.",
@@ -99,7 +99,7 @@ COPYING = Text(
     "seed, 큰 점: 기하평균.",
 )
 REMOVAL = Text("Each point: one block removed from the trained net; mean over seeds.",
-               "점 하나: 학습한 네트워크에서 블록 하나를 뺐을 때, seed 평균.")  # fmt: skip
+               "점 하나: 학습한 네트워크에서 block 하나를 뺐을 때, seed 평균.")  # fmt: skip
 PROGRESS = Text("Training loss as recorded during training; each line is one run.",
                 "학습 중 기록된 training loss. 선 하나가 실행 하나이다.")  # fmt: skip
 

@@ -39,15 +39,11 @@ def percent_words(error: float, language: str = "en") -> str:
     return f"{error:.0f} %" if error >= 10 or error == 0 else f"{error:.1f} %"
 
 
-def seed_words(n: int, language: str = "en") -> str:
-    return (words.ONE_SEED if n == 1 else words.N_SEEDS.filled(n=n))(language)
-
-
 def _seeds(finals: Sequence[Figure], language: str) -> str:
     counts = {f.n for f in finals}
     if len(counts) > 1:
         return words.N_SEEDS.filled(n=" / ".join(str(f.n) for f in finals))(language)
-    return seed_words(counts.pop(), language)
+    return words.count_of_seeds(counts.pop(), language)
 
 
 def _runs(evidence: Evidence, model: str) -> list[Runs]:

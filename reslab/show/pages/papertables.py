@@ -197,7 +197,7 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
     caption = Text(
         "CIFAR-10 test error, percent; ours: mean [95 % interval] over n seeds. The paper has no figure for plain nets."
         + beside(records_here),
-        "CIFAR-10 test error(%). 우리 값은 seed n개의 평균 [95 % 구간]. 논문은 plain의 수치를 싣지 않았다."
+        "CIFAR-10 test error(%). 우리 값은 seed n개의 평균 [95 % 신뢰구간]. 논문은 plain의 수치를 싣지 않았다."
         + beside(records_here, "ko"),
     )
     head = [NET(language), PARAMETERS_OURS(language), PARAMETERS_PAPER(language),

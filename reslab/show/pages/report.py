@@ -27,7 +27,7 @@ from reslab.show.notes import data_notes, translated
 from reslab.show.pages.basis import basis_of, every_record, sound_records
 from reslab.show.pages.embed import Shelf
 from reslab.show.pages.figures import Figure, draw, figure, picture_of, unseen
-from reslab.show.pages.headline import headline, seed_words
+from reslab.show.pages.headline import headline
 from reslab.show.pages.page import page
 from reslab.show.pages.papertables import PaperTable, table1, table2, table3, table6
 from reslab.show.pages.pictures import twins_of
@@ -204,7 +204,7 @@ def _part(judgement: Judgement, id: str, shelf: Shelf, shown: set[str], language
     n = len(judgement.seeds)
     return Part(
         id,
-        about=f"{clean(evidence.setting.data)}, {seed_words(n, language) if n else words.COMPUTED(language)}",
+        about=f"{clean(evidence.setting.data)}, {words.count_of_seeds(n, language)}",
         verdict=judgement.verdict,
         sentence=judgement.sentence(language),
         caveat=judgement.caveat(language) if judgement.caveat else "",

@@ -10,14 +10,14 @@ from reslab.claims.claim import MAIN, Finding
 from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary
-from reslab.claims.phrases import shown, threshold
-from reslab.claims.rules import VERDICTS, Figure
+from reslab.claims.phrases import cited, shown, threshold
+from reslab.claims.rules import DECIDED, NOT_RUN, VERDICTS, Figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
 from reslab.show.format import clean
 from reslab.show.notes import OUR_DATA, data_notes
-from reslab.show.words import JUDGED, ROLES, VERDICT, wide, wrapped
+from reslab.show.words import JUDGED, ROLES, VERDICT, count_of_seeds, wide, wrapped
 
 WIDTH = 100
 COUNT = Text("{n} claims: {counts}", "주장 {n}개: {counts}")
@@ -25,7 +25,14 @@ ONE = Text(
     "One in full, with its figures, rule and command: reslab claims C3",
     "하나를 수치, 규칙, 명령과 함께 보려면: reslab claims C3 --lang ko",
 )
-FIGURES = Text("figures: mean over seeds, [95 % interval of the mean]", "수치: seed 평균, [평균의 95 % 구간]")
+FIGURES = Text(
+    "figures: mean over seeds, [95 % interval of the mean]; undecided: the interval contains the threshold; points: "
+    "percentage points",
+    "수치: seed 평균, [평균의 95 % 신뢰구간]. 판정 보류: 구간 안에 기준값이 있다",
+)
+DECIDED_BY = Text("decided by {names}", "근거: {names}")
+DISAGREE = Text("{names} disagree", "{names}의 판정이 서로 다르다")
+PARTLY_RUN = Text("run in part", "일부만 실행")
 THRESHOLD = Text("threshold", "기준값")
 RECORDS, COMMAND = Text("records", "기록"), Text("command", "명령")
 
@@ -65,11 +72,14 @@ def claim_text(told: ClaimSummary, language: str = "en") -> str:
     quote = f'"{claim.quote}" ' if claim.quote else ""
     first, *others = sorted(LANGUAGES, key=lambda one: one != language)
     lines = [f"{claim.id}  {claim.text(first)}", *(f"     {claim.text(other)}" for other in others)]
-    lines += [*_wrapped(f"{quote}({claim.said})", "     "), ""]
-    lines += [f"{JUDGED(language)}: {VERDICT[told.verdict](language)}", FIGURES(language)]
+    lines += [*_wrapped(f"{quote}({cited(claim.said, language)})", "     "), ""]
+    lines += [f"{JUDGED(language)}: {VERDICT[told.verdict](language)}{_deciding(told.judgements, language)}"]
+    lines += _wrapped(FIGURES(language), "")
     for one in told.judgements:
-        setting, verdict = one.evidence.setting, VERDICT[one.verdict](language)
-        lines += ["", f"{setting.data}, {_seeds(one, language)}, recipe {setting.recipe.name}: {verdict}"]
+        setting = one.evidence.setting
+        verdict = (PARTLY_RUN if one.verdict == NOT_RUN and one.says else VERDICT[one.verdict])(language)
+        of = f"{setting.data}, {count_of_seeds(len(one.seeds), language)}, recipe {setting.recipe.name}"
+        lines += ["", f"{one.evidence.folder.name} ({of}): {verdict}"]
         lines += _wrapped(one.sentence(language), "  ")
         lines += _wrapped(one.caveat(language), "  ") if one.caveat else []
         for finding in one.findings:
@@ -89,11 +99,13 @@ def _statement(finding: Finding, language: str) -> str:
     return f"{statement.text(language)}: {shown(finding, language)}; {bar}: {VERDICT[finding.verdict](language)}{role}"
 
 
-def _seeds(judgement: Judgement, language: str) -> str:
-    n = len(judgement.seeds)
-    if language == "ko":
-        return f"seed {n}개" if n else "계산"
-    return f"{n} seed{'s' if n > 1 else ''}" if n else "computed"
+def _deciding(judgements: Sequence[Judgement], language: str) -> str:
+    """Of several studies, those whose verdicts count for the claim's, and whether they agree; else ""."""
+    decided = [one for one in judgements if one.verdict in DECIDED]
+    names = ", ".join(one.evidence.folder.name for one in decided)
+    if len({one.verdict for one in decided}) > 1:
+        return f" ({DISAGREE.filled(names=names)(language)})"
+    return f" ({DECIDED_BY.filled(names=names)(language)})" if decided and len(judgements) > 1 else ""
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
