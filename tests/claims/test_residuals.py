@@ -41,7 +41,7 @@ def test_initial_weights(tmp_path, bn, mlp, verdict):
     found = started(tmp_path / "s", bn, mlp).judge(C7)
     assert found.verdict == verdict
     assert found.findings[2].verdict == "holds"  # a zero last γ: beside, whatever the verdict
-    assert "With the last γ at 0, which is not in the paper, it is 0." in found.sentence.en
+    assert "With the last BN scale γ set to 0, which is not in the paper, it is 0." in found.sentence.en
 
 
 def test_a_zero_that_is_not_exact_is_seen(tmp_path):

@@ -111,9 +111,9 @@ def _initial(setting: Setting) -> Claim:
         answers=answer(
             Text(
                 f"At He initialisation ‖F(x)‖ is {{s0}} times ‖x‖ in the {deep}-layer net and {{s1}} times in the MLP. "
-                "With the last γ at 0, which is not in the paper, it is {s2}.",
+                "With the last BN scale γ set to 0, which is not in the paper, it is {s2}.",
                 f"He 초기화에서 ‖F(x)‖는 {deep}층 네트워크에서 ‖x‖의 {{s0}}배, MLP에서 {{s1}}배다. "
-                "논문에 없는 방법으로 마지막 γ를 0에 두면 {s2}이다.",
+                "논문에 없는 방법이지만 마지막 BN의 γ를 0으로 두면 {s2}이다.",
             )
         ),
         measurements=(Measurement(INITIAL, partial(initial, setting), each_seed=True),),

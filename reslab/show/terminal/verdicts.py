@@ -11,7 +11,7 @@ from reslab.claims.judging import Judgement
 from reslab.claims.ledger import order
 from reslab.claims.overview import ClaimSummary
 from reslab.claims.phrases import cited, shown, threshold
-from reslab.claims.rules import DECIDED, NOT_RUN, VERDICTS, Figure
+from reslab.claims.rules import DECIDED, NOT_RUN, VERDICTS, Always, Figure
 from reslab.claims.text import LANGUAGES, Text
 from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
@@ -74,11 +74,13 @@ def claim_text(told: ClaimSummary, language: str = "en") -> str:
     lines = [f"{claim.id}  {claim.text(first)}", *(f"     {claim.text(other)}" for other in others)]
     lines += [*_wrapped(f"{quote}({cited(claim.said, language)})", "     "), ""]
     lines += [f"{JUDGED(language)}: {VERDICT[told.verdict](language)}{_deciding(told.judgements, language)}"]
-    lines += _wrapped(FIGURES(language), "")
+    if any(f.figure and not isinstance(f.statement.rule, Always) for j in told.judgements for f in j.findings):
+        lines += _wrapped(FIGURES(language), "")
     for one in told.judgements:
         setting = one.evidence.setting
         verdict = (PARTLY_RUN if one.verdict == NOT_RUN and one.says else VERDICT[one.verdict])(language)
-        of = f"{setting.data}, {count_of_seeds(len(one.seeds), language)}, recipe {setting.recipe.name}"
+        of = f"{setting.data}, {count_of_seeds(len(one.seeds), language)}"
+        of += f", recipe {setting.recipe.name}" if one.claim.nets else ""
         lines += ["", f"{one.evidence.folder.name} ({of}): {verdict}"]
         lines += _wrapped(one.sentence(language), "  ")
         lines += _wrapped(one.caveat(language), "  ") if one.caveat else []
