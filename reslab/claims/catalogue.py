@@ -48,13 +48,13 @@ ONE_DEPTH = Text(
 
 def catalogue(setting: Setting) -> tuple[Claim, ...]:
     """All claims, C1 first."""
-    found = []
+    every = []
     for experiment in EXPERIMENTS:
         idle = len(setting.depths) < 2 and experiment in OF_DEPTHS
         for claim in experiment.claims(setting):
             empty = replace(claim, statements=(), measurements=(), why_not_run=ONE_DEPTH)
-            found.append(empty if idle else claim)
-    return tuple(sorted(found, key=lambda claim: int(claim.id[1:])))
+            every.append(empty if idle else claim)
+    return tuple(sorted(every, key=lambda claim: int(claim.id[1:])))
 
 
 def names() -> tuple[str, ...]:
@@ -65,13 +65,13 @@ def names() -> tuple[str, ...]:
 def chosen(setting: Setting, wanted: Iterable[str]) -> tuple[Claim, ...]:
     """The claims that are asked for by id ("C3"), by experiment ("degradation") or as "all". Raises UserError."""
     every = catalogue(setting)
-    asked = list(wanted)
+    words = list(wanted)
     known = [*names(), *(c.id for c in every), "all"]
-    for word in asked:
+    for word in words:
         if word not in known and word.upper() not in known:
             raise UserError(f"reproduce: {word!r} is not known{suggest(word, known)}; there are {', '.join(known)}")
-    found = {w for word in asked for w in (word, word.upper())}
-    return tuple(c for c in every if "all" in found or c.id in found or c.name in found)
+    either_case = {w for word in words for w in (word, word.upper())}
+    return tuple(c for c in every if "all" in either_case or c.id in either_case or c.name in either_case)
 
 
 def default_setting(

@@ -103,8 +103,8 @@ class Claim:
     @property
     def nets(self) -> tuple[Net, ...]:
         """Every net that must be trained for it, once."""
-        found = [n for s in self.statements for n in (*s.quantity.nets, *s.flat)]
-        return tuple(dict.fromkeys([*found, *(n for m in self.measurements for n in m.nets)]))
+        of_statements = [n for s in self.statements for n in (*s.quantity.nets, *s.flat)]
+        return tuple(dict.fromkeys([*of_statements, *(n for m in self.measurements for n in m.nets)]))
 
     @property
     def analytic(self) -> bool:

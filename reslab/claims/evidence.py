@@ -131,13 +131,13 @@ class Evidence:
 
     def every(self, nets: Iterable[Net]) -> list[Record]:
         """All finished records of `nets`."""
-        return [record for one in nets for record in self.runs(one).values()]
+        return [record for net in nets for record in self.runs(net).values()]
 
 
 def key_of(record: Record) -> str:
     """The net of a record, as `Net.key` has it."""
-    said = {k: v for k, v in record.run.get("switches", {}).items() if k not in FROM_DATA}
-    return f"{record.model} {json.dumps(said, sort_keys=True)}"
+    switches = {k: v for k, v in record.run.get("switches", {}).items() if k not in FROM_DATA}
+    return f"{record.model} {json.dumps(switches, sort_keys=True)}"
 
 
 def is_study(folder: Path) -> bool:
@@ -150,11 +150,11 @@ def read_setting(folder: Path) -> Setting:
     if not path.is_file():
         raise UserError(f"{folder}: holds no study ({STUDY} is missing)")
     checksums.covering(folder).verify(path)
-    told = read_sealed(path)
+    content = read_sealed(path)
     try:
         return Setting(
-            str(told["data"]), Recipe.from_dict(told["recipe"]), tuple(map(int, told["seeds"])),
-            tuple(map(int, told["depths"])),
+            str(content["data"]), Recipe.from_dict(content["recipe"]), tuple(map(int, content["seeds"])),
+            tuple(map(int, content["depths"])),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({type(error).__name__}: {error}); run `reslab reproduce` again") from None
@@ -196,9 +196,9 @@ def read(folder: Path) -> Evidence:
     for path in sorted((folder / MEASURED).glob("*.json")):
         try:
             listed.verify(path)
-            told = read_sealed(path)
-            unchecked += [] if is_sealed(told) or listed.covers(path) else [path]
-            measured.setdefault(str(told["name"]), {})[told["seed"]] = dict(told["figures"])
+            content = read_sealed(path)
+            unchecked += [] if is_sealed(content) or listed.covers(path) else [path]
+            measured.setdefault(str(content["name"]), {})[content["seed"]] = dict(content["figures"])
         except UserError as error:
             problems.append(str(error))
         except (KeyError, TypeError, ValueError) as error:

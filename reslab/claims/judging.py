@@ -62,14 +62,14 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     )
     budget = not flat and verdict == HOLDS  # the only condition is that the curves may still move
     verdict = CONDITION if budget else verdict
-    said, opening = (HOLDS, phrases.BUDGET) if budget else (verdict, phrases.OPENING.get(verdict))
+    answered, opening = (HOLDS, phrases.BUDGET) if budget else (verdict, phrases.OPENING.get(verdict))
     return Judgement(
         claim,
         evidence,
         tuple(findings),
         verdict,
         flat,
-        _sentence(claim, said, opening, findings),
+        _sentence(claim, answered, opening, findings),
         _caveat(claim, evidence, verdict, findings, flat),
         _seeds(claim, evidence),
     )

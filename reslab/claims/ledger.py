@@ -59,7 +59,7 @@ def hashes() -> dict[str, str]:
 def ledger() -> dict[str, tuple[Rule, ...]]:
     """Claim id → its rules, oldest first, as they were committed."""
     content = json.loads((files("reslab.claims") / LEDGER).read_text(encoding="utf-8"))
-    return {name: tuple(Rule(**one) for one in rules) for name, rules in content.items()}
+    return {name: tuple(Rule(**rule) for rule in rules) for name, rules in content.items()}
 
 
 def is_confirmatory(name: str, beginning: Beginning | None) -> bool:

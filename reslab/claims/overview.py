@@ -46,27 +46,27 @@ def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[Cl
     rule of today counts, then the one with more seeds, then the first. Raises UserError for an unknown id.
     """
     judged: dict[str, list[Judgement]] = {}
-    for one in studies:
-        for claim in catalogue(one.setting):
-            judged.setdefault(claim.id, []).append(judge(claim, one))
+    for study in studies:
+        for claim in catalogue(study.setting):
+            judged.setdefault(claim.id, []).append(judge(claim, study))
     plain = catalogue(default_setting("digits"))
     known = [c.id for c in plain]
-    asked = [w.upper() for w in wanted]
-    for word in asked:
+    ids = [w.upper() for w in wanted]
+    for word in ids:
         if word not in known:
             raise UserError(f"claims: {word!r} is not known{suggest(word, known)}; there are {known[0]} to {known[-1]}")
-    return [_told(claim, judged.get(claim.id, [])) for claim in plain if not asked or claim.id in asked]
+    return [_told(claim, judged.get(claim.id, [])) for claim in plain if not ids or claim.id in ids]
 
 
 def _told(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
     best: dict[tuple[str, str], Judgement] = {}
-    for one in judgements:
-        key = (one.evidence.setting.data, str(one.evidence.setting.recipe))
-        if one.says and (key not in best or _weight(one) > _weight(best[key])):
-            best[key] = one
+    for judgement in judgements:
+        key = (judgement.evidence.setting.data, str(judgement.evidence.setting.recipe))
+        if judgement.says and (key not in best or _weight(judgement) > _weight(best[key])):
+            best[key] = judgement
     last = (UNDECIDED, NOT_RUN)
     decided_first = sorted(best.values(), key=lambda j: last.index(j.verdict) + 1 if j.verdict in last else 0)
-    able = [one for one in judgements if one.claim.statements]  # not those that say only why they cannot
+    able = [j for j in judgements if j.claim.statements]  # not those that say only why they cannot
     chosen = tuple(decided_first) or tuple(able[:1] or judgements[:1]) or (_empty(claim),)
     return ClaimSummary(chosen[0].claim, chosen)
 

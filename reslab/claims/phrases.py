@@ -161,8 +161,8 @@ def cited(said: str, language: str = "en") -> str:
     Three digits are a study note, §, Fig., Table and Eq. the paper; anything else is a source by itself.
     """
     sides = said.partition(" vs. ")
-    told = [[_source(part, language) for part in side.split("; ")] for side in sides[::2] if side]
-    return "; ".join(told[0]) + "".join(AGAINST(language) + ", ".join(side) for side in told[1:])
+    sources = [[_source(part, language) for part in side.split("; ")] for side in sides[::2] if side]
+    return "; ".join(sources[0]) + "".join(AGAINST(language) + ", ".join(side) for side in sources[1:])
 
 
 def _source(part: str, language: str) -> str:

@@ -53,12 +53,12 @@ def probed(of: Net, key: str, reduce: Callable[[list[float]], float], first: boo
     """
 
     def read(evidence: Evidence) -> Series:
-        found = {}
+        series = {}
         for seed, record in evidence.runs(of).items():
             values = probe_values(record, key, first)
             if values:
-                found[seed] = reduce(values)
-        return _finite(found)
+                series[seed] = reduce(values)
+        return _finite(series)
 
     moment = "initial" if first else "final"
     return Quantity(f"{named(reduce)} of {moment} {key} of {of.key}", read, (of,))
@@ -82,14 +82,14 @@ def measurement(name: str, key: str) -> Quantity:
     """A figure of a measurement: a number for each seed, or (made once) a number or a list of cases."""
 
     def read(evidence: Evidence) -> Series:
-        found: dict[int, Any] = {}
+        series: dict[int, Any] = {}
         for seed, figures in evidence.measured.get(name, {}).items():
             value = figures.get(key)
             if isinstance(value, list):
-                found |= {len(found) + i: v for i, v in enumerate(value)}
+                series |= {len(series) + i: v for i, v in enumerate(value)}
             else:
-                found[0 if seed is None else seed] = value
-        return _finite(found)
+                series[0 if seed is None else seed] = value
+        return _finite(series)
 
     return Quantity(f"{key} of {name}", read, (), (name,))
 

@@ -133,7 +133,7 @@ def by_net(records: Iterable[Record]) -> list[Runs]:
         apart, line = _apart(key, firsts, key[:3]), ", ".join(_apart(key, firsts, key[1:3]).values())
         label = ", ".join([f"{first.model} {switches}".strip(), *apart.values()])
         runs.append(Runs(label, label, kind_of(first.residual), first.depth, tuple(seeds.values()), apart, line))
-    return [replace(one, short=str(one.depth)) if _is_alone(one, runs) else one for one in runs]
+    return [replace(group, short=str(group.depth)) if _is_alone(group, runs) else group for group in runs]
 
 
 def _identity(record: Record) -> tuple[str, str, str, str, str, str]:
@@ -163,7 +163,7 @@ def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: t
     apart: dict[str, str] = {}
     sets = dict.fromkeys(k[1:3] for k in firsts)
     if len(sets) > 1:
-        alone = [one[0] for one in sets].count(name) == 1
+        alone = [key_of_set[0] for key_of_set in sets].count(name) == 1
         apart["data"] = name if alone else f"{name} {print_[:6]}".strip()
     here = {k: r for k, r in firsts.items() if k[1:3] == (name, print_)}
     peers = {k: r for k, r in here.items() if k[:3] == among or among == k[1:3]}

@@ -38,11 +38,11 @@ def residual_names() -> tuple[str, ...]:
 
 def block_rows(name: str, **switches: Any) -> dict[str, list[Row]]:
     """The rows of each block, in network order."""
-    found: dict[str, list[Row]] = {}
+    blocks: dict[str, list[Row]] = {}
     for row in plan(spec_of(name, **switches)):
         if row.block:
-            found.setdefault(row.block, []).append(row)
-    return found
+            blocks.setdefault(row.block, []).append(row)
+    return blocks
 
 
 def channels(name: str) -> list[tuple[int, int, int]]:
@@ -60,7 +60,7 @@ def channels(name: str) -> list[tuple[int, int, int]]:
         last = rows[-1].name
     images = torch.empty((1, spec.in_channels, spec.image_size, spec.image_size), device="meta")
     with torch.no_grad():
-        seen = net(images, names={one for three in names for one in three})[1]
+        seen = net(images, names={layer for three in names for layer in three})[1]
     return [(seen[a].shape[1], seen[b].shape[1], seen[c].shape[1]) for a, b, c in names]
 
 
@@ -111,21 +111,21 @@ def equations_off() -> float:
 
 def _widths(bench: Bench, seed: int | None) -> dict[str, Any]:
     """By net: the share of blocks that add and of those that concatenate; by costed net: parameters of both kinds."""
-    found: dict[str, Any] = {"adds": [], "concatenates": [], "blocks": 0}
+    figures: dict[str, Any] = {"adds": [], "concatenates": [], "blocks": 0}
     for name in residual_names():
         blocks = channels(name)
-        found["blocks"] += len(blocks)
-        found["adds"].append(sum(f == s == out for f, s, out in blocks) / len(blocks))
-        found["concatenates"].append(sum(f + s == out for f, s, out in blocks) / len(blocks))
-    found["parameters_added"] = [cost(spec_of(name)).parameters for name in COSTED]
-    found["parameters_concatenated"] = [concatenated(name) for name in COSTED]
-    pairs = zip(found["parameters_concatenated"], found["parameters_added"], strict=True)
-    found["times"] = [kept(a / b) for a, b in pairs]
-    return found | {"equations_off": equations_off()}
+        figures["blocks"] += len(blocks)
+        figures["adds"].append(sum(f == s == out for f, s, out in blocks) / len(blocks))
+        figures["concatenates"].append(sum(f + s == out for f, s, out in blocks) / len(blocks))
+    figures["parameters_added"] = [cost(spec_of(name)).parameters for name in COSTED]
+    figures["parameters_concatenated"] = [concatenated(name) for name in COSTED]
+    pairs = zip(figures["parameters_concatenated"], figures["parameters_added"], strict=True)
+    figures["times"] = [kept(a / b) for a, b in pairs]
+    return figures | {"equations_off": equations_off()}
 
 
 def _concatenates() -> Claim:
-    made = Measurement("addition-widths", _widths, seconds=7)
+    widths = Measurement("addition-widths", _widths, seconds=7)
     return Claim(
         id="C9",
         name=NAME,
@@ -142,7 +142,7 @@ def _concatenates() -> Claim:
                     "Share of a net's blocks whose output is as wide as F(x) and the shortcut together",
                     "출력의 폭이 F(x)와 shortcut을 합친 폭과 같은 block의 비율",
                 ),
-                measurement(made.name, "concatenates"),
+                measurement(widths.name, "concatenates"),
                 Always(1, 1),
             ),
             Statement(
@@ -150,7 +150,7 @@ def _concatenates() -> Claim:
                     "Share of a net's blocks in which F(x), the shortcut and the output are equally wide: addition",
                     "F(x), shortcut, 출력의 폭이 모두 같은 block의 비율: 덧셈",
                 ),
-                measurement(made.name, "adds"),
+                measurement(widths.name, "adds"),
                 Always(1, 1),
                 role=BESIDE,
             ),
@@ -159,7 +159,7 @@ def _concatenates() -> Claim:
                     "The note's own equations against the built block: relative difference",
                     "노트의 수식과 구현한 block의 상대 차이",
                 ),
-                measurement(made.name, "equations_off"),
+                measurement(widths.name, "equations_off"),
                 Always(high=ROUNDING),
                 role=BESIDE,
             ),
@@ -168,7 +168,7 @@ def _concatenates() -> Claim:
                     "Parameters if every block concatenated, times those of the net that adds: more than as many",
                     "모든 block이 concatenate할 때의 parameter 수 / 더할 때의 parameter 수: 1배 이상",
                 ),
-                measurement(made.name, "times"),
+                measurement(widths.name, "times"),
                 Always(low=1.0),
                 role=BESIDE,
                 unit="×",
@@ -188,5 +188,5 @@ def _concatenates() -> Claim:
             ),
             undecided=Text("The share of blocks that concatenate is {s0}.", "concatenate하는 block의 비율은 {s0}이다."),
         ),
-        measurements=(made,),
+        measurements=(widths,),
     )

@@ -67,7 +67,7 @@ def _depths(bench: Bench, seed: int | None) -> dict[str, Any]:
 
 
 def _layers() -> Claim:
-    made = Measurement("architecture-depths", _depths)
+    depths = Measurement("architecture-depths", _depths)
     return Claim(
         id="C10",
         name=NAME,
@@ -77,7 +77,7 @@ def _layers() -> Claim:
         statements=(
             Statement(
                 Text("Nets of the paper with 128 weight layers", "논문의 네트워크 중 weight layer가 128개인 것의 수"),
-                measurement(made.name, "of_128"),
+                measurement(depths.name, "of_128"),
                 Always(low=1),
             ),
             Statement(
@@ -85,21 +85,21 @@ def _layers() -> Claim:
                     "Weight layers of the 128-layer nets that can be built (basic blocks, bottlenecks)",
                     "만들 수 있는 128층 네트워크의 weight layer 수(basic block, bottleneck)",
                 ),
-                measurement(made.name, "built"),
+                measurement(depths.name, "built"),
                 Always(SAID, SAID),
                 role=BESIDE,
                 unit="layers",
             ),
             Statement(
                 Text("Weight layers of the paper's deepest ImageNet net", "논문의 가장 깊은 ImageNet 네트워크의 층수"),
-                measurement(made.name, "deepest_imagenet"),
+                measurement(depths.name, "deepest_imagenet"),
                 Always(152, 152),
                 role=BESIDE,
                 unit="layers",
             ),
             Statement(
                 Text("Weight layers of the paper's deepest net of all", "논문의 모든 네트워크 중 가장 깊은 것의 층수"),
-                measurement(made.name, "deepest"),
+                measurement(depths.name, "deepest"),
                 Always(1202, 1202),
                 role=BESIDE,
                 unit="layers",
@@ -120,7 +120,7 @@ def _layers() -> Claim:
             ),
             undecided=Text(f"{{s0}} nets have {SAID} layers.", f"{SAID}층 네트워크는 {{s0}}개다."),
         ),
-        measurements=(made,),
+        measurements=(depths,),
     )
 
 
@@ -134,7 +134,7 @@ def keeps(row: Row) -> bool:
 
 def _macs(bench: Bench, seed: int | None) -> dict[str, Any]:
     """By net: MACs of each weight layer in order ("layers_…"), of each part ("stages_…"), growth of channels, level."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name in COMPARED:
         spec = spec_of(name)
         parts = by_part(spec)
@@ -143,7 +143,7 @@ def _macs(bench: Bench, seed: int | None) -> dict[str, Any]:
         inner = [[row.macs for row in rows if keeps(row)] for rows in stages]
         last = inner.pop() if name == "vgg19" else []
         level = [macs for stage in inner for macs in stage]
-        found |= {
+        figures |= {
             f"layers_{name}": [row.macs for row in _weighing(plan(spec))],
             f"shortcuts_{name}": [row.macs for row in plan(spec) if row.macs and row.path == "shortcut"],
             f"stages_{name}": [cost_of(rows).macs for rows in parts.values()],
@@ -152,18 +152,18 @@ def _macs(bench: Bench, seed: int | None) -> dict[str, Any]:
             f"total_{name}": cost(spec).macs,
         }
         if last:
-            found["growth_vgg19_last"] = found["growth_vgg19"].pop()
-            found["level_vgg19_last"] = max(level) / max(last)
-    found["plain34_of_vgg19"] = kept(100 * found["total_plain34"] / found["total_vgg19"])
-    return found
+            figures["growth_vgg19_last"] = figures["growth_vgg19"].pop()
+            figures["level_vgg19_last"] = max(level) / max(last)
+    figures["plain34_of_vgg19"] = kept(100 * figures["total_plain34"] / figures["total_vgg19"])
+    return figures
 
 
 def _doubling() -> Claim:
-    made = Measurement("architecture-macs", _macs)
+    macs = Measurement("architecture-macs", _macs)
     words = {"vgg19": "VGG-19", "plain34": "plain-34", "resnet34": "residual-34"}
 
     def exactly(key: str, value: float, en: str, ko: str, role: str = MAIN) -> Statement:
-        return Statement(Text(en, ko), measurement(made.name, key), Always(value, value), role=role)
+        return Statement(Text(en, ko), measurement(macs.name, key), Always(value, value), role=role)
 
     first = {"vgg19": (" (stages 1 to 4)", "(1–4단계)")}
     return Claim(
@@ -212,7 +212,7 @@ def _doubling() -> Claim:
             ),
             Statement(
                 Text('MACs of plain-34 over VGG-19 (§3.3: "18 %")', 'plain-34의 MAC / VGG-19의 MAC(§3.3: "18 %")'),
-                measurement(made.name, "plain34_of_vgg19"),
+                measurement(macs.name, "plain34_of_vgg19"),
                 Always(*PRINTED),
                 role=BESIDE,
                 unit="%",
@@ -236,6 +236,6 @@ def _doubling() -> Claim:
             ),
             undecided=Text("Channels grow {s0} times in VGG-19.", "VGG-19의 channel은 {s0}배가 된다."),
         ),
-        measurements=(made,),
+        measurements=(macs,),
         charts=("macs-by-layer",),
     )

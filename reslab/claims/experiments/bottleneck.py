@@ -43,15 +43,15 @@ def stack(kind: str, width: int, size: int) -> Spec:
 
 def _costs(bench: Bench, seed: int | None) -> dict[str, Any]:
     """By pair: parameters (BN included) and MACs at Table 1's 56x56 of both blocks, and basic over bottleneck."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name, pair in PAIRS.items():
         blocks = [
             cost_of([row for row in plan(stack(kind, width, 56)) if row.block == "conv2_2"]) for kind, width in pair
         ]
         for key in ("parameters", "macs"):
             basic, bottleneck = (getattr(block, key) for block in blocks)
-            found |= {f"{name}_{key}": [basic, bottleneck], f"{name}_{key}_ratio": kept(basic / bottleneck)}
-    return found
+            figures |= {f"{name}_{key}": [basic, bottleneck], f"{name}_{key}_ratio": kept(basic / bottleneck)}
+    return figures
 
 
 def _times(bench: Bench, seed: int | None) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _times(bench: Bench, seed: int | None) -> dict[str, Any]:
 
     from reslab.nets.model import Note, build
 
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name, pair in PAIRS.items():
         steps = []
         for kind, width in pair:
@@ -85,10 +85,10 @@ def _times(bench: Bench, seed: int | None) -> dict[str, Any]:
                 for times, (block, x) in zip(pair_times, steps, strict=True):
                     times.append(once(block, x))
         medians = [(median(a), median(b)) for a, b in rounds]
-        found[f"{name}_seconds_basic"] = [float(f"{a:.4g}") for a, _ in medians]
-        found[f"{name}_seconds_bottleneck"] = [float(f"{b:.4g}") for _, b in medians]
-        found[f"{name}_time_ratio"] = [float(f"{a / b:.4g}") for a, b in medians]
-    return found
+        figures[f"{name}_seconds_basic"] = [float(f"{a:.4g}") for a, _ in medians]
+        figures[f"{name}_seconds_bottleneck"] = [float(f"{b:.4g}") for _, b in medians]
+        figures[f"{name}_time_ratio"] = [float(f"{a / b:.4g}") for a, b in medians]
+    return figures
 
 
 def _cost() -> Claim:

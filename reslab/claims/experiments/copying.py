@@ -94,8 +94,8 @@ def to_copy(stack: str, net: Network) -> Tensor:
     if stack != "conv":
         return images().flatten(1)
     with torch.no_grad():
-        found: Tensor = net.eval().get_submodule("stem")(images(), Note())
-    return found
+        activations: Tensor = net.eval().get_submodule("stem")(images(), Note())
+    return activations
 
 
 def errors(stack: str, depth: int, residual: bool, seed: int, rate: float) -> list[float]:
@@ -122,17 +122,17 @@ def errors(stack: str, depth: int, residual: bool, seed: int, rate: float) -> li
             out = block(out, Note())
         return (out - x).square().mean() / variance
 
-    found = []
+    curve = []
     for step in range(STEPS[stack] + 1):
         if step in SEEN:
             with torch.no_grad():
-                found.append(_told(loss(target).item()))
+                curve.append(_told(loss(target).item()))
         if step < STEPS[stack]:
             batch = target[torch.randint(len(target), (BATCH,), generator=order)]
             optimizer.zero_grad()
             loss(batch).backward()
             optimizer.step()
-    return found
+    return curve
 
 
 def _told(error: float) -> float:
@@ -181,9 +181,9 @@ def deepest_that_learns(stack: str) -> Quantity:
     """log10(residual error / plain error) at the greatest depth at which at least one of the two learns."""
 
     def read(evidence: Evidence) -> Series:
-        made = {s: f for s, f in evidence.measured.get(f"copying-{stack}", {}).items() if s is not None}
+        by_seed = {s: f for s, f in evidence.measured.get(f"copying-{stack}", {}).items() if s is not None}
         for number in reversed(range(len(DEPTHS))):
-            ends = {seed: (f["residual"][number], f["plain"][number]) for seed, f in made.items()}
+            ends = {seed: (f["residual"][number], f["plain"][number]) for seed, f in by_seed.items()}
             if ends and median(min(pair) for pair in ends.values()) < LEARNS:
                 return {seed: math.log10(residual / plain) for seed, (residual, plain) in ends.items()}
         return {}

@@ -68,9 +68,9 @@ def initial(
         if activation == "sigmoid":  # its gradients vanish below float32's smallest number
             network = network.double()
         subject = Subject(network.name, None, None, data.name, "train", seed)
-        found = probe(network, lambda: [batch], subject, "gradients")
-        gradients = [g.rms for g in found.gradients or ()]
-        activations = [a.rms for a in found.activations or ()]
+        result = probe(network, lambda: [batch], subject, "gradients")
+        gradients = [g.rms for g in result.gradients or ()]
+        activations = [a.rms for a in result.activations or ()]
         figures[key(variant, "gradient")] = round(apart(gradients[0], gradients[-1]), 8)
         figures[key(variant, "activation")] = round(apart(activations[-1], activations[0]), 8)
         if depth == setting.deep:
@@ -118,13 +118,13 @@ def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Qua
     """
 
     def read(evidence: Evidence) -> Series:
-        found: Series = {}
+        series: Series = {}
         for seed, record in evidence.runs(of).items():
             probes = [_apart(p.get("gradients", {})) for p in probe_lines(record) if p["iteration"] > 0]
             values = [abs(v) for v in probes if v is not None]
             if values:
-                found[seed] = reduce(values)
-        return found
+                series[seed] = reduce(values)
+        return series
 
     return Quantity(f"{named(reduce)} over training of the gradients' distance in {of.key}", read, (of,))
 

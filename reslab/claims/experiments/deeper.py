@@ -109,7 +109,7 @@ def _initialised(setting: Setting) -> Measurement:
 
         from reslab.nets.model import build
 
-        found: dict[str, list[float]] = {kind: [] for kind in ROUNDING}
+        differences: dict[str, list[float]] = {kind: [] for kind in ROUNDING}
         for number in range(5):
             small = build(f"cifar_plain{shallow}", seed=number, image_size=8)
             generator = torch.Generator().manual_seed(number)
@@ -121,10 +121,11 @@ def _initialised(setting: Setting) -> Measurement:
                             value.copy_(low + torch.rand(value.shape, generator=generator))
             images = torch.randn((32, 3, 8, 8), generator=generator)
             for kind, dtype in (("fp32", torch.float32), ("float64", torch.float64)):
-                one = small.to(dtype).eval()
+                original = small.to(dtype).eval()
                 with torch.no_grad():
-                    found[kind].append(difference(one(images.to(dtype)), deeper_copy(one, deep)(images.to(dtype))))
-        return found
+                    copied = deeper_copy(original, deep)(images.to(dtype))
+                    differences[kind].append(difference(original(images.to(dtype)), copied))
+        return differences
 
     return Measurement("deeper-copy", make, seconds=11)
 
@@ -148,7 +149,7 @@ def _trained(of: Net, deep: int) -> Measurement:
 def _solution(setting: Setting) -> Claim:
     shallow, deep = depths_of(setting)
     small, large = net(f"cifar_plain{shallow}"), net(f"cifar_plain{deep}")
-    made, trained = _initialised(setting), _trained(small, deep)
+    untrained, trained = _initialised(setting), _trained(small, deep)
     return Claim(
         id="C19",
         name=NAME,
@@ -167,7 +168,7 @@ def _solution(setting: Setting) -> Claim:
                         f"{deep}-layer copy",
                         f"초기화된 네트워크, {kind}: {shallow}층과 그것을 복사한 {deep}층의 logit 상대 차이",
                     ),
-                    measurement(made.name, kind),
+                    measurement(untrained.name, kind),
                     Always(high=bar),
                 )
                 for kind, bar in ROUNDING.items()
@@ -227,6 +228,6 @@ def _solution(setting: Setting) -> Claim:
                 "복사본의 logit은 {s2}, training error는 {s3} 다르다.",
             ),
         ),
-        measurements=(made, trained),
+        measurements=(untrained, trained),
         charts=("depth",),
     )

@@ -26,15 +26,15 @@ CASES = ("A", "B", "C", "pre")  # shortcut options of post-activation nets, and 
 
 def blocks(bench: Bench | None, seed: int | None) -> dict[str, Any]:
     """Largest deviations, one number a block: of H from F + S before the last ReLU, and what breaks H = F + 1."""
-    found: dict[str, list[float]] = {k: [] for k in (
+    deviations: dict[str, list[float]] = {k: [] for k in (
         "identity", "preactivation", "projection", "option_a",  # largest |J_H - (J_F + J_S)|, the true J_S
         "relu_rows", "inactive", "relu_deviation", "projection_deviation", "dropped",
     )}  # fmt: skip
     for case in CASES:
         network, image = _small(case)
         for block in _blocks(network):
-            _differentiate(network, block, image, case, found)
-    return {**found}
+            _differentiate(network, block, image, case, deviations)
+    return {**deviations}
 
 
 def _small(case: str) -> tuple[Network, Tensor]:
@@ -143,7 +143,7 @@ def counter(bench: Bench | None, seed: int | None) -> dict[str, Any]:
     from reslab.measure.jacobian import jacobian
     from reslab.nets.model import build
 
-    found: dict[str, Any] = {"minus_identity": [], "inactive_relu": []}
+    largest: dict[str, Any] = {"minus_identity": [], "inactive_relu": []}
     for width in (2, 16, 64):
         network = build("mlp_resnet4", widths=(width,), in_channels=1, image_size=8).double().eval()
         (block,) = _blocks(network)
@@ -156,13 +156,13 @@ def counter(bench: Bench | None, seed: int | None) -> dict[str, Any]:
         with torch.no_grad():
             first.weight.copy_(swap)  # W1 x > 0: every inner unit is active
             second.weight.copy_(-swap.T)  # W2 W1 = -I
-        found["minus_identity"].append(_most(jacobian(module, x, block.before)))
+        largest["minus_identity"].append(_most(jacobian(module, x, block.before)))
         with torch.no_grad():
             second.bias.fill_(-1.0)  # H(x) = F(x) + x = -1: the last ReLU passes nothing
             second.weight.zero_()
             second.bias.sub_(x.max())
-        found["inactive_relu"].append(_most(jacobian(module, x, block.after)))
-    return found
+        largest["inactive_relu"].append(_most(jacobian(module, x, block.after)))
+    return largest
 
 
 # -- C5: trained nets
@@ -179,9 +179,9 @@ def trained(of: Any, bench: Bench, seed: int | None) -> dict[str, Any]:
     start = build(network.spec, seed=seed)
     precise_statistics(start, [images])
     figures: dict[str, Any] = {}
-    for when, one in (("trained", network), ("initial", start)):
-        told = _spectra(one.eval().double(), images.double())
-        figures |= {f"{key}_{when}": value for key, value in told.items()}
+    for when, net in (("trained", network), ("initial", start)):
+        spectra = _spectra(net.eval().double(), images.double())
+        figures |= {f"{key}_{when}": value for key, value in spectra.items()}
     return figures
 
 
@@ -191,10 +191,10 @@ def _spectra(network: Network, images: Tensor) -> dict[str, Any]:
     from reslab.measure.jacobian import SMALL, jacobian
 
     solid = [b for b in _blocks(network) if b.line == "solid"]
-    wanted = [b for b in solid if b.outputs <= SIDE]
-    count = IMAGES if wanted else 1
+    small_enough = [b for b in solid if b.outputs <= SIDE]
+    count = IMAGES if small_enough else 1
     rates, zero, least = [], [], []
-    for block in wanted or solid[-1:]:
+    for block in small_enough or solid[-1:]:
         small = total = inactive = 0
         for image in images[:count]:
             module, x, seen = _at(network, block, image)

@@ -52,12 +52,12 @@ def members_of(setting: Setting) -> tuple[Net, ...]:
 def groups(setting: Setting) -> dict[str, list[Members]]:
     """By kind (see WORDS), the members of each ensemble; a kind that the setting cannot have is left out."""
     nets, seeds = members_of(setting), setting.seeds
-    found: dict[str, list[Members]] = {}
+    ensembles: dict[str, list[Members]] = {}
     if len(seeds) > 1:
-        found["seeds"] = [[(of, seed) for seed in seeds] for of in nets]
+        ensembles["seeds"] = [[(member, seed) for seed in seeds] for member in nets]
     if len(setting.depths) > 1:
-        found["depths"] = [[(of, seed) for of in twins(setting, "resnet")] for seed in seeds]
-    return found or {"nets": [[(of, seed) for of in nets] for seed in seeds]}
+        ensembles["depths"] = [[(member, seed) for member in twins(setting, "resnet")] for seed in seeds]
+    return ensembles or {"nets": [[(member, seed) for member in nets] for seed in seeds]}
 
 
 def _together(setting: Setting) -> Measurement:
@@ -69,23 +69,23 @@ def _together(setting: Setting) -> Measurement:
         logits, labels = bench.logits(every)  # of each member once, however many ensembles it is in
         seen = dict(zip(every, logits, strict=True))
         error = {member: scored(seen[member], labels).top1_error for member in every}
-        found: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         for kind, ensembles in groups(setting).items():
             alone = [[error[m] for m in members] for members in ensembles]
             for how in HOWS:
                 together = [average([seen[m] for m in members], how) for members in ensembles]
                 whole = [scored(scores, labels).top1_error for scores in together]
-                found[f"{kind}_{how}"] = [kept(w) for w in whole]
-                found[f"{kind}_{how}_mean"] = [kept(w - mean(a)) for w, a in zip(whole, alone, strict=True)]
-                found[f"{kind}_{how}_best"] = [kept(w - min(a)) for w, a in zip(whole, alone, strict=True)]
-            found[f"{kind}_members"] = [len(members) for members in ensembles]
-        return found
+                figures[f"{kind}_{how}"] = [kept(w) for w in whole]
+                figures[f"{kind}_{how}_mean"] = [kept(w - mean(a)) for w, a in zip(whole, alone, strict=True)]
+                figures[f"{kind}_{how}_best"] = [kept(w - min(a)) for w, a in zip(whole, alone, strict=True)]
+            figures[f"{kind}_members"] = [len(members) for members in ensembles]
+        return figures
 
     return Measurement("ensembles-together", make, nets=members_of(setting), seconds=30)
 
 
 def _ensemble(setting: Setting) -> Claim:
-    made, kinds = _together(setting), tuple(groups(setting))
+    together, kinds = _together(setting), tuple(groups(setting))
 
     def gap(kind: str, how: str, against: str, role: str) -> Statement:
         word = WORDS[kind]
@@ -95,7 +95,7 @@ def _ensemble(setting: Setting) -> Claim:
                 f"{word.en} ({how} averaged): test error minus that of {en}",
                 f"{word.ko}({how} 평균): test error − {ko}의 test error",
             ),
-            measurement(made.name, f"{kind}_{how}_{against}"),
+            measurement(together.name, f"{kind}_{how}_{against}"),
             Below(0.0),
             role=role,
             unit="points",
@@ -125,5 +125,5 @@ def _ensemble(setting: Setting) -> Claim:
                 + ".",
             )
         ),
-        measurements=(made,),
+        measurements=(together,),
     )

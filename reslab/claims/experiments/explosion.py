@@ -34,7 +34,7 @@ def grows(
     zeros: bool = False,
 ) -> Statement:  # fmt: skip
     """The growth of "gradient" or "activation" through a net of initial weights, with circular padding or `zeros`."""
-    of: Quantity = (at_start if zeros else circular_start)(kind, depth, batch_norm, what=what)
+    growth: Quantity = (at_start if zeros else circular_start)(kind, depth, batch_norm, what=what)
     padding = ("zero padding", "zero padding") if zeros else ("circular padding", "circular padding")
     bn = ("BN", "BN") if batch_norm else ("no BN", "BN 없음")
     return Statement(
@@ -42,7 +42,7 @@ def grows(
             f"Initial weights, growth of the {what}: {KINDS[kind]} {depth}, {bn[0]}, {padding[0]}",
             f"초기 weight, {what}의 증가: {KINDS[kind]} {depth}, {bn[1]}, {padding[1]}",
         ),
-        of, rule, role=role, unit="decades",
+        growth, rule, role=role, unit="decades",
     )  # fmt: skip
 
 

@@ -70,22 +70,22 @@ def _blocks(bench: Bench, seed: int | None) -> dict[str, Any]:
     """Entries that differ from the input, block by block; training and evaluation mode are two cases."""
     import torch
 
-    found: dict[str, list[float]] = {k: [] for k in ("relu", "negative", "tanh", "sigmoid", "any")}
+    changes: dict[str, list[float]] = {k: [] for k in ("relu", "negative", "tanh", "sigmoid", "any")}
     for model, name, switches in BLOCKS:
         a, mixed = (given(name, switches.get("block") == "bottleneck", n) for n in (False, True))
         relu = zeroed(model, name, **switches)
         for training in (False, True):
             out = relu(a, training)
-            found["relu"].append(0 if torch.equal(out, a) else int((out != a).sum()))
+            changes["relu"].append(0 if torch.equal(out, a) else int((out != a).sum()))
             out = relu(mixed, training)
-            found["negative"].append(float((out[mixed < 0] == 0).double().mean()))
+            changes["negative"].append(float((out[mixed < 0] == 0).double().mean()))
         for act in ("tanh", "sigmoid"):
             out = zeroed(model, name, activation=act, **switches)(a)
-            found[act].append(kept((out - a).abs().max().item()))
+            changes[act].append(kept((out - a).abs().max().item()))
         for free in ({"activation": "identity"}, {"order": "pre"}):
             out = zeroed(model, name, **free, **switches)(mixed)
-            found["any"].append(0 if torch.equal(out, mixed) else int((out != mixed).sum()))
-    return found
+            changes["any"].append(0 if torch.equal(out, mixed) else int((out != mixed).sum()))
+    return changes
 
 
 def _zero_weights() -> Claim:

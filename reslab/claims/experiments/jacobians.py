@@ -129,7 +129,7 @@ def _sum() -> Claim:
 
 
 def _never_zero(setting: Setting) -> Claim:
-    of = net(f"cifar_resnet{setting.middle}")
+    residual = net(f"cifar_resnet{setting.middle}")
 
     def share(en: str, ko: str, key: str) -> Statement:
         return Statement(Text(en, ko), measurement(TRAINED, key), Above(0.0), role=BESIDE, unit="%")
@@ -192,6 +192,6 @@ def _never_zero(setting: Setting) -> Claim:
         ),
         measurements=(
             Measurement(COUNTER, counter),
-            Measurement(TRAINED, partial(trained, of), nets=(of,), each_seed=True, seconds=20),
+            Measurement(TRAINED, partial(trained, residual), nets=(residual,), each_seed=True, seconds=20),
         ),
     )

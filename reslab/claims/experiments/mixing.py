@@ -34,24 +34,24 @@ def compared(setting: Setting) -> dict[str, Net]:
     """The mixed net nearest to the middle depth, and the pure nets of as many blocks and about its multiply-adds."""
     pairs = max(1, round((setting.middle - 2) / MIXED))
     mixed = net(f"cifar_resnet{MIXED * pairs + 2}", block="basic,bottleneck")
-    macs, found = cost(mixed.spec()).macs, {"mixed": mixed}
+    macs, compared_nets = cost(mixed.spec()).macs, {"mixed": mixed}
     for block, layers in PURE.items():
         own = {} if block == "basic" else {"block": block}
         widths: list[dict[str, Any]] = [{"widths": (w, 2 * w, 4 * w)} if w != 16 else {} for w in range(8, 33)]
         nets = [net(f"cifar_resnet{layers * pairs + 2}", shortcut="B", **own, **wide) for wide in widths]
-        found[block] = min(nets, key=lambda of: abs(cost(of.spec()).macs - macs))
-    return found
+        compared_nets[block] = min(nets, key=lambda of: abs(cost(of.spec()).macs - macs))
+    return compared_nets
 
 
 def better_minus(pure: list[Quantity], mixed: Quantity) -> Quantity:
     """The pure net whose mean is the lowest, minus the mixed one, over the seeds that all have."""
 
     def read(evidence: Evidence) -> Series:
-        found, other = [q.read(evidence) for q in pure], mixed.read(evidence)
-        seeds = [s for s in other if all(s in series for series in found)]
+        series_of_pure, other = [q.read(evidence) for q in pure], mixed.read(evidence)
+        seeds = [s for s in other if all(s in series for series in series_of_pure)]
         if not seeds:
             return {}
-        best = min(found, key=lambda series: mean(series[s] for s in seeds))
+        best = min(series_of_pure, key=lambda series: mean(series[s] for s in seeds))
         return {s: best[s] - other[s] for s in seeds}
 
     nets = tuple(dict.fromkeys(n for q in (*pure, mixed) for n in q.nets))
@@ -62,21 +62,21 @@ def better_minus(pure: list[Quantity], mixed: Quantity) -> Quantity:
 def _counts(setting: Setting) -> Measurement:
     def make(bench: Bench, seed: int | None) -> dict[str, Any]:
         """Blocks in a stage, parameters and MACs of the mixed net and the pure ones; MACs pure over mixed."""
-        specs = [of.spec() for of in compared(setting).values()]
+        specs = [net.spec() for net in compared(setting).values()]
         mixed, *pure = [cost(spec) for spec in specs]
         return {
             "blocks": [len(spec.blocks[0]) for spec in specs],
-            "parameters": [one.parameters for one in (mixed, *pure)],
-            "macs": [one.macs for one in (mixed, *pure)],
-            "macs_ratio": [kept(one.macs / mixed.macs) for one in pure],
+            "parameters": [total.parameters for total in (mixed, *pure)],
+            "macs": [total.macs for total in (mixed, *pure)],
+            "macs_ratio": [kept(total.macs / mixed.macs) for total in pure],
         }
 
     return Measurement("mixing-cost", make)
 
 
 def _mixed(setting: Setting) -> Claim:
-    made, nets = _counts(setting), compared(setting)
-    errors = {key: final_error(of, "test") for key, of in nets.items()}
+    counts, nets = _counts(setting), compared(setting)
+    errors = {key: final_error(net, "test") for key, net in nets.items()}
     return Claim(
         id="C18",
         name=NAME,
@@ -103,7 +103,7 @@ def _mixed(setting: Setting) -> Claim:
                     "Multiply-adds of the pure nets over the mixed one's: about equal",
                     "multiply-add, 순수 네트워크 / 섞은 네트워크: 거의 같다",
                 ),
-                measurement(made.name, "macs_ratio"),
+                measurement(counts.name, "macs_ratio"),
                 Always(1 - NEAR_COST, 1 + NEAR_COST),
                 role=BESIDE,
                 unit="×",
@@ -127,6 +127,6 @@ def _mixed(setting: Setting) -> Claim:
                 "쓰면 {s3l}.",
             )
         ),
-        measurements=(made,),
+        measurements=(counts,),
         charts=("curves",),
     )

@@ -60,22 +60,22 @@ def _measurement(setting: Setting) -> Measurement:
         from reslab.measure.removal import error, errors_without
 
         assert seed is not None
-        found: dict[str, Any] = {}
-        for word, of in every.items():
-            network = bench.network(of, seed)
-            images, labels = bench.batch(of, seed, IMAGES, "test")
-            found |= figures(word, error(network, images, labels), errors_without(network, images, labels))
-        return found
+        results: dict[str, Any] = {}
+        for word, variant in every.items():
+            network = bench.network(variant, seed)
+            images, labels = bench.batch(variant, seed, IMAGES, "test")
+            results |= figures(word, error(network, images, labels), errors_without(network, images, labels))
+        return results
 
     return Measurement(MEASUREMENT, make, tuple(dict.fromkeys(every.values())), each_seed=True, seconds=20.0)
 
 
 def _one_block(setting: Setting) -> Claim:
     deep, middle = setting.deep, setting.middle
-    made = _measurement(setting)
+    removals = _measurement(setting)
 
     def cost(key: str, en: str, ko: str, rule: Above | Below, role: str = MAIN, unit: str = "points") -> Statement:
-        return Statement(Text(en, ko), measurement(made.name, key), rule, role=role, unit=unit)
+        return Statement(Text(en, ko), measurement(removals.name, key), rule, role=role, unit=unit)
 
     return Claim(
         id="C25",
@@ -130,6 +130,6 @@ def _one_block(setting: Setting) -> Claim:
                 f"{{s1m}}한다. 가장 중요한 block을 빼면 residual도 {{s2m}}한다.",
             )
         ),
-        measurements=(made,),
+        measurements=(removals,),
         charts=("removal",),
     )

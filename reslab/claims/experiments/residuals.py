@@ -46,10 +46,10 @@ def identity_blocks(of: Net) -> tuple[str, ...]:
 
 def wanted(setting: Setting) -> dict[str, Net]:
     """What is measured at initialisation, by the name of its figure."""
-    found = {f"bn{d}": net(f"cifar_resnet{d}") for d in setting.depths}
-    found[f"zero{setting.deep}"] = net(f"cifar_resnet{setting.deep}", zero_init=True)
-    found[f"mlp{setting.middle}"] = net(f"mlp_resnet{setting.middle}")
-    return found
+    nets = {f"bn{d}": net(f"cifar_resnet{d}") for d in setting.depths}
+    nets[f"zero{setting.deep}"] = net(f"cifar_resnet{setting.deep}", zero_init=True)
+    nets[f"mlp{setting.middle}"] = net(f"mlp_resnet{setting.middle}")
+    return nets
 
 
 def initial(setting: Setting, bench: Bench, seed: int | None) -> dict[str, Any]:
@@ -61,11 +61,11 @@ def initial(setting: Setting, bench: Bench, seed: int | None) -> dict[str, Any]:
 
     data, batch = bench.first_images(setting.recipe, SAMPLES)
     figures: dict[str, Any] = {}
-    for name, of in wanted(setting).items():
-        network = build(fit(of.spec(), data, {}), seed=seed or 0)
+    for name, variant in wanted(setting).items():
+        network = build(fit(variant.spec(), data, {}), seed=seed or 0)
         subject = Subject(network.name, None, None, data.name, "train", seed)
-        found = probe(network, lambda: [batch], subject, "residuals")
-        ratios = [r.ratio for r in found.residuals or () if r.line == "solid" and r.ratio is not None]
+        result = probe(network, lambda: [batch], subject, "residuals")
+        ratios = [r.ratio for r in result.residuals or () if r.line == "solid" and r.ratio is not None]
         figures[name] = kept(fmean(ratios))
         figures[f"{name}_blocks"] = [kept(r) for r in ratios]
     return figures
@@ -132,13 +132,13 @@ def ratio_of(of: Net, first: bool = False, blocks: Sequence[str] = ()) -> Quanti
     solid = blocks or identity_blocks(of)
 
     def read(evidence: Evidence) -> Series:
-        found: Series = {}
+        series: Series = {}
         for seed, record in evidence.runs(of).items():
             lines = probe_lines(record)
             values = _finite(lines[0 if first else -1].get("residuals", {}), solid) if lines else []
             if values:
-                found[seed] = fmean(values)
-        return found
+                series[seed] = fmean(values)
+        return series
 
     which = f" in {', '.join(blocks)}" if blocks else ""
     return Quantity(f"mean {'initial' if first else 'final'} ratio of {of.key}{which}", read, (of,))
@@ -187,11 +187,11 @@ def _learned(setting: Setting) -> Claim:
             *(
                 Statement(
                     Text(f"‖F(x)‖ / ‖x‖ after training, residual {d}", f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {d}"),
-                    ratio_of(of),
+                    ratio_of(residual),
                     Below(NEAR),
                     role=BESIDE,
                 )
-                for d, of in nets.items()
+                for d, residual in nets.items()
                 if d != deep
             ),
         ),

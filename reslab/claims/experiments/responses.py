@@ -42,11 +42,11 @@ def claims(setting: Setting) -> tuple[Claim, ...]:
 def _by_depth(average: Average, kind: str, deep: int, shallow: int, rule: Rule, role: str = MAIN) -> Statement:
     word, more = ("plain", "larger") if kind == "plain" else ("residual", "smaller")
     ko = "더 크다" if kind == "plain" else "더 작다"
-    of = AVERAGES[average]
+    label = AVERAGES[average]
     return Statement(
         Text(
-            f"{of.en.capitalize()} response over layers, {word}, {deep} layers minus {shallow} (claimed: {more})",
-            f"층별 response 표준편차의 {of.ko}, {word}, {deep}층 − {shallow}층(주장: {ko})",
+            f"{label.en.capitalize()} response over layers, {word}, {deep} layers minus {shallow} (claimed: {more})",
+            f"층별 response 표준편차의 {label.ko}, {word}, {deep}층 − {shallow}층(주장: {ko})",
         ),
         minus(response(kind, deep, average), response(kind, shallow, average)),
         rule,
@@ -55,11 +55,11 @@ def _by_depth(average: Average, kind: str, deep: int, shallow: int, rule: Rule, 
 
 
 def _by_kind(average: Average, depth: int, role: str = MAIN) -> Statement:
-    of = AVERAGES[average]
+    label = AVERAGES[average]
     return Statement(
         Text(
-            f"{of.en.capitalize()} response over layers, {depth} layers, residual minus plain (claimed: smaller)",
-            f"층별 response 표준편차의 {of.ko}, {depth}층, residual − plain(주장: 더 작다)",
+            f"{label.en.capitalize()} response over layers, {depth} layers, residual minus plain (claimed: smaller)",
+            f"층별 response 표준편차의 {label.ko}, {depth}층, residual − plain(주장: 더 작다)",
         ),
         minus(response("resnet", depth, average), response("plain", depth, average)),
         Below(0.0),

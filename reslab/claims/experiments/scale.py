@@ -121,8 +121,8 @@ def _deepest(setting: Setting) -> Claim:
 
 
 def _table_6(setting: Setting) -> Claim:
-    there = tuple(depth for depth in setting.depths if depth in PAPER) if is_the_papers(setting) else ()
-    depths = there or tuple(PAPER)
+    printed_depths = tuple(depth for depth in setting.depths if depth in PAPER) if is_the_papers(setting) else ()
+    depths = printed_depths or tuple(PAPER)
     missing = [depth for depth in PAPER if depth not in depths]
     shown = ", ".join(f"{depth} layers {{s{i}}}" for i, depth in enumerate(depths))
     shown_ko = ", ".join(f"{depth}층 {{s{i}}}" for i, depth in enumerate(depths))
@@ -162,4 +162,4 @@ def _table_6(setting: Setting) -> Claim:
         ),
         charts=("curves", "depth"),
     )
-    return _only_if(bool(there), setting, ", ".join(map(str, PAPER)), claim)
+    return _only_if(bool(printed_depths), setting, ", ".join(map(str, PAPER)), claim)

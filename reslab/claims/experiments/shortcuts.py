@@ -39,13 +39,13 @@ def options(setting: Setting) -> dict[str, Net]:
 def dotted(spec: Spec) -> list[tuple[str, int, int]]:
     """Each dotted shortcut in network order: its block, kernel (0: no convolution) and the stride of its layer."""
     rows = plan(spec)
-    found = []
+    shortcuts = []
     for add in rows:
         if add.kind == "add" and add.line == "dotted":
             layers = [r for r in rows if r.block == add.block and r.path == "shortcut" and r.kind in ("conv", "pad")]
             assert len(layers) == 1
-            found.append((add.block, layers[0].kernel if layers[0].kind == "conv" else 0, layers[0].stride))
-    return found
+            shortcuts.append((add.block, layers[0].kernel if layers[0].kind == "conv" else 0, layers[0].stride))
+    return shortcuts
 
 
 def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
@@ -56,23 +56,23 @@ def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
         "a": [spec_of(f"resnet{n}", shortcut="A") for n in (18, 34)] + [spec_of(f"cifar_resnet{n}") for n in CIFAR],
         "c": [spec_of("resnet34", shortcut="C")],
     }
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for key, specs in groups.items():
         each = [dotted(spec) for spec in specs]
-        found[f"{key}_dotted"] = [len(lines) for lines in each]
-        found[f"{key}_not_convolution"] = [sum(kernel != 1 for _, kernel, _ in lines) for lines in each]
-        found[f"{key}_not_stride_2"] = [sum(stride != 2 for *_, stride in lines) for lines in each]
-        found[f"{key}_other"] = [sum((kernel, stride) != (1, 2) for _, kernel, stride in lines) for lines in each]
-        found[f"{key}_in_conv2"] = [sum(block == "conv2_1" for block, *_ in lines) for lines in each]
-    return found
+        figures[f"{key}_dotted"] = [len(lines) for lines in each]
+        figures[f"{key}_not_convolution"] = [sum(kernel != 1 for _, kernel, _ in lines) for lines in each]
+        figures[f"{key}_not_stride_2"] = [sum(stride != 2 for *_, stride in lines) for lines in each]
+        figures[f"{key}_other"] = [sum((kernel, stride) != (1, 2) for _, kernel, stride in lines) for lines in each]
+        figures[f"{key}_in_conv2"] = [sum(block == "conv2_1" for block, *_ in lines) for lines in each]
+    return figures
 
 
 def _dotted(setting: Setting) -> Claim:
-    made = Measurement("shortcuts-dotted", _places)
+    places = Measurement("shortcuts-dotted", _places)
     nets = options(setting)
 
     def count(key: str, en: str, ko: str, rule: Always | None = None, role: str = MAIN) -> Statement:
-        return Statement(Text(en, ko), measurement(made.name, key), rule or Always(0, 0), role=role)
+        return Statement(Text(en, ko), measurement(places.name, key), rule or Always(0, 0), role=role)
 
     def gap(a: str, b: str) -> Statement:
         return Statement(
@@ -142,6 +142,6 @@ def _dotted(setting: Setting) -> Claim:
             ),
             undecided=Text("{s0} of 18 and 34 layers are different.", "18, 34층의 점선 {s0}개가 다르다."),
         ),
-        measurements=(made,),
+        measurements=(places,),
         charts=("curves",),
     )

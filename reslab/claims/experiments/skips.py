@@ -59,24 +59,24 @@ def receptive_field(spec: Spec, block: str = "") -> int:
 def _equal(depth: int) -> Measurement:
     def make(bench: Bench, seed: int | None) -> dict[str, Any]:
         """By block kind, in the order of SKIPS; differences to "basic"."""
-        specs = [of.spec() for of in skipping(depth).values()]
-        found: dict[str, Any] = {
+        specs = [net.spec() for net in skipping(depth).values()]
+        figures: dict[str, Any] = {
             "parameters": [cost(spec).parameters for spec in specs],
             "macs": [cost(spec).macs for spec in specs],
             "net": [receptive_field(spec) for spec in specs],
             "block": [receptive_field(spec, "conv2_1") for spec in specs],
         }
         for key in ("parameters", "macs", "net"):
-            single, basic, triple = found[key]
-            found[f"{key}_apart"] = [single - basic, triple - basic]
-        return found | {"cost_apart": found["parameters_apart"] + found["macs_apart"]}
+            single, basic, triple = figures[key]
+            figures[f"{key}_apart"] = [single - basic, triple - basic]
+        return figures | {"cost_apart": figures["parameters_apart"] + figures["macs_apart"]}
 
     return Measurement("skips-equal", make)
 
 
 def _skipped(setting: Setting) -> Claim:
     depth, deep = equal_depth(setting), setting.deep
-    made, nets = _equal(depth), skipping(depth)
+    equal, nets = _equal(depth), skipping(depth)
 
     def gap(of: Quantity, en: str, ko: str, rule: Rule, role: str = BESIDE, unit: str = "%") -> Statement:
         return Statement(Text(en, ko), of, rule, role=role, unit=unit)
@@ -95,7 +95,7 @@ def _skipped(setting: Setting) -> Claim:
                     f"{en}, {depth} layers, skipping one and three minus two: the same",
                     f"{ko}, {depth}층, 1개층과 3개층 skip − 2개층 skip: 같다",
                 ),
-                measurement(made.name, key),
+                measurement(equal.name, key),
                 Always(0, 0),
                 role=role,
             )
@@ -122,7 +122,7 @@ def _skipped(setting: Setting) -> Claim:
                 "Receptive field of a block that skips one, two and three layers, pixels a side",
                 "1, 2, 3개층을 건너뛰는 block의 수용영역(한 변의 픽셀)",
             ),
-            measurement(made.name, "block"),
+            measurement(equal.name, "block"),
             Always(3, 7),
             role=BESIDE,
         ),
@@ -155,6 +155,6 @@ def _skipped(setting: Setting) -> Claim:
                 "수용영역은 노트대로 5x5가 아니라 3x3이지만, 네트워크 전체의 수용영역은 같다.",
             )
         ),
-        measurements=(made,),
+        measurements=(equal,),
         charts=("curves",),
     )

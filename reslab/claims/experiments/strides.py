@@ -41,12 +41,12 @@ def claims(setting: Setting) -> tuple[Claim, ...]:
 
 def strided(spec: Spec) -> list[int]:
     """Stage by stage, which layer of its first block's branch has the stride of 2: 1 is the first."""
-    found = []
+    places = []
     for row in plan(spec):
         if row.path == "branch" and row.kind == "conv" and row.stride == 2:
             assert row.block.endswith("_1")
-            found.append(int(row.name.rpartition("conv")[2]))
-    return found
+            places.append(int(row.name.rpartition("conv")[2]))
+    return places
 
 
 def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
@@ -56,20 +56,20 @@ def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
         "v1": ((50, 101, 152), {}),
         "v15": ((50, 101, 152), {"stride_in": "3x3"}),
     }
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         key: [place for depth in depths for place in strided(spec_of(f"resnet{depth}", **more))]
         for key, (depths, more) in nets.items()
     }
     for key in ("v1", "v15"):
-        found[f"gmacs_{key}"] = kept(cost(spec_of("resnet50", **nets[key][1])).macs / 1e9)
-    return found
+        figures[f"gmacs_{key}"] = kept(cost(spec_of("resnet50", **nets[key][1])).macs / 1e9)
+    return figures
 
 
 def _stride() -> Claim:
-    made = Measurement("strides-place", _places)
+    places = Measurement("strides-place", _places)
 
     def place(key: str, value: int, en: str, ko: str, role: str = MAIN) -> Statement:
-        return Statement(Text(en, ko), measurement(made.name, key), Always(value, value), role=role)
+        return Statement(Text(en, ko), measurement(places.name, key), Always(value, value), role=role)
 
     def gap(split: str) -> Statement:
         return Statement(
@@ -112,7 +112,7 @@ def _stride() -> Claim:
             *(
                 Statement(
                     Text(f"GMACs of 50 layers, {word}", f"50층의 GMAC, {word}"),
-                    measurement(made.name, f"gmacs_{key}"),
+                    measurement(places.name, f"gmacs_{key}"),
                     Always(low, high),
                     role=BESIDE,
                     unit="G",
@@ -139,7 +139,7 @@ def _stride() -> Claim:
             ),
             undecided=Text("Stride 2 is in layer {s0} and {s1}.", "stride 2는 {s0}번째와 {s1}번째 layer에 있다."),
         ),
-        measurements=(made,),
+        measurements=(places,),
         charts=("curves",),
     )
 
@@ -149,26 +149,26 @@ def _stride() -> Claim:
 
 def poolings(spec: Spec) -> tuple[int, int]:
     """Max-poolings in the stem and after it. The global average at the end is none: it does not halve the map."""
-    found = [row for row in plan(spec) if row.kind == "maxpool"]
-    stem = sum(row.part == "stem" for row in found)
-    return stem, len(found) - stem
+    max_poolings = [row for row in plan(spec) if row.kind == "maxpool"]
+    stem = sum(row.part == "stem" for row in max_poolings)
+    return stem, len(max_poolings) - stem
 
 
 def _halvings(setting: Setting) -> Measurement:
     def make(bench: Bench, seed: int | None) -> dict[str, Any]:
         """Poolings of 34 layers, and MACs with pooling over those with stride: 34 layers, and the setting's net."""
-        found: dict[str, Any] = dict(zip(("stem", "between"), poolings(spec_of("resnet34")), strict=True))
+        figures: dict[str, Any] = dict(zip(("stem", "between"), poolings(spec_of("resnet34")), strict=True))
         pairs = [(name, cost(spec_of(name)).macs, cost(spec_of(name, downsample="pool")).macs) for name in names]
-        found["macs_stride"], found["macs_pool"] = [a for _, a, _ in pairs], [b for *_, b in pairs]
-        found["macs_ratio"] = [kept(b / a) for _, a, b in pairs]
-        return found
+        figures["macs_stride"], figures["macs_pool"] = [a for _, a, _ in pairs], [b for *_, b in pairs]
+        figures["macs_ratio"] = [kept(b / a) for _, a, b in pairs]
+        return figures
 
     names = ("resnet34", f"cifar_resnet{setting.middle}")
     return Measurement("shortcuts-pooling", make)  # the name of the committed records
 
 
 def _pooling(setting: Setting) -> Claim:
-    made, name = _halvings(setting), f"cifar_resnet{setting.middle}"
+    halvings, name = _halvings(setting), f"cifar_resnet{setting.middle}"
     stride, pool = net(name), net(name, downsample="pool")
     return Claim(
         id="C14",
@@ -182,7 +182,7 @@ def _pooling(setting: Setting) -> Claim:
         statements=(
             Statement(
                 Text("34 layers: poolings between the stages", "34층: 단계 사이의 pooling 수"),
-                measurement(made.name, "between"),
+                measurement(halvings.name, "between"),
                 Always(0, 0),
             ),
             Statement(
@@ -190,7 +190,7 @@ def _pooling(setting: Setting) -> Claim:
                     f"Multiply-adds with pooling over those with stride, 34 and {setting.middle} layers",
                     f"multiply-add, pooling / stride, 34층과 {setting.middle}층",
                 ),
-                measurement(made.name, "macs_ratio"),
+                measurement(halvings.name, "macs_ratio"),
                 Always(1, 1),
                 unit="×",
             ),
@@ -206,7 +206,7 @@ def _pooling(setting: Setting) -> Claim:
             ),
             Statement(
                 Text("34 layers: max-poolings that stay, in the stem", "34층: stem에 남아 있는 max-pooling 수"),
-                measurement(made.name, "stem"),
+                measurement(halvings.name, "stem"),
                 Always(low=1),
                 role=BESIDE,
             ),
@@ -222,6 +222,6 @@ def _pooling(setting: Setting) -> Claim:
             fails=Text("There are {s0} poolings between the stages.", "단계 사이에 pooling이 {s0}개 있다."),
             undecided=Text("There are {s0} poolings between the stages.", "단계 사이에 pooling이 {s0}개 있다."),
         ),
-        measurements=(made,),
+        measurements=(halvings,),
         charts=("curves",),
     )

@@ -111,7 +111,7 @@ def picture_of(judgement: Judgement, prefix: str, shelf: Shelf, shown: set[str],
     statements against their thresholds. `shown` holds the charts of the page so far, as JSON.
     """
     for name in judgement.claim.charts[:CANDIDATES]:
-        records = [r for one in _runs_of(judgement, name) for r in one.records]
+        records = [r for group in _runs_of(judgement, name) for r in group.records]
         drawn = draw(name, records, judgement.evidence, language)
         if drawn is not None and (new := unseen(figure(drawn, prefix, shelf, language), shown)):
             return new
@@ -132,7 +132,7 @@ def unseen(one: Figure, shown: set[str]) -> Figure | None:
 def records_figures(records: Sequence[Record], language: str = "en") -> list[Drawn]:
     """Return the figures of a run, or of several compared, that have something to show."""
     names = ("curves", "progress", "depth", "macs", "responses", "gradients", "activations", "residuals")
-    depths = {(one.kind, one.depth) for one in by_net(sound(records).records) if one.ended}
+    depths = {(group.kind, group.depth) for group in by_net(sound(records).records) if group.ended}
     several = len({d for _, d in depths}) > 1
     lines = {"curves": "eval", "progress": "train"}  # with fewer than two points their axes would be empty
     drawn = [
@@ -140,7 +140,7 @@ def records_figures(records: Sequence[Record], language: str = "en") -> list[Dra
         for n in names
         if (several or n not in ("depth", "macs")) and (n not in lines or has_line(records, lines[n]))
     ]
-    return [one for one in drawn if one]
+    return [chart for chart in drawn if chart]
 
 
 def has_line(records: Sequence[Record], kind: str) -> bool:
@@ -204,7 +204,7 @@ def _caption(clean: Sound) -> Text:
     """Return what the curves show, where their axis ends, and what is left out."""
     splits = splits_of(clean.records)
     lines = [Text(lines_words(splits), lines_words(splits, "ko"))]
-    if any(len(one.records) > 1 for one in by_net(clean.records)):
+    if any(len(group.records) > 1 for group in by_net(clean.records)):
         lines.append(MEAN_LINES)
     return together([*lines, left_out(clean)])
 
@@ -224,14 +224,14 @@ def together(parts: Sequence[Text]) -> Text:
 
 def _finals(runs: Sequence[Runs], language: str, macs: bool = False) -> Table:
     """Return net, (MACs,) and final errors of the splits in percent: mean, 95 % interval, seeds."""
-    ended = [one for one in runs if one.ended]
-    splits = splits_of(r for one in ended for r in one.records)
+    ended = [group for group in runs if group.ended]
+    splits = splits_of(r for group in ended for r in group.records)
     head = [words.NET(language), *(f"{words.MEASURES[split](language)} (%)" for split in splits)]
     rows = []
-    for one in ended:
-        rows.append([one.label, *(mean_words(one.final(split)) for split in splits)])
+    for group in ended:
+        rows.append([group.label, *(mean_words(group.final(split)) for split in splits)])
         if macs:
-            rows[-1].insert(1, shown(costs.macs_of(one)))
+            rows[-1].insert(1, shown(costs.macs_of(group)))
     if macs:
         head.insert(1, "MACs")
     return head, rows

@@ -18,7 +18,7 @@ def headline(evidence: Evidence, language: str = "en") -> str:
     for depth in sorted(evidence.setting.depths, reverse=True):
         plain, residual = (_runs(evidence, f"cifar_{kind}{depth}") for kind in ("plain", "resnet"))
         for split in SPLITS if plain and residual else ():
-            ends = [one.final(split) for one in (*plain, *residual)]
+            ends = [group.final(split) for group in (*plain, *residual)]
             if len(ends) == 2 and ends[0] and ends[1]:
                 return words.STUDY_SCORE.filled(
                     depth=depth,

@@ -183,17 +183,19 @@ def table6(records: Iterable[Record] = (), language: str = "en") -> PaperTable:
         spec = spec_of(name)
         printed = paper.published(spec)
         theirs = [printed[key][0] if key in printed else "–" for key in ("parameters", "cifar10_test_error")]
-        ours = sorted((one for one in runs if one.ended and _net_of(one) == name), key=lambda one: -_length(one))
-        error = "\n".join(mean_words(one.final("test")) for one in ours) or NOT_RUN_WORD(language)
+        ours = sorted(
+            (group for group in runs if group.ended and _net_of(group) == name), key=lambda group: -_length(group)
+        )
+        error = "\n".join(mean_words(group.final("test")) for group in ours) or NOT_RUN_WORD(language)
         length = paper_cifar().iterations
         schedule = [
-            ", ".join([OF.filled(it=_length(one), all=length)(language),
-                       *(text for what, text in one.apart.items() if what != "length")])
-            for one in ours
+            ", ".join([OF.filled(it=_length(group), all=length)(language),
+                       *(text for what, text in group.apart.items() if what != "length")])
+            for group in ours
         ]  # fmt: skip
         rows.append([name, f"{cost(spec).parameters:,}", theirs[0], theirs[1].replace(" (", "\n("), error,
                      "\n".join(schedule) or "–"])  # fmt: skip
-    records_here = [r for one in runs for r in one.records]
+    records_here = [r for group in runs for r in group.records]
     caption = Text(
         "CIFAR-10 test error, percent; ours: mean [95 % interval] over n seeds. The paper has no figure for plain nets."
         + beside(records_here),

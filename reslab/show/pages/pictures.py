@@ -93,7 +93,7 @@ def write_picture(
     elif name in TABLES:
         _write_table(table_of(name, records, language), path, language, overwrite, scale)
     else:
-        evidence = [one for one in given if isinstance(one, Evidence)]
+        evidence = [source for source in given if isinstance(source, Evidence)]
         _write_chart(drawn_of(name, records, evidence, language), path, language, overwrite, scale)
 
 
@@ -112,7 +112,7 @@ def records_of(sources: Iterable[Evidence | Record]) -> list[Record]:
 def twins_of(study: Evidence) -> list[Record]:
     """Return the runs of the plain and residual nets of a study's depths, without switches; unfinished ones too."""
     names = [net(f"cifar_{kind}{depth}") for kind in ("plain", "resnet") for depth in study.setting.depths]
-    return [record for one in names for record in study.records.get(one.key, {}).values()]
+    return [record for of_net in names for record in study.records.get(of_net.key, {}).values()]
 
 
 def telling(name: str, studies: Iterable[Evidence]) -> list[Evidence]:
@@ -159,7 +159,7 @@ def drawn_of(name: str, records: Sequence[Record], evidence: Sequence[Evidence],
     elif name == "fig6":
         title = FIG_6
     if name not in (*DEFINED, "copying"):  # a file has no page around it that names its data
-        drawn_without = {one.setting.data for one in evidence[:1] if what in INITIAL}
+        drawn_without = {study.setting.data for study in evidence[:1] if what in INITIAL}
         data = Text(*(data_words(clean.records, lang, drawn_without) for lang in LANGUAGES))
         caption = figures.together([caption, data])
     return Drawn(name if name in ("fig1", "fig6") else drawing.id, title, caption, panels, drawing.head, drawing.rows)
@@ -167,12 +167,12 @@ def drawn_of(name: str, records: Sequence[Record], evidence: Sequence[Evidence],
 
 def _ends(records: Sequence[Record]) -> list[Record]:
     """Return Fig. 1's runs: plain nets of 20 and 56 layers if both were run, else of the fewest and the most."""
-    plain = [one for one in by_net(sound(records).records) if one.kind == "plain"]
-    depths = {one.depth for one in plain}
+    plain = [group for group in by_net(sound(records).records) if group.kind == "plain"]
+    depths = {group.depth for group in plain}
     if not depths:
         return []
-    wanted = {20, 56} if {20, 56} <= depths else {min(depths), max(depths)}
-    return [r for one in plain if one.depth in wanted for r in one.records]
+    drawn_depths = {20, 56} if {20, 56} <= depths else {min(depths), max(depths)}
+    return [r for group in plain if group.depth in drawn_depths for r in group.records]
 
 
 def _write_table(table: PaperTable, path: Path, language: str, overwrite: bool, scale: float) -> None:

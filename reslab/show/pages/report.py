@@ -109,7 +109,7 @@ def study_page(
     known = [c.id for c in catalogue(default_setting("digits"))] if is_single else []
     not_here = [name for name in known if name not in {s.id for s in listed}]
     answers = _answers(studies, listed, language)
-    records = [r for one in studies for r in every_record(one)]
+    records = [r for study in studies for r in every_record(study)]
     table_6 = table6(records, language)
     is_empty = all(row[-2] == NOT_RUN_WORD(language) for row in table_6.rows)
     paper = () if is_single else (table1(language), table2(language), table3(language))
@@ -127,8 +127,8 @@ def study_page(
         heads={name: tables.head(name, language) for name in words.HEADS},
         drawings=[] if is_single else _drawings(language),
         paper_tables=[_shown(t, language) for t in (*paper, *(() if is_single and is_empty else (table_6,)))],
-        bases=[basis_of(one, i, _concerned(judgements, one, is_single), language)
-               for i, one in enumerate(studies)],
+        bases=[basis_of(study, i, _concerned(judgements, study, is_single), language)
+               for i, study in enumerate(studies)],
         idle_rows=[] if is_single else [row[0] for row in table_6.rows if row[-2] == NOT_RUN_WORD(language)],
         not_here=not_here,
         reasons=[s for s in idle if s.reason],
@@ -140,10 +140,10 @@ def study_page(
 
 def _answers(studies: Sequence[Evidence], sections: Sequence[Section], language: str) -> list[str]:
     """Return a sentence for each setting, that of digits last; of a study without twins its first claim's answer."""
-    first = {(one.setting.data, str(one.setting.recipe)): one for one in reversed(studies)}
-    ordered = [one for one in studies if any(one is other for other in first.values())]
-    ordered.sort(key=lambda one: one.setting.data == "digits")
-    answers = [sentence for one in ordered if (sentence := headline(one, language))]
+    first = {(study.setting.data, str(study.setting.recipe)): study for study in reversed(studies)}
+    ordered = [study for study in studies if any(study is other for other in first.values())]
+    ordered.sort(key=lambda study: study.setting.data == "digits")
+    answers = [sentence for study in ordered if (sentence := headline(study, language))]
     if not answers and len(studies) == 1:
         decided = sorted((p for s in sections for p in s.parts), key=lambda p: VERDICTS.index(p.verdict))
         answers = [p.sentence for p in decided[:1]]
@@ -154,7 +154,7 @@ def _lead(study: Evidence, shelf: Shelf, shown: set[str], language: str) -> list
     """Return a study's own pictures: errors of its twins against iterations, and final errors against depth."""
     drawn = []
     records = sound_records(twins_of(study))
-    depths = {one.depth for one in by_net(sound(records).records) if one.ended}
+    depths = {runs.depth for runs in by_net(sound(records).records) if runs.ended}
     try:
         for name in ("curves", "depth") if len(depths) > 1 else ("curves",):
             chart = draw(name, records, None, language)
@@ -164,13 +164,13 @@ def _lead(study: Evidence, shelf: Shelf, shown: set[str], language: str) -> list
                 drawn.append(replace(chart, panels=panels))
     except RECORD_ERRORS:  # a damaged record; the claims' own parts name it
         return []
-    return [figure(one, "study", shelf, language) for one in drawn]
+    return [figure(picture, "study", shelf, language) for picture in drawn]
 
 
 def _by_claim(judgements: Iterable[Judgement]) -> list[tuple[Claim, list[Judgement]]]:
     groups: dict[str, list[Judgement]] = {}
-    for one in judgements:
-        groups.setdefault(one.claim.id, []).append(one)
+    for judgement in judgements:
+        groups.setdefault(judgement.claim.id, []).append(judgement)
     return [(group[0].claim, group) for group in groups.values()]
 
 
@@ -184,12 +184,12 @@ def _section(claim: Claim, group: Sequence[Judgement], shelf: Shelf, shown: set[
 
 def _telling(group: Iterable[Judgement]) -> list[Judgement]:
     """Return those with a verdict; what was computed for two studies with the same outcome is kept once."""
-    kept: dict[object, Judgement] = {}
-    for one in group:
-        if one.verdict != NOT_RUN:
-            alike = (one.verdict, one.sentence, tuple(f.figure for f in one.findings))
-            kept.setdefault(id(one) if one.seeds else alike, one)
-    return list(kept.values())
+    by_outcome: dict[object, Judgement] = {}
+    for judgement in group:
+        if judgement.verdict != NOT_RUN:
+            alike = (judgement.verdict, judgement.sentence, tuple(f.figure for f in judgement.findings))
+            by_outcome.setdefault(id(judgement) if judgement.seeds else alike, judgement)
+    return list(by_outcome.values())
 
 
 def _part(judgement: Judgement, id: str, shelf: Shelf, shown: set[str], language: str) -> Part:

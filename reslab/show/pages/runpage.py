@@ -59,7 +59,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         classes=scores.class_table(runs[0]) if is_alone else [],
         runs_head=tables.run_head(runs, language),
         runs=tables.run_table(runs, language),
-        figures=[figure(one, "runs", shelf, language) for one in drawn],
+        figures=[figure(chart, "runs", shelf, language) for chart in drawn],
         differences=tables.difference_table(runs, names, language) if len(runs) > 1 else [],
         recipes=[
             (who if len(groups) > 1 else "", tables.recipe_table(recipe, language),

@@ -48,49 +48,50 @@ def command(judgement: Judgement) -> str:
 def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
     """What must be said of the data of a claim's runs, or of the whole study's where the claim trains no net."""
     evidence, nets = judgement.evidence, judgement.claim.nets
-    of = [r for n in nets for r in evidence.records.get(n.key, {}).values()] if nets else evidence.every_record()
-    return data_notes(of, language)
+    records = [r for n in nets for r in evidence.records.get(n.key, {}).values()] if nets else evidence.every_record()
+    return data_notes(records, language)
 
 
 def claims_text(every: Sequence[ClaimSummary], language: str = "en") -> str:
     """Return one screen: how many claims have which verdict, and of each claim id, verdict and sentence."""
-    verdicts = [told.verdict for told in every]
-    counts = ", ".join(f"{VERDICT[one](language)} {n}" for one in VERDICTS if (n := verdicts.count(one)))
+    verdicts = [summary.verdict for summary in every]
+    counts = ", ".join(f"{VERDICT[verdict](language)} {n}" for verdict in VERDICTS if (n := verdicts.count(verdict)))
     lines = [COUNT.filled(n=str(len(every)), counts=counts)(language)]
-    for told in every:
-        verdict = VERDICT[told.verdict](language)
-        lines.append(f"{told.claim.id:5}{verdict}{' ' * (24 - wide(verdict))}{told.claim.text(language)}")
+    for summary in every:
+        verdict = VERDICT[summary.verdict](language)
+        lines.append(f"{summary.claim.id:5}{verdict}{' ' * (24 - wide(verdict))}{summary.claim.text(language)}")
     lines.append(ONE(language))
-    studies = {id(j.evidence): j.evidence for told in every for j in told.judgements}.values()
+    studies = {id(j.evidence): j.evidence for summary in every for j in summary.judgements}.values()
     lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
     return "\n".join(lines)
 
 
-def claim_text(told: ClaimSummary, language: str = "en") -> str:
+def claim_text(summary: ClaimSummary, language: str = "en") -> str:
     """Return one claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
-    claim = told.claim
+    claim = summary.claim
     quote = f'"{claim.quote}" ' if claim.quote else ""
-    first, *others = sorted(LANGUAGES, key=lambda one: one != language)
+    first, *others = sorted(LANGUAGES, key=lambda judgement: judgement != language)
     lines = [f"{claim.id}  {claim.text(first)}", *(f"     {claim.text(other)}" for other in others)]
     lines += [*_wrapped(f"{quote}({cited(claim.said, language)})", "     "), ""]
-    lines += [f"{JUDGED(language)}: {VERDICT[told.verdict](language)}{_deciding(told.judgements, language)}"]
-    if any(f.figure and not isinstance(f.statement.rule, Always) for j in told.judgements for f in j.findings):
+    lines += [f"{JUDGED(language)}: {VERDICT[summary.verdict](language)}{_deciding(summary.judgements, language)}"]
+    if any(f.figure and not isinstance(f.statement.rule, Always) for j in summary.judgements for f in j.findings):
         lines += _wrapped(FIGURES(language), "")
-    for one in told.judgements:
-        setting = one.evidence.setting
-        verdict = (PARTLY_RUN if one.verdict == NOT_RUN and one.says else VERDICT[one.verdict])(language)
-        of = f"{setting.data}, {count_of_seeds(len(one.seeds), language)}"
-        of += f", recipe {setting.recipe.name}" if one.claim.nets else ""
-        lines += ["", f"{one.evidence.folder.name} ({of}): {verdict}"]
-        lines += _wrapped(one.sentence(language), "  ")
-        lines += _wrapped(one.caveat(language), "  ") if one.caveat else []
-        for finding in one.findings:
+    for judgement in summary.judgements:
+        setting = judgement.evidence.setting
+        is_part = judgement.verdict == NOT_RUN and judgement.says
+        verdict = (PARTLY_RUN if is_part else VERDICT[judgement.verdict])(language)
+        about = f"{setting.data}, {count_of_seeds(len(judgement.seeds), language)}"
+        about += f", recipe {setting.recipe.name}" if judgement.claim.nets else ""
+        lines += ["", f"{judgement.evidence.folder.name} ({about}): {verdict}"]
+        lines += _wrapped(judgement.sentence(language), "  ")
+        lines += _wrapped(judgement.caveat(language), "  ") if judgement.caveat else []
+        for finding in judgement.findings:
             lines += _wrapped(f"- {_statement(finding, language)}", "  ")
-        for note in notes_of(one, language):
+        for note in notes_of(judgement, language):
             lines += _wrapped(OUR_DATA.filled(note=note)(language), "  ")
-        lines += _wrapped(order(claim.id, one.evidence.beginning)(language), "  ")
-        lines += [f"  {RECORDS(language)}: {one.evidence.folder}", f"  {COMMAND(language)}: {command(one)}"]
-        lines += [f"  problem: {clean(problem)}" for problem in one.evidence.problems]
+        lines += _wrapped(order(claim.id, judgement.evidence.beginning)(language), "  ")
+        lines += [f"  {RECORDS(language)}: {judgement.evidence.folder}", f"  {COMMAND(language)}: {command(judgement)}"]
+        lines += [f"  problem: {clean(problem)}" for problem in judgement.evidence.problems]
     return "\n".join(lines)
 
 
@@ -118,16 +119,16 @@ def claims_json(every: Sequence[ClaimSummary]) -> list[dict[str, Any]]:
     """Plain types: id, claim, verdict, and for each study its data and what must be said of them, recipe, seeds …"""
     return [
         {
-            "id": told.claim.id,
-            "experiment": told.claim.name,
-            "claim": told.claim.text.en,
-            "claim_ko": told.claim.text.ko,
-            "quote": told.claim.quote,
-            "said": told.claim.said,
-            "verdict": told.verdict,
-            "studies": [_judgement_json(j) for j in told.judgements],
+            "id": summary.claim.id,
+            "experiment": summary.claim.name,
+            "claim": summary.claim.text.en,
+            "claim_ko": summary.claim.text.ko,
+            "quote": summary.claim.quote,
+            "said": summary.claim.said,
+            "verdict": summary.verdict,
+            "studies": [_judgement_json(j) for j in summary.judgements],
         }
-        for told in every
+        for summary in every
     ]
 
 
