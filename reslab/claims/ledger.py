@@ -67,13 +67,20 @@ def is_confirmatory(name: str, beginning: Beginning | None) -> bool:
     return beginning is not None and beginning.hashes.get(name) == hashes()[name]
 
 
+def is_exploratory(name: str, beginning: Beginning | None) -> bool:
+    """Whether the claim's rule of today is known to be younger than the study's runs."""
+    if beginning is None or name not in beginning.hashes:
+        return len(ledger().get(name, ())) > 1
+    return not is_confirmatory(name, beginning)
+
+
 def order(name: str, beginning: Beginning | None) -> Text:
     """Return, for a claim and a study, which came first, the rule or the runs."""
     rules = ledger().get(name, ())
     if beginning is None or name not in beginning.hashes:
         if len(rules) > 1:
-            return Text(f"rule committed {rules[-1].date}, after the runs: exploratory",
-                        f"판정 규칙 {rules[-1].date} 커밋, 실행한 뒤에 바꿨으므로 탐색적인 결과다")  # fmt: skip
+            return Text(f"rule changed {rules[-1].date}, after the runs: exploratory",
+                        f"실행한 뒤에 판정 규칙을 바꿨으므로({rules[-1].date}) 탐색적인 결과다")  # fmt: skip
         return Text(
             "whether the rule or the runs came first was not recorded (this study is older than the ledger of rules)",
             "판정 규칙과 실행 중 무엇이 먼저인지 기록되지 않았다(규칙을 기록하기 전의 실험이다)",
@@ -84,8 +91,8 @@ def order(name: str, beginning: Beginning | None) -> Text:
     dates = {rule.hash: rule.date for rule in rules}
     if is_confirmatory(name, beginning):
         return Text(f"rule committed {dates.get(now, 'never')}, before the runs, which began {began}",
-                    f"판정 규칙 {dates.get(now, '없음')} 커밋, 그 뒤에 실행 시작: {began}")  # fmt: skip
+                    f"판정 규칙을 먼저 커밋하고({dates.get(now, '없음')}) 실행했다({began} 시작)")  # fmt: skip
     return Text(
         f"rule committed {dates.get(now, 'never')}, written after the runs, which began {began}: exploratory",
-        f"판정 규칙 {dates.get(now, '없음')} 커밋, 실행({began} 시작)한 뒤에 썼으므로 탐색적인 결과다",
+        f"실행({began} 시작)한 뒤에 쓴 판정 규칙({dates.get(now, '없음')} 커밋)이므로 탐색적인 결과다",
     )

@@ -22,7 +22,7 @@ UNITS = {
 BUDGET = Text("For this budget, yes.", "이 학습량에서는 그렇다.")
 OPENING = {  # an answer's first word or two
     HOLDS: Text("Yes.", "그렇다."),
-    CONDITION: Text("In part.", "일부만 그렇다."),
+    CONDITION: Text("In part.", "부분적으로만 그렇다."),
     FAILS: Text("No.", "아니다."),
     UNDECIDED: Text("Not decided.", "아직 판정할 수 없다."),
 }
@@ -30,6 +30,7 @@ NOTE, NOTES, PAPER = Text("note", "노트"), Text("notes", "노트"), Text("pape
 AGAINST = Text("; against it: ", "; 반대: ")
 MISSING = "\0"  # stands in a sentence for a figure that was not measured
 IN_PART = Text("Only a part of this was run.", "일부만 실행했다.")
+NOT_JUDGED = Text("Only a part of this was run, which gives no verdict.", "일부만 실행했으므로 판정하지 않는다.")
 FOR_THIS_BUDGET = Text(
     "The runs have not converged: this is the answer after {n} iterations.",
     "학습이 아직 수렴하지 않았다. 반복 {n}회까지의 결과다.",
@@ -40,7 +41,7 @@ CONVERGENCE_UNKNOWN = Text(
 )
 TOO_FEW = Text(
     "With fewer than three seeds the spread over seeds is unknown, so no rule decides.",
-    "seed가 셋보다 적으면 seed에 따른 편차를 알 수 없어 판정하지 않는다.",
+    "seed가 3개 미만이면 seed에 따른 편차를 알 수 없어 판정하지 않는다.",
 )
 MORE_SEEDS = Text(
     "At this spread about {n} seeds in all would decide it; a seed took {time} of computing.",
@@ -60,7 +61,7 @@ def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> di
     "1,100 times", {s0g} the growth, "grows 1,100 times", {s0r} the ratio, "1/1,100". A power of ten is a factor in the
     other forms too.
     """
-    return {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided, NOT_RUN: IN_PART}
+    return {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided, NOT_RUN: NOT_JUDGED}
 
 
 def answer(text: Text) -> dict[str, Text]:
@@ -85,8 +86,8 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     if isinstance(finding.statement.rule, Always):
         plain = _range(figure, factor if powers else brief, " to " if language == "en" else "–")
     if language == "en":
-        times, growth = f"{ratio} times", f"{'grows' if up else 'shrinks'} {ratio} times"
-        growth = "stays as large" if ratio == "1" else growth
+        times, growth = f"{ratio} times", f"grows {ratio} times" if up else f"shrinks to 1/{ratio}"
+        growth = "keeps its size" if ratio == "1" else growth
         change = growth if powers else f"{'rises' if up else 'falls'} by {size}"
         compared = f"{size} {'higher' if up else 'lower'}"
     else:
@@ -151,7 +152,7 @@ def threshold(statement: Statement, language: str = "en") -> str:
     """Return what a statement's figure is held against: "> 0", "± 3", of powers of ten "> ×1,000"."""
     rule = statement.rule
     if statement.unit != "decades" or not isinstance(rule, Above | Below):
-        return str(rule).replace(", each", "") if language == "ko" else str(rule)
+        return str(rule).replace(", each", "")  # in the rule's own text, which its hash has
     return f"{'>' if isinstance(rule, Above) else '≤'} ×{factor(rule.bar)}"
 
 

@@ -46,13 +46,16 @@ VERDICT = {
     HOLDS: Text("holds", "성립"),
     CONDITION: Text("holds with a condition", "조건부 성립"),
     FAILS: Text("does not hold", "성립하지 않음"),
-    UNDECIDED: Text("undecided", "판정 보류"),
+    UNDECIDED: Text("undecided", "보류"),
     NOT_RUN: NOT_RUN_WORD,
 }
 # A verdict is recognised without colour too: by its sign and its word.
 SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 
-ROLES = {BESIDE: Text("for information", "참고"), LIMIT: Text("if it holds, a condition", "성립하면 조건")}
+ROLES = {
+    BESIDE: Text("for information", "참고"),
+    LIMIT: Text("makes the verdict conditional if it holds", "성립하면 조건부 판정"),
+}
 
 PAGE: dict[str, Text] = {
     # every page

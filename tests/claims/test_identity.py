@@ -55,7 +55,7 @@ def test_verdicts(tmp_path, figures, verdict):
     assert found.verdict == verdict
     said = {
         CONDITION: "In part. With ReLU and a ≥ 0 the output equals the input exactly. But negative entries become "
-        "0, and instead of ReLU tanh changes an entry by up to 0.24, sigmoid by up to 0.5.",
+        "0, and with tanh an entry changes by up to 0.24, with sigmoid by up to 0.5.",
         FAILS: "No. Even with ReLU and a ≥ 0, 0 to 3 entries of the output differ.",
         HOLDS: "Yes. With ReLU and a ≥ 0 the output equals the input.",
     }
@@ -67,5 +67,5 @@ def test_the_real_figures(tmp_path, made):
     shelf.measured("identity-blocks", made)
     found = shelf.judge(C6)
     assert found.verdict == CONDITION
-    assert "tanh changes an entry by up to 0.24, sigmoid by up to 0.5" in found.sentence.en
+    assert "with tanh an entry changes by up to 0.24, with sigmoid by up to 0.5" in found.sentence.en
     assert C6.analytic

@@ -8,7 +8,7 @@ from shelf import DIGITS, Shelf
 from reslab.claims.claim import BESIDE, LIMIT, MAIN, Claim, Measurement, Statement
 from reslab.claims.evidence import net
 from reslab.claims.judging import FLAT, NOT_RUN_HERE, _without_holes, is_flat
-from reslab.claims.phrases import IN_PART, TOO_FEW, answer
+from reslab.claims.phrases import NOT_JUDGED, TOO_FEW, answer
 from reslab.claims.quantity import final_error, measurement
 from reslab.claims.rules import CONDITION, FAILS, HOLDS, NOT_RUN, UNDECIDED, Above, Always, Below
 from reslab.claims.text import Text
@@ -146,7 +146,7 @@ def test_not_run_says_why_and_has_no_caveat(shelf):
     assert shelf.judge(replace(both, why_not_run=why)).sentence == why
     shelf.run(OTHER, 0, 5.0, late=[])
     part = shelf.judge(both)
-    assert (part.verdict, part.sentence, part.caveat, part.says) == (NOT_RUN, IN_PART, None, True)
+    assert (part.verdict, part.sentence, part.caveat, part.says) == (NOT_RUN, NOT_JUDGED, None, True)
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [(Above(0.0), CONDITION), (Above(50.0), HOLDS)])

@@ -5,8 +5,8 @@ import pytest
 from reslab.claims.claim import Finding, Statement
 from reslab.claims.phrases import (
     BUDGET,
-    IN_PART,
     MISSING,
+    NOT_JUDGED,
     answer,
     answers,
     brief,
@@ -93,7 +93,7 @@ def test_a_time(seconds, en, ko):
         (
             (-3.03, -3.04, -3.05), "decades",
             {"": "1/1,100 times", "n": "1/1,100", "a": "1,100 times", "x": "1,100 times", "r": "1/1,100",
-             "g": "shrinks 1,100 times", "m": "shrinks 1,100 times", "l": "1,100 times lower"},
+             "g": "shrinks to 1/1,100", "m": "shrinks to 1/1,100", "l": "1,100 times lower"},
             {"": "1/1,100배", "x": "1,100배", "r": "1/1,100", "g": "1/1,100로 감소", "m": "1/1,100로 감소"},
         ),
     ],
@@ -136,12 +136,12 @@ def test_a_table_has_the_interval():
     [
         (Above(3.0), "decades", "> ×1,000"), (Below(3.0), "decades", "≤ ×1,000"),
         (Below(0.0), "decades", "≤ ×1"), (Above(0.0), "points", "> 0"), (Within(3.0), "%", "± 3"),
-        (Always(1, 1), "", "= 1"), (Always(low=1.1), "×", "≥ 1.1, each"),
+        (Always(1, 1), "", "= 1"), (Always(low=1.1), "×", "≥ 1.1"),
     ],
 )  # fmt: skip
 def test_a_threshold(rule, unit, words):
     assert threshold(finding([1.0], unit, rule).statement) == words
-    assert threshold(finding([1.0], unit, rule).statement, "ko") == words.replace(", each", "")
+    assert threshold(finding([1.0], unit, rule).statement, "ko") == words
 
 
 def test_an_answer_begins_with_its_verdict():
@@ -149,17 +149,17 @@ def test_an_answer_begins_with_its_verdict():
     made = answers(holds=one, condition=one, fails=other, undecided=one)
     assert set(made) == set(VERDICTS)
     assert spoken(made, HOLDS) == Text("Yes. It is {s0}.", "그렇다. {s0}다.")
-    assert spoken(made, CONDITION) == Text("In part. It is {s0}.", "일부만 그렇다. {s0}다.")
+    assert spoken(made, CONDITION) == Text("In part. It is {s0}.", "부분적으로만 그렇다. {s0}다.")
     assert spoken(made, FAILS) == Text("No. It is not.", "아니다. 아니다.")
     assert spoken(made, UNDECIDED).en == "Not decided. It is {s0}."
-    assert spoken(made, NOT_RUN) == IN_PART
+    assert spoken(made, NOT_RUN) == NOT_JUDGED
     assert spoken(made, HOLDS, BUDGET) == Text("For this budget, yes. It is {s0}.", "이 학습량에서는 그렇다. {s0}다.")
     assert answer(one) == answers(holds=one, condition=one, fails=one, undecided=one)
 
 
 def test_a_factor_of_one_is_no_growth():
     same = finding([0.001, 0.0, -0.001], "decades")
-    assert forms(same, "en")["g"] == "stays as large"
+    assert forms(same, "en")["g"] == "keeps its size"
     assert forms(same, "ko")["g"] == "그대로 유지"
 
 

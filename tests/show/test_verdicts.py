@@ -10,7 +10,8 @@ import pytest
 from written_runs import write_run, write_study
 
 from reslab.claims.catalogue import default_setting
-from reslab.claims.evidence import read
+from reslab.claims.evidence import Beginning, read
+from reslab.claims.ledger import hashes
 from reslab.claims.overview import ClaimSummary, overview
 from reslab.claims.rules import FAILS, HOLDS, NOT_RUN, UNDECIDED, VERDICTS
 from reslab.show.terminal.verdicts import claim_text, claims_json, claims_text, command, notes_of
@@ -106,6 +107,14 @@ def test_a_verdict_says_which_studies_decide_it(told, verdicts, said):
     assert "decided by" not in alone
     heading = "digits (digits, 2 seeds, recipe digits-study): "
     assert heading + verdicts[0] in alone
+
+
+def test_a_verdict_by_runs_older_than_their_rule_is_called_exploratory(told):
+    (one, other) = told["C1"].judgements
+    began = Beginning("2026-12-01", None, {**hashes(), "C1": "0" * 16})
+    older = replace(one, verdict=HOLDS, evidence=replace(one.evidence, beginning=began))
+    text = claim_text(replace(told["C1"], judgements=(older, replace(other, verdict=UNDECIDED))))
+    assert "verdict: holds (decided by digits, exploratory)" in text
 
 
 def test_a_study_that_measured_only_a_part_is_not_called_not_run(told):

@@ -133,8 +133,8 @@ def _cost() -> Claim:
             *(
                 Statement(
                     Text(
-                        f"{en}: time of a training step, basic block over bottleneck",
-                        f"{ko}: 학습 한 step의 시간, basic block / bottleneck",
+                        f"{en}: time of a training step, basic block over bottleneck, timed 7 times",
+                        f"{ko}: 학습 한 step의 시간, basic block / bottleneck, 7회 측정",
                     ),
                     measurement(clock.name, f"{name}_time_ratio"),
                     Above(1.0),

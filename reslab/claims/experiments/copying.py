@@ -196,10 +196,10 @@ def deepest_that_learns(stack: str) -> Quantity:
 def _deepest(stack: str) -> Statement:
     return Statement(
         Text(
-            f"{_WORDS[stack].en}, deepest stacks of which one learns (error below {LEARNS:g} of the input's variance): "
-            "residual error over plain",
-            f"{_WORDS[stack].ko}, 하나라도 학습되는(오차가 입력 분산의 {LEARNS:g}배 미만인) 가장 깊은 것: residual "
-            "오차 / plain 오차",
+            f"{_WORDS[stack].en}, greatest depth at which either learns (error below {LEARNS:g} of the input's "
+            "variance; beyond it the ratio says nothing): error with shortcuts over error without",
+            f"{_WORDS[stack].ko}, 둘 중 하나라도 학습되는(오차가 입력 분산의 {LEARNS:g}배 미만인) 최대 층수: 오차 비 "
+            "residual / plain(더 깊으면 둘 다 학습되지 않아 비에 뜻이 없다)",
         ),
         deepest_that_learns(stack),
         Below(0.0),
@@ -210,8 +210,8 @@ def _deepest(stack: str) -> Statement:
 def _ratio(stack: str, depth: int) -> Statement:
     return Statement(
         Text(
-            f"{_WORDS[stack].en}, {depth} layers: residual error over plain",
-            f"{_WORDS[stack].ko}, {depth}층: residual 오차 / plain 오차",
+            f"{_WORDS[stack].en}, {depth} layers: error with shortcuts over error without",
+            f"{_WORDS[stack].ko}, {depth}층: 오차 비 residual / plain",
         ),
         measurement(f"copying-{stack}", f"log_ratio_{depth}"),
         Below(0.0),
@@ -229,7 +229,7 @@ def _easier() -> Claim:
         said="001, 002 §2; §3.1",
         text=Text(
             "The identity is easier to learn with a shortcut.",
-            "identity는 shortcut이 있을 때 더 배우기 쉽다.",
+            "identity는 shortcut이 있을 때 학습하기 더 쉽다.",
         ),
         statements=(
             *(statement for stack in DECIDING for statement in (_ratio(stack, DEPTHS[0]), _deepest(stack))),

@@ -205,18 +205,17 @@ def _solution(setting: Setting) -> Claim:
         ),
         answers=answers(
             holds=Text(
-                f"A plain {deep}-layer net built from the trained {shallow}-layer one has that net's logits and "
-                "training "
-                "error (evaluation mode).",
-                f"학습된 {shallow}층으로 만든 plain {deep}층은 logit과 training error가 그 {shallow}층과 "
-                "같다(evaluation mode).",
+                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has "
+                "its logits and training error.",
+                f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 logit과 training error가 그 "
+                f"{shallow}층과 같다.",
             ),
             condition=Text(
-                f"A plain {deep}-layer net built from the trained {shallow}-layer one has that net's logits and "
-                "training error (evaluation mode). Trained from scratch by SGD, training error {s4m} from "
+                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has "
+                "its logits and training error. Trained from scratch by SGD, training error {s4m} from "
                 f"{shallow} to {deep} layers.",
-                f"학습된 {shallow}층으로 만든 plain {deep}층은 logit과 training error가 그 {shallow}층과 "
-                f"같다(evaluation mode). 하지만 처음부터 SGD로 학습하면 {shallow}층에서 {deep}층으로 갈 때 training "
+                f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 logit과 training error가 그 "
+                f"{shallow}층과 같다. 하지만 처음부터 SGD로 학습하면 {shallow}층에서 {deep}층으로 늘릴 때 training "
                 "error가 {s4m}한다.",
             ),
             fails=Text(

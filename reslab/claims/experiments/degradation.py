@@ -76,7 +76,7 @@ def _plain(setting: Setting) -> Claim:
         answers=answer(
             Text(
                 f"From {shallow} to {deep} layers the plain net's training error {{s0m}}.",
-                f"{shallow}층에서 {deep}층으로 가면 plain의 training error가 {{s0m}}한다.",
+                f"{shallow}층에서 {deep}층으로 늘리면 plain의 training error가 {{s0m}}한다.",
             )
         ),
         charts=("curves", "depth", "macs"),
@@ -92,7 +92,7 @@ def _residual(setting: Setting) -> Claim:
     shallow, deep = setting.shallow, setting.deep
     piloted = setting.recipe == recipe("digits-study")
     rate = PILOT.filled(lr=setting.recipe.lr) if piloted else Text("", "")
-    no_worse = f" (claimed: higher by {MARGIN:g} point at most)", f"(주장: 많아야 {MARGIN:g}%p 높다)"
+    no_worse = f" (no degradation: at most {MARGIN:g} point higher)", f"(degradation 없음: 증가 {MARGIN:g}%p 이하)"
     return Claim(
         id="C2",
         name=NAME,
@@ -104,12 +104,16 @@ def _residual(setting: Setting) -> Claim:
         ),
         statements=(
             deeper_minus(setting, "resnet", deep, "train", Below(MARGIN), MAIN, no_worse, twins(setting, "resnet")),
-            deeper_minus(setting, "resnet", deep, "train", Below(0.0), MAIN, (" (claimed: lower)", "(주장: 더 작다)")),
-            deeper_minus(setting, "resnet", deep, "test", Below(0.0), MAIN, (" (claimed: lower)", "(주장: 더 작다)")),
+            deeper_minus(
+                setting, "resnet", deep, "train", Below(0.0), MAIN, (" (improvement: lower)", "(개선: 더 작다)")
+            ),
+            deeper_minus(
+                setting, "resnet", deep, "test", Below(0.0), MAIN, (" (improvement: lower)", "(개선: 더 작다)")
+            ),
             Statement(
                 Text(
-                    "Learning rate of these runs over the paper's 0.1 (below 1: not the paper's)",
-                    "이 실행의 learning rate / 논문의 0.1(1보다 작으면 논문과 다르다)",
+                    "Learning rate of these runs over the paper's 0.1 (1: the paper's)",
+                    "논문(0.1) 대비 이 실행의 learning rate(1: 논문과 같다)",
                 ),
                 Quantity("rate over the paper's", _rate),
                 Always(high=0.999),
@@ -131,22 +135,22 @@ def _residual(setting: Setting) -> Claim:
             holds=Text(
                 f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "
                 f"{{s2m}}.",
-                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0m}}, test error가 {{s2m}}한다.",
+                f"{shallow}층에서 {deep}층으로 늘리면 residual의 training error가 {{s0m}}, test error가 {{s2m}}한다.",
             ),
             condition=Text(
                 f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "
                 f"{{s2m}}{rate.en}.",
-                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0m}}, test error가 "
+                f"{shallow}층에서 {deep}층으로 늘리면 residual의 training error가 {{s0m}}, test error가 "
                 f"{{s2m}}한다{rate.ko}.",
             ),
             fails=Text(
                 f"Residual nets degrade too: from {shallow} to {deep} layers the training error {{s0m}}.",
-                f"residual도 나빠진다. {shallow}층에서 {deep}층으로 가면 training error가 {{s0m}}한다.",
+                f"residual도 나빠진다. {shallow}층에서 {deep}층으로 늘리면 training error가 {{s0m}}한다.",
             ),
             undecided=Text(
                 f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "
                 f"{{s2m}}.",
-                f"{shallow}층에서 {deep}층으로 가면 residual의 training error가 {{s0m}}, test error가 {{s2m}}한다.",
+                f"{shallow}층에서 {deep}층으로 늘리면 residual의 training error가 {{s0m}}, test error가 {{s2m}}한다.",
             ),
         ),
         charts=("curves", "depth", "macs"),

@@ -35,12 +35,14 @@ def grows(
 ) -> Statement:  # fmt: skip
     """The growth of "gradient" or "activation" through a net of initial weights, with circular padding or `zeros`."""
     growth: Quantity = (at_start if zeros else circular_start)(kind, depth, batch_norm, what=what)
-    padding = ("zero padding", "zero padding") if zeros else ("circular padding", "circular padding")
+    circular = Text("circular padding", "circular padding")
+    padding = Text("zero padding (zeros weaken small maps)", "zero padding(작은 map에서는 0이 신호를 줄인다)")
+    padding = padding if zeros else circular
     bn = ("BN", "BN") if batch_norm else ("no BN", "BN 없음")
     return Statement(
         Text(
-            f"Initial weights, growth of the {what}: {KINDS[kind]} {depth}, {bn[0]}, {padding[0]}",
-            f"초기 weight, {what}의 증가: {KINDS[kind]} {depth}, {bn[1]}, {padding[1]}",
+            f"Initial weights, growth of the {what}: {KINDS[kind]} {depth}, {bn[0]}, {padding.en}",
+            f"초기 weight에서 {what}의 증가 배율: {KINDS[kind]} {depth}, {bn[1]}, {padding.ko}",
         ),
         growth, rule, role=role, unit="decades",
     )  # fmt: skip
@@ -81,7 +83,7 @@ def _cure(setting: Setting) -> Claim:
         return Statement(
             Text(
                 f"Initial weights, growth of the gradient, {deep} layers, {en}, circular padding: residual over plain",
-                f"초기 weight, gradient의 증가, {deep}층, {ko}, circular padding: residual / plain",
+                f"초기 weight에서 gradient의 증가 배율, {deep}층, {ko}, circular padding: residual / plain",
             ),
             minus(circular_start("resnet", deep, batch_norm), circular_start("plain", deep, batch_norm)),
             less, role=MAIN, unit="decades",
@@ -89,7 +91,7 @@ def _cure(setting: Setting) -> Claim:
 
     sentence = Text(
         f"With BN the gradient {{s3g}} through {deep} residual layers and {{s4g}} through plain ones. Without BN it "
-        "{s2g} with the shortcut and {s5g} without it.",
+        "{s2g} in the residual net and {s5g} in the plain one.",
         f"BN이 있으면 gradient는 residual {deep}층에서 {{s3g}}, plain에서 {{s4g}}한다. BN이 없으면 shortcut이 있을 때 "
         "{s2g}, 없을 때 {s5g}한다.",
     )

@@ -56,9 +56,9 @@ def _cause(setting: Setting) -> Claim:
     ends = plain, net(f"cifar_plain{shallow}")
     sentence = Text(
         f"In training, gradients of the first and last block of plain-{deep} with BN differ by a factor of {{s0r}} "
-        f"(vanished or exploded: {FACTOR:,}), while from {shallow} to {deep} layers training error {{s1m}}.",
+        f"(vanished or exploded: over {FACTOR:,}), while from {shallow} to {deep} layers training error {{s1m}}.",
         f"학습 중 BN이 있는 plain {deep}층의 첫 block과 마지막 block의 gradient 크기는 {{s0r}}배 차이 나고"
-        f"(vanishing/exploding 기준 {FACTOR:,}배), {shallow}층에서 {deep}층으로 가면 training error는 {{s1m}}한다.",
+        f"(vanishing/exploding 기준 {FACTOR:,}배), {shallow}층에서 {deep}층으로 늘리면 training error는 {{s1m}}한다.",
     )
     return Claim(
         id="C3",

@@ -98,7 +98,7 @@ def _zero_weights() -> Claim:
         "activation이 결과값이 됩니다.",
         said="001",
         text=Text(
-            "With W = b = 0 and ReLU a block gives what it gets: a[l+2] = a[l].",
+            "With W = b = 0 and ReLU a block outputs its input: a[l+2] = a[l].",
             "W = b = 0이고 ReLU이면 block은 입력을 그대로 내보낸다: a[l+2] = a[l].",
         ),
         statements=(
@@ -144,8 +144,8 @@ def _zero_weights() -> Claim:
         answers=answers(
             holds=Text("With ReLU and a ≥ 0 the output equals the input.", "ReLU이고 a ≥ 0이면 출력은 입력과 같다."),
             condition=Text(
-                "With ReLU and a ≥ 0 the output equals the input exactly. But negative entries become 0, and instead "
-                "of ReLU tanh changes an entry by up to {s2}, sigmoid by up to {s3}.",
+                "With ReLU and a ≥ 0 the output equals the input exactly. But negative entries become 0, and with "
+                "tanh an entry changes by up to {s2}, with sigmoid by up to {s3}.",
                 "ReLU이고 a ≥ 0이면 출력은 입력과 정확히 같다. 그러나 음수는 0이 되고, ReLU 대신 쓴 tanh는 "
                 "성분을 최대 {s2}, sigmoid는 최대 {s3} 바꾼다.",
             ),

@@ -90,18 +90,18 @@ def _one_block(setting: Setting) -> Claim:
             cost(
                 "deep_median",
                 f"Test error, residual, {deep} layers, one block removed (median over blocks) minus the whole net",
-                f"test error, residual, {deep}층, block 하나를 뺀 값(block 중앙값) − 빼지 않은 값",
+                f"test error, residual, {deep}층, block 하나를 뺀 값(전체 block의 중앙값) − 빼지 않은 값",
                 Below(LITTLE),
             ),
             cost(
                 "plain_median",
                 f"Test error, plain, {middle} layers, one block removed (median over blocks) minus the whole net",
-                f"test error, plain, {middle}층, block 하나를 뺀 값(block 중앙값) − 빼지 않은 값",
+                f"test error, plain, {middle}층, block 하나를 뺀 값(전체 block의 중앙값) − 빼지 않은 값",
                 Above(MUCH),
             ),
             cost(
                 "deep_most",
-                f"Test error, residual, {deep} layers, the block that costs most removed, minus the whole net",
+                f"Test error, residual, {deep} layers, the most costly block removed, minus the whole net",
                 f"test error, residual, {deep}층, 빼면 error가 가장 크게 오르는 block을 뺀 값 − 빼지 않은 값",
                 Above(MUCH),
                 LIMIT,
@@ -109,7 +109,7 @@ def _one_block(setting: Setting) -> Claim:
             cost(
                 "middle_median",
                 f"Test error, residual, {middle} layers, one block removed (median over blocks) minus the whole net",
-                f"test error, residual, {middle}층, block 하나를 뺀 값(block 중앙값) − 빼지 않은 값",
+                f"test error, residual, {middle}층, block 하나를 뺀 값(전체 block의 중앙값) − 빼지 않은 값",
                 Below(LITTLE),
                 BESIDE,
             ),
@@ -126,8 +126,8 @@ def _one_block(setting: Setting) -> Claim:
             Text(
                 f"Removing one block (median over blocks), the test error of residual-{deep} {{s0m}}, that of "
                 f"plain-{middle} {{s1m}}. Removing the block that matters most, residual-{deep}'s error {{s2m}}.",
-                f"block 하나를 빼면(block 중앙값) residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
-                f"{{s1m}}한다. 가장 중요한 block을 빼면 residual도 {{s2m}}한다.",
+                f"block 하나를 빼면(전체 block의 중앙값) residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
+                f"{{s1m}}한다. 가장 중요한 block을 빼면 residual {deep}층도 {{s2m}}한다.",
             )
         ),
         measurements=(removals,),

@@ -75,7 +75,7 @@ def _initial(setting: Setting) -> Claim:
     deep, middle = setting.deep, setting.middle
 
     def ratio(en: str, ko: str, key: str, rule: Always | Below, role: str = BESIDE) -> Statement:
-        return Statement(Text(f"‖F(x)‖ / ‖x‖ at initialisation: {en}", f"초기값의 ‖F(x)‖ / ‖x‖: {ko}"),
+        return Statement(Text(f"‖F(x)‖ / ‖x‖ at initialisation: {en}", f"초기 weight의 ‖F(x)‖ / ‖x‖: {ko}"),
                          measurement(INITIAL, key), rule, role=role)  # fmt: skip
 
     near = Below(NEAR)
@@ -91,7 +91,7 @@ def _initial(setting: Setting) -> Claim:
         ),
         statements=(
             ratio(
-                f"residual {deep}, He, BN, mean over identity blocks",
+                f"residual {deep}, He, BN, mean over blocks with identity shortcuts",
                 f"residual {deep}, He, BN, block 평균",
                 f"bn{deep}",
                 near,
@@ -176,7 +176,7 @@ def _learned(setting: Setting) -> Claim:
         statements=(
             Statement(
                 Text(
-                    f"‖F(x)‖ / ‖x‖ after training, residual {deep}, mean over identity blocks",
+                    f"‖F(x)‖ / ‖x‖ after training, residual {deep}, mean over blocks with identity shortcuts",
                     f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep}, block 평균",
                 ),
                 ratio_of(nets[deep]),

@@ -46,7 +46,7 @@ def _by_depth(average: Average, kind: str, deep: int, shallow: int, rule: Rule, 
     return Statement(
         Text(
             f"{label.en.capitalize()} response over layers, {word}, {deep} layers minus {shallow} (claimed: {more})",
-            f"층별 response 표준편차의 {label.ko}, {word}, {deep}층 − {shallow}층(주장: {ko})",
+            f"층별 response의 {label.ko}, {word}, {deep}층 − {shallow}층(주장: {ko})",
         ),
         minus(response(kind, deep, average), response(kind, shallow, average)),
         rule,
@@ -59,7 +59,7 @@ def _by_kind(average: Average, depth: int, role: str = MAIN) -> Statement:
     return Statement(
         Text(
             f"{label.en.capitalize()} response over layers, {depth} layers, residual minus plain (claimed: smaller)",
-            f"층별 response 표준편차의 {label.ko}, {depth}층, residual − plain(주장: 더 작다)",
+            f"층별 response의 {label.ko}, {depth}층, residual − plain(주장: 더 작다)",
         ),
         minus(response("resnet", depth, average), response("plain", depth, average)),
         Below(0.0),
@@ -77,8 +77,8 @@ def _responses(setting: Setting) -> Claim:
         "불안정하다. (std가 크다)",
         said="002 §4; §4.2, Fig. 7",
         text=Text(
-            "Responses (std of outputs) fall with depth in residual nets, rise in plain.",
-            "response(층 출력의 std)는 깊을수록 residual에서 작고(plain보다도 작다) plain에서 크다.",
+            "Deeper residual nets have smaller responses (std of outputs), plain larger.",
+            "깊을수록 response(층 출력의 std)가 residual에서는 작아지고(plain보다도 작다) plain에서는 커진다.",
         ),
         statements=(
             *(_by_depth(average, "resnet", deep, shallow, less) for average in AVERAGES),
@@ -94,11 +94,11 @@ def _responses(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                f"From {shallow} to {deep} layers the response changes by {{s0}} (mean over layers; median {{s1}}) in "
-                f"residual and by {{s4}} ({{s5}}) in plain nets. At {deep} layers residual minus plain is {{s2}} "
-                f"({{s3}}).",
-                f"{shallow}층에서 {deep}층으로 가면 response는 residual에서 {{s0}}(층 평균. 중앙값은 {{s1}}), "
-                f"plain에서 {{s4}}({{s5}}) 변한다. {deep}층에서 residual − plain은 {{s2}}({{s3}})다.",
+                f"From {shallow} to {deep} layers the mean response changes by {{s0}} (median {{s1}}) in residual and "
+                f"by {{s4}} (median {{s5}}) in plain nets. At {deep} layers residual minus plain is {{s2}} (median "
+                f"{{s3}}).",
+                f"{shallow}층에서 {deep}층으로 늘리면 층별 response의 평균은 residual에서 {{s0m}}(중앙값은 {{s1m}}), "
+                f"plain에서 {{s4m}}(중앙값은 {{s5m}})한다. {deep}층에서 residual − plain은 {{s2}}(중앙값은 {{s3}})다.",
             )
         ),
         charts=("responses",),

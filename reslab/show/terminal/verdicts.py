@@ -8,7 +8,7 @@ from typing import Any
 
 from reslab.claims.claim import MAIN, Finding
 from reslab.claims.judging import Judgement
-from reslab.claims.ledger import order
+from reslab.claims.ledger import is_exploratory, order
 from reslab.claims.overview import ClaimSummary
 from reslab.claims.phrases import cited, shown, threshold
 from reslab.claims.rules import DECIDED, NOT_RUN, VERDICTS, Always, Figure
@@ -26,12 +26,13 @@ ONE = Text(
     "하나를 수치, 규칙, 명령과 함께 보려면: reslab claims C3 --lang ko",
 )
 FIGURES = Text(
-    "figures: mean over seeds, [95 % interval of the mean]; undecided: the interval contains the threshold; points: "
-    "percentage points",
-    "수치: seed 평균, [평균의 95 % 신뢰구간]. 판정 보류: 구간 안에 기준값이 있다",
+    "figures: mean over seeds (of factors the geometric mean), [95 % interval of the mean]; undecided: the interval "
+    "contains the threshold, or fewer than three seeds; points: percentage points",
+    "수치: seed 평균(배율은 기하평균), [평균의 95 % 신뢰구간]. 보류: 구간이 기준값을 포함하거나 seed가 3개 미만이다",
 )
 DECIDED_BY = Text("decided by {names}", "근거: {names}")
 DISAGREE = Text("{names} disagree", "{names}의 판정이 서로 다르다")
+EXPLORATORY = Text(", exploratory", ", 탐색적")
 PARTLY_RUN = Text("run in part", "일부만 실행")
 THRESHOLD = Text("threshold", "기준값")
 RECORDS, COMMAND = Text("records", "기록"), Text("command", "명령")
@@ -104,9 +105,12 @@ def _statement(finding: Finding, language: str) -> str:
 
 def _deciding(judgements: Sequence[Judgement], language: str) -> str:
     """Of several studies, those whose verdicts count for the claim's, and whether they agree; else ""."""
-    decided = [one for one in judgements if one.verdict in DECIDED]
-    names = ", ".join(one.evidence.folder.name for one in decided)
-    if len({one.verdict for one in decided}) > 1:
+    decided = [j for j in judgements if j.verdict in DECIDED]
+    names = ", ".join(
+        j.evidence.folder.name + (EXPLORATORY(language) if is_exploratory(j.claim.id, j.evidence.beginning) else "")
+        for j in decided
+    )
+    if len({j.verdict for j in decided}) > 1:
         return f" ({DISAGREE.filled(names=names)(language)})"
     return f" ({DECIDED_BY.filled(names=names)(language)})" if decided and len(judgements) > 1 else ""
 
