@@ -130,7 +130,7 @@ def test_not_run(tmp_path):
         path.unlink()
     assert partly.judge(C3).verdict == "does not hold"  # its rule needs the probes alone
     found = partly.judge(C26)
-    assert (found.verdict, found.sentence.en) == ("not run", "Only a part of this was run.")
+    assert (found.verdict, found.sentence.en) == ("not run", "Only a part of this was run, which gives no verdict.")
     measured = Shelf(tmp_path / "c")
     measured.measured(INITIAL, {"plain56-bn-relu.gradient": 1.0}, 0)
     assert [measured.judge(claim).verdict for claim in (C3, C26)] == ["not run"] * 2
