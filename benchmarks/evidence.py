@@ -6,7 +6,8 @@ summary.json (exact scores of the final weights, fp32, by `reslab evaluate`) and
 final weights, which `reslab evaluate results/PART/RUN --data cifar10:PATH` scores again, and, where the net was not
 probed on the way, probe.json (`reslab probe` of them). Paths of the machine that ran them do not travel.
 `--set-aside` copies the runs of a part that is not finished, with their newest checkpoints, to results/unfinished/,
-from where the same command elsewhere goes on.
+from where the same command elsewhere goes on. `--extend` counts the runs of results/PART as done, and trains only what
+the part has gained since.
 """
 
 from __future__ import annotations
@@ -158,15 +159,16 @@ def set_aside(name: str) -> None:
         shutil.copyfile(study, UNFINISHED / name / evidences.STUDY)
 
 
-def take_up(name: str) -> None:
-    """Bring the runs of results/unfinished back, if this checkout has none of them."""
-    for path in sorted((UNFINISHED / name).glob(f"*/{runlog.RUN}")):
-        target = RUNS / name / path.parent.name
-        if not target.exists():
-            shutil.copytree(path.parent, target)
-    study = UNFINISHED / name / evidences.STUDY
-    if study.is_file() and not (RUNS / name / evidences.STUDY).exists():
-        shutil.copyfile(study, RUNS / name / evidences.STUDY)
+def take_up(name: str, extend: bool = False) -> None:
+    """Bring back the runs of results/unfinished, and to `extend` a part those of results/, unless runs/ has them."""
+    for kept in (UNFINISHED / name, *([RESULTS / name] if extend else [])):
+        folders = [path.parent for path in sorted(kept.glob(f"*/{runlog.RUN}"))]
+        for source in (*folders, kept / evidences.MEASURED, kept / evidences.STUDY):
+            target = RUNS / name / source.name
+            if target.exists() or not source.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
 
 
 def main() -> None:
@@ -175,6 +177,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--checksums", action="store_true", help="train nothing; renew the list of checksums")
     parser.add_argument("--set-aside", action="store_true", help="train nothing; keep what unfinished parts have")
+    parser.add_argument("--extend", action="store_true", help="train only what results/ does not have of a part")
     parser.add_argument("--processes", type=int, help="runs side by side (of parts without claims)")
     asked = parser.parse_args()
     if asked.checksums:
@@ -186,7 +189,7 @@ def main() -> None:
         if asked.set_aside:
             set_aside(name)
             continue
-        take_up(name)
+        take_up(name, asked.extend)
         part = PARTS[name]
         if part.gpu and not torch.cuda.is_available():
             print(f"{name}: skipped, no GPU")
