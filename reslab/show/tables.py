@@ -18,7 +18,7 @@ from reslab.show import words
 from reslab.show.format import NB, clean, duration, number
 from reslab.show.notes import translated
 from reslab.show.series import finite, splits_of
-from reslab.show.words import CHOICES_KO, NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
+from reslab.show.words import NONE, OFF, ON, PARTS, UNFINISHED, VERDICT
 
 Table = list[list[str]]
 
@@ -119,12 +119,6 @@ def value(thing: Any, language: str = "en") -> str:
 def recipe_table(recipe: dict[str, Any], language: str = "en") -> Table:
     """Return every field of a recipe and its value."""
     return [[clean(key), value(setting, language)] for key, setting in recipe.items()]
-
-
-def choice_table(recipe: dict[str, Any], language: str = "en") -> Table:
-    """Return what the paper leaves open: field, the choice of this recipe, what the paper says of it."""
-    remarks = OPEN_CHOICES if language == "en" else CHOICES_KO
-    return [[key, value(recipe.get(key), language), remarks[key]] for key in OPEN_CHOICES]
 
 
 def machine_table(records: Sequence[Record], language: str = "en") -> Table:

@@ -1,7 +1,7 @@
 """The words of axes, legends, tables and pages in both languages; Korean keeps the field's loan words.
 
-First the words that several places share, then `PAGE`, the words of the templates by name, the heads of tables, and
-the Korean remarks on `OPEN_CHOICES`. Words of a single figure are in its module.
+First the words that several places share, then `PAGE`, the words of the templates by name, and the heads of tables.
+Words of a single figure are in its module, those of the paper's open choices in `choices`.
 """
 
 from __future__ import annotations
@@ -207,19 +207,6 @@ OTHER_DATA = Text("the data are {data}, not CIFAR-10", "데이터가 CIFAR-10이
 OTHER_DEPTHS = Text("nets of {depths} layers are not in the paper", "{depths}층 네트워크는 논문에 없다")
 OTHER_SWITCH = Text("the switch {key} is {value} in {nets}", "옵션 {key}: {value} ({nets})")
 OTHER_FIELD = Text("{key} is {here}, in the paper {printed}", "{key}: 여기서는 {here}, 논문에서는 {printed}")
-
-CHOICES_KO = {
-    "holdout": "최종 네트워크를 'training set'에서 학습했다고만 하며, 50,000장인지 45,000장인지 쓰지 않았다",
-    "bn_batch": "GPU 두 개에 64장씩, BN을 동기화하지 않아 BN batch는 64이다. 0은 batch 전체",
-    "bn_momentum": "쓰지 않았다. BN 이동 통계에서 새 batch의 비중",
-    "bn_statistics": "쓰지 않았다. 'moving'은 이동 평균, 'precise'는 마지막 weight로 다시 구한 값",
-    "decay_on": "weight decay를 BN의 γ, β와 bias에도 주는지('all') 아닌지('weights') 쓰지 않았다",
-    "momentum_form": "쓰지 않았다. 'caffe'는 학습률이 떨어진 뒤에도 속도에 옛 학습률이 남고 'torch'는 남지 않는다",
-    "last_batch": "쓰지 않았다. 다음 epoch에서 채우거나('fill') 짧게 두거나('keep') 버린다('drop')",
-    "scale": "평균을 뺀다고만 하고 나눗셈은 쓰지 않았다. 'std'는 training split 전체의 표준편차 하나로 나눈다",
-    "warmup_window": "'training error 80 % 미만'을 어느 구간에서 재는지 쓰지 않았다. 여기서는 반복 횟수",
-    "clean_every": "training error를 언제 어떻게 재는지 쓰지 않았다. 여기서는 evaluation mode로 전체를 다시 평가",
-}
 
 
 def count_of_seeds(n: int, language: str = "en") -> str:

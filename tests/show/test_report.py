@@ -20,9 +20,9 @@ from reslab.claims.evidence import net
 from reslab.claims.ledger import order
 from reslab.claims.rules import NOT_RUN
 from reslab.errors import UserError
-from reslab.runs.recipe import OPEN_CHOICES
+from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES
 from reslab.runs.runlog import Record, read
-from reslab.show import words
+from reslab.show import choices, words
 from reslab.show.pages.embed import packed, unpacked
 from reslab.show.pages.page import is_ours, publish
 from reslab.show.pages.report import study_page
@@ -134,8 +134,11 @@ def test_each_language_says_everything_in_its_own_words(pages):
     assert ("html", {"lang": "en"}) in english.tags
     assert ("html", {"lang": "ko"}) in korean.tags
     assert {en for en, _ in both.values()} & set(korean.headings) == set()
-    assert set(words.CHOICES_KO) == set(OPEN_CHOICES)
-    assert not any(said in korean.words for said in OPEN_CHOICES.values())
+    assert set(choices.CHOICES_KO) == set(OPEN_CHOICES)
+    assert set(choices.BEYOND_KO) == set(OPEN_BEYOND)
+    remarks = [*OPEN_CHOICES.values(), *(remark for _, remark in OPEN_BEYOND.values())]
+    assert all(remark in english.words for remark in remarks)
+    assert not any(remark in korean.words for remark in remarks)
 
 
 def test_it_is_small_self_contained_and_every_figure_has_words(pages):

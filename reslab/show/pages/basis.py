@@ -9,6 +9,7 @@ from reslab.claims.evidence import Evidence
 from reslab.claims.judging import Judgement
 from reslab.runs.runlog import Record
 from reslab.show import tables, words
+from reslab.show.choices import choice_table
 from reslab.show.format import clean
 from reslab.show.series import sound
 from reslab.show.tables import Table
@@ -41,7 +42,7 @@ def basis_of(evidence: Evidence, number: int, judgements: Sequence[Judgement], l
         f"{clean(evidence.folder.name)}: {clean(setting.data)}, {clean(setting.recipe.name)}, "
         f"{words.N_ITERATIONS.filled(n=length)(language)}, {words.N_SEEDS.filled(n=seeds)(language)}",
         tables.recipe_table(recipe, language),
-        tables.choice_table(recipe, language),
+        choice_table(recipe, language),
         tables.machine_table(records, language),
         tables.departures(records, language),
         missing,

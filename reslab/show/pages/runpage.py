@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from reslab.runs.runlog import Record
 from reslab.show import scores, tables, words
 from reslab.show.charts.chart import unvalidated
+from reslab.show.choices import choice_table
 from reslab.show.format import clean
 from reslab.show.notes import data_notes, translated
 from reslab.show.pages.embed import Shelf
@@ -63,7 +64,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         differences=tables.difference_table(runs, names, language) if len(runs) > 1 else [],
         recipes=[
             (who if len(groups) > 1 else "", tables.recipe_table(recipe, language),
-             tables.choice_table(recipe, language))
+             choice_table(recipe, language))
             for who, recipe in groups
         ],
         machine=tables.machine_table(runs, language),
