@@ -1,4 +1,4 @@
-"""Every claim at a glance: each judged on every study that says anything of it, and one verdict from them."""
+"""Every claim at a glance: each judged on every study that measured a part of it, and one verdict from them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClaimSummary:
 def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[ClaimSummary]:
     """Every claim, or those of `wanted` (ids), in the order of their numbers.
 
-    Of two studies of the same data and recipe that both say something of a claim, the one that began under the claim's
+    Of two studies of the same data and recipe that both measured a part of a claim, the one that began under the claim's
     rule of today counts, then the one with more seeds, then the first. Raises UserError for an unknown id.
     """
     judged: dict[str, list[Judgement]] = {}
@@ -66,7 +66,7 @@ def _told(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
             best[key] = judgement
     last = (UNDECIDED, NOT_RUN)
     decided_first = sorted(best.values(), key=lambda j: last.index(j.verdict) + 1 if j.verdict in last else 0)
-    able = [j for j in judgements if j.claim.statements]  # not those that say only why they cannot
+    able = [j for j in judgements if j.claim.statements]  # not those that have only a reason why they cannot
     chosen = tuple(decided_first) or tuple(able[:1] or judgements[:1]) or (_empty(claim),)
     return ClaimSummary(chosen[0].claim, chosen)
 

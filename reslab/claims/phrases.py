@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNITS = {
     "points": Text(" points", "%p"),  # percentage points
-    "decades": Text(" times", "배"),  # kept as powers of ten, in answers told as factors, in tables as ×2,610
+    "decades": Text(" times", "배"),  # kept as powers of ten, in answers factors, in tables as ×2,610
     "layers": Text(" layers", "층"),
     "×": Text(" times", "배"),
 }
@@ -28,7 +28,7 @@ OPENING = {  # an answer's first word or two
 }
 NOTE, NOTES, PAPER = Text("note", "노트"), Text("notes", "노트"), Text("paper", "논문")
 AGAINST = Text("; against it: ", "; 반대: ")
-MISSING = "\0"  # stands in a sentence for a figure that was not measured
+MISSING = "\0"  # in a sentence, in place of a figure that was not measured
 IN_PART = Text("Only a part of this was run.", "일부만 실행했다.")
 NOT_JUDGED = Text("Only a part of this was run, which gives no verdict.", "일부만 실행했으므로 판정하지 않는다.")
 FOR_THIS_BUDGET = Text(

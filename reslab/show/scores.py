@@ -47,7 +47,7 @@ def has_top5(records: Iterable[Record]) -> bool:
 
 
 def many_classes(record: Record) -> bool:
-    """Whether a top-5 error says anything: with at most five classes it is always 0."""
+    """Whether a top-5 error means anything: with at most five classes it is always 0."""
     classes = record.run["data"].get("classes")
     return not isinstance(classes, list) or len(classes) > 5
 

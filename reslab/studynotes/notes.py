@@ -58,7 +58,7 @@ class Entry:
 class Section:
     """A section of a note.
 
-    id        "002.3"; "002.intro" is what stands above the first heading or below the note's title
+    id        "002.3"; "002.intro" is what precedes the first heading or below the note's title
     title     the note's own heading, or ""
     heading   its line, or None
     about     the section in a few words

@@ -22,7 +22,7 @@ from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 
 NAME = "bottleneck"
-SAVES = 1.1  # a tenth, below which nobody would choose a block for its cost
+SAVES = 1.1  # a tenth: a smaller saving is no reason to choose a block
 SIMILAR = 0.1  # the same tenth: Fig. 5 and §4.1 call the two blocks similar
 REPEATS = 7  # rounds of the clock, each a median of ROUND steps of each block
 ROUND = 3

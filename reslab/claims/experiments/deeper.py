@@ -82,7 +82,7 @@ def _passing_weight(layer: Any) -> None:
 
 
 def _passing_bn(layer: Any) -> None:
-    """BN that gives what it gets in evaluation mode, whatever its running statistics are."""
+    """Make BN the identity in evaluation mode, for any running statistics."""
     import torch
 
     with torch.no_grad():

@@ -78,7 +78,7 @@ def _differentiate(network: Network, block: BlockRows, image: Tensor, case: str,
         found["dropped"].append(100.0 * float((ones == 0).all(0).double().mean()))
     elif case != "pre":
         found["projection"].append(_most(j_h - j_f - _columns(module, x)))
-        if same:  # option C has projections where the size does not change: there the "1" could have stood
+        if same:  # option C has projections where the size does not change: where an identity would have fitted
             found["projection_deviation"].append(_most(j_h - j_f - eye))
     if block.after and block.line == "solid":
         after, inactive = jacobian(module, x, block.after), seen[block.before].flatten() <= 0

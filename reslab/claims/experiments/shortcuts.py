@@ -49,7 +49,7 @@ def dotted(spec: Spec) -> list[tuple[str, int, int]]:
 
 
 def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
-    """For each net of a group, how many dotted shortcuts there are, and how many are not what the note says."""
+    """For each net of a group, how many dotted shortcuts there are, and how many differ from the note."""
     groups = {
         "basic": [spec_of(f"resnet{n}") for n in (18, 34)],
         "deep": [spec_of(f"resnet{n}") for n in (50, 101, 152)],

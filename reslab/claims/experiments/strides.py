@@ -50,7 +50,7 @@ def strided(spec: Spec) -> list[int]:
 
 
 def _places(bench: Bench, seed: int | None) -> dict[str, Any]:
-    """Where stride 2 stands in the paper's nets and in v1.5, and GMACs of 50 layers in both forms."""
+    """The place of stride 2 in the paper's nets and in v1.5, and GMACs of 50 layers in both forms."""
     nets: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
         "basic": ((18, 34), {}),
         "v1": ((50, 101, 152), {}),

@@ -21,7 +21,7 @@ from reslab.show.series import sound
 def runs_page(records: Sequence[Record], language: str = "en", command: str = "", notes: Sequence[str] = ()) -> str:
     """Return the page of one run, or of several compared, as a whole HTML document.
 
-    Runs of different recipes are compared too, and the page says so.
+    Runs of different recipes are compared too; the page warns of it.
 
     command   the command that makes this page
     notes     what a reader must know of the data; one line each

@@ -47,7 +47,7 @@ def command(judgement: Judgement) -> str:
 
 
 def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
-    """What must be said of the data of a claim's runs, or of the whole study's where the claim trains no net."""
+    """The notes on the data of a claim's runs, or of the whole study's where the claim trains no net."""
     evidence, nets = judgement.evidence, judgement.claim.nets
     records = [r for n in nets for r in evidence.records.get(n.key, {}).values()] if nets else evidence.every_record()
     return data_notes(records, language)
