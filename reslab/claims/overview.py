@@ -42,8 +42,8 @@ class ClaimSummary:
 def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[ClaimSummary]:
     """Every claim, or those of `wanted` (ids), in the order of their numbers.
 
-    Of two studies of the same data and recipe that both measured a part of a claim, the one that began under the claim's
-    rule of today counts, then the one with more seeds, then the first. Raises UserError for an unknown id.
+    Of two studies of the same data and recipe that both measured a part of a claim, the one that began under today's
+    rule counts, then the one with more seeds, then the first. Raises UserError for an unknown id.
     """
     judged: dict[str, list[Judgement]] = {}
     for study in studies:

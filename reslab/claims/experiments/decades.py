@@ -113,8 +113,7 @@ def circular_start(kind: str, depth: int, batch_norm: bool, what: str = "gradien
 def in_training(of: Net, reduce: Callable[[list[float]], float] = median) -> Quantity:
     """`reduce` of how many decades the gradients of first and last block lie apart, over the probes after the start.
 
-    More than MOST counts as MOST. A probe whose first or last gradient is not finite, whose last is 0, is no measurement
-    and is left out.
+    More than MOST counts as MOST. A probe whose first or last gradient is not finite, whose last is 0, is left out.
     """
 
     def read(evidence: Evidence) -> Series:
