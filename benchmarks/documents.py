@@ -42,7 +42,7 @@ interval is on one side; if not, it is undecided. No rule decides on fewer than 
 *for information* decide nothing. `reslab reproduce C3` runs a claim again; `reslab report` draws the pictures.""",
     """# 주장
 
-학습 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
+공부 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
 seed에 대한 95 % 신뢰구간 전체가 기준값의 한쪽에 있으면 성립 여부가 정해지고, 걸쳐 있으면 결정할 수 없다.
 seed가 3개 미만이면 판정하지 않는다. *참고*로 표시한 값은 판정에 쓰지 않는다.
 `reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",

@@ -22,7 +22,7 @@ MEASURES = {"train": TRAIN_ERROR, "val": VAL_ERROR, "test": TEST_ERROR}
 
 ERROR = Text("error (%)", "error (%)")
 ITERATIONS = Text("iterations", "반복 횟수")
-LAYERS = Text("layers", "층 수")
+LAYERS = Text("layers", "층수")
 NET = Text("net", "네트워크")
 SEEDS = Text("seeds", "seed 수")
 MEAN = Text("mean", "평균")
@@ -54,7 +54,7 @@ SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 
 ROLES = {
     BESIDE: Text("for information", "참고"),
-    LIMIT: Text("makes the verdict conditional if it holds", "성립하면 조건부 판정"),
+    LIMIT: Text("makes the verdict conditional if it holds", "성립하면 판정은 조건부 성립"),
 }
 
 PAGE: dict[str, Text] = {
@@ -72,11 +72,11 @@ PAGE: dict[str, Text] = {
     "command": Text("Command", "명령"),
     # the page of studies
     "study_title": Text("Residual networks: every claim of the notes and the paper, judged",
-                        "Residual network: 노트와 논문의 주장을 하나씩 판정한다"),
+                        "Residual 네트워크: 노트와 논문의 주장을 하나씩 판정한 결과"),
     "study_about": Text(
         "The claims are those of the study notes on “Deep Residual Learning for Image Recognition” (He, Zhang, Ren, "
         "Sun 2015) and of the paper. Open one for its answer, its picture and its figures.",
-        "“Deep Residual Learning for Image Recognition”(He, Zhang, Ren, Sun 2015)의 학습 노트와 논문에 나오는 "
+        "“Deep Residual Learning for Image Recognition”(He, Zhang, Ren, Sun 2015)과 이 논문을 공부한 노트에 나오는 "
         "주장이다. 주장을 펼치면 답, 그림, 값이 나온다.",
     ),
     "rule": Text(
@@ -87,7 +87,7 @@ PAGE: dict[str, Text] = {
     ),
     "claims": Text("The claims", "주장과 판정"),
     "other_study": Text("Also on", "다른 실험:"),
-    "by_notes": Text("The notes’ words", "노트의 말"),
+    "by_notes": Text("The notes’ words", "노트 원문"),
     "where": Text("source", "출처"),
     "statements": Text("Measured values and thresholds", "측정값과 기준값"),
     "for_information": Text("For information, not judged", "참고(판정에 쓰지 않음)"),
@@ -104,7 +104,7 @@ PAGE: dict[str, Text] = {
         "Drawn from the networks’ own definitions. Solid: identity shortcut; dotted: the shape changes.",
         "네트워크 정의에서 그렸다. 실선: identity shortcut, 점선: 크기가 바뀌는 shortcut.",
     ),
-    "fig5": Text("Basic and bottleneck block (Fig. 5)", "기본 block과 bottleneck block (Fig. 5)"),
+    "fig5": Text("Basic and bottleneck block (Fig. 5)", "basic block과 bottleneck block (Fig. 5)"),
     "fig5_about": Text(
         "With their parameters and multiply-adds, counted from the definitions.",
         "parameter 수와 곱셈-덧셈 수는 정의에서 센 것이다.",
@@ -118,15 +118,15 @@ PAGE: dict[str, Text] = {
     "paper_says": Text("what the paper says", "논문의 설명"),
     "machine": Text("Data, hardware, versions, settings", "데이터, 하드웨어, 버전, 설정"),
     "as_recorded": Text("As the runs recorded them; “|” separates values that differ between runs.",
-                        "실행이 기록한 값이다. 실행마다 다르면 “|”로 나누었다."),
+                        "실행할 때 기록된 값이다. 실행마다 다르면 “|”로 나누었다."),
     "what": Text("what", "이름"),
     "departures": Text("Departures from the paper", "논문과 다른 점"),
     "no_departures": Text("None is known besides the choices that the paper leaves open.",
                           "논문이 정하지 않은 것 말고는 알려진 차이가 없다."),
     "not_run": Text("What was not run", "실행하지 않은 것"),
     "partly": Text("Only a part of it was run.", "일부만 실행했다."),
-    "rows_not_run": Text("Rows of Table 6 without a run of ours", "우리 실행이 없는 Table 6의 행"),
-    "nets_not_run": Text("Networks with seeds that have no finished run", "끝난 실행이 없는 seed가 있는 네트워크"),
+    "rows_not_run": Text("Rows of Table 6 without a run of ours", "Table 6에서 우리가 실행하지 않은 행"),
+    "nets_not_run": Text("Networks with seeds that have no finished run", "아직 끝나지 않은 seed가 있는 네트워크"),
     "problems": Text("Problems of the records", "기록의 문제"),
     "net": NET,
     "finished_of": Text("finished seeds", "끝난 seed"),
@@ -174,7 +174,7 @@ HEADS: dict[str, tuple[Text, ...]] = {
         Text("class", "클래스"), Text("error (%)", "error(%)"), INTERVAL, Text("wrong", "틀린 수"),
         Text("n", "n (장)"),
     ),
-    "differences": (Text("field", "항목"), Text("values, and the runs that have them", "값과 그 값을 가진 실행")),
+    "differences": (Text("field", "항목"), Text("values, and the runs that have them", "값과 해당 실행")),
 }  # fmt: skip
 
 ABOUT_RUN = Text("{model}, seed {seed}, on {data}", "{model}, seed {seed}, 데이터 {data}")
@@ -183,14 +183,14 @@ SCORE = Text("{measure} {error} % (95 % interval {low} to {high}, {n} images)",
              "{measure} {error} % (95 % 신뢰구간 {low} ~ {high}, 이미지 {n}장)")  # fmt: skip
 STUDY_SCORE = Text(
     "{depth} layers after {n} updates on {data}: {plain} {measure} without shortcuts, {residual} with them ({seeds}).",
-    "{data}, {depth}층, {n}회 업데이트 뒤 {measure}: shortcut이 없으면 {plain}, 있으면 {residual} ({seeds}).",
+    "{data}, {depth}층, 반복 {n}회 뒤 {measure}: shortcut이 없으면 {plain}, 있으면 {residual} ({seeds}).",
 )
 UNDER = Text("under {limit}", "{limit} 미만")
 ONE_SEED, N_SEEDS = Text("1 seed", "seed 1개"), Text("{n} seeds", "seed {n}개")
 UNTRAINED = Text("no training", "학습 없음")
 COMMITTED = Text(
     "the records of {names} are the committed results of the reslab project",
-    "{names}의 기록은 reslab 프로젝트에 들어 있는 결과이다",
+    "{names}의 기록은 reslab 저장소에 커밋된 결과다",
 )
 N_ITERATIONS = Text("{n} iterations", "{n}회 반복")
 UNFINISHED = Text("{n}, unfinished", "{n}, 미완료")

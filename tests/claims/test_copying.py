@@ -189,7 +189,10 @@ def test_the_answer_has_ratios(tmp_path):
     answer, ko = found.sentence.en, found.sentence.ko
     assert "2 layers with a shortcut end at 1/12.6 (MLP) and 3.16 (convolutions) of the error without." in answer
     assert "At the greatest depth that learns at all it is 3.16 and 1/12.6." in answer
-    assert "없을 때의 1/12.6배(MLP), 3.16배(convolution)다. 학습이 되는 가장 깊은 층수에서는 3.16배, 1/12.6배다." in ko
+    assert (
+        "없을 때의 1/12.6배(MLP), 3.16배(convolution)다. 학습이 되는 가장 깊은 네트워크에서는 각각 3.16배, 1/12.6배다."
+        in ko
+    )
 
 
 def test_two_stacks_that_both_fail_compare_nothing(tmp_path):

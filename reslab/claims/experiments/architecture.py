@@ -165,7 +165,7 @@ def _doubling() -> Claim:
     def exactly(key: str, value: float, en: str, ko: str, role: str = MAIN) -> Statement:
         return Statement(Text(en, ko), measurement(macs.name, key), Always(value, value), role=role)
 
-    first = {"vgg19": (" (stages 1 to 4)", "(1–4단계)")}
+    first = {"vgg19": (" (stages 1 to 4)", "(stage 1–4)")}
     return Claim(
         id="C24",
         name=NAME,
@@ -174,7 +174,7 @@ def _doubling() -> Claim:
         said="000, 001; §3.3, Fig. 3",
         text=Text(
             "As in VGG, channels double where the map halves: layers cost the same.",
-            "ResNet은 VGG의 규칙을 이어받았다: map이 반으로 줄면 channel이 두 배가 되어 층마다 비용이 같다.",
+            "ResNet은 VGG의 규칙을 이어받았다: map이 반으로 줄면 채널이 두 배가 되어 층마다 비용이 같다.",
         ),
         statements=(
             *(
@@ -182,7 +182,7 @@ def _doubling() -> Claim:
                     f"growth_{name}",
                     2,
                     f"{word}{first.get(name, ('', ''))[0]}: channels of a stage over those of the stage before",
-                    f"{word}{first.get(name, ('', ''))[1]}: 앞 단계에 대한 channel 수의 비",
+                    f"{word}{first.get(name, ('', ''))[1]}: 앞 stage 대비 채널 수(배)",
                 )
                 for name, word in words.items()
             ),
@@ -192,7 +192,7 @@ def _doubling() -> Claim:
                     1,
                     f"{word}{first.get(name, ('', ''))[0]}: MACs of the dearest 3x3 layer that keeps width and map "
                     "over the cheapest",
-                    f"{word}{first.get(name, ('', ''))[1]}: 폭과 map을 유지하는 3x3 층의 최대 MAC / 최소 MAC",
+                    f"{word}{first.get(name, ('', ''))[1]}: 폭과 map을 유지하는 3x3 층의 최대 MACs / 최소 MACs",
                 )
                 for name, word in words.items()
             ),
@@ -200,18 +200,18 @@ def _doubling() -> Claim:
                 "growth_vgg19_last",
                 1,
                 "VGG-19, last stage: channels over those of the stage before; they do not double",
-                "VGG-19 마지막 단계: 앞 단계에 대한 channel 수의 비, 두 배가 되지 않는다",
+                "VGG-19 마지막 stage: 앞 stage 대비 채널 수(배), 두 배가 되지 않는다",
                 LIMIT,
             ),
             exactly(
                 "level_vgg19_last",
                 4,
                 "VGG-19: MACs of such a layer over those of one in the last stage",
-                "VGG-19: 한 층의 MAC / 마지막 단계 한 층의 MAC",
+                "VGG-19: stage 1–4의 한 층의 MACs / 마지막 stage의 한 층의 MACs",
                 LIMIT,
             ),
             Statement(
-                Text('MACs of plain-34 over VGG-19 (§3.3: "18 %")', 'plain-34의 MAC / VGG-19의 MAC(§3.3: "18 %")'),
+                Text('MACs of plain-34 over VGG-19 (§3.3: "18 %")', 'plain-34의 MACs / VGG-19의 MACs(§3.3: "18 %")'),
                 measurement(macs.name, "plain34_of_vgg19"),
                 Always(*PRINTED),
                 role=BESIDE,
@@ -222,19 +222,19 @@ def _doubling() -> Claim:
             holds=Text(
                 "Channels double from stage to stage in VGG-19, plain-34 and residual-34, so that layers cost the "
                 "same.",
-                "VGG-19, plain-34, residual-34 모두 단계마다 channel이 두 배가 되어 층마다 비용이 같다.",
+                "VGG-19, plain-34, residual-34 모두 stage마다 채널이 두 배가 되어 층마다 비용이 같다.",
             ),
             condition=Text(
                 "Channels double from stage to stage in all three nets. Only VGG-19's last stage stays at 512, so "
                 "that a layer costs a quarter there. Plain-34 costs {s8} of VGG-19.",
-                "세 네트워크 모두 단계마다 channel이 두 배가 된다. VGG-19의 마지막 단계만 512로 남아 그곳의 층은 "
+                "세 네트워크 모두 stage마다 채널이 두 배가 된다. VGG-19의 마지막 stage만 512로 남아 이 stage의 층은 "
                 "비용이 4분의 1이다. plain-34의 비용은 VGG-19의 {s8}다.",
             ),
             fails=Text(
                 "Channels grow {s0} times in VGG-19, {s1} in plain-34, {s2} in residual-34.",
-                "channel은 VGG-19에서 {s0}, plain-34에서 {s1}, residual-34에서 {s2}배가 된다.",
+                "채널은 VGG-19에서 {s0}, plain-34에서 {s1}, residual-34에서 {s2}배가 된다.",
             ),
-            undecided=Text("Channels grow {s0} times in VGG-19.", "VGG-19의 channel은 {s0}배가 된다."),
+            undecided=Text("Channels grow {s0} times in VGG-19.", "VGG-19의 채널은 {s0}배가 된다."),
         ),
         measurements=(macs,),
         charts=("macs-by-layer",),

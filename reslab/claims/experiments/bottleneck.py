@@ -93,7 +93,7 @@ def _times(bench: Bench, seed: int | None) -> dict[str, Any]:
 
 def _cost() -> Claim:
     counts, clock = Measurement("bottleneck-cost", _costs), Measurement("bottleneck-time", _times, seconds=9)
-    words = {"parameters": Text("parameters", "parameter 수"), "macs": Text("MACs", "MAC")}
+    words = {"parameters": Text("parameters", "parameter 수"), "macs": Text("MACs", "MACs")}
     return Claim(
         id="C12",
         name=NAME,
@@ -108,7 +108,7 @@ def _cost() -> Claim:
                 Statement(
                     Text(
                         f"256 channels in and out: {word.en} of a basic block over a bottleneck's",
-                        f"입출력 256 channel: basic block의 {word.ko} / bottleneck의 {word.ko}",
+                        f"입출력 256채널: basic block의 {word.ko} / bottleneck의 {word.ko}",
                     ),
                     measurement(counts.name, f"equal_{key}_ratio"),
                     Always(low=SAVES),
@@ -121,7 +121,8 @@ def _cost() -> Claim:
                     Text(
                         f"Fig. 5's pair (64 against 256 channels): {word.en} of the basic block over the bottleneck's "
                         "(1: equal)",
-                        f"Fig. 5의 쌍(64 대 256 channel): basic block의 {word.ko} / bottleneck의 {word.ko}(1: 같다)",
+                        f"Fig. 5의 두 block(64채널과 256채널): basic block의 {word.ko} / bottleneck의 {word.ko}(1: "
+                        f"같다)",
                     ),
                     measurement(counts.name, f"figure5_{key}_ratio"),
                     Always(1 - SIMILAR, 1 + SIMILAR),
@@ -142,29 +143,29 @@ def _cost() -> Claim:
                     unit="×",
                 )
                 for name, en, ko in (
-                    ("equal", "256 channels in and out", "입출력 256 channel"),
-                    ("figure5", "Fig. 5's pair", "Fig. 5의 쌍"),
+                    ("equal", "256 channels in and out", "입출력 256채널"),
+                    ("figure5", "Fig. 5's pair", "Fig. 5의 두 block"),
                 )
             ),
         ),
         answers=answers(
             holds=Text(
                 "A basic block of the same width has {s0} the parameters and {s1} the multiply-adds.",
-                "같은 폭의 basic block은 parameter가 {s0}, multiply-add가 {s1}다.",
+                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}, MACs는 {s1}다.",
             ),
             condition=Text(
                 "At equal width a basic block has {s0} a bottleneck's parameters. The paper's own pair (Fig. 5) "
                 "costs about the same ({s2}): there the bottleneck is four times as wide.",
                 "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다. 논문의 두 block(Fig. 5)은 비용이 거의 "
-                "같고({s2}), 거기서 bottleneck은 폭이 네 배다.",
+                "같고({s2}), 이때 bottleneck의 폭은 네 배다.",
             ),
             fails=Text(
                 "A basic block of the same width has {s0} the parameters.",
-                "같은 폭의 basic block은 parameter가 {s0}다.",
+                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다.",
             ),
             undecided=Text(
                 "A basic block of the same width has {s0} the parameters.",
-                "같은 폭의 basic block은 parameter가 {s0}다.",
+                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다.",
             ),
         ),
         measurements=(counts, clock),

@@ -198,8 +198,8 @@ def _deepest(stack: str) -> Statement:
         Text(
             f"{_WORDS[stack].en}, greatest depth at which either learns (error below {LEARNS:g} of the input's "
             "variance; beyond it the ratio says nothing): error with shortcuts over error without",
-            f"{_WORDS[stack].ko}, 둘 중 하나라도 학습되는(오차가 입력 분산의 {LEARNS:g}배 미만인) 최대 층수: 오차 비 "
-            "residual / plain(더 깊으면 둘 다 학습되지 않아 비에 뜻이 없다)",
+            f"{_WORDS[stack].ko}, 둘 중 하나라도 학습되는(오차가 입력 분산의 {LEARNS:g}배 미만인) 최대 층수에서 "
+            "오차의 비율, residual / plain(더 깊으면 둘 다 학습되지 않아 비교할 수 없다)",
         ),
         deepest_that_learns(stack),
         Below(0.0),
@@ -211,7 +211,7 @@ def _ratio(stack: str, depth: int) -> Statement:
     return Statement(
         Text(
             f"{_WORDS[stack].en}, {depth} layers: error with shortcuts over error without",
-            f"{_WORDS[stack].ko}, {depth}층: 오차 비 residual / plain",
+            f"{_WORDS[stack].ko}, {depth}층: 오차의 비율, residual / plain",
         ),
         measurement(f"copying-{stack}", f"log_ratio_{depth}"),
         Below(0.0),
@@ -229,7 +229,7 @@ def _easier() -> Claim:
         said="001, 002 §2; §3.1",
         text=Text(
             "The identity is easier to learn with a shortcut.",
-            "identity는 shortcut이 있을 때 학습하기 더 쉽다.",
+            "항등함수(identity)는 shortcut이 있으면 배우기 더 쉽다.",
         ),
         statements=(
             *(statement for stack in DECIDING for statement in (_ratio(stack, DEPTHS[0]), _deepest(stack))),
@@ -240,8 +240,8 @@ def _easier() -> Claim:
             Text(
                 f"Trained to copy inputs, {DEPTHS[0]} layers with a shortcut end at {{s0r}} (MLP) and {{s2r}} "
                 "(convolutions) of the error without. At the greatest depth that learns at all it is {s1r} and {s3r}.",
-                f"입력을 복사하도록 학습하면 {DEPTHS[0]}층에서 shortcut이 있을 때의 오차는 없을 때의 {{s0r}}배(MLP), "
-                f"{{s2r}}배(convolution)다. 학습이 되는 가장 깊은 층수에서는 {{s1r}}배, {{s3r}}배다.",
+                f"입력을 그대로 내보내도록 학습하면 {DEPTHS[0]}층에서 shortcut이 있을 때의 오차는 없을 때의 "
+                "{s0r}배(MLP), {s2r}배(convolution)다. 학습이 되는 가장 깊은 네트워크에서는 각각 {s1r}배, {s3r}배다.",
             )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),

@@ -220,11 +220,11 @@ def _solution(setting: Setting) -> Claim:
             ),
             fails=Text(
                 "The copy has other logits ({s2}) or another training error ({s3}).",
-                "복사본의 logit({s2})이나 training error({s3})가 다르다.",
+                "복사본은 logit({s2})이나 training error({s3})가 원래 네트워크와 다르다.",
             ),
             undecided=Text(
                 "The copy's logits differ by {s2}, its training error by {s3}.",
-                "복사본의 logit은 {s2}, training error는 {s3} 다르다.",
+                "복사본의 logit은 {s2}, training error는 {s3}만큼 다르다.",
             ),
         ),
         measurements=(untrained, trained),

@@ -23,7 +23,7 @@ from reslab.runs.recipes import recipe
 NAME = "degradation"
 PILOT = Text(
     ", at a rate of {lr:g} chosen on other seeds; at the paper's 0.1 it degrades (docs/log.md)",
-    ". learning rate {lr:g}는 다른 seed에서 골랐고, 논문의 0.1에서는 나빠진다(docs/log.md)",
+    ". learning rate {lr:g}는 다른 seed로 골랐고, 논문의 0.1에서는 degradation이 나타난다(docs/log.md)",
 )
 MARGIN = 1.0  # percentage points of training error by which a deeper residual net may be worse and still "not worse"
 
@@ -66,7 +66,7 @@ def _plain(setting: Setting) -> Claim:
         said="000, 001, 002; §1, Fig. 1, §4.2, Fig. 6",
         text=Text(
             "A plain net's training error rises with depth, once it is deep enough.",
-            "plain 네트워크는 충분히 깊어지면 깊이에 따라 training error가 커진다.",
+            "plain 네트워크는 어느 깊이를 넘으면 깊을수록 training error가 커진다.",
         ),
         statements=(
             deeper_minus(setting, "plain", deep, "train", Above(0.0), MAIN, flat=twins(setting, "plain")),
@@ -145,7 +145,8 @@ def _residual(setting: Setting) -> Claim:
             ),
             fails=Text(
                 f"Residual nets degrade too: from {shallow} to {deep} layers the training error {{s0m}}.",
-                f"residual도 나빠진다. {shallow}층에서 {deep}층으로 늘리면 training error가 {{s0m}}한다.",
+                f"residual에서도 degradation이 나타난다. {shallow}층에서 {deep}층으로 늘리면 training error가 "
+                f"{{s0m}}한다.",
             ),
             undecided=Text(
                 f"From {shallow} to {deep} layers the residual net's training error {{s0m}} and its test error "

@@ -29,9 +29,9 @@ HOWS = ("softmax", "logits")
 Members = list[tuple[Net, int]]
 
 WORDS = {
-    "seeds": Text("Every seed of one net as one", "한 네트워크의 모든 seed를 하나로"),
-    "depths": Text("Residual nets of different depth as one", "깊이가 다른 residual 네트워크를 하나로"),
-    "nets": Text("Different nets of the study as one", "실험의 서로 다른 네트워크를 하나로"),
+    "seeds": Text("Every seed of one net as one", "한 네트워크의 모든 seed를 묶은 앙상블"),
+    "depths": Text("Residual nets of different depth as one", "깊이가 다른 residual 네트워크를 묶은 앙상블"),
+    "nets": Text("Different nets of the study as one", "서로 다른 네트워크를 묶은 앙상블"),
 }
 
 
@@ -89,7 +89,9 @@ def _ensemble(setting: Setting) -> Claim:
 
     def gap(kind: str, how: str, against: str, role: str) -> Statement:
         word = WORDS[kind]
-        en, ko = ("its mean member", "평균 구성원") if against == "mean" else ("its best member", "가장 좋은 구성원")
+        en, ko = (
+            ("its mean member", "개별 모델의 평균") if against == "mean" else ("its best member", "가장 좋은 개별 모델")
+        )
         return Statement(
             Text(
                 f"{word.en} ({how} averaged): test error minus that of {en}",
@@ -106,7 +108,7 @@ def _ensemble(setting: Setting) -> Claim:
         name=NAME,
         quote="6개의 모델을 앙상블하여 이미지 분류에서 1등 달성.",
         said="002 §4; §4.1, Table 5",
-        text=Text("An ensemble beats the mean of its members.", "앙상블은 구성원의 평균보다 낫다."),
+        text=Text("An ensemble beats the mean of its members.", "앙상블은 개별 모델의 평균보다 낫다."),
         statements=(
             *(gap(kind, "softmax", "mean", MAIN) for kind in kinds),
             *(gap(kind, "softmax", "best", BESIDE) for kind in kinds),
@@ -120,7 +122,7 @@ def _ensemble(setting: Setting) -> Claim:
                     for i, kind in enumerate(kinds)
                 )
                 + ".",
-                "평균 구성원(가장 좋은 구성원)에 비한 test error: "
+                "개별 모델의 평균(괄호 안은 가장 좋은 개별 모델)과 비교한 test error의 차이: "
                 + ", ".join(f"{WORDS[kind].ko} {{s{i}n}}({{s{len(kinds) + i}n}})%p" for i, kind in enumerate(kinds))
                 + ".",
             )

@@ -53,8 +53,8 @@ def _growth(setting: Setting) -> Claim:
     sentence = Text(
         f"At initialisation, through {deep} plain layers with BN the gradient {{s0g}} and the activation {{s1g}}; "
         "without BN the gradient {s2g} and the activation {s3g}.",
-        f"초기 weight에서 plain {deep}층을 지나는 동안 BN이 있으면 gradient는 {{s0g}}, activation은 {{s1g}}하고, BN이 "
-        "없으면 gradient는 {s2g}, activation은 {s3g}한다.",
+        f"초기 weight에서 plain {deep}층을 지나는 동안 BN이 있으면 gradient는 {{s0r}}배, activation은 {{s1r}}배가 "
+        "되고, BN이 없으면 gradient는 {s2r}배, activation은 {s3r}배가 된다.",
     )
     return Claim(
         id="C22",
@@ -63,7 +63,7 @@ def _growth(setting: Setting) -> Claim:
         said="000, 001",
         text=Text(
             "Gradients and activations also explode in deep plain nets.",
-            "깊은 plain 네트워크에서는 gradient와 activation이 exploding하기도 한다.",
+            "깊은 plain 네트워크에서는 gradient와 activation이 폭발하기도 한다.",
         ),
         statements=(
             *(grows("plain", deep, bn, w, role=MAIN) for bn in (True, False) for w in ("gradient", "activation")),
@@ -92,8 +92,8 @@ def _cure(setting: Setting) -> Claim:
     sentence = Text(
         f"With BN the gradient {{s3g}} through {deep} residual layers and {{s4g}} through plain ones. Without BN it "
         "{s2g} in the residual net and {s5g} in the plain one.",
-        f"BN이 있으면 gradient는 residual {deep}층에서 {{s3g}}, plain에서 {{s4g}}한다. BN이 없으면 shortcut이 있을 때 "
-        "{s2g}, 없을 때 {s5g}한다.",
+        f"BN이 있으면 gradient는 residual {deep}층에서 {{s3r}}배, plain에서 {{s4r}}배가 된다. BN이 없으면 residual에서 "
+        "{s2r}배, plain에서 {s5r}배가 된다.",
     )
     return Claim(
         id="C27",
@@ -103,7 +103,7 @@ def _cure(setting: Setting) -> Claim:
         said="000, 001",
         text=Text(
             "The shortcut keeps gradients from exploding.",
-            "shortcut이 있으면 gradient exploding이 일어나지 않는다.",
+            "shortcut이 있으면 gradient가 폭발하지 않는다.",
         ),
         statements=(
             gap(True, "BN", "BN"),

@@ -146,8 +146,8 @@ def _zero_weights() -> Claim:
             condition=Text(
                 "With ReLU and a ≥ 0 the output equals the input exactly. But negative entries become 0, and with "
                 "tanh an entry changes by up to {s2}, with sigmoid by up to {s3}.",
-                "ReLU이고 a ≥ 0이면 출력은 입력과 정확히 같다. 그러나 음수는 0이 되고, ReLU 대신 쓴 tanh는 "
-                "성분을 최대 {s2}, sigmoid는 최대 {s3} 바꾼다.",
+                "ReLU이고 a ≥ 0이면 출력은 입력과 정확히 같다. 그러나 음수는 0이 되고, ReLU 대신 tanh를 쓰면 "
+                "성분이 최대 {s2}, sigmoid를 쓰면 최대 {s3}만큼 변한다.",
             ),
             fails=Text(
                 "Even with ReLU and a ≥ 0, {s0} entries of the output differ.",

@@ -111,18 +111,18 @@ def _sum() -> Claim:
         answers=answers(
             holds=Text(
                 "For an identity shortcut both sides are equal to rounding ({s0}).",
-                "identity shortcut에서 양변은 반올림 오차({s0})까지 같다.",
+                "identity shortcut에서 양변은 반올림 오차({s0}) 범위에서 같다.",
             ),
             condition=Text(
                 "It is exact before the last ReLU. After it, {s1} outputs of a block have zero rows; a projection "
                 "puts W_s in place of 1, and option A drops {s3} of the inputs.",
-                "마지막 ReLU 전까지는 정확하다. ReLU 뒤에는 block의 출력 {s1}개의 행이 0이 되고, projection은 1 "
+                "마지막 ReLU 전까지는 정확하다. ReLU 뒤에는 block마다 출력 {s1}개의 행이 0이 되고, projection은 1 "
                 "대신 W_s를 더하며, option A는 입력의 {s3}를 버린다.",
             ),
             fails=Text(
                 "Even for an identity shortcut the sides differ by {s0}.", "identity shortcut에서도 양변이 {s0} 다르다."
             ),
-            undecided=Text("The sides differ by {s0}.", "양변의 차이는 {s0}다."),
+            undecided=Text("The sides differ by {s0}.", "양변의 차이는 {s0}이다."),
         ),
         measurements=(Measurement(BLOCKS, blocks),),
     )
@@ -155,7 +155,7 @@ def _never_zero(setting: Setting) -> Claim:
             Statement(
                 Text(
                     "Largest |entry| of J_H in a block whose last ReLU is inactive everywhere",
-                    "마지막 ReLU가 모두 비활성인 block에서 J_H 원소의 최대 절댓값",
+                    "마지막 ReLU가 모두 꺼진 block에서 J_H 원소의 최대 절댓값",
                 ),
                 measurement(COUNTER, "inactive_relu"),
                 Always(low=ROUNDING),
@@ -165,22 +165,22 @@ def _never_zero(setting: Setting) -> Claim:
                 f"학습된 residual {setting.middle}: 0.1보다 작은 J_H의 특이값 (ReLU 전)",
                 "small_trained",
             ),
-            share("The same at initialisation", "초기값에서", "small_initial"),
+            share("The same at initialisation", "위와 같은 비율, 초기 weight", "small_initial"),
             share(
                 f"Trained residual {setting.middle}: rows of J_H that are 0, after the ReLU",
                 f"학습된 residual {setting.middle}: ReLU 뒤 J_H의 0인 행",
                 "zero_rows_trained",
             ),
-            share("The same at initialisation", "초기값에서", "zero_rows_initial"),
+            share("The same at initialisation", "위와 같은 비율, 초기 weight", "zero_rows_initial"),
         ),
         answers=answers(
             holds=Text(
                 "Neither a block with F(x) = −x nor one with an inactive ReLU makes it 0.",
-                "F(x) = −x인 block도, ReLU가 비활성인 block도 gradient를 0으로 만들지 않는다.",
+                "F(x) = −x인 block도, ReLU가 꺼진 block도 gradient를 0으로 만들지 않는다.",
             ),
             condition=Text(
                 "One construction makes it 0 and the other does not ({s0} and {s1}).",
-                "한 구성은 0을 만들고 다른 구성은 그렇지 않다({s0}, {s1}).",
+                "두 block 가운데 하나만 gradient를 0으로 만든다({s0}, {s1}).",
             ),
             fails=Text(
                 "It can be 0: all entries of a block's Jacobian are 0 if F learned −x, or if its last ReLU is off "

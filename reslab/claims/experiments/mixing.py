@@ -92,7 +92,8 @@ def _mixed(setting: Setting) -> Claim:
                 Text(
                     f"Test error, the better pure net against the mixed one: mixing gains no more than {SMALL:g} % "
                     "of it",
-                    f"test error, 섞은 네트워크 대비 더 나은 순수 네트워크: 섞어서 얻는 이득이 {SMALL:g} % 이하",
+                    f"test error, 섞은 네트워크와 한 종류 block만 쓴 더 나은 네트워크의 비교: 섞어서 얻는 이득이 "
+                    f"{SMALL:g} % 이하",
                 ),
                 relative(better_minus([errors[key] for key in PURE], errors["mixed"]), errors["mixed"]),
                 Below(SMALL),
@@ -101,7 +102,7 @@ def _mixed(setting: Setting) -> Claim:
             Statement(
                 Text(
                     "Multiply-adds of the pure nets over the mixed one's: about equal",
-                    "multiply-add, 순수 네트워크 / 섞은 네트워크: 거의 같다",
+                    "MACs, 한 종류 block만 쓴 네트워크 / 섞은 네트워크: 거의 같다",
                 ),
                 measurement(counts.name, "macs_ratio"),
                 Always(1 - NEAR_COST, 1 + NEAR_COST),
@@ -123,8 +124,8 @@ def _mixed(setting: Setting) -> Claim:
             Text(
                 "At equal multiply-adds and relative to the mixed net, test error is {s2l} with basic blocks alone "
                 "and {s3l} with bottlenecks alone.",
-                "multiply-add가 같을 때 test error는 섞은 네트워크에 비해 basic block만 쓰면 {s2l}. bottleneck만 "
-                "쓰면 {s3l}.",
+                "MACs가 같으면 basic block만 쓴 네트워크의 test error가 섞은 네트워크보다 {s2l}. bottleneck만 "
+                "쓴 네트워크는 {s3l}.",
             )
         ),
         measurements=(counts,),

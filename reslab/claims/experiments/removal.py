@@ -126,8 +126,8 @@ def _one_block(setting: Setting) -> Claim:
             Text(
                 f"Removing one block (median over blocks), the test error of residual-{deep} {{s0m}}, that of "
                 f"plain-{middle} {{s1m}}. Removing the block that matters most, residual-{deep}'s error {{s2m}}.",
-                f"block 하나를 빼면(전체 block의 중앙값) residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
-                f"{{s1m}}한다. 가장 중요한 block을 빼면 residual {deep}층도 {{s2m}}한다.",
+                f"block 하나를 빼면 residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
+                f"{{s1m}}한다(전체 block의 중앙값). 가장 중요한 block을 빼면 residual {deep}층도 {{s2m}}한다.",
             )
         ),
         measurements=(removals,),

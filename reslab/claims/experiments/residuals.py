@@ -87,12 +87,12 @@ def _initial(setting: Setting) -> Claim:
         said="002",
         text=Text(
             "Initial weights are near zero, so a block starts near the identity.",
-            "초기 weight는 0에 가까우므로 residual block은 identity에 가깝게 시작한다.",
+            "초기 weight는 0에 가까우므로 residual block은 identity에 가까운 상태에서 시작한다.",
         ),
         statements=(
             ratio(
                 f"residual {deep}, He, BN, mean over blocks with identity shortcuts",
-                f"residual {deep}, He, BN, block 평균",
+                f"residual {deep}, He, BN, identity shortcut block의 평균",
                 f"bn{deep}",
                 near,
                 MAIN,
@@ -112,7 +112,7 @@ def _initial(setting: Setting) -> Claim:
             Text(
                 f"At He initialisation ‖F(x)‖ is {{s0}} times ‖x‖ in the {deep}-layer net and {{s1}} times in the MLP. "
                 "With the last BN scale γ set to 0, which is not in the paper, it is {s2}.",
-                f"He 초기화에서 ‖F(x)‖는 {deep}층 네트워크에서 ‖x‖의 {{s0}}배, MLP에서 {{s1}}배다. "
+                f"He 초기화에서 ‖F(x)‖는 {deep}층 네트워크가 ‖x‖의 {{s0}}배, MLP가 {{s1}}배다. "
                 "논문에 없는 방법이지만 마지막 BN의 γ를 0으로 두면 {s2}이다.",
             )
         ),
@@ -161,7 +161,7 @@ def _learned(setting: Setting) -> Claim:
     deeper = Statement(
         Text(
             f"‖F(x)‖ / ‖x‖ after training, residual {deep} minus {shallow}, in {', '.join(both)}, which both have",
-            f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}, 둘 다 가진 {', '.join(both)}",
+            f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep} − {shallow}, 두 네트워크에 모두 있는 {', '.join(both)}",
         ),
         minus(ratio_of(nets[deep], blocks=both), ratio_of(nets[shallow], blocks=both)),
         Below(0.0),
@@ -177,7 +177,7 @@ def _learned(setting: Setting) -> Claim:
             Statement(
                 Text(
                     f"‖F(x)‖ / ‖x‖ after training, residual {deep}, mean over blocks with identity shortcuts",
-                    f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep}, block 평균",
+                    f"학습 뒤 ‖F(x)‖ / ‖x‖, residual {deep}, identity shortcut block의 평균",
                 ),
                 ratio_of(nets[deep]),
                 Below(NEAR),
@@ -199,8 +199,8 @@ def _learned(setting: Setting) -> Claim:
             Text(
                 f"After training ‖F(x)‖ is {{s0}} times ‖x‖, averaged over the {deep}-layer net's blocks with "
                 f"identity shortcuts. Training changes this ratio by {{s1}}.",
-                f"학습 뒤 {deep}층의 identity shortcut block에서 ‖F(x)‖는 평균 ‖x‖의 {{s0}}배다. 학습하는 동안 이 "
-                f"비는 {{s1m}}했다.",
+                f"학습 뒤 {deep}층의 identity shortcut block에서 ‖F(x)‖는 평균적으로 ‖x‖의 {{s0}}배다. 학습하는 동안 "
+                f"이 비율은 {{s1m}}했다.",
             )
         ),
         charts=("residuals",),

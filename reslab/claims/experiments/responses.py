@@ -78,7 +78,7 @@ def _responses(setting: Setting) -> Claim:
         said="002 §4; §4.2, Fig. 7",
         text=Text(
             "Deeper residual nets have smaller responses (std of outputs), plain larger.",
-            "깊을수록 response(층 출력의 std)가 residual에서는 작아지고(plain보다도 작다) plain에서는 커진다.",
+            "깊을수록 response(층 출력의 std)가 residual에서는 작아지고 plain에서는 커진다. residual이 plain보다 작다.",
         ),
         statements=(
             *(_by_depth(average, "resnet", deep, shallow, less) for average in AVERAGES),
@@ -97,8 +97,9 @@ def _responses(setting: Setting) -> Claim:
                 f"From {shallow} to {deep} layers the mean response changes by {{s0}} (median {{s1}}) in residual and "
                 f"by {{s4}} (median {{s5}}) in plain nets. At {deep} layers residual minus plain is {{s2}} (median "
                 f"{{s3}}).",
-                f"{shallow}층에서 {deep}층으로 늘리면 층별 response의 평균은 residual에서 {{s0m}}(중앙값은 {{s1m}}), "
-                f"plain에서 {{s4m}}(중앙값은 {{s5m}})한다. {deep}층에서 residual − plain은 {{s2}}(중앙값은 {{s3}})다.",
+                f"{shallow}층에서 {deep}층으로 늘리면 층별 response의 평균은 residual에서 {{s0m}}, plain에서 "
+                f"{{s4m}}하고, 중앙값은 각각 {{s1m}}, {{s5m}}한다. {deep}층에서 residual − plain은 평균으로 {{s2}}, "
+                f"중앙값으로 {{s3}}이다.",
             )
         ),
         charts=("responses",),

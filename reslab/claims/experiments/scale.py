@@ -135,7 +135,7 @@ def _table_6(setting: Setting) -> Claim:
         said="Table 6",
         text=Text(
             "The nets reach Table 6's test errors on CIFAR-10.",
-            "표 6의 CIFAR-10 test error를 재현한다(110층은 다섯 번의 평균 6.61).",
+            "Table 6의 CIFAR-10 test error가 재현된다(110층은 5회 평균 6.61 %).",
         ),
         statements=(
             *(
@@ -151,7 +151,7 @@ def _table_6(setting: Setting) -> Claim:
                 for depth in depths
             ),
             Statement(
-                Text("Depths of Table 6 that were not run", "실행하지 않은 표 6의 깊이 수"),
+                Text("Depths of Table 6 that were not run", "실행하지 않은 Table 6의 깊이 수"),
                 Quantity(f"{len(missing)} depths missing", partial(_count, len(missing))),
                 Always(low=1),
                 role=LIMIT,

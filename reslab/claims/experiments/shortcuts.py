@@ -78,7 +78,7 @@ def _dotted(setting: Setting) -> Claim:
         return Statement(
             Text(
                 f"Test error, {setting.middle} layers, option {a} against {b}: within {SMALL:g} % of it",
-                f"test error, {setting.middle}층, option {b} 대비 {a}: {SMALL:g} % 이내",
+                f"test error, {setting.middle}층, option {b} 대비 {a}의 차이: {SMALL:g} % 이내",
             ),
             relative_gap(nets[a], nets[b]),
             Within(SMALL),
@@ -93,18 +93,18 @@ def _dotted(setting: Setting) -> Claim:
         said="000, 002 §3; Fig. 3, §3.3, §4.1",
         text=Text(
             "A dotted shortcut is a 1x1 convolution with stride 2 (a projection).",
-            "점선 shortcut은 stride 2의 1x1 convolution(projection)이다.",
+            "점선 shortcut은 stride가 2인 1x1 convolution(projection)이다.",
         ),
         statements=(
             count(
                 "basic_other",
                 "18 and 34 layers, option B: dotted shortcuts that are no 1x1 convolution of stride 2",
-                "18, 34층, option B: stride 2의 1x1 convolution이 아닌 점선의 수",
+                "18, 34층, option B: stride가 2인 1x1 convolution이 아닌 점선의 수",
             ),
             count(
                 "deep_other",
                 "50, 101 and 152 layers, option B: dotted shortcuts that are no 1x1 convolution of stride 2",
-                "50, 101, 152층, option B: stride 2의 1x1 convolution이 아닌 점선의 수",
+                "50, 101, 152층, option B: stride가 2인 1x1 convolution이 아닌 점선의 수",
             ),
             count(
                 "a_not_convolution",
@@ -121,7 +121,7 @@ def _dotted(setting: Setting) -> Claim:
             count(
                 "c_not_stride_2",
                 "34 layers, option C: projections of stride 1, the thirteen more of §4.1",
-                "34층, option C: stride 1의 projection 수(§4.1이 말하는 추가 13개)",
+                "34층, option C: stride가 1인 projection 수(§4.1이 말하는 추가 13개)",
                 Always(13, 13),
                 BESIDE,
             ),

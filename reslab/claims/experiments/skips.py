@@ -85,7 +85,7 @@ def _skipped(setting: Setting) -> Claim:
         gap(
             relative_gap(nets["single"], nets["basic"]),
             f"Test error, {depth} layers, skipping one layer against two: not lower by more than {SMALL:g} % of it",
-            f"test error, {depth}층, 2개층 skip 대비 1개층 skip: {SMALL:g} % 넘게 낮지 않다",
+            f"test error, {depth}층, 2개층 skip 대비 1개층 skip: {SMALL:g} % 넘게 작지 않다",
             Above(-SMALL),
             MAIN,
         ),
@@ -101,19 +101,19 @@ def _skipped(setting: Setting) -> Claim:
             )
             for key, role, en, ko in (
                 ("net_apart", LIMIT, "Receptive field of the whole net, pixels", "네트워크 전체의 수용영역(픽셀)"),
-                ("cost_apart", BESIDE, "Parameters and multiply-adds", "parameter 수와 multiply-add"),
+                ("cost_apart", BESIDE, "Parameters and multiply-adds", "parameter 수와 MACs"),
             )
         ),
         gap(
             relative_gap(nets["triple"], nets["basic"]),
             f"Test error, {depth} layers, skipping three layers against two: within {SMALL:g} % of it",
-            f"test error, {depth}층, 2개층 skip 대비 3개층 skip: {SMALL:g} % 이내",
+            f"test error, {depth}층, 2개층 skip 대비 3개층 skip의 차이: {SMALL:g} % 이내",
             Within(SMALL),
         ),
         gap(
             error_gap(nets["single"], nets["basic"], "train"),
             f"Training error, {depth} layers, skipping one layer minus two: higher",
-            f"training error, {depth}층, 1개층 skip − 2개층 skip: 더 높다",
+            f"training error, {depth}층, 1개층 skip − 2개층 skip: 더 크다",
             Above(0.0),
             unit="points",
         ),
@@ -131,7 +131,7 @@ def _skipped(setting: Setting) -> Claim:
         gap(
             relative_gap(skipping(deep)[block], skipping(deep)["basic"]),
             f"Test error, {deep} layers, skipping {en} against two: not lower by more than {SMALL:g} % of it",
-            f"test error, {deep}층, 2개층 skip 대비 {ko} skip: {SMALL:g} % 넘게 낮지 않다",
+            f"test error, {deep}층, 2개층 skip 대비 {ko} skip: {SMALL:g} % 넘게 작지 않다",
             Above(-SMALL),
         )
         for block, en, ko in (("single", "one layer", "1개층"), ("triple", "three layers", "3개층"))
@@ -151,8 +151,8 @@ def _skipped(setting: Setting) -> Claim:
             Text(
                 f"At {depth} layers, with shortcuts over one layer instead of two, test error {{s0m}} of its value. "
                 "A block sees 3x3 instead of 5x5 pixels, as the note says; both nets see the same area.",
-                f"{depth}층에서 shortcut이 2개층 대신 1개층을 건너뛰면 test error가 그 값의 {{s0m}}한다. block의 "
-                "수용영역은 노트대로 5x5가 아니라 3x3이지만, 네트워크 전체의 수용영역은 같다.",
+                f"{depth}층에서 shortcut이 2개층 대신 1개층을 건너뛰면 test error가 상대적으로 {{s0m}}한다. block의 "
+                "수용영역은 노트의 말대로 5x5에서 3x3으로 줄지만, 네트워크 전체의 수용영역은 같다.",
             )
         ),
         measurements=(equal,),

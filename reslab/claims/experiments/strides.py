@@ -72,11 +72,12 @@ def _stride() -> Claim:
         return Statement(Text(en, ko), measurement(places.name, key), Always(value, value), role=role)
 
     def gap(split: str) -> Statement:
+        of = "training" if split == "train" else split
         return Statement(
             Text(
-                f"{split.capitalize()} error, 29 layers of bottlenecks, stride in the 3x3 against in the first 1x1: "
+                f"{of.capitalize()} error, 29 layers of bottlenecks, stride in the 3x3 against in the first 1x1: "
                 f"within {SMALL:g} % of it",
-                f"{split} error, bottleneck 29층, 첫 1x1 대비 3x3의 stride: {SMALL:g} % 이내",
+                f"{of} error, bottleneck 29층, stride를 3x3에 둘 때와 첫 1x1에 둘 때의 차이: {SMALL:g} % 이내",
             ),
             relative_gap(V15, V1, split),
             Within(SMALL),
@@ -92,7 +93,7 @@ def _stride() -> Claim:
         said="002 §3; Table 1",
         text=Text(
             "Stride 2: first layer of a stage up to 34 layers, second from 50 on.",
-            "stride 2는 34층까지는 단계의 첫 번째 layer에, 50층부터는 두 번째 layer에 있다.",
+            "stride 2는 34층까지는 stage의 첫 번째 layer에, 50층부터는 두 번째 layer에 있다.",
         ),
         statements=(
             place("basic", 1, "18 and 34 layers: stride 2 in layer number", "18, 34층: stride 2가 있는 layer의 번호"),
@@ -111,7 +112,7 @@ def _stride() -> Claim:
             ),
             *(
                 Statement(
-                    Text(f"GMACs of 50 layers, {word}", f"50층의 GMAC, {word}"),
+                    Text(f"GMACs of 50 layers, {word}", f"50층의 GMACs, {word}"),
                     measurement(places.name, f"gmacs_{key}"),
                     Always(low, high),
                     role=BESIDE,
@@ -131,7 +132,7 @@ def _stride() -> Claim:
                 "Up to 34 layers it is the first layer. From 50 on the paper has it in the first layer, too; the "
                 "second is v1.5, which came later ({s3} against {s4} multiply-adds).",
                 "34층까지는 첫 번째 layer가 맞다. 논문은 50층부터도 첫 번째 layer에 둔다. 두 번째 layer는 나중에 "
-                "나온 v1.5다(multiply-add {s3} 대 {s4}).",
+                "나온 v1.5다(GMACs {s3} 대 {s4}).",
             ),
             fails=Text(
                 "Stride 2 is in layer {s0} up to 34 layers, in layer {s1} from 50 on.",
@@ -177,18 +178,18 @@ def _pooling(setting: Setting) -> Claim:
         said="002 §3; §3.3, Fig. 3",
         text=Text(
             "Maps are halved by stride 2, used in place of pooling.",
-            "크기는 pooling 대신 stride 2로 줄인다.",
+            "map 크기는 pooling 대신 stride 2로 줄인다.",
         ),
         statements=(
             Statement(
-                Text("34 layers: poolings between the stages", "34층: 단계 사이의 pooling 수"),
+                Text("34 layers: poolings between the stages", "34층: stage 사이의 pooling 수"),
                 measurement(halvings.name, "between"),
                 Always(0, 0),
             ),
             Statement(
                 Text(
                     f"Multiply-adds with pooling over those with stride, 34 and {setting.middle} layers",
-                    f"multiply-add, pooling / stride, 34층과 {setting.middle}층",
+                    f"MACs, pooling / stride, 34층과 {setting.middle}층",
                 ),
                 measurement(halvings.name, "macs_ratio"),
                 Always(1, 1),
@@ -215,12 +216,12 @@ def _pooling(setting: Setting) -> Claim:
             holds=Text(
                 "Between the stages of 34 layers there is no pooling; the stem keeps one. Max-pooling in place of "
                 "stride costs the same multiply-adds, and the test error {s2m}.",
-                "34층의 단계 사이에는 pooling이 없고 stem에만 하나 남아 있다. stride 대신 max-pooling을 써도 "
-                "multiply-add는 같고 test error는 {s2m}한다.",
+                "34층의 stage 사이에는 pooling이 없고 stem에만 하나 남아 있다. stride 대신 max-pooling을 써도 "
+                "MACs는 같고 test error는 {s2m}한다.",
             ),
             condition=Text("Stride takes the place of pooling in part.", "stride가 pooling을 일부만 대신한다."),
-            fails=Text("There are {s0} poolings between the stages.", "단계 사이에 pooling이 {s0}개 있다."),
-            undecided=Text("There are {s0} poolings between the stages.", "단계 사이에 pooling이 {s0}개 있다."),
+            fails=Text("There are {s0} poolings between the stages.", "stage 사이에 pooling이 {s0}개 있다."),
+            undecided=Text("There are {s0} poolings between the stages.", "stage 사이에 pooling이 {s0}개 있다."),
         ),
         measurements=(halvings,),
         charts=("curves",),

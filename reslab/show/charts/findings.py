@@ -30,12 +30,12 @@ TITLES = {
     "residuals": Text("‖F(x)‖ / ‖x‖", "‖F(x)‖ / ‖x‖"),
     "responses": Text("std of a layer's response", "layer response의 표준편차"),
 }
-START, END = Text("initial weights", "초기값"), Text("end of training", "학습 끝")
+START, END = Text("initial weights", "초기 weight"), Text("end of training", "학습 끝")
 ORDER, SORTED = Text("in the order of the layers", "층 순서대로"), Text("sorted by size", "크기순으로")
 RATIO = Text("gradient, first block / last block", "gradient, 첫 block / 마지막 block")
 THROUGH = Text("gradients through training", "학습 중의 gradient")
 COLUMNS = Text("first", "첫째"), Text("last", "마지막"), Text("median", "중앙값"), Text("largest", "최댓값")
-SATURATING = Text("initial weights, other activations", "초기값, 다른 activation")
+SATURATING = Text("initial weights, other activations", "초기 weight, 다른 activation")
 
 Profile = dict[str, list[tuple[float, float]]]  # "seed 0" → points
 

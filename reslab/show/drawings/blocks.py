@@ -22,7 +22,7 @@ from reslab.show.words import PARAMETERS
 
 FIG_5 = (("resnet34", "conv2_2"), ("resnet50", "conv2_2"))  # a basic block, and a bottleneck of similar cost
 FILE = "blocks.svg"  # the drawing's default name
-TITLE = Text("Basic and bottleneck blocks", "기본 block과 bottleneck block")
+TITLE = Text("Basic and bottleneck blocks", "basic block과 bottleneck block")
 WIDE = Text("{net}, {n} wide", "{net}, 폭 {n}")
 COST = Text("{macs} MACs at {side}x{side}", "{side}x{side}에서 {macs} MACs")
 THEN = Text(", then ", " → ")

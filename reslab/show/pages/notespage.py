@@ -22,8 +22,8 @@ from reslab.show.terminal.studynotes import NOTE, commands_of, verdicts_of
 from reslab.studynotes.notes import Entry, Section
 
 WORDS = {
-    "all": Text("The study notes, line by line", "학습 노트를 한 줄씩"),
-    "some": Text("Study notes {ids}, line by line", "학습 노트 {ids}, 한 줄씩"),
+    "all": Text("The study notes, line by line", "공부 노트를 한 줄씩"),
+    "some": Text("Study notes {ids}, line by line", "공부 노트 {ids}, 한 줄씩"),
     "about": Text(
         "Three Korean study notes on “Deep Residual Learning for Image Recognition” (He et al. 2015). For each line: "
         "the note's words, what is right about them, the claim's verdict by our records, a picture and the commands.",

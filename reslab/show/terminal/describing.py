@@ -7,7 +7,7 @@ from reslab.nets.paper import WORDS
 
 TITLE = Text(
     "{name}: one image from pixels to classes, channels as they change",
-    "{name}: 이미지 한 장이 픽셀에서 class까지 지나는 층과 channel 수",
+    "{name}: 이미지 한 장이 픽셀에서 클래스까지 지나는 층과 채널 수",
 )
 ON, OFF = Text("on", "켬"), Text("off", "끔")
 COLOURS = {3: Text("RGB", "RGB"), 1: Text("grey", "흑백")}
@@ -18,7 +18,7 @@ N_MACS = Text(", {n} MACs", ", {n} MACs")
 STRIDED = Text(" (/2 in {layers})", " (/2: {layers})")
 AND = Text(" and ", ", ")
 
-LAYERS = Text("layers      {n} with weights", "층 수       {n} (weight가 있는 층)")
+LAYERS = Text("layers      {n} with weights", "층수        {n} (weight가 있는 층)")
 PARAMETERS = Text("parameters  {n} ({short})", "parameter   {n}개 ({short})")
 MACS = Text("MACs        {n} ({short}) for one image", "MACs        {n} ({short}), 이미지 한 장 기준")
 
@@ -36,7 +36,7 @@ SHORTCUT = Text("{line:<7} {n} {what}", "{line:<7} {n}개, {what}")
 IDENTITY = Text("identity: the input itself is added", "identity: 입력을 그대로 더한다")
 PADDED = Text(
     "padded (option A): {pooled}{every}zeros for the channels that are missing; no parameters",
-    "padded (option A): {pooled}{every}모자란 channel은 0으로 채우며 parameter가 없다",
+    "padded (option A): {pooled}{every}모자란 채널은 0으로 채우며 parameter가 없다",
 )
 EVERY_SECOND = Text("every 2nd pixel, ", "픽셀을 하나씩 건너뛰며 읽고, ")
 POOLED = Text("{pool} where the map shrinks, ", "map이 작아지는 곳은 {pool}, ")

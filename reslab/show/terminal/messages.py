@@ -18,7 +18,7 @@ MESSAGES = {
         "실행 {runs}개: {finished}개는 이미 끝났고 {missing}개를 학습한다",
     ),
     "stopping": Text(
-        "stopping: every run finishes its update and saves", "중단: 실행마다 진행 중인 update를 마치고 저장한다"
+        "stopping: every run finishes its update and saves", "중단: 실행마다 진행 중인 반복을 마치고 저장한다"
     ),
     "progress": Text(
         "{done} of {runs} runs done, {share} of the work, {left} left",
@@ -27,7 +27,7 @@ MESSAGES = {
     # of a study
     "timing": Text(
         "timing a few updates of each net to see which claims fit into the budget",
-        "제한 시간 안에 어떤 주장까지 실행할 수 있는지 보려고 네트워크마다 update 시간을 잰다",
+        "제한 시간 안에 어떤 주장까지 실행할 수 있는지 보려고 네트워크마다 반복 한 번의 시간을 잰다",
     ),
     "fit": Text("{fit} of {n} claims fit, about {minutes} min", "주장 {n}개 중 {fit}개를 실행한다(약 {minutes}분)"),
     "left_out": Text("; not run: {ids}", ". 실행하지 않는 주장: {ids}"),

@@ -19,7 +19,7 @@ TITLE = Text(
 NOTE = Text("note {id}", "노트 {id}")
 GO_ON = Text(
     "One section: reslab notes 000.1   a page: reslab notes all --out notes.html",
-    "한 절: reslab notes 000.1 --lang ko   페이지: reslab notes all --out notes.html",
+    "절: reslab notes 000.1  페이지: reslab notes all --out notes.html  (--lang ko)",
 )
 SEE = Text("answer at {section}", "답은 {section}")
 
