@@ -16,6 +16,7 @@ NAMES = [
     "cifar10-initial",
     "cifar10-quarter",
     "cifar10-tenth",
+    "cifar10-twentieth",
     "cifar10-whole",
     "digits",
     "digits-again",
@@ -45,7 +46,7 @@ def test_the_report_says_which_records_are_the_projects_own(here):
     shutil.copytree(RESULTS / "cifar10-whole", here / "results" / "whole")
     sentences = {
         "en": "the records of whole are the committed results of the reslab project",
-        "ko": "whole의 기록은 reslab 프로젝트에 들어 있는 결과이다",
+        "ko": "whole의 기록은 reslab 저장소에 커밋된 결과다",
     }
     for lang, sentence in sentences.items():
         assert reslab.report(out=f"{lang}.html", lang=lang).read_text(encoding="utf-8").count(sentence) == 1
