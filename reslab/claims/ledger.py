@@ -69,15 +69,15 @@ def is_confirmatory(name: str, beginning: Beginning | None) -> bool:
 
 def is_exploratory(name: str, beginning: Beginning | None) -> bool:
     """Whether the claim's rule of today is known to be younger than the study's runs."""
-    if beginning is None or name not in beginning.hashes:
+    if beginning is None:
         return len(ledger().get(name, ())) > 1
-    return not is_confirmatory(name, beginning)
+    return name in ledger() and not is_confirmatory(name, beginning)
 
 
 def order(name: str, beginning: Beginning | None) -> Text:
     """Return, for a claim and a study, which came first, the rule or the runs."""
     rules = ledger().get(name, ())
-    if beginning is None or name not in beginning.hashes:
+    if beginning is None or not rules:
         if len(rules) > 1:
             return Text(f"rule changed {rules[-1].date}, after the runs: exploratory",
                         f"실행한 뒤에 판정 규칙을 바꿨으므로({rules[-1].date}) 탐색적인 결과다")  # fmt: skip

@@ -63,6 +63,8 @@ def test_which_came_first():
     assert told == f"rule committed {rule.date}, before the runs, which began {date} (commit 0123456789)"
     changed = order("C1", Beginning(date, None, {**hashes(), "C1": "0" * 16})).en
     assert changed == f"rule committed {rule.date}, written after the runs, which began {date}: exploratory"
+    unknown = order("C1", Beginning(date, None, {k: v for k, v in hashes().items() if k != "C1"})).en
+    assert unknown == changed  # the claim is younger than the study
     assert "not recorded" in order("C1", None).en
     assert "not recorded" in order("C99", Beginning(date, None, hashes())).en
 
