@@ -22,6 +22,8 @@ from reslab.claims.rules import Above, Below
 from reslab.claims.text import Text
 
 NAME = "explosion"
+ZEROS = Text("zero padding (zeros weaken small maps)", "zero padding(작은 map에서는 0이 신호를 줄인다)")
+CIRCULAR = Text("circular padding", "circular padding")
 KINDS = {"plain": "plain", "resnet": "residual"}
 
 
@@ -35,9 +37,7 @@ def grows(
 ) -> Statement:  # fmt: skip
     """The growth of "gradient" or "activation" through a net of initial weights, with circular padding or `zeros`."""
     growth: Quantity = (at_start if zeros else circular_start)(kind, depth, batch_norm, what=what)
-    circular = Text("circular padding", "circular padding")
-    padding = Text("zero padding (zeros weaken small maps)", "zero padding(작은 map에서는 0이 신호를 줄인다)")
-    padding = padding if zeros else circular
+    padding = ZEROS if zeros else CIRCULAR
     bn = ("BN", "BN") if batch_norm else ("no BN", "BN 없음")
     return Statement(
         Text(

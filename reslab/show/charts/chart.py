@@ -80,7 +80,7 @@ def _depth_panel(rows: list[dict[str, Any]], split: str, top: float, language: s
     kinds = " / ".join(k for k in HUE if any(r["kind"] == k for r in rows))
     measure = words.MEASURES[split](language)
     description = (
-        f"층 수에 따른 마지막 {measure}, %, seed 평균과 95 % 신뢰구간, {kinds}. 값은 아래 표에 있다."
+        f"층수에 따른 마지막 {measure}, %, seed 평균과 95 % 신뢰구간, {kinds}. 값은 아래 표에 있다."
         if language == "ko"
         else f"Final {measure} in percent against the number of layers, mean and 95 % interval over seeds, {kinds} "
         "nets. The table below has the figures."

@@ -71,7 +71,7 @@ def claim_text(summary: ClaimSummary, language: str = "en") -> str:
     """Return one claim in full: the notes' words, ours, and on each study its statements, figures, bars and command."""
     claim = summary.claim
     quote = f'"{claim.quote}" ' if claim.quote else ""
-    first, *others = sorted(LANGUAGES, key=lambda judgement: judgement != language)
+    first, *others = sorted(LANGUAGES, key=lambda code: code != language)
     lines = [f"{claim.id}  {claim.text(first)}", *(f"     {claim.text(other)}" for other in others)]
     lines += [*_wrapped(f"{quote}({cited(claim.said, language)})", "     "), ""]
     lines += [f"{JUDGED(language)}: {VERDICT[summary.verdict](language)}{_deciding(summary.judgements, language)}"]
