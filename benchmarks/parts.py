@@ -88,7 +88,7 @@ PARTS = {
     ),
     # the twins with three seeds, under the rules of 2026-11-27
     "cifar10-twentieth": Part(
-        ("C1", "C2", "C3", "C8", "C15", "C25"),
+        ("C1", "C2", "C3", "C8", "C15", "C25", "C26"),
         scale=0.05,
         seeds=3,
         first=10,
