@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -62,34 +63,42 @@ def ledger() -> dict[str, tuple[Rule, ...]]:
     return {name: tuple(Rule(**rule) for rule in rules) for name, rules in content.items()}
 
 
-def is_confirmatory(name: str, beginning: Beginning | None) -> bool:
-    """Whether the study began under the claim's rule of today, so that the rule came before its runs."""
-    return beginning is not None and beginning.hashes.get(name) == hashes()[name]
+class First(Enum):
+    """Which came first, today's rule of a claim or the runs of a study."""
+
+    RULE = "confirmatory"
+    RUNS = "exploratory"
+    UNKNOWN = "not recorded"
 
 
-def is_exploratory(name: str, beginning: Beginning | None) -> bool:
-    """Whether the claim's rule of today is known to be younger than the study's runs."""
+def first(name: str, beginning: Beginning | None) -> First:
+    """Return whether the claim's rule of today or the study's runs came first. A study without a `beginning` is older
+    than the ledger, and so is the first rule of its claims."""
+    rules = ledger().get(name, ())
+    if not rules:
+        return First.UNKNOWN
     if beginning is None:
-        return len(ledger().get(name, ())) > 1
-    return name in ledger() and not is_confirmatory(name, beginning)
+        return First.RUNS if len(rules) > 1 else First.UNKNOWN
+    return First.RULE if beginning.hashes.get(name) == hashes()[name] else First.RUNS
 
 
 def order(name: str, beginning: Beginning | None) -> Text:
-    """Return, for a claim and a study, which came first, the rule or the runs."""
-    rules = ledger().get(name, ())
-    if beginning is None or not rules:
-        if len(rules) > 1:
-            return Text(f"rule changed {rules[-1].date}, after the runs: exploratory",
-                        f"실행한 뒤에 판정 규칙을 바꿨으므로({rules[-1].date}) 탐색적인 결과다")  # fmt: skip
+    """Return what `first` found as a sentence, with the dates."""
+    came_first = first(name, beginning)
+    if came_first is First.UNKNOWN:
         return Text(
             "whether the rule or the runs came first was not recorded (this study is older than the ledger of rules)",
             "판정 규칙과 실행 중 무엇이 먼저인지 기록되지 않았다(규칙을 기록하기 전의 실험이다)",
         )
+    rules = ledger()[name]
+    if beginning is None:
+        return Text(f"rule changed {rules[-1].date}, after the runs: exploratory",
+                    f"실행한 뒤에 판정 규칙을 바꿨으므로({rules[-1].date}) 탐색적인 결과다")  # fmt: skip
     commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
     began = f"{beginning.date} (commit {commit})" if commit else beginning.date
     now = hashes()[name]
     dates = {rule.hash: rule.date for rule in rules}
-    if is_confirmatory(name, beginning):
+    if came_first is First.RULE:
         return Text(f"rule committed {dates.get(now, 'never')}, before the runs, which began {began}",
                     f"판정 규칙을 먼저 커밋하고({dates.get(now, '없음')}) 실행했다({began} 시작)")  # fmt: skip
     return Text(

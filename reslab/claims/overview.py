@@ -10,7 +10,7 @@ from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.claim import Claim
 from reslab.claims.evidence import Evidence
 from reslab.claims.judging import Judgement, judge
-from reslab.claims.ledger import is_confirmatory
+from reslab.claims.ledger import First, first
 from reslab.claims.rules import NOT_RUN, UNDECIDED, together
 from reslab.errors import UserError, suggest
 from reslab.notebook import table
@@ -73,7 +73,7 @@ def _told(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
 
 def _weight(one: Judgement) -> tuple[bool, bool, int]:
     """What was run whole counts before what was run in part, runs after their rule before others, more seeds first."""
-    return one.verdict != NOT_RUN, is_confirmatory(one.claim.id, one.evidence.beginning), len(one.seeds)
+    return one.verdict != NOT_RUN, first(one.claim.id, one.evidence.beginning) is First.RULE, len(one.seeds)
 
 
 def _empty(claim: Claim) -> Judgement:

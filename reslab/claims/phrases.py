@@ -57,9 +57,8 @@ def answers(*, holds: Text, condition: Text, fails: Text, undecided: Text) -> di
     """Return the answer for each verdict: a sentence or two, before which `spoken` puts the verdict in a word.
 
     {s0} is the figure of the first statement, "77.1 points"; {s0n} without its unit, {s0a} without its sign; {s0m} as a
-    change, "rises by 77.1 points"; {s0l} as a comparison, "77.1 points higher"; of a power of ten {s0x} the factor,
-    "1,100 times", {s0g} the growth, "grows 1,100 times", {s0r} the ratio, "1/1,100". A power of ten is a factor in the
-    other forms too.
+    change, "rises by 77.1 points"; {s0l} as a comparison, "77.1 points higher". A power of ten is a factor, "1/1,100"
+    without its unit; its change is "shrinks to 1/1,100".
     """
     return {HOLDS: holds, CONDITION: condition, FAILS: fails, UNDECIDED: undecided, NOT_RUN: NOT_JUDGED}
 
@@ -79,25 +78,21 @@ def forms(finding: Finding, language: str) -> Mapping[str, str]:
     """Return a figure in the forms that an answer can ask for, by the letter after its number ("" for none)."""
     figure = finding.figure
     if figure is None:
-        return dict.fromkeys(("", "a", "m", "x", "g", "r", "n", "l"), MISSING)
+        return dict.fromkeys(("", "a", "m", "n", "l"), MISSING)
     unit, powers, up = _unit(finding, language), finding.statement.unit == "decades", figure.mean >= 0
     ratio = factor(abs(figure.mean)) if powers else brief(abs(figure.mean))
     plain, size = factor(figure.mean) if powers else brief(figure.mean), ratio + unit
     if isinstance(finding.statement.rule, Always):
         plain = _range(figure, factor if powers else brief, " to " if language == "en" else "–")
     if language == "en":
-        times, growth = f"{ratio} times", f"grows {ratio} times" if up else f"shrinks to 1/{ratio}"
-        growth = "keeps its size" if ratio == "1" else growth
+        growth = "keeps its size" if ratio == "1" else f"grows {ratio} times" if up else f"shrinks to 1/{ratio}"
         change = growth if powers else f"{'rises' if up else 'falls'} by {size}"
         compared = f"{size} {'higher' if up else 'lower'}"
     else:
-        times, growth = f"{ratio}배", f"{ratio}배 증가" if up else f"1/{ratio}로 감소"
-        growth = "그대로 유지" if ratio == "1" else growth
+        growth = "그대로 유지" if ratio == "1" else f"{ratio}배 증가" if up else f"1/{ratio}로 감소"
         change = growth if powers else f"{size} {'증가' if up else '감소'}"
         compared = f"{size} {'크다' if up else '작다'}"
-    return {
-        "": plain + unit, "a": size, "m": change, "x": times, "g": growth, "r": plain, "n": plain, "l": compared,
-    }  # fmt: skip
+    return {"": plain + unit, "a": size, "m": change, "n": plain, "l": compared}
 
 
 def _range(figure: Figure, number: Callable[[float], str], between: str) -> str:

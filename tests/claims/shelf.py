@@ -17,7 +17,7 @@ from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
 
 DIGITS = default_setting("digits")
-FORMS = ("", "a", "m", "x", "g", "r", "n", "l")  # the letters by which an answer asks for a form of a figure
+FORMS = ("", "a", "m", "n", "l")  # the letters by which an answer asks for a form of a figure
 
 
 class Shelf:

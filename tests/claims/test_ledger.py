@@ -13,7 +13,7 @@ from reslab.claims import evidence as evidences
 from reslab.claims import ledger
 from reslab.claims.catalogue import catalogue, default_setting
 from reslab.claims.evidence import Beginning, net
-from reslab.claims.ledger import deciding, hashes, is_confirmatory, order
+from reslab.claims.ledger import First, deciding, first, hashes, order
 from reslab.claims.overview import overview
 from reslab.claims.quantity import final_error, paired, probed
 from reslab.claims.rules import Below
@@ -79,7 +79,7 @@ def test_runs_that_came_after_their_rule_count_before_more_runs_that_did_not(tmp
                 shelf.run(net(f"cifar_plain{depth}"), seed, end)
     (found,) = overview([evidences.read(tmp_path / name) for name in ("older", "newer")], ["C1"])
     assert [len(one.seeds) for one in found.judgements] == [3]
-    assert is_confirmatory("C1", found.judgements[0].evidence.beginning)
+    assert first("C1", found.judgements[0].evidence.beginning) is First.RULE
 
 
 def test_a_study_keeps_what_it_began_with(tmp_path):

@@ -24,7 +24,6 @@ from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import Record, is_whole
 
 TRAIN = """
-import reslab
 record = reslab.train("cifar_resnet8", widths=(4, 4, 8), iterations=60, threads=1, device="cpu", out="run",
                       set={"log_every": 5, "eval_every": 30, "clean_every": 60})
 """
@@ -53,13 +52,20 @@ def kernel(tmp_path_factory):
             if messages[-1].get("execution_state") == "idle":
                 return messages
 
+    run("import reslab")
     yield run
     client.stop_channels()
     manager.shutdown_kernel(now=True)
 
 
-def test_a_run_has_a_bar_that_moves(kernel):
-    messages = kernel(TRAIN)
+@pytest.fixture(scope="module")
+def trained(kernel):
+    """The messages of a cell that trains a run and keeps its record as `record`."""
+    return kernel(TRAIN)
+
+
+def test_a_run_has_a_bar_that_moves(trained):
+    messages = trained
     assert not [m for m in messages if m["type"] == "error"], messages
     first = [m for m in messages if m["type"] == "display_data"]
     assert len(first) == 1
@@ -120,7 +126,7 @@ class Table(HTMLParser):
 
 
 @pytest.mark.parametrize("code", RESULTS)
-def test_results_are_tables(kernel, code):
+def test_results_are_tables(kernel, trained, code):
     caption, head, rows = RESULTS[code]
     (result,) = [m for m in kernel(code) if m["type"] == "execute_result"]
     found = Table(result["data"]["text/html"])

@@ -91,10 +91,10 @@ def test_a_claim_that_trains_nothing_has_its_study_s_notes_and_one_that_trains_i
 @pytest.mark.parametrize(
     ("verdicts", "said"),
     [
-        ((HOLDS, UNDECIDED), "verdict: holds (decided by digits)"),
-        ((UNDECIDED, FAILS), "verdict: does not hold (decided by cifar)"),
-        ((HOLDS, HOLDS), "verdict: holds (decided by digits, cifar)"),
-        ((HOLDS, FAILS), "verdict: holds with a condition (digits, cifar disagree)"),
+        ((HOLDS, UNDECIDED), "verdict: holds; decided by digits"),
+        ((UNDECIDED, FAILS), "verdict: does not hold; decided by cifar"),
+        ((HOLDS, HOLDS), "verdict: holds; decided by digits, cifar"),
+        ((HOLDS, FAILS), "verdict: holds with a condition; digits, cifar disagree"),
         ((UNDECIDED, NOT_RUN), "verdict: undecided"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_verdict_by_runs_older_than_their_rule_is_called_exploratory(told):
     began = Beginning("2026-12-01", None, {**hashes(), "C1": "0" * 16})
     older = replace(one, verdict=HOLDS, evidence=replace(one.evidence, beginning=began))
     text = claim_text(replace(told["C1"], judgements=(older, replace(other, verdict=UNDECIDED))))
-    assert "verdict: holds (decided by digits, exploratory)" in text
+    assert "verdict: holds; decided by digits (exploratory)" in text
 
 
 def test_a_study_that_measured_only_a_part_is_not_called_not_run(told):

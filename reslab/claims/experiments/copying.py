@@ -238,10 +238,10 @@ def _easier() -> Claim:
         ),
         answers=answer(
             Text(
-                f"Trained to copy inputs, {DEPTHS[0]} layers with a shortcut end at {{s0r}} (MLP) and {{s2r}} "
-                "(convolutions) of the error without. At the greatest depth that learns at all it is {s1r} and {s3r}.",
+                f"Trained to copy inputs, {DEPTHS[0]} layers with a shortcut end at {{s0n}} (MLP) and {{s2n}} "
+                "(convolutions) of the error without. At the greatest depth that learns at all it is {s1n} and {s3n}.",
                 f"입력을 그대로 내보내도록 학습하면 {DEPTHS[0]}층에서 shortcut이 있을 때의 오차는 없을 때의 "
-                "{s0r}배(MLP), {s2r}배(convolution)다. 학습이 되는 가장 깊은 네트워크에서는 각각 {s1r}배, {s3r}배다.",
+                "{s0n}배(MLP), {s2n}배(convolution)다. 학습이 되는 가장 깊은 네트워크에서는 각각 {s1n}배, {s3n}배다.",
             )
         ),
         measurements=tuple(_measurement(stack) for stack in STACKS),

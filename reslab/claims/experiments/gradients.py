@@ -55,9 +55,9 @@ def _cause(setting: Setting) -> Claim:
     plain, residual = net(f"cifar_plain{deep}"), net(f"cifar_resnet{deep}")
     ends = plain, net(f"cifar_plain{shallow}")
     sentence = Text(
-        f"In training, gradients of the first and last block of plain-{deep} with BN differ by a factor of {{s0r}} "
+        f"In training, gradients of the first and last block of plain-{deep} with BN differ by a factor of {{s0n}} "
         f"(vanished or exploded: over {FACTOR:,}), while from {shallow} to {deep} layers training error {{s1m}}.",
-        f"학습 중 BN이 있는 plain {deep}층의 첫 block과 마지막 block의 gradient 크기는 {{s0r}}배 차이 나고"
+        f"학습 중 BN이 있는 plain {deep}층의 첫 block과 마지막 block의 gradient 크기는 {{s0n}}배 차이 나고"
         f"(vanishing/exploding 기준 {FACTOR:,}배), {shallow}층에서 {deep}층으로 늘리면 training error는 {{s1m}}한다.",
     )
     return Claim(
@@ -91,10 +91,10 @@ def _healthy(setting: Setting) -> Claim:
     deep = setting.deep
     plain, bare = net(f"cifar_plain{deep}"), net(f"cifar_plain{deep}", batch_norm=False)
     sentence = Text(
-        f"With BN, gradients of the first and last block of plain-{deep} differ by a factor of {{s0r}} at "
-        f"initialisation and {{s1r}} in training; up to {FACTOR:,} counts as healthy.",
-        f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient 크기는 초기 weight에서 {{s0r}}배, 학습 중 "
-        f"{{s1r}}배 차이 난다. {FACTOR:,}배까지를 정상으로 본다.",
+        f"With BN, gradients of the first and last block of plain-{deep} differ by a factor of {{s0n}} at "
+        f"initialisation and {{s1n}} in training; up to {FACTOR:,} counts as healthy.",
+        f"BN이 있는 plain {deep}층에서 첫 block과 마지막 block의 gradient 크기는 초기 weight에서 {{s0n}}배, 학습 중 "
+        f"{{s1n}}배 차이 난다. {FACTOR:,}배까지를 정상으로 본다.",
     )
     return Claim(
         id="C26",

@@ -8,7 +8,7 @@ from typing import Any
 
 from reslab.claims.claim import MAIN, Finding
 from reslab.claims.judging import Judgement
-from reslab.claims.ledger import is_exploratory, order
+from reslab.claims.ledger import First, first, order
 from reslab.claims.overview import ClaimSummary
 from reslab.claims.phrases import cited, shown, threshold
 from reslab.claims.rules import DECIDED, NOT_RUN, VERDICTS, Always, Figure
@@ -32,7 +32,7 @@ FIGURES = Text(
 )
 DECIDED_BY = Text("decided by {names}", "근거: {names}")
 DISAGREE = Text("{names} disagree", "{names}의 판정이 서로 다르다")
-EXPLORATORY = Text(", exploratory", ", 탐색적")
+EXPLORATORY = Text(" (exploratory)", "(탐색적)")
 PARTLY_RUN = Text("run in part", "일부만 실행")
 THRESHOLD = Text("threshold", "기준값")
 RECORDS, COMMAND = Text("records", "기록"), Text("command", "명령")
@@ -106,13 +106,12 @@ def _statement(finding: Finding, language: str) -> str:
 def _deciding(judgements: Sequence[Judgement], language: str) -> str:
     """Of several studies, those whose verdicts count for the claim's, and whether they agree; else ""."""
     decided = [j for j in judgements if j.verdict in DECIDED]
-    names = ", ".join(
-        j.evidence.folder.name + (EXPLORATORY(language) if is_exploratory(j.claim.id, j.evidence.beginning) else "")
-        for j in decided
-    )
+    is_exploratory = [first(j.claim.id, j.evidence.beginning) is First.RUNS for j in decided]
+    marks = [EXPLORATORY(language) if is_so else "" for is_so in is_exploratory]
+    names = ", ".join(f"{j.evidence.folder.name}{mark}" for j, mark in zip(decided, marks, strict=True))
     if len({j.verdict for j in decided}) > 1:
-        return f" ({DISAGREE.filled(names=names)(language)})"
-    return f" ({DECIDED_BY.filled(names=names)(language)})" if decided and len(judgements) > 1 else ""
+        return f"; {DISAGREE.filled(names=names)(language)}"
+    return f"; {DECIDED_BY.filled(names=names)(language)}" if decided and len(judgements) > 1 else ""
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
