@@ -25,7 +25,7 @@ from reslab.measure.interval import wilson
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
 from reslab.show.tables import switches
-from reslab.show.terminal.verdicts import command, notes_of
+from reslab.show.terminal.verdicts import EXPLORATORY, command, notes_of
 from reslab.show.words import ROLES, UNTRAINED, VERDICT, count_of_seeds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,13 +39,14 @@ ABOUT_CLAIMS = Text(
 What the study notes and the paper say, and what our runs say of it. Each claim has a rule in
 `reslab/claims/experiments/`: a 95 % interval over seeds against a threshold. The claim holds, or does not, if the whole
 interval is on one side; if not, it is undecided. No rule decides on fewer than three seeds. Rows that are marked
-*for information* decide nothing. `reslab reproduce C3` runs a claim again; `reslab report` draws the pictures.""",
+*for information* decide nothing. *Exploratory*: every run that decides is older than the rule. `reslab reproduce C3`
+runs a claim again; `reslab report` draws the pictures.""",
     """# 주장
 
 공부 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
 seed에 대한 95 % 신뢰구간 전체가 기준값의 한쪽에 있으면 성립 여부가 정해지고, 걸쳐 있으면 결정할 수 없다.
-seed가 3개 미만이면 판정하지 않는다. *참고*로 표시한 값은 판정에 쓰지 않는다.
-`reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",
+seed가 3개 미만이면 판정하지 않는다. *참고*로 표시한 값은 판정에 쓰지 않는다. *탐색적*: 판정에 쓴 실행이
+모두 규칙보다 먼저다. `reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",
 )
 ABOUT_RESULTS = Text(
     """# Results
@@ -68,6 +69,8 @@ RUN_HEADS = {
     "en": ("net", "updates", "n", "test error (%)", "training error (%)", "computed with"),
     "ko": ("네트워크", "반복", "n", "test error (%)", "training error (%)", "실행 환경"),
 }
+MARK = "\\*"  # of a list item, escaped
+MARKED = Text(f"{MARK} Exploratory: its runs are older than its rule.", f"{MARK} 탐색적: 규칙보다 실행이 먼저다.")
 COMMAND = Text("Again", "다시 실행")
 
 
@@ -87,17 +90,21 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def claims_table(summaries: Sequence[ClaimSummary], language: str, link: str = "") -> list[str]:
     """A line for each claim; `link` is the page whose headings the ids lead to."""
     rows = [
-        (f"[{s.claim.id}]({link}#{s.claim.id.lower()})", s.claim.text(language), VERDICT[s.verdict](language))
+        (f"[{s.claim.id}]({link}#{s.claim.id.lower()})", s.claim.text(language), _verdict(s, language))
         for s in summaries
     ]
     return table(CLAIM_HEADS[language], rows)
+
+
+def _verdict(summary: ClaimSummary, language: str) -> str:
+    return VERDICT[summary.verdict](language) + (EXPLORATORY(language) if summary.is_exploratory else "")
 
 
 def claims_page(summaries: Sequence[ClaimSummary], language: str) -> str:
     lines = [ABOUT_CLAIMS(language), "", *claims_table(summaries, language)]
     for summary in summaries:
         claim = summary.claim
-        lines += ["", f"## {claim.id}", "", f"**{claim.text(language)}** {VERDICT[summary.verdict](language)}.", ""]
+        lines += ["", f"## {claim.id}", "", f"**{claim.text(language)}** {_verdict(summary, language)}.", ""]
         said = f"({cited(claim.said, language)})"
         lines += [f"> {claim.quote} {said}" if claim.quote else f"> {said}"]
         for judgement in summary.judgements:
@@ -208,10 +215,10 @@ def filled(page: str, language: str, summaries: Sequence[ClaimSummary]) -> str:
     link = "docs/claims.md" if language == "en" else "docs/claims.ko.md"
     lines = "\n".join(
         f"- [{s.claim.id}]({link}#{s.claim.id.lower()}) {s.claim.text(language).rstrip('.')}: "
-        f"**{VERDICT[s.verdict](language)}**"
+        f"**{VERDICT[s.verdict](language)}**{MARK if s.is_exploratory else ''}"
         for s in summaries
     )
-    return f"{head}{BEGIN}\n{lines}\n{END}{tail}"
+    return f"{head}{BEGIN}\n{lines}\n\n{MARKED(language)}\n{END}{tail}"
 
 
 def documents() -> dict[Path, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +83,30 @@ class Setting:
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a study recorded when it began: the day, the commit of the code (None: not known), and claim id → hash."""
+    """What a study recorded when it began: the day, the commit of the code (None: not known), and claim id → hash.
+
+    together   of a study older than the ledger: date and commit are those that brought its runs and rules together
+    """
 
     date: str
     commit: str | None
-    hashes: Mapping[str, str]
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    together: bool = False
 
     @staticmethod
     def from_dict(values: Any) -> Beginning | None:
         """Return what `to_dict` made; None for anything else, such as a study older than the ledger."""
-        if not isinstance(values, dict) or not isinstance(values.get("hashes"), dict):
+        if not isinstance(values, dict):
+            return None
+        hashes, together = values.get("hashes"), values.get("together") is True
+        if not isinstance(hashes, dict) and not together:
             return None
         commit = values.get("commit")
-        return Beginning(str(values.get("date")), None if commit is None else str(commit), dict(values["hashes"]))
+        return Beginning(str(values.get("date")), None if commit is None else str(commit), dict(hashes or {}), together)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"date": self.date, "commit": self.commit, "hashes": dict(self.hashes)}
+        rules = {"together": True} if self.together else {"hashes": dict(self.hashes)}
+        return {"date": self.date, "commit": self.commit, **rules}
 
 
 @dataclass(frozen=True)

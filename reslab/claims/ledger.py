@@ -26,10 +26,19 @@ DIGITS = 16  # hexadecimal digits of a hash that are kept
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a claim: its hash, and the day (ISO) of the commit that brought it."""
+    """A rule of a claim: its hash, and the day (ISO) of the commit that brought it.
+
+    at_latest   the rule is older than the ledger, which took it up on that day
+    """
 
     hash: str
     date: str
+    at_latest: bool = False
+
+    def committed(self, language: str) -> str:
+        if language == "en":
+            return f"rule committed {self.date}{' at the latest' if self.at_latest else ''}"
+        return f"판정 규칙을 {'늦어도 ' if self.at_latest else ''}{self.date}에 커밋"
 
 
 def deciding(claim: Claim) -> list[Any]:
@@ -68,17 +77,22 @@ class First(Enum):
 
     RULE = "confirmatory"
     RUNS = "exploratory"
+    TOGETHER = "committed together"
     UNKNOWN = "not recorded"
 
 
 def first(name: str, beginning: Beginning | None) -> First:
-    """Return whether the claim's rule of today or the study's runs came first. A study without a `beginning` is older
-    than the ledger, and so is the first rule of its claims."""
+    """Return whether the claim's rule of today or the study's runs came first.
+
+    A study without a `beginning` is older than the ledger, as is one whose rules and runs came together.
+    """
     rules = ledger().get(name, ())
     if not rules:
         return First.UNKNOWN
-    if beginning is None:
-        return First.RUNS if len(rules) > 1 else First.UNKNOWN
+    if beginning is None or beginning.together:
+        if not rules[-1].at_latest:  # a rule of the ledger's own time
+            return First.RUNS
+        return First.UNKNOWN if beginning is None else First.TOGETHER
     return First.RULE if beginning.hashes.get(name) == hashes()[name] else First.RUNS
 
 
@@ -90,18 +104,25 @@ def order(name: str, beginning: Beginning | None) -> Text:
             "whether the rule or the runs came first was not recorded (this study is older than the ledger of rules)",
             "판정 규칙과 실행 중 무엇이 먼저인지 기록되지 않았다(규칙을 기록하기 전의 실험이다)",
         )
-    rules = ledger()[name]
-    if beginning is None:
-        return Text(f"rule changed {rules[-1].date}, after the runs: exploratory",
-                    f"실행한 뒤에 판정 규칙을 바꿨으므로({rules[-1].date}) 탐색적인 결과다")  # fmt: skip
-    commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
-    began = f"{beginning.date} (commit {commit})" if commit else beginning.date
-    now = hashes()[name]
-    dates = {rule.hash: rule.date for rule in rules}
+    rule, began = ledger()[name][-1], _began(beginning)
+    if came_first is First.TOGETHER:
+        return Text(f"rule and runs were committed together, {began}: which came first cannot be checked",
+                    f"판정 규칙과 실행 결과를 함께 커밋했으므로({began}) 무엇이 먼저인지 확인할 수 없다")  # fmt: skip
     if came_first is First.RULE:
-        return Text(f"rule committed {dates.get(now, 'never')}, before the runs, which began {began}",
-                    f"판정 규칙을 먼저 커밋하고({dates.get(now, '없음')}) 실행했다({began} 시작)")  # fmt: skip
+        return Text(f"{rule.committed('en')}, before the runs, which began {began}",
+                    f"{rule.committed('ko')}한 뒤에 실행했다({began} 시작)")  # fmt: skip
+    changed = len(ledger()[name]) > 1
+    is_older = beginning is None or beginning.together
+    since, since_ko = ("", "") if is_older else (f", which began {began}", f"({began} 시작)")
     return Text(
-        f"rule committed {dates.get(now, 'never')}, written after the runs, which began {began}: exploratory",
-        f"실행({began} 시작)한 뒤에 쓴 판정 규칙({dates.get(now, '없음')} 커밋)이므로 탐색적인 결과다",
+        f"rule {'changed' if changed else 'committed'} {rule.date}, after the runs{since}: exploratory",
+        f"실행한{since_ko} 뒤에 {'바꾼' if changed else '정한'} 판정 규칙({rule.date} 커밋)이므로 탐색적인 결과다",
     )
+
+
+def _began(beginning: Beginning | None) -> str:
+    """Return the day and the commit of a study's beginning: "2026-11-27 (commit 51f7dc3cfb)"."""
+    if beginning is None:
+        return ""
+    commit = (beginning.commit or "")[:10] + ("+changes" if "+" in (beginning.commit or "") else "")
+    return f"{beginning.date} (commit {commit})" if commit else beginning.date

@@ -11,16 +11,22 @@ from reslab.claims.claim import Claim
 from reslab.claims.evidence import Evidence
 from reslab.claims.judging import Judgement, judge
 from reslab.claims.ledger import First, first
-from reslab.claims.rules import NOT_RUN, UNDECIDED, together
+from reslab.claims.rules import DECIDED, NOT_RUN, UNDECIDED, together
 from reslab.errors import UserError, suggest
 from reslab.notebook import table
+
+
+def is_exploratory(one: Judgement) -> bool:
+    """Whether the claim's rule of today is younger than the study's runs."""
+    return first(one.claim.id, one.evidence.beginning) is First.RUNS
 
 
 @dataclass(frozen=True)
 class ClaimSummary:
     """A claim and its judgements, one for each study that measured a part of it.
 
-    Studies that decide the claim come first, those that ran only a part of it last; "not run" if there is none.
+    Studies that decide the claim come first, those that ran only a part of it last; among them real images before
+    digits, runs after their rule before others, more seeds before fewer. "not run" if there is none.
     """
 
     claim: Claim
@@ -29,6 +35,12 @@ class ClaimSummary:
     @property
     def verdict(self) -> str:
         return together([j.verdict for j in self.judgements])
+
+    @property
+    def is_exploratory(self) -> bool:
+        """Whether the rule is younger than the runs in every study that decides the claim."""
+        decided = [j for j in self.judgements if j.verdict in DECIDED]
+        return bool(decided) and all(is_exploratory(j) for j in decided)
 
     def __repr__(self) -> str:
         return f"ClaimSummary({self.claim.id}, {self.verdict}: {list(self.judgements)})"
@@ -55,25 +67,35 @@ def overview(studies: Iterable[Evidence], wanted: Iterable[str] = ()) -> list[Cl
     for word in ids:
         if word not in known:
             raise UserError(f"claims: {word!r} is not known{suggest(word, known)}; there are {known[0]} to {known[-1]}")
-    return [_told(claim, judged.get(claim.id, [])) for claim in plain if not ids or claim.id in ids]
+    return [_summary(claim, judged.get(claim.id, [])) for claim in plain if not ids or claim.id in ids]
 
 
-def _told(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
+def _summary(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
     best: dict[tuple[str, str], Judgement] = {}
     for judgement in judgements:
         key = (judgement.evidence.setting.data, str(judgement.evidence.setting.recipe))
         if judgement.says and (key not in best or _weight(judgement) > _weight(best[key])):
             best[key] = judgement
-    last = (UNDECIDED, NOT_RUN)
-    decided_first = sorted(best.values(), key=lambda j: last.index(j.verdict) + 1 if j.verdict in last else 0)
+    ordered = sorted(best.values(), key=_place)
     able = [j for j in judgements if j.claim.statements]  # not those that have only a reason why they cannot
-    chosen = tuple(decided_first) or tuple(able[:1] or judgements[:1]) or (_empty(claim),)
+    chosen = tuple(ordered) or tuple(able[:1] or judgements[:1]) or (_empty(claim),)
     return ClaimSummary(chosen[0].claim, chosen)
+
+
+def _is_confirmatory(one: Judgement) -> bool:
+    return first(one.claim.id, one.evidence.beginning) is First.RULE
 
 
 def _weight(one: Judgement) -> tuple[bool, bool, int]:
     """What was run whole counts before what was run in part, runs after their rule before others, more seeds first."""
-    return one.verdict != NOT_RUN, first(one.claim.id, one.evidence.beginning) is First.RULE, len(one.seeds)
+    return one.verdict != NOT_RUN, _is_confirmatory(one), len(one.seeds)
+
+
+def _place(one: Judgement) -> tuple[int, bool, bool, int]:
+    """Return the key by which the studies of a claim are ordered."""
+    last = (UNDECIDED, NOT_RUN)
+    rank = last.index(one.verdict) + 1 if one.verdict in last else 0
+    return rank, one.evidence.setting.data == "digits", not _is_confirmatory(one), -len(one.seeds)
 
 
 def _empty(claim: Claim) -> Judgement:

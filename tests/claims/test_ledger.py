@@ -60,13 +60,25 @@ def test_a_quantity_says_what_it_reads():
 def test_which_came_first():
     date, (rule,) = "2026-12-01", ledger.ledger()["C1"][-1:]
     told = order("C1", Beginning(date, "0123456789abcdef", hashes())).en
-    assert told == f"rule committed {rule.date}, before the runs, which began {date} (commit 0123456789)"
+    assert rule.at_latest  # C1's rule is older than the ledger
+    assert told == f"rule committed {rule.date} at the latest, before the runs, which began {date} (commit 0123456789)"
     changed = order("C1", Beginning(date, None, {**hashes(), "C1": "0" * 16})).en
-    assert changed == f"rule committed {rule.date}, written after the runs, which began {date}: exploratory"
+    assert changed == f"rule committed {rule.date}, after the runs, which began {date}: exploratory"
     unknown = order("C1", Beginning(date, None, {k: v for k, v in hashes().items() if k != "C1"})).en
     assert unknown == changed  # the claim is younger than the study
     assert "not recorded" in order("C1", None).en
     assert "not recorded" in order("C99", Beginning(date, None, hashes())).en
+    together = Beginning("2026-11-21", "0123456789abcdef", together=True)
+    assert order("C1", together).en.startswith("rule and runs were committed together, 2026-11-21 (commit 0123456789)")
+    assert order("C2", together).en == order("C2", None).en == "rule changed 2026-11-27, after the runs: exploratory"
+    assert Beginning.from_dict(together.to_dict()) == together
+
+
+def test_a_study_older_than_the_ledger_is_older_than_a_rule_of_the_ledgers_time():
+    """C26 came after the ledger began, C1 before: of a study without a record only C1's order is unknown."""
+    assert first("C26", None) is First.RUNS
+    assert order("C26", None).en == "rule committed 2026-11-27, after the runs: exploratory"
+    assert first("C1", None) is First.UNKNOWN
 
 
 def test_runs_that_came_after_their_rule_count_before_more_runs_that_did_not(tmp_path):

@@ -31,10 +31,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClaimSummary]:
 
 
 def test_the_list_is_one_screen(told):
-    first, *lines, last = claims_text(list(told.values())).splitlines()
+    first, *lines, marked, last = claims_text(list(told.values())).splitlines()
+    assert marked == "* exploratory: decided only by runs that are older than the rule"
     assert [line.split()[0] for line in lines] == list(told)
     for line, one in zip(lines, told.values(), strict=True):
-        assert one.verdict in line
+        assert one.verdict + ("*" if one.is_exploratory else " ") in line
         assert line.endswith(one.claim.text.en)
         assert len(line) <= 104
     verdicts = [one.verdict for one in told.values()]
@@ -45,7 +46,8 @@ def test_the_list_is_one_screen(told):
 
 
 def test_in_korean(told):
-    first, *lines, last = claims_text(list(told.values()), "ko").splitlines()
+    first, *lines, marked, last = claims_text(list(told.values()), "ko").splitlines()
+    assert marked.startswith("* 탐색적")
     assert first.startswith(f"주장 {len(told)}개: ")
     assert "--lang ko" in last
     for line, one in zip(lines, told.values(), strict=True):
@@ -91,34 +93,39 @@ def test_a_claim_that_trains_nothing_has_its_study_s_notes_and_one_that_trains_i
 @pytest.mark.parametrize(
     ("verdicts", "said"),
     [
-        ((HOLDS, UNDECIDED), "verdict: holds; decided by digits"),
-        ((UNDECIDED, FAILS), "verdict: does not hold; decided by cifar"),
-        ((HOLDS, HOLDS), "verdict: holds; decided by digits, cifar"),
-        ((HOLDS, FAILS), "verdict: holds with a condition; digits, cifar disagree"),
+        ((HOLDS, UNDECIDED), "verdict: holds; decided by cifar"),
+        ((UNDECIDED, FAILS), "verdict: does not hold; decided by digits"),
+        ((HOLDS, HOLDS), "verdict: holds; decided by cifar, digits"),
+        ((HOLDS, FAILS), "verdict: holds with a condition; cifar, digits disagree"),
         ((UNDECIDED, NOT_RUN), "verdict: undecided"),
     ],
 )
 def test_a_verdict_says_which_studies_decide_it(told, verdicts, said):
     both = [replace(j, verdict=v) for j, v in zip(told["C1"].judgements, verdicts, strict=True)]
-    assert [j.evidence.folder.name for j in both] == ["digits", "cifar"]
+    assert [j.evidence.folder.name for j in both] == ["cifar", "digits"]  # real images come first
     lines = claim_text(replace(told["C1"], judgements=tuple(both))).splitlines()
     assert said in lines
-    alone = claim_text(replace(told["C1"], judgements=tuple(both[:1])))
+    alone = claim_text(replace(told["C1"], judgements=tuple(both[1:])))
     assert "decided by" not in alone
     heading = "digits (digits, 2 seeds, recipe digits-study): "
-    assert heading + verdicts[0] in alone
+    shown = "run in part" if verdicts[1] == NOT_RUN else verdicts[1]
+    assert heading + shown in alone
 
 
 def test_a_verdict_by_runs_older_than_their_rule_is_called_exploratory(told):
-    (one, other) = told["C1"].judgements
+    (other, one) = told["C1"].judgements
     began = Beginning("2026-12-01", None, {**hashes(), "C1": "0" * 16})
     older = replace(one, verdict=HOLDS, evidence=replace(one.evidence, beginning=began))
     text = claim_text(replace(told["C1"], judgements=(older, replace(other, verdict=UNDECIDED))))
     assert "verdict: holds; decided by digits (exploratory)" in text
+    alone = replace(told["C1"], judgements=(older,))
+    assert "verdict: holds (exploratory)\n" in claim_text(alone)
+    assert alone.is_exploratory
+    assert not replace(told["C1"], judgements=(older, replace(other, verdict=HOLDS))).is_exploratory
 
 
 def test_a_study_that_measured_only_a_part_is_not_called_not_run(told):
-    part = replace(told["C1"].judgements[0], verdict=NOT_RUN)
+    part = replace(told["C1"].judgements[1], verdict=NOT_RUN)
     assert part.says
     text = claim_text(replace(told["C1"], judgements=(part,)))
     assert "recipe digits-study): run in part" in text

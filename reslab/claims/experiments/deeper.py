@@ -205,18 +205,18 @@ def _solution(setting: Setting) -> Claim:
         ),
         answers=answers(
             holds=Text(
-                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has "
-                "its logits and training error.",
-                f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 logit과 training error가 그 "
-                f"{shallow}층과 같다.",
+                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has, "
+                "in evaluation mode, its logits and training error.",
+                f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 평가 모드에서 logit과 training "
+                f"error가 그 {shallow}층과 같다.",
             ),
             condition=Text(
-                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has "
-                "its logits and training error. Trained from scratch by SGD, training error {s4m} from "
-                f"{shallow} to {deep} layers.",
-                f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 logit과 training error가 그 "
-                f"{shallow}층과 같다. 하지만 처음부터 SGD로 학습하면 {shallow}층에서 {deep}층으로 늘릴 때 training "
-                "error가 {s4m}한다.",
+                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has, "
+                "in evaluation mode, its logits and training error. Trained from scratch, training error {s4m} "
+                f"from {shallow} to {deep} layers.",
+                f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 평가 모드에서 logit과 training "
+                f"error가 그 {shallow}층과 같다. 하지만 처음부터 학습하면 {shallow}층에서 {deep}층으로 늘릴 때 "
+                "training error가 {s4m}한다.",
             ),
             fails=Text(
                 "The copy has other logits ({s2}) or another training error ({s3}).",

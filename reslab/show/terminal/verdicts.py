@@ -8,8 +8,8 @@ from typing import Any
 
 from reslab.claims.claim import MAIN, Finding
 from reslab.claims.judging import Judgement
-from reslab.claims.ledger import First, first, order
-from reslab.claims.overview import ClaimSummary
+from reslab.claims.ledger import order
+from reslab.claims.overview import ClaimSummary, is_exploratory
 from reslab.claims.phrases import cited, shown, threshold
 from reslab.claims.rules import DECIDED, NOT_RUN, VERDICTS, Always, Figure
 from reslab.claims.text import LANGUAGES, Text
@@ -33,6 +33,11 @@ FIGURES = Text(
 DECIDED_BY = Text("decided by {names}", "근거: {names}")
 DISAGREE = Text("{names} disagree", "{names}의 판정이 서로 다르다")
 EXPLORATORY = Text(" (exploratory)", "(탐색적)")
+MARK = "*"
+MARKED = Text(
+    f"{MARK} exploratory: decided only by runs that are older than the rule",
+    f"{MARK} 탐색적: 판정 규칙보다 먼저 실행한 결과만으로 판정했다",
+)
 PARTLY_RUN = Text("run in part", "일부만 실행")
 THRESHOLD = Text("threshold", "기준값")
 RECORDS, COMMAND = Text("records", "기록"), Text("command", "명령")
@@ -59,8 +64,10 @@ def claims_text(every: Sequence[ClaimSummary], language: str = "en") -> str:
     counts = ", ".join(f"{VERDICT[verdict](language)} {n}" for verdict in VERDICTS if (n := verdicts.count(verdict)))
     lines = [COUNT.filled(n=str(len(every)), counts=counts)(language)]
     for summary in every:
-        verdict = VERDICT[summary.verdict](language)
+        verdict = VERDICT[summary.verdict](language) + (MARK if summary.is_exploratory else "")
         lines.append(f"{summary.claim.id:5}{verdict}{' ' * (24 - wide(verdict))}{summary.claim.text(language)}")
+    if any(summary.is_exploratory for summary in every):
+        lines.append(MARKED(language))
     lines.append(ONE(language))
     studies = {id(j.evidence): j.evidence for summary in every for j in summary.judgements}.values()
     lines += [f"problem: {clean(problem)}" for study in studies for problem in study.problems]
@@ -106,12 +113,12 @@ def _statement(finding: Finding, language: str) -> str:
 def _deciding(judgements: Sequence[Judgement], language: str) -> str:
     """Of several studies, those whose verdicts count for the claim's, and whether they agree; else ""."""
     decided = [j for j in judgements if j.verdict in DECIDED]
-    is_exploratory = [first(j.claim.id, j.evidence.beginning) is First.RUNS for j in decided]
-    marks = [EXPLORATORY(language) if is_so else "" for is_so in is_exploratory]
-    names = ", ".join(f"{j.evidence.folder.name}{mark}" for j, mark in zip(decided, marks, strict=True))
+    if len(judgements) == 1:
+        return EXPLORATORY(language) if decided and is_exploratory(decided[0]) else ""
+    names = ", ".join(j.evidence.folder.name + (EXPLORATORY(language) if is_exploratory(j) else "") for j in decided)
     if len({j.verdict for j in decided}) > 1:
         return f"; {DISAGREE.filled(names=names)(language)}"
-    return f"; {DECIDED_BY.filled(names=names)(language)}" if decided and len(judgements) > 1 else ""
+    return f"; {DECIDED_BY.filled(names=names)(language)}" if decided else ""
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
