@@ -15,7 +15,15 @@ from __future__ import annotations
 
 from reslab.claims.claim import BESIDE, MAIN, Claim, Statement
 from reslab.claims.evidence import Setting, net
-from reslab.claims.experiments.decades import at_initialisation, at_start, circular, circular_start, in_training, size
+from reslab.claims.experiments.decades import (
+    MOST,
+    at_initialisation,
+    at_start,
+    circular,
+    circular_start,
+    in_training,
+    size,
+)
 from reslab.claims.experiments.degradation import deeper_minus
 from reslab.claims.phrases import answer
 from reslab.claims.quantity import Quantity, final_error
@@ -118,7 +126,8 @@ def _healthy(setting: Setting) -> Claim:
             distance(f"plain {deep}, no BN, circular padding, initial weights",
                      f"plain {deep}, BN 없음, circular padding, 초기 weight",
                      size(circular_start("plain", deep, False)), TOGETHER),
-            distance(f"plain {deep}, no BN, median of training", f"plain {deep}, BN 없음, 학습 중 중앙값",
+            distance(f"plain {deep}, no BN, median of training (a gradient of 0 counts as ×{10**MOST:,.0f})",
+                     f"plain {deep}, BN 없음, 학습 중 중앙값(gradient 0은 {10**MOST:,.0f}배로 센다)",
                      in_training(bare), TOGETHER),
             Statement(Text(f"Training error, plain {deep}, no BN: it trains at all (§4.2: below {GOING:g} %)",
                            f"training error, plain {deep}, BN 없음: 학습이 되는가(§4.2: {GOING:g} % 미만)"),
