@@ -268,7 +268,7 @@ def test_every_row_reports_its_planted_bit_and_no_other_does(checkout, parity):
 # file, text, another text (equal but for rounding if it can be), rows that are run, rows that differ
 CHANGES = {
     "gain off by an ulp of float32": (
-        "reslab/nets/modules.py", "draw * math.sqrt(variance)", "draw * (math.sqrt(variance) * (1 + 2**-23))",
+        "reslab/nets/modules.py", "normal * math.sqrt(variance)", "normal * (math.sqrt(variance) * (1 + 2**-23))",
         "weights,orders", {"weights"},
     ),
     "bar of a rule": (
@@ -280,12 +280,20 @@ CHANGES = {
         "traces,orders", {"traces"},
     ),
     "order of products in Muon": (
-        "reslab/training/descent.py", '(group["lr"] * norm)', 'group["lr"] * norm', "traces,orders", {"traces"},
+        "reslab/training/descent.py", "turns * (self.lr * norms)[:, None, None]",
+        "turns * self.lr * norms[:, None, None]", "traces,orders", {"traces"},
     ),
     "a renamed key": (
         "reslab/measure/evaluate.py", '"top1_error":', '"top_1_error":', "interface,orders", {"interface"},
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_fits_the_source_it_changes(name):
+    """Quick, so that a renamed variable is noticed before the slow test below fails for want of its text."""
+    file, before, *_ = CHANGES[name]
+    assert (ROOT / file).read_text(encoding="utf-8").count(before) == 1
 
 
 @pytest.mark.slow
