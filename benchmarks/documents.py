@@ -38,15 +38,19 @@ ABOUT_CLAIMS = Text(
 
 What the study notes and the paper say, and what our runs say of it. Each claim has a rule in
 `reslab/claims/experiments/`: a 95 % interval over seeds against a threshold. The claim holds, or does not, if the whole
-interval is on one side; if not, it is undecided. No rule decides on fewer than three seeds. Rows that are marked
-*for information* decide nothing. *Exploratory*: every run that decides is older than the rule. `reslab reproduce C3`
-runs a claim again; `reslab report` draws the pictures.""",
+interval is on one side; if not, it is undecided. No rule decides on fewer than three seeds. *Holds with a condition*:
+some deciding rows hold and others do not, a limit applies, or studies disagree. *Exploratory*: every run that decides
+is older than the rule. Rows marked *for information* decide nothing. Means of factors (×) are geometric. Zero padding
+is the paper's and that of every trained net; circular padding is for comparison. `reslab reproduce C3` runs a claim
+again; `reslab report` draws the pictures.""",
     """# 주장
 
 공부 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
 seed에 대한 95 % 신뢰구간 전체가 기준값의 한쪽에 있으면 성립 여부가 정해지고, 걸쳐 있으면 결정할 수 없다.
-seed가 3개 미만이면 판정하지 않는다. *참고*로 표시한 값은 판정에 쓰지 않는다. *탐색적*: 판정에 쓴 실행이
-모두 규칙보다 먼저다. `reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",
+seed가 3개 미만이면 판정하지 않는다. *조건부 성립*: 판정에 쓰는 값 중 일부만 성립하거나, 제한이 있거나, 실험마다
+판정이 다르다. *탐색적*: 판정에 쓴 실행이 모두 규칙보다 먼저다. *참고*로 표시한 값은 판정에 쓰지 않는다.
+배율(×)의 평균은 기하평균이다. 학습한 네트워크는 모두 논문처럼 zero padding을 쓰고, circular padding은 비교용이다.
+`reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",
 )
 ABOUT_RESULTS = Text(
     """# Results

@@ -44,8 +44,8 @@ TOO_FEW = Text(
     "seed가 3개 미만이면 seed에 따른 편차를 알 수 없어 판정하지 않는다.",
 )
 MORE_SEEDS = Text(
-    "At this spread about {n} seeds in all would decide it; a seed took {time} of computing.",
-    "편차가 지금과 같다면 판정하는 데 총 {n}개가량의 seed가 필요하다(seed당 계산 시간 {time}).",
+    "With this mean and spread about {n} seeds in all would decide it; a seed took {time} of computing.",
+    "평균과 편차가 지금과 같다면 판정하는 데 총 {n}개가량의 seed가 필요하다(seed당 계산 시간 {time}).",
 )
 ON_THE_THRESHOLD = Text(
     "The mean lies so close to the threshold that more seeds will hardly decide it; a seed took {time} of computing.",

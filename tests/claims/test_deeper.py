@@ -163,7 +163,7 @@ def test_verdicts(tmp_path, off, error, gap, verdict):
     assert found.flat
     assert found.findings[3].figure.mean == error - 2.0
     if (verdict, off, error) == (CONDITION, 1e-6, 2.0):
-        assert "by SGD, training error rises by 11 points from 20 to 56 layers" in found.sentence.en
+        assert "Trained from scratch, training error rises by 11 points from 20 to 56 layers" in found.sentence.en
         assert "training error가 11%p 증가한다" in found.sentence.ko
 
 

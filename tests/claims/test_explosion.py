@@ -61,8 +61,9 @@ def test_growth(tmp_path, growth, verdict, zeros):
 def test_the_answer_to_growth(tmp_path):
     found = study(tmp_path / "s", plain(4.0, -2.0, 0.3, -0.3)).judge(C22)
     assert found.sentence.en == (  # 10 ** 4.01, 1.99, 0.31, 0.29
-        "In part. At initialisation, through 56 plain layers with BN the gradient grows 10,200 times and the "
-        "activation grows 2.04 times; without BN the gradient shrinks to 1/97.7 and the activation shrinks to 1/1.95."
+        "In part. At initialisation (circular padding), through 56 plain layers with BN the gradient grows 10,200 "
+        "times and the activation grows 2.04 times; without BN the gradient shrinks to 1/97.7 and the activation "
+        "shrinks to 1/1.95."
     )
     assert "BN이 있으면 gradient는 10,200배, activation은 2.04배가 되고, BN이 없으면" in found.sentence.ko
 
@@ -102,8 +103,9 @@ def test_cure(tmp_path, residual, residual_no_bn, verdict):
 def test_the_answer_to_the_cure(tmp_path):
     found = study(tmp_path / "s", cure(1.0, -1.0)).judge(C27)
     assert found.sentence.en == (  # 10 ** 1.02, 4.01, 0.98, 3.51
-        "Yes. With BN the gradient grows 10.5 times through 56 residual layers and grows 10,200 times through plain "
-        "ones. Without BN it shrinks to 1/9.55 in the residual net and grows 3,240 times in the plain one."
+        "Yes. At initialisation (circular padding), with BN the gradient grows 10.5 times through 56 residual layers "
+        "and grows 10,200 times through plain ones. Without BN it shrinks to 1/9.55 in residual nets and grows 3,240 times "
+        "in plain ones."
     )
     assert "residual 56층에서 10.5배, plain에서 10,200배가 된다" in found.sentence.ko
 

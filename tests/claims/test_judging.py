@@ -93,8 +93,14 @@ def test_then_how_many_seeds_would_decide(shelf):
         shelf.run(OTHER, seed, 5.0)
     found = shelf.judge(claim(statement(ONE, flat=(ONE,)), statement(OTHER, role=BESIDE)))
     assert (found.verdict, found.flat) == (UNDECIDED, False)
-    assert found.caveat.en == "At this spread about 18 seeds in all would decide it; a seed took 2 s of computing."
-    assert found.caveat.ko == "편차가 지금과 같다면 판정하는 데 총 18개가량의 seed가 필요하다(seed당 계산 시간 2초)."
+    assert (
+        found.caveat.en
+        == "With this mean and spread about 18 seeds in all would decide it; a seed took 2 s of computing."
+    )
+    assert (
+        found.caveat.ko
+        == "평균과 편차가 지금과 같다면 판정하는 데 총 18개가량의 seed가 필요하다(seed당 계산 시간 2초)."
+    )
 
 
 def test_the_part_that_needs_most_counts(shelf):
@@ -113,7 +119,10 @@ def test_without_runs_a_seed_takes_what_its_measurements_do(shelf):
         shelf.measured("m", {"a": value}, seed)
     part = Statement(Text("a", "가"), measurement("m", "a"), ABOVE)
     found = shelf.judge(claim(part, measurements=(made, once)))
-    assert found.caveat.en == "At this spread about 18 seeds in all would decide it; a seed took 3.3 min of computing."
+    assert (
+        found.caveat.en
+        == "With this mean and spread about 18 seeds in all would decide it; a seed took 3.3 min of computing."
+    )
 
 
 def test_a_mean_on_the_threshold_is_said_to_stay_undecided(shelf):

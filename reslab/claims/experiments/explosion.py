@@ -51,10 +51,10 @@ def grows(
 def _growth(setting: Setting) -> Claim:
     deep = setting.deep
     sentence = Text(
-        f"At initialisation, through {deep} plain layers with BN the gradient {{s0m}} and the activation {{s1m}}; "
-        "without BN the gradient {s2m} and the activation {s3m}.",
-        f"초기 weight에서 plain {deep}층을 지나는 동안 BN이 있으면 gradient는 {{s0n}}배, activation은 {{s1n}}배가 "
-        "되고, BN이 없으면 gradient는 {s2n}배, activation은 {s3n}배가 된다.",
+        f"At initialisation (circular padding), through {deep} plain layers with BN the gradient {{s0m}} and the "
+        "activation {s1m}; without BN the gradient {s2m} and the activation {s3m}.",
+        f"초기 weight에서(circular padding) plain {deep}층을 지나는 동안 BN이 있으면 gradient는 {{s0n}}배, activation은"
+        " {s1n}배가 되고, BN이 없으면 gradient는 {s2n}배, activation은 {s3n}배가 된다.",
     )
     return Claim(
         id="C22",
@@ -90,9 +90,11 @@ def _cure(setting: Setting) -> Claim:
         )  # fmt: skip
 
     sentence = Text(
-        f"With BN the gradient {{s3m}} through {deep} residual layers and {{s4m}} through plain ones. Without BN it "
-        "{s2m} in the residual net and {s5m} in the plain one.",
-        f"BN이 있으면 gradient는 residual {deep}층에서 {{s3n}}배, plain에서 {{s4n}}배가 된다. BN이 없으면 residual에서 "
+        f"At initialisation (circular padding), with BN the gradient {{s3m}} through {deep} residual layers and "
+        "{s4m} through plain ones. Without BN it "
+        "{s2m} in residual nets and {s5m} in plain ones.",
+        f"초기 weight에서(circular padding) BN이 있으면 gradient는 residual {deep}층에서 {{s3n}}배, plain에서 "
+        "{s4n}배가 된다. BN이 없으면 residual에서 "
         "{s2n}배, plain에서 {s5n}배가 된다.",
     )
     return Claim(

@@ -25,7 +25,7 @@ from reslab.claims.experiments.decades import (
     size,
 )
 from reslab.claims.experiments.degradation import deeper_minus
-from reslab.claims.phrases import answer
+from reslab.claims.phrases import answer, factor
 from reslab.claims.quantity import Quantity, final_error
 from reslab.claims.rules import Above, Below
 from reslab.claims.text import Text
@@ -126,8 +126,8 @@ def _healthy(setting: Setting) -> Claim:
             distance(f"plain {deep}, no BN, circular padding, initial weights",
                      f"plain {deep}, BN 없음, circular padding, 초기 weight",
                      size(circular_start("plain", deep, False)), TOGETHER),
-            distance(f"plain {deep}, no BN, median of training (a gradient of 0 counts as ×{10**MOST:,.0f})",
-                     f"plain {deep}, BN 없음, 학습 중 중앙값(gradient 0은 {10**MOST:,.0f}배로 센다)",
+            distance(f"plain {deep}, no BN, median of training (a gradient of 0 counts as ×{factor(MOST)})",
+                     f"plain {deep}, BN 없음, 학습 중 중앙값(gradient 0은 {factor(MOST)}배로 센다)",
                      in_training(bare), TOGETHER),
             Statement(Text(f"Training error, plain {deep}, no BN: it trains at all (§4.2: below {GOING:g} %)",
                            f"training error, plain {deep}, BN 없음: 학습이 되는가(§4.2: {GOING:g} % 미만)"),

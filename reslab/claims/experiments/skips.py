@@ -84,7 +84,7 @@ def _skipped(setting: Setting) -> Claim:
     statements = [
         gap(
             relative_gap(nets["single"], nets["basic"]),
-            f"Test error, {depth} layers, skipping one layer against two: not lower by more than {SMALL:g} % of it",
+            f"Test error, {depth} layers, shortcuts over one layer relative to two (claim: at most {SMALL:g} % lower)",
             f"test error, {depth}층, 2개층 skip 대비 1개층 skip: {SMALL:g} % 넘게 작지 않다",
             Above(-SMALL),
             MAIN,
@@ -119,8 +119,8 @@ def _skipped(setting: Setting) -> Claim:
         ),
         Statement(
             Text(
-                "Receptive field of a block that skips one, two and three layers, pixels a side",
-                "1, 2, 3개층을 건너뛰는 block의 수용영역(한 변의 픽셀)",
+                "Receptive field of a block, pixels a side (skipping one, two, three layers: 3, 5, 7)",
+                "block의 수용영역, 한 변의 픽셀(1, 2, 3개층을 건너뛸 때 3, 5, 7)",
             ),
             measurement(equal.name, "block"),
             Always(3, 7),
@@ -130,7 +130,7 @@ def _skipped(setting: Setting) -> Claim:
     statements += [
         gap(
             relative_gap(skipping(deep)[block], skipping(deep)["basic"]),
-            f"Test error, {deep} layers, skipping {en} against two: not lower by more than {SMALL:g} % of it",
+            f"Test error, {deep} layers, shortcuts over {en} relative to two (claim: at most {SMALL:g} % lower)",
             f"test error, {deep}층, 2개층 skip 대비 {ko} skip: {SMALL:g} % 넘게 작지 않다",
             Above(-SMALL),
         )
