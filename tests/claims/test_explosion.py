@@ -104,8 +104,8 @@ def test_the_answer_to_the_cure(tmp_path):
     found = study(tmp_path / "s", cure(1.0, -1.0)).judge(C27)
     assert found.sentence.en == (  # 10 ** 1.02, 4.01, 0.98, 3.51
         "Yes. At initialisation (circular padding), with BN the gradient grows 10.5 times through 56 residual layers "
-        "and grows 10,200 times through plain ones. Without BN it shrinks to 1/9.55 in residual nets and grows 3,240 times "
-        "in plain ones."
+        "and grows 10,200 times through plain ones. Without BN it shrinks to 1/9.55 in residual nets and grows 3,240 "
+        "times in plain ones."
     )
     assert "residual 56층에서 10.5배, plain에서 10,200배가 된다" in found.sentence.ko
 
