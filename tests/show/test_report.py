@@ -18,6 +18,7 @@ from reslab.api.reports import report
 from reslab.claims.catalogue import default_setting
 from reslab.claims.evidence import net
 from reslab.claims.ledger import order
+from reslab.claims.overview import is_exploratory
 from reslab.claims.rules import NOT_RUN
 from reslab.errors import UserError
 from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES
@@ -29,6 +30,7 @@ from reslab.show.pages.report import study_page
 from reslab.show.pages.runpage import runs_page
 from reslab.show.scores import class_table, score_head, score_table, wilson
 from reslab.show.tables import departures, difference_table, run_table
+from reslab.show.terminal.verdicts import EXPLORATORY
 from reslab.show.words import VERDICT
 from reslab.store.sealed import read_sealed, write_sealed
 
@@ -97,6 +99,10 @@ def test_the_answer_stands_first_and_all_is_there(pages):
         for said in {order(one.claim.id, one.evidence.beginning)(language) for one in trained}:
             wanted = sum(order(one.claim.id, one.evidence.beginning)(language) == said for one in trained)
             assert outline.words.count(said) == wanted, said
+        # and those whose rule is younger than their runs say so before their answer
+        marked = sum(is_exploratory(one) for one in told if one.seeds)
+        assert marked > 0
+        assert outline.words.count(f"{EXPLORATORY(language)}: ") == marked
 
 
 def levels(page):
