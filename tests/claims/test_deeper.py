@@ -163,7 +163,7 @@ def test_verdicts(tmp_path, off, error, gap, verdict):
     assert found.flat
     assert found.findings[3].figure.mean == error - 2.0
     if (verdict, off, error) == (CONDITION, 1e-6, 2.0):
-        assert "Trained from scratch, training error rises by 11 points from 20 to 56 layers" in found.sentence.en
+        assert "From scratch, training error rises by 11 points from 20 to 56 layers" in found.sentence.en
         assert "training error가 11%p 증가한다" in found.sentence.ko
 
 
@@ -191,7 +191,7 @@ def test_a_budget_that_is_too_short_is_a_condition_whatever_the_gap_says(tmp_pat
         shelf.run(net("cifar_plain56"), seed, 7.0, late=[12.0, 10.0])
     found = shelf.judge(C19)
     assert (found.verdict, found.flat) == (CONDITION, False)
-    assert found.sentence.en.startswith("For this budget, yes. A plain 56-layer net")
+    assert found.sentence.en.startswith("For this budget, yes. A trained 20-layer plain net")
     assert found.sentence.ko.startswith("이 학습량에서는 그렇다.")
     assert found.caveat.en == "The runs have not converged: this is the answer after 400 iterations."
 

@@ -30,8 +30,11 @@ NETS = {
     "option C, pooled": ("cifar_resnet8", SMALL | {"shortcut": "C", "downsample": "pool"}),
     "option A on both sides": ("cifar_resnet8", SMALL | {"pad_at": "both"}),
     "plain": ("cifar_plain8", SMALL),
-    "bottleneck": ("cifar_resnet11", SMALL | {"block": "bottleneck", "shortcut": "B"}),
-    "bottleneck, 3x3 strides": ("cifar_resnet11", SMALL | {"block": "bottleneck", "stride_in": "3x3"}),
+    "bottleneck": ("cifar_resnet11", SMALL | {"block": "bottleneck", "shortcut": "B", "widths": (2, 3, 4)}),
+    "bottleneck, 3x3 strides": (
+        "cifar_resnet11",
+        SMALL | {"block": "bottleneck", "stride_in": "3x3", "widths": (2, 3, 4)},
+    ),
     "pre-activation": ("cifar_resnet14", SMALL | {"order": "pre", "shortcut": "B"}),
     "plain pre-activation": ("cifar_plain8", SMALL | {"order": "pre"}),
     "no BN, tanh": ("cifar_resnet8", SMALL | {"batch_norm": False, "activation": "tanh"}),

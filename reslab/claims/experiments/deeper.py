@@ -205,15 +205,15 @@ def _solution(setting: Setting) -> Claim:
         ),
         answers=answers(
             holds=Text(
-                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has, "
-                "in evaluation mode, its logits and training error.",
+                f"A trained {shallow}-layer plain net plus layers that change nothing is a {deep}-layer net with equal "
+                "logits and training error (evaluation mode).",
                 f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 평가 모드에서 logit과 training "
                 f"error가 그 {shallow}층과 같다.",
             ),
             condition=Text(
-                f"A plain {deep}-layer net made of the trained {shallow}-layer one and layers that change nothing has, "
-                "in evaluation mode, its logits and training error. Trained from scratch, training error {s4m} "
-                f"from {shallow} to {deep} layers.",
+                f"A trained {shallow}-layer plain net plus layers that change nothing is a {deep}-layer net with equal "
+                "logits and training error (evaluation mode). From scratch, training error {s4m} from "
+                f"{shallow} to {deep} layers.",
                 f"학습된 {shallow}층에 값을 그대로 내보내는 층을 더한 plain {deep}층은 평가 모드에서 logit과 training "
                 f"error가 그 {shallow}층과 같다. 하지만 처음부터 학습하면 {shallow}층에서 {deep}층으로 늘릴 때 "
                 "training error가 {s4m}한다.",
