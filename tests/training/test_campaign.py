@@ -260,11 +260,11 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
 def test_many_failures_with_long_words_end_all_the_same(tmp_path):
     """More than a pipe holds: the processes must be able to end while nobody has read their words yet."""
     (one,) = jobs(tmp_path)[:1]
-    found = [replace(one, seed=seed, out=tmp_path / f"{'long' * 50}-{seed}") for seed in range(150)]
+    found = [replace(one, seed=seed, out=tmp_path / f"{'long' * 50}-{seed}") for seed in range(300)]
     for job in found:
         job.out.mkdir()
         (job.out / "holiday.txt").write_text("not a run")
-    with pytest.raises(RunError, match="150 of 150 runs failed"):
+    with pytest.raises(RunError, match="300 of 300 runs failed"):
         run_all(found, Events(), processes=2)
 
 

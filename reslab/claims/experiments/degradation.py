@@ -113,7 +113,7 @@ def _residual(setting: Setting) -> Claim:
             Statement(
                 Text(
                     "Learning rate of these runs over the paper's 0.1 (below 1 it is a condition)",
-                    "논문(0.1) 대비 이 실행의 learning rate(1: 논문과 같다)",
+                    "논문(0.1) 대비 이 실행의 learning rate(1 미만이면 조건부)",
                 ),
                 Quantity("rate over the paper's", _rate),
                 Always(high=0.999),

@@ -111,7 +111,7 @@ def _statement(finding: Finding, language: str) -> str:
 
 
 def _deciding(judgements: Sequence[Judgement], language: str) -> str:
-    """Of several studies, those whose verdicts count for the claim's, and whether they agree; else ""."""
+    """Return which of several studies decide, and whether they agree; of a single one, if it is exploratory."""
     decided = [j for j in judgements if j.verdict in DECIDED]
     if len(judgements) == 1:
         return EXPLORATORY(language) if decided and is_exploratory(decided[0]) else ""
