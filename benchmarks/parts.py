@@ -54,6 +54,8 @@ PARTS = {
     "digits-removal": Part(("C25",), data="digits", seeds=5, first=10),
     # rules that were changed or new after a review of the claims, on seeds that nobody had looked at
     "digits-review": Part(("C3", "C17", "C18", "C22", "C23", "C26", "C27"), data="digits", seeds=5, first=30),
+    # rules that were changed after the runs of "digits" and have none of their own yet, on seeds nobody had looked at
+    "digits-unseen": Part(("C11", "C13"), data="digits", seeds=5, first=40),
     # what needs no training: the initial weights on 32x32 images
     "cifar10-initial": Part(("C7", "C22", "C27"), scale=0.05, seeds=5, first=30, depths=(20, 56)),
     # 1: the paper's recipe, unshortened, beside 8.75 %
@@ -96,6 +98,8 @@ PARTS = {
         set={"probe_every": 400},
         weights=("s10",),
     ),
+    # C26, and C3 on CIFAR-10: their rules are younger than the runs of the twins, so on seeds nobody had looked at
+    "cifar10-unseen": Part(("C3", "C26"), scale=0.05, seeds=3, first=20, depths=(20, 56), set={"probe_every": 400}),
     # 2: the twins, probed on the way: responses, residual ratios, gradients
     "cifar10-quarter": Part(
         ("C1", "C2", "C7", "C8", "C15", "C22"), scale=0.25, depths=(20, 56), set={"probe_every": 1_000}, weights=("s0",)
