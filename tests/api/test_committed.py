@@ -22,6 +22,7 @@ NAMES = [
     "digits-again",
     "digits-removal",
     "digits-review",
+    "digits-unseen",
     "gpu-whole",
 ]
 
