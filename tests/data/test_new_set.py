@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import reslab
 
 STRIPES = """
@@ -28,6 +30,7 @@ def read(path, splits):
 LINE = '    "stripes": KnownSet("stripes", "stripes", recipe="digits"),\n'
 
 
+@pytest.mark.slow
 def test_a_new_set_is_a_file_and_a_line(tmp_path):
     package = tmp_path / "reslab"
     shutil.copytree(Path(reslab.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))

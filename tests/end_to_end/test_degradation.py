@@ -8,8 +8,8 @@ from .shell import begin, end, run, wait_until
 
 
 def words(out: Path) -> list[object]:
-    iterations = 100
-    fields = (f"iterations={iterations}", "drops=10", "batch=32", "clean_every=10", "eval_every=10", "log_every=1")
+    iterations = 60
+    fields = (f"iterations={iterations}", "drops=10", "batch=32", "clean_every=60", "eval_every=30", "log_every=1")
     settings = [w for f in fields for w in ("--set", f)]
     return ["reproduce", "degradation", "--depths", "8,14", "--seeds", 1, *settings, "--processes", 2, "--out", out]
 

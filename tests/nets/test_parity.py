@@ -48,8 +48,10 @@ def copied(name, dtype, **switches):
 
 
 BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-12}
-# VGG's 144 million weights take long: all but one case are left to `make reliability`
-SLOW = {("vgg19", False, torch.float64), ("vgg19", True, torch.float32), ("vgg19", True, torch.float64)}
+# the largest nets take long: all but one or two of their cases are left to `make reliability`
+SLOW = {("vgg19", False, torch.float64), ("vgg19", True, torch.float32), ("vgg19", True, torch.float64)} | {
+    (name, train, torch.float32) for name in ("resnet101", "resnet152") for train in (False, True)
+}
 PAIRS = [
     pytest.param(*case, marks=[pytest.mark.slow] if case in SLOW else [])
     for case in itertools.product(

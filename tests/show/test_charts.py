@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from written_runs import values_of
 
 from reslab.errors import UserError
 from reslab.show.charts.chart import colours_of, depth_panels, depth_rows, error_against_depth, save
@@ -29,12 +30,6 @@ def test_every_seed_and_the_mean_are_drawn(study):
     assert (mean["low"], mean["high"], mean["n"]) == (*(f(r["error"] for r in at[:3]) for f in (min, max)), 3)
 
 
-def values_of(chart):
-    """The rows that a chart is drawn from."""
-    spec = chart.to_dict()
-    return (spec.get("data") or spec["layer"][0]["data"])["values"]
-
-
 def longer(record, errors):
     """The record with these test errors, one an iteration, and an end."""
     line = record.evaluations("test")[-1]
@@ -42,15 +37,15 @@ def longer(record, errors):
     return replace(record, metrics=(*lines, {"kind": "end", "iteration": len(lines)}))
 
 
-@pytest.mark.parametrize("at", [0, 1, 2, 49_999, 50_000, 77_777, 99_998, 99_999])
+@pytest.mark.parametrize("at", [0, 1, 2, 9_999, 10_000, 15_555, 19_998, 19_999])
 @pytest.mark.parametrize("spike", [99.5, 0.25])
-def test_a_spike_of_one_point_survives_in_100_000(study, at, spike):
-    errors = [20.0 + (i % 7) * 0.1 for i in range(100_000)]
+def test_a_spike_of_one_point_survives_in_20_000(study, at, spike):
+    errors = [20.0 + (i % 7) * 0.1 for i in range(20_000)]
     errors[at] = spike
     rows = curve_rows([longer(study(depths=(8,), seeds=(0,))[0], errors)])
     drawn = {r["iteration"]: r["error"] for r in rows if r["run"] == "seed 0"}
     assert drawn[at + 1] == spike
-    assert {1, 100_000} <= set(drawn)
+    assert {1, 20_000} <= set(drawn)
     assert list(drawn) == sorted(drawn)
     assert len(rows) <= 400  # the run, and its mean
     assert {r["iteration"]: r["error"] for r in rows if r["run"] == "mean"}[at + 1] == spike

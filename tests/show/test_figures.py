@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from written_runs import values_of
 
 from reslab.claims.claim import BESIDE, Claim, Statement
 from reslab.claims.evidence import Evidence, Setting, key_of
@@ -18,6 +19,7 @@ from reslab.claims.text import Text
 from reslab.nets.cost import cost, shown
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe
+from reslab.show.charts.chart import specification
 from reslab.show.charts.copying import copying_rows
 from reslab.show.charts.costs import layer_costs, macs_rows, size_table
 from reslab.show.charts.findings import block_panels, response_panels
@@ -31,12 +33,6 @@ from reslab.show.tables import run_head, run_table, statement_table
 from reslab.show.words import COLUMNS, ERRORS, VERDICT, wide, wrapped
 
 RULES = [Above(0.0), Below(1.0), Within(0.5), Always(high=2.0), Always(0.0, 0.0)]
-
-
-def values_of(chart):
-    """The rows that a chart is drawn from."""
-    spec = chart.to_dict()
-    return (spec.get("data") or spec["layer"][0]["data"])["values"]
 
 
 def said(series, rule, unit="points", text="a statement", role="main"):
@@ -385,4 +381,4 @@ def test_copying_shows_each_seed_and_the_geometric_mean(twins):
 def test_specifications_are_plain_json(study):
     for figure in records_figures(study(depths=(8, 20), seeds=(0,))):
         for chart in figure.panels.values():
-            json.dumps(chart.to_dict(), allow_nan=False)
+            json.dumps(specification(chart), allow_nan=False)

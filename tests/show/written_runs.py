@@ -17,6 +17,7 @@ from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.runs.recipes import recipe
+from reslab.show.charts.chart import specification
 from reslab.store import jsonl
 from reslab.store.sealed import write_sealed
 
@@ -138,3 +139,9 @@ def by_block() -> dict[str, list[float]]:
 def judged(*folders: Path) -> list[Judgement]:
     """Every claim on these studies, as the report is given them."""
     return [one for told in overview([read_study(folder) for folder in folders]) for one in told.judgements]
+
+
+def values_of(chart: Any) -> list[dict[str, Any]]:
+    """The rows that a chart is drawn from."""
+    spec = specification(chart)
+    return spec["datasets"][(spec.get("data") or spec["layer"][0]["data"])["name"]]

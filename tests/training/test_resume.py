@@ -155,7 +155,7 @@ def test_the_same_command_again_trains_nothing(whole):
         ("--precision", "bf16", "--engine", "fused", *BEYOND),
         ("--precision", "bf16", "--engine", "fused", "--recompute", "on"),
         ("--precision", "bf16", "--engine", "winograd", *BEYOND),
-        ("--precision", "bf16", "--engine", "winograd", "--recompute", "on"),
+        pytest.param(("--precision", "bf16", "--engine", "winograd", "--recompute", "on"), marks=pytest.mark.slow),
     ],
 )
 def test_fast_paths_resume_bit_for_bit(tmp_path, path):

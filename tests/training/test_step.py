@@ -190,7 +190,7 @@ def test_an_error_of_the_eager_engine_is_raised_and_nothing_is_computed_twice(mo
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no owners of files")
-@pytest.mark.parametrize("variable", ["TMPDIR", "TORCHINDUCTOR_CACHE_DIR"])
+@pytest.mark.parametrize("variable", [pytest.param("TMPDIR", marks=pytest.mark.slow), "TORCHINDUCTOR_CACHE_DIR"])
 @pytest.mark.parametrize("compiles", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_torch_compiles_only_in_private_folders(tmp_path, variable, compiles):
     """A folder that others can write, under the name that torch takes: nothing is read from it or written to it."""

@@ -5,6 +5,7 @@ A figure is a dict of panels, because a page arranges them by its width; `joined
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -128,11 +129,32 @@ def error_panel(rows: list[dict[str, Any]], x: Any, split: str, top: float, lang
     return layered(rows, bars, line, marks).properties(title=measure, height=HEIGHT - 40, width=WIDTH)
 
 
-def layered(rows: list[dict[str, Any]], *layers: Any) -> Any:
-    """Return layers over `rows`. Data are attached last, because every method of Altair copies them."""
+class Points(str):
+    """The name of a chart's rows, which carries them.
+
+    Every method of Altair copies data value by value, and strings not at all. `specification` adds the rows.
+    """
+
+    rows: list[dict[str, Any]]
+
+    def __new__(cls, rows: list[dict[str, Any]]) -> Points:
+        points = super().__new__(cls, f"data-{hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:32]}")
+        points.rows = rows
+        return points
+
+
+def data_of(rows: list[dict[str, Any]]) -> Any:
+    """Return `rows` as the data of an Altair chart."""
     import altair as alt
 
-    return alt.layer(*layers, data=alt.Data(values=rows))
+    return alt.NamedData(name=Points(rows))
+
+
+def layered(rows: list[dict[str, Any]], *layers: Any) -> Any:
+    """Return layers over `rows`."""
+    import altair as alt
+
+    return alt.layer(*layers, data=data_of(rows))
 
 
 def styled(spec: dict[str, Any]) -> dict[str, Any]:
@@ -177,8 +199,18 @@ def unvalidated() -> Iterator[None]:
 
 
 def specification(chart: Any) -> dict[str, Any]:
-    """Return an Altair chart's specification, styled."""
-    return styled(chart.to_dict(validate=False))
+    """Return an Altair chart's specification, styled, with its data."""
+    spec = chart.to_dict(validate=False)
+    return styled(spec | {"datasets": {str(points): points.rows for points in _points(spec)}})
+
+
+def _points(part: Any) -> Iterator[Points]:
+    """Yield the names of data in a specification."""
+    if isinstance(part, Points):
+        yield part
+    elif isinstance(part, dict | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from _points(each)
 
 
 def save(chart: Any, path: Path, scale: float = 2.0) -> None:

@@ -16,7 +16,7 @@ from reslab.nets.paper import FIG_3
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.show import words
-from reslab.show.charts.chart import HEIGHT, WIDTH, depth_rows, error_panel
+from reslab.show.charts.chart import HEIGHT, WIDTH, data_of, depth_rows, error_panel
 from reslab.show.look import HUE, VGG
 from reslab.show.series import SPLITS, Runs
 
@@ -53,7 +53,7 @@ def layer_panels(language: str = "en", names: Sequence[str] = FIG_3) -> dict[str
     for name in names:
         rows = layer_costs(name)
         kind = next((k for k, word in (("plain", "plain"), ("residual", "resnet")) if name.startswith(word)), "")
-        chart = alt.Chart(alt.Data(values=rows)).mark_bar(color=HUE.get(kind, VGG), aria=False)
+        chart = alt.Chart(data_of(rows)).mark_bar(color=HUE.get(kind, VGG), aria=False)
         axis = alt.Axis(format="~s", tickCount=5)
         description = f"{name}: {words.MACS(language)}, {words.LAYER(language)} 1 … {len(rows)}."
         bars = chart.encode(

@@ -7,7 +7,7 @@ from typing import Any
 
 from reslab.claims.text import Text
 from reslab.show import words
-from reslab.show.charts.chart import HEIGHT, WIDTH, colours_of
+from reslab.show.charts.chart import HEIGHT, WIDTH, colours_of, data_of
 from reslab.show.series import Runs, finite, room, thinned
 
 SEED, LAST_LOSS = Text("seed", "seed 번호"), Text("last training loss", "마지막 training loss")
@@ -58,7 +58,7 @@ def _panel(rows: list[dict[str, Any]], runs: Sequence[Runs], title: str, languag
     mark: dict[str, Any] = {"interpolate": "step-before"} if step else {}
     x_title = words.ITERATIONS(language)
     return (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(data_of(rows))
         .mark_line(strokeWidth=1.6, aria=False, point={"size": 50, "opacity": 0}, **mark)
         .encode(
             x=alt.X("iteration:Q", title=x_title, scale=alt.Scale(domainMin=0, nice=False),
