@@ -25,7 +25,7 @@ from reslab.measure.interval import wilson
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
 from reslab.show.tables import switches
-from reslab.show.terminal.verdicts import EXPLORATORY, command, notes_of
+from reslab.show.terminal.verdicts import EXPLORATORY, MARK, MARKED, claims_text, command, notes_of
 from reslab.show.words import ROLES, UNTRAINED, VERDICT, count_of_seeds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,33 +34,35 @@ READMES = {"en": ROOT / "README.md", "ko": ROOT / "README.ko.md"}
 BEGIN, END = "<!-- claims: from results/ -->", "<!-- claims end -->"
 
 ABOUT_CLAIMS = Text(
-    """# The claims
+    """## How to read this page
 
-What the study notes and the paper say, and what our runs say of it. Each claim has a rule in
+Each claim is a sentence of the study notes or of the paper, with a rule in
 `reslab/claims/experiments/`: a 95 % interval over seeds against a threshold. The claim holds, or does not, if the whole
 interval is on one side; if not, it is undecided. No rule decides on fewer than three seeds. *Holds with a condition*:
 some deciding rows hold and others do not, a limit applies, or studies disagree. *Exploratory*: every run that decides
 is older than the rule. Rows marked *for information* decide nothing. Means of factors (×) are geometric. Zero padding
 is the paper's and that of every trained net; circular padding is for comparison. `reslab reproduce C3` runs a claim
 again; `reslab report` draws the pictures.""",
-    """# 주장
+    """## 읽는 법
 
-공부 노트와 논문의 주장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
+공부 노트와 논문의 문장을 직접 실행해 확인한 결과다. 주장마다 `reslab/claims/experiments/`에 규칙이 있다.
 seed에 대한 95 % 신뢰구간 전체가 기준값의 한쪽에 있으면 성립 여부가 정해지고, 걸쳐 있으면 결정할 수 없다.
 seed가 3개 미만이면 판정하지 않는다. *조건부 성립*: 판정에 쓰는 값 중 일부만 성립하거나, 제한이 있거나, 실험마다
 판정이 다르다. *탐색적*: 판정에 쓴 실행이 모두 규칙보다 먼저다. *참고*로 표시한 값은 판정에 쓰지 않는다.
 배율(×)의 평균은 기하평균이다. 학습한 네트워크는 모두 논문처럼 zero padding을 쓰고, circular padding은 비교용이다.
 `reslab reproduce C3`으로 다시 실행하고, `reslab report --lang ko`로 그림을 볼 수 있다.""",
 )
+CLAIMS_TITLE = Text("# The claims", "# 주장")
 ABOUT_RESULTS = Text(
     """# Results
 
-Final errors of every committed run, by study (a folder in `results/`): mean over seeds and the 95 % interval of that
-mean. One seed has no such interval: its brackets hold the binomial interval of the test images. Errors are those at the
-end of training, never of the best checkpoint.""",
+Final errors of every committed run, by study (a folder in `results/`), longest training first: mean over seeds and the
+95 % interval of that mean. One seed has no such interval: its brackets hold the binomial interval of the test images.
+Errors are those at the end of training, never of the best checkpoint.""",
     """# 결과
 
-커밋된 모든 실행의 마지막 오차를 실험(`results/`의 폴더)별로 모았다. seed 평균과 그 평균의 95 % 신뢰구간이다.
+커밋된 모든 실행의 마지막 오차를 실험(`results/`의 폴더)별로, 길게 학습한 것부터 모았다.
+seed 평균과 그 평균의 95 % 신뢰구간이다.
 seed가 하나이면 평균의 구간이 없으므로 괄호 안에 test 이미지의 이항 구간을 적었다.
 가장 좋은 checkpoint가 아니라 학습이 끝났을 때의 값이다.""",
 )
@@ -73,8 +75,6 @@ RUN_HEADS = {
     "en": ("net", "updates", "n", "test error (%)", "training error (%)", "computed with"),
     "ko": ("네트워크", "반복", "n", "test error (%)", "training error (%)", "실행 환경"),
 }
-MARK = "\\*"  # of a list item, escaped
-MARKED = Text(f"{MARK} Exploratory: its runs are older than its rule.", f"{MARK} 탐색적: 규칙보다 실행이 먼저다.")
 COMMAND = Text("Again", "다시 실행")
 
 
@@ -105,7 +105,9 @@ def _verdict(summary: ClaimSummary, language: str) -> str:
 
 
 def claims_page(summaries: Sequence[ClaimSummary], language: str) -> str:
-    lines = [ABOUT_CLAIMS(language), "", *claims_table(summaries, language)]
+    counts = claims_text(summaries, language).splitlines()[0]
+    lines = [CLAIMS_TITLE(language), "", f"**{counts}.**", "", *claims_table(summaries, language), ""]
+    lines += [ABOUT_CLAIMS(language)]
     for summary in summaries:
         claim = summary.claim
         lines += ["", f"## {claim.id}", "", f"**{claim.text(language)}** {_verdict(summary, language)}.", ""]
@@ -146,10 +148,13 @@ def _figure_row(finding: Finding, language: str) -> tuple[str, ...]:
 
 def results_page(language: str) -> str:
     lines = [ABOUT_RESULTS(language)]
-    for folder in sorted({path.parent.parent for path in RESULTS.glob("*/*/run.json")}):
-        records = [runlog.read(path.parent) for path in sorted(folder.glob("*/run.json"))]
-        finished = [record for record in records if record.finished]
-        lines += ["", f"## {folder.name}", "", *_about(folder.name, finished, language), ""]
+    by_study: dict[str, list[Record]] = {}
+    for path in sorted(RESULTS.glob("*/*/run.json")):
+        record = runlog.read(path.parent)
+        if record.finished:
+            by_study.setdefault(path.parent.parent.name, []).append(record)
+    for name, finished in sorted(by_study.items(), key=lambda item: (-max(map(_updates, item[1])), item[0])):
+        lines += ["", f"## {name}", "", *_about(name, finished, language), ""]
         lines += table(RUN_HEADS[language], _run_rows(finished))
     return "\n".join(lines) + "\n"
 
@@ -169,8 +174,11 @@ def _run_rows(records: Sequence[Record]) -> Iterator[tuple[str, ...]]:
         net, changes, precision, _ = json.loads(key)
         words = " ".join(part for part in (net, changes) if part != "–")
         made = ", ".join(dict.fromkeys(f"{_engine(r)}, {precision}, {_machine(r)}" for r in group))
-        iterations = f"{group[0].run['recipe']['iterations']:,}"
-        yield words, iterations, str(len(group)), _errors(group, "test"), _errors(group, "train"), made
+        yield words, f"{_updates(group[0]):,}", str(len(group)), _errors(group, "test"), _errors(group, "train"), made
+
+
+def _updates(record: Record) -> int:
+    return int(record.run["recipe"]["iterations"])
 
 
 def _depth(records: Sequence[Record]) -> tuple[bool, int]:
@@ -217,12 +225,15 @@ def filled(page: str, language: str, summaries: Sequence[ClaimSummary]) -> str:
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
     link = "docs/claims.md" if language == "en" else "docs/claims.ko.md"
+    mark = f"\\{MARK}"  # Markdown takes a bare one for emphasis
     lines = "\n".join(
         f"- [{s.claim.id}]({link}#{s.claim.id.lower()}) {s.claim.text(language).rstrip('.')}: "
-        f"**{VERDICT[s.verdict](language)}**{MARK if s.is_exploratory else ''}"
+        f"**{VERDICT[s.verdict](language)}**{mark if s.is_exploratory else ''}"
         for s in summaries
     )
-    return f"{head}{BEGIN}\n{lines}\n\n{MARKED(language)}\n{END}{tail}"
+    if any(s.is_exploratory for s in summaries):
+        lines += f"\n\n\\{MARKED(language)}."
+    return f"{head}{BEGIN}\n{lines}\n{END}{tail}"
 
 
 def documents() -> dict[Path, str]:

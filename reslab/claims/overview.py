@@ -16,9 +16,13 @@ from reslab.errors import UserError, suggest
 from reslab.notebook import table
 
 
+def _came_first(one: Judgement) -> First:
+    return first(one.claim.id, one.evidence.beginning)
+
+
 def is_exploratory(one: Judgement) -> bool:
     """Whether the claim's rule of today is younger than the study's runs."""
-    return first(one.claim.id, one.evidence.beginning) is First.RUNS
+    return _came_first(one) is First.RUNS
 
 
 @dataclass(frozen=True)
@@ -82,20 +86,16 @@ def _summary(claim: Claim, judgements: list[Judgement]) -> ClaimSummary:
     return ClaimSummary(chosen[0].claim, chosen)
 
 
-def _is_confirmatory(one: Judgement) -> bool:
-    return first(one.claim.id, one.evidence.beginning) is First.RULE
-
-
 def _weight(one: Judgement) -> tuple[bool, bool, int]:
     """What was run whole counts before what was run in part, runs after their rule before others, more seeds first."""
-    return one.verdict != NOT_RUN, _is_confirmatory(one), len(one.seeds)
+    return one.verdict != NOT_RUN, _came_first(one) is First.RULE, len(one.seeds)
 
 
 def _place(one: Judgement) -> tuple[int, bool, bool, int]:
     """Return the key by which the studies of a claim are ordered."""
     last = (UNDECIDED, NOT_RUN)
     rank = last.index(one.verdict) + 1 if one.verdict in last else 0
-    return rank, one.evidence.setting.data == "digits", not _is_confirmatory(one), -len(one.seeds)
+    return rank, one.evidence.setting.data == "digits", _came_first(one) is not First.RULE, -len(one.seeds)
 
 
 def _empty(claim: Claim) -> Judgement:

@@ -35,7 +35,7 @@ DISAGREE = Text("{names} disagree", "{names}의 판정이 서로 다르다")
 EXPLORATORY = Text(" (exploratory)", "(탐색적)")
 MARK = "*"
 MARKED = Text(
-    f"{MARK} exploratory: decided only by runs that are older than the rule",
+    f"{MARK} exploratory: its runs are older than its rule",
     f"{MARK} 탐색적: 판정 규칙보다 먼저 실행한 결과만으로 판정했다",
 )
 PARTLY_RUN = Text("run in part", "일부만 실행")
