@@ -54,7 +54,7 @@ SIGNS = dict(zip(VERDICTS, "●◐✕?–", strict=True))
 
 ROLES = {
     BESIDE: Text("for information", "참고"),
-    LIMIT: Text("makes the verdict conditional if it holds", "성립하면 판정은 조건부 성립"),
+    LIMIT: Text("limits the claim if it holds", "성립하면 주장을 제한"),
 }
 
 PAGE: dict[str, Text] = {

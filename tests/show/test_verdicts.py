@@ -32,7 +32,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ClaimSummary]:
 
 def test_the_list_is_one_screen(told):
     first, *lines, marked, last = claims_text(list(told.values())).splitlines()
-    assert marked == "* exploratory: decided only by runs that are older than the rule"
+    assert marked == "* exploratory: its runs are older than its rule"
     assert [line.split()[0] for line in lines] == list(told)
     for line, one in zip(lines, told.values(), strict=True):
         assert one.verdict + ("*" if one.is_exploratory else " ") in line
