@@ -198,7 +198,7 @@ NOW = "\n{}\n"
         ("show/format.py", NOW, "from reslab.show.pages.report import study_page"),
         ("data/sets/digits.py", NOW, "import torch"),  # in a room without torch
         ("runs/naming.py", NOW, "from torch import nn"),
-        ("data/splits.py", NOW, "from reslab.data.batches.views import whole_view"),
+        ("data/splits.py", NOW, "from reslab.data.batches.views import whole"),
         ("api/runs.py", NOW, "from reslab.cli.main import main"),
         ("engines/machine.py", LATE, "import reslab; reslab.train"),  # upwards through the package's face
         ("engines/machine.py", NOW, "from reslab import train"),

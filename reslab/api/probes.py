@@ -78,11 +78,11 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     if trained is not None:
         check_fits(trained, loaded)
         notes_on(trained, request, loaded, data is not None)
-        net, stats = trained.network, trained.transform.statistics
+        net, stats, view = trained.network, trained.transform.statistics, trained.transform.view
     else:
         net = build(fitted, seed=options.seed) if isinstance(resolved, Spec) else resolved  # type: ignore[assignment]
         check_network(net, net.name)
-        stats = statistics(loaded.split("train"), recipe.centre, recipe.scale)
+        stats, view = statistics(loaded.split("train"), recipe.centre, recipe.scale), None
     origin = trained.origin if trained else None
     seed = origin.seed if origin else options.seed if isinstance(resolved, Spec) else None
     subject = Subject(
@@ -95,8 +95,13 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     )
     first, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(loaded, options.workers)
     result = measure(
-        net, lambda: evaluation_batches(first, stats, size, processes), subject, parts, options.at, settings.device
-    )  # fmt: skip
+        net,
+        lambda: evaluation_batches(first, stats, size, processes, view),
+        subject,
+        parts,
+        options.at,
+        settings.device,
+    )
     unfit = _unfit(asdict(result))
     if unfit:
         result = replace(result, notes=(*result.notes, f"{unfit:,} figures are not finite: the network overflows"))

@@ -78,7 +78,8 @@ def evaluate(
 
     def batches(model: TrainedModel, own_data: Data, name: str) -> Iterable[Batch]:
         part = own_data.split(name)
-        return evaluation_batches(part, model.transform.statistics, batch, workers_for(own_data, options.workers))
+        workers, transform = workers_for(own_data, options.workers), model.transform
+        return evaluation_batches(part, transform.statistics, batch, workers, transform.view)
 
     def result(
         path: Path,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reslab.data.batches.views import centre_crop, whole
 from reslab.data.source import recorded_kind
 from reslab.engines.inference import Inference
 from reslab.engines.machine import Settings
@@ -111,12 +112,12 @@ def opened(source: str | Path | TrainedModel) -> TrainedModel:
 def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
     """Return the model of a checkpoint, without momentum and training state."""
     facts, spec = checkpoint.facts, checkpoint.spec
-    view = "centre crop" if recorded_kind(facts["data"]) == "folder" else "whole"
+    view = centre_crop if recorded_kind(facts["data"]) == "folder" else whole
     return TrainedModel(
         spec,
         checkpoint.weights,
         tuple(facts["classes"]),
-        InputTransform(spec.image_size, spec.in_channels, view, checkpoint.statistics),
+        InputTransform(spec.in_channels, view(spec.image_size), checkpoint.statistics),
         Origin(
             checkpoint.folder, checkpoint.iteration, facts["seed"], facts["data"], facts["recipe"].get("holdout", 0)
         ),

@@ -10,31 +10,31 @@ from PIL import Image
 from torch import Tensor
 
 from reslab.data.batches.loader import Statistics, centred
-from reslab.data.batches.views import evaluation_view, whole_view
-
-VIEWS = ("whole", "centre crop")
+from reslab.data.batches.views import View
 
 
 @dataclass(frozen=True, eq=False)
 class InputTransform:
     """The steps from an image to a network's input.
 
-    size        side of the square, in pixels
     channels    3 (RGB) or 1 (grey)
-    view        "whole": all of a square image; "centre crop": 224/256 of the shorter side
+    view        how an image is resized and cropped to the square that the network sees
     statistics  mean and scale, in pixel units
     """
 
-    size: int
     channels: int
-    view: str
+    view: View
     statistics: Statistics
+
+    @property
+    def size(self) -> int:
+        """Side of the square, in pixels."""
+        return self.view.size
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """Return the square that the network sees, uint8 [size, size, channels]."""
         mode = "RGB" if self.channels == 3 else "L"
-        image = image if image.mode == mode else image.convert(mode)
-        return (whole_view if self.view == "whole" else evaluation_view)(image, self.size)
+        return self.view(image if image.mode == mode else image.convert(mode))
 
     def inputs(self, pixels: Sequence[np.ndarray]) -> Tensor:
         """Return squares of `pixels` as the network's input, float32 [B, channels, size, size]."""

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 import reslab
 from reslab.api.runs import rehearse
+from reslab.data.batches.views import whole
 from reslab.data.source import GIVEN
 from reslab.data.sources import load
 from reslab.errors import UserError
@@ -62,7 +63,7 @@ def assert_equal_bits(one: Path, other: Path) -> None:
         assert torch.equal(value, b.weights[name]), name
     for part in ("mean", "scale"):
         assert np.array_equal(getattr(a.transform.statistics, part), getattr(b.transform.statistics, part))
-    assert (a.classes, a.transform.view) == (b.classes, b.transform.view) == (tuple("0123456789"), "whole")
+    assert (a.classes, a.transform.view) == (b.classes, b.transform.view) == (tuple("0123456789"), whole(8))
 
 
 @pytest.fixture(scope="module")

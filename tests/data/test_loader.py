@@ -14,7 +14,7 @@ from PIL import Image
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
 from reslab.data.batches.loader import Statistics, TrainLoader, evaluation_batches, statistics
-from reslab.data.batches.views import evaluation_view, training_box, training_view
+from reslab.data.batches.views import centre_crop, training_box, training_view
 from reslab.data.images.decode import BadImage, read
 from reslab.data.order import positions_of
 from reslab.data.sets.digits import digits
@@ -221,7 +221,7 @@ def test_constant_pixels_divide_by_one(scale):
 
 
 def test_statistics_of_files(files):
-    views = np.stack([evaluation_view(read(p), 16) for p in files.paths]).astype(np.float64)
+    views = np.stack([centre_crop(16)(read(p)) for p in files.paths]).astype(np.float64)
     stats = statistics(files)
     assert np.array_equal(stats.mean, views.mean(0).astype(np.float32))
     assert stats.scale == pytest.approx([(views - views.mean(0)).std()], rel=1e-6)

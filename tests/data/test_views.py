@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reslab.data.batches.views import evaluation_view, training_box, training_view
+from reslab.data.batches.views import centre_crop, training_box, training_view
 
 
 def trained(image: Image.Image, size: int, side: float, top: float, left: float, flip: bool) -> np.ndarray:
@@ -24,11 +24,11 @@ def resized(rgb: np.ndarray, shorter: int) -> np.ndarray:
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([8, 32]))
-def test_evaluation_view_equals_resize_then_crop(height, width, size):
+def test_the_centre_crop_equals_resize_then_crop(height, width, size):
     rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
     whole = resized(rgb, round(size * 256 / 224))
     y, x = (whole.shape[0] - size + 1) // 2, (whole.shape[1] - size + 1) // 2
-    view = evaluation_view(Image.fromarray(rgb), size)
+    view = centre_crop(size)(Image.fromarray(rgb))
     assert view.shape == (size, size, 3)
     assert np.abs(view.astype(int) - whole[y : y + size, x : x + size]).max() <= 3
 
@@ -78,5 +78,5 @@ def test_training_view_is_torchs_interpolation(height, width, size, flip):
 def test_extreme_shapes_cost_little(shape, place):
     image = Image.fromarray(np.full(shape, 7, np.uint8))
     sevens = np.full((32, 32, 3), 7)
-    assert np.array_equal(evaluation_view(image, 32), sevens)
+    assert np.array_equal(centre_crop(32)(image), sevens)
     assert np.array_equal(trained(image, 32, 2.0, place, place, True), sevens)

@@ -10,6 +10,7 @@ from torch import nn
 
 import reslab
 from reslab.data.batches.loader import evaluation_batches
+from reslab.data.batches.views import whole
 from reslab.data.sets.digits import digits
 from reslab.errors import UserError
 from reslab.models import checkpoints
@@ -38,7 +39,7 @@ def test_a_run_is_loaded(run):
     assert all(torch.equal(value, found.weights[name]) for name, value in model.network.state_dict().items())
     assert (model.origin.path, model.origin.iteration, model.origin.seed) == (found.folder, 6, 0)
     assert model.origin.data["source"] == "digits"
-    assert (model.transform.size, model.transform.channels, model.transform.view) == (8, 1, "whole")
+    assert (model.transform.channels, model.transform.view) == (1, whole(8))
     assert str(found.folder) in repr(model)
     assert len(repr(model)) < 500
 

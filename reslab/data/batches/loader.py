@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
 from reslab.data.batches.crops import DeviceCrops, crops
-from reslab.data.batches.views import evaluation_view, training_box, training_view
+from reslab.data.batches.views import View, centre_crop, training_box, training_view
 from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import BadImage, read, read_part
 from reslab.data.order import batches_per_epoch, positions_of
@@ -97,9 +97,9 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     return total, squares, n
 
 
-def _stack(split: Files, rows: np.ndarray) -> np.ndarray:
-    """Return the evaluation views of `rows` (int64 [B]): uint8 [B, size, size, 3]. Raises BadImage."""
-    return np.stack([evaluation_view(read(split.paths[row]), split.size) for row in rows])
+def _stack(split: Files, rows: np.ndarray, view: View | None = None) -> np.ndarray:
+    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, 3]; default: centre crops. Raises BadImage."""
+    return np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows])
 
 
 class TrainLoader:
@@ -199,18 +199,19 @@ class TrainLoader:
         if self.augment == "none":
             return _stack(self.split, rows), rows
         views, mirrors = [], self.augment == "crop-flip"
-        choices = scale_crop_flip(self.seed, epochs, rows, self.flip)
-        for row, side, top, left, flip in zip(rows, *choices, strict=True):
+        for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows, self.flip), strict=True):
             box_of = partial(training_box, self.split.size, side, top, left)
             part = read_part(self.split.paths[row], box_of, min_side=round(self.split.size * side))
             views.append(training_view(part, self.split.size, bool(flip) and mirrors))
         return np.stack(views), rows
 
 
-def evaluation_batches(split: Split, statistics: Statistics, batch: int, workers: int = 0) -> Iterator[Batch]:
-    """Yield every sample once, in index order, not augmented; the last batch may be shorter.
+def evaluation_batches(
+    split: Split, statistics: Statistics, batch: int, workers: int = 0, view: View | None = None
+) -> Iterator[Batch]:
+    """Yield every sample once, in index order, not augmented; the last batch may be shorter. Raises BadImage.
 
-    Files: shorter side resized to round(size * 256 / 224), centre crop. Raises BadImage for a damaged file.
+    view   of each of Files, by default `centre_crop`; images in memory are taken as they are
     """
     labels = torch.tensor(split.labels)
     if isinstance(split, Memory):
@@ -219,13 +220,13 @@ def evaluation_batches(split: Split, statistics: Statistics, batch: int, workers
             yield _batch((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
     else:
         numbers = range(-(-len(split) // batch))
-        for item in decode(partial(_evaluation_views, split, batch), numbers, workers):
+        for item in decode(partial(_evaluation_views, split, batch, view), numbers, workers):
             yield _batch(item, statistics, labels)
 
 
-def _evaluation_views(split: Files, batch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.arange(number * batch, min((number + 1) * batch, len(split)))
-    return _stack(split, rows), rows
+def _evaluation_views(split: Files, batch: int, view: View | None, number: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(len(split))[number * batch : (number + 1) * batch]
+    return _stack(split, rows, view), rows
 
 
 def _batch(item: Item, statistics: Statistics, labels: torch.Tensor) -> Batch:

@@ -7,6 +7,9 @@ For training, torch's kernels for bytes resize from whole pixels, in a third of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
 from PIL import Image
@@ -14,23 +17,40 @@ from PIL import Image
 from reslab.data.images.jpeg import PixelBox
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+Interpolation = Literal["bilinear", "bicubic"]
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def evaluation_view(image: Image.Image, size: int) -> np.ndarray:
-    """Return the centre crop of the image resized to a shorter side of round(size * 256 / 224)."""
-    box = _box(*image.size, size, round(size * 256 / 224), 0.5, 0.5)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box)).reshape(size, size, -1)
+@dataclass(frozen=True)
+class View:
+    """The part of an image that a network is scored on: the centre crop of the resized image.
 
-
-def whole_view(image: Image.Image, size: int) -> np.ndarray:
-    """Return the centre crop of the image resized to a shorter side of `size`: all of a square image.
-
-    For nets that were trained on whole images. uint8 [size, size, 3], or [size, size, 1] for a grey image.
+    size            side of the crop, in pixels
+    shorter         the image's shorter side after resizing, in pixels, at least `size`
+    interpolation   of the resizing, with antialiasing
     """
-    if image.size != (size, size):
-        box = _box(*image.size, size, size, 0.5, 0.5)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image).reshape(size, size, -1)
+
+    size: int
+    shorter: int
+    interpolation: Interpolation = "bilinear"
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Return the view of an image: uint8 [size, size, 3], or [size, size, 1] for a grey image."""
+        size = self.size
+        if image.size != (size, size) or self.shorter != size:
+            box = _box(*image.size, size, self.shorter, 0.5, 0.5)
+            image = image.resize((size, size), FILTERS[self.interpolation], box=box)
+        return np.asarray(image).reshape(size, size, -1)
+
+
+def centre_crop(size: int) -> View:
+    """Return the view with a shorter side of round(size * 256 / 224), as in the paper's evaluation of ImageNet."""
+    return View(size, round(size * 256 / 224))
+
+
+def whole(size: int) -> View:
+    """Return the view that shows all of a square image, for nets that were trained on whole images."""
+    return View(size, size)
 
 
 def training_box(size: int, side: float, top: float, left: float, width: int, height: int) -> PixelBox:
