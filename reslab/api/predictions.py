@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
+from reslab.api.models import opened
 from reslab.errors import RunError, UserError, suggest_beside
 from reslab.options.scoring import PredictOptions
 
@@ -50,7 +51,6 @@ def predict(
     from reslab.measure.result import Prediction
     from reslab.models.capacity import check_evaluation
     from reslab.models.classifier import Classifier
-    from reslab.models.trained import opened
 
     model = opened(source)
     files = files_of([images] if isinstance(images, str | Path) else images)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
+from reslab.api.models import opened
 from reslab.api.networks import spec
 from reslab.api.scored import check_fits, notes_on, read, requested
 from reslab.data.source import source_of
@@ -50,12 +51,14 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
     from reslab.measure.probe import probe as measure
     from reslab.models.capacity import check_probe
     from reslab.models.inputs import fit, load_data, workers_for
-    from reslab.models.trained import TrainedModel, load
+    from reslab.models.trained import TrainedModel
     from reslab.nets.model import build
 
     parts = parts_of(options.only)
     settings = scoring(options.device, options.threads)
-    trained = load(resolved) if isinstance(resolved, Path) else resolved if isinstance(resolved, TrainedModel) else None
+    trained = (
+        opened(resolved) if isinstance(resolved, Path) else resolved if isinstance(resolved, TrainedModel) else None
+    )
     recipe = resolve_recipe(data or "digits")
     if trained is not None:
         model = trained.spec

@@ -23,6 +23,7 @@ class DataRequest:
     own          the training's own files, at their recorded place or as the user gives it
     share, fingerprint    of the training
     pair         the split of images given in Python that name none
+    by_order     the names of `classes` are assumed, so folders of other names are taken in their order
     """
 
     source: DataSource
@@ -35,6 +36,7 @@ class DataRequest:
     share: float | None
     fingerprint: str | None
     pair: str
+    by_order: bool = False
 
 
 def requested(
@@ -45,8 +47,15 @@ def requested(
     Raises UserError if the training's data are gone or were given in Python, or for another `val_share` than theirs.
     """
     recorded = model.origin.data
-    share, text, place = recorded.get("val_share"), recorded["source"], recorded.get("place")
     explicit = None if data is None else source_of(data)
+    if not recorded:
+        if explicit is None:
+            raise UserError(f"{model.origin.path}: imported weights do not name their data; give some with --data")
+        return DataRequest(
+            explicit, False, val_share, bad, 0, model.spec.image_size, model.classes, None, None, pair,
+            _has_assumed_names(model),
+        )  # fmt: skip
+    share, text, place = recorded.get("val_share"), recorded["source"], recorded.get("place")
     if recorded_kind(recorded) == "given":
         if explicit is None:
             raise UserError(
@@ -96,7 +105,9 @@ def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], downl
         return hold_out(images, request.holdout) if is_own else images
     if request.own or request.val_share is not None:
         return loaded(request.val_share)
-    unsplit = to_score(request.source, request.classes, request.size, bad_images=request.bad_images)
+    unsplit = to_score(
+        request.source, request.classes, request.size, bad_images=request.bad_images, by_order=request.by_order
+    )
     if unsplit is None:
         return loaded(None)
     if request.share is not None:  # the training's own folder may have moved here
@@ -112,7 +123,7 @@ def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], downl
 def notes_on(model: TrainedModel, request: DataRequest, data: Data, explicit: bool) -> tuple[str, ...]:
     """Return remarks on the data. Raises UserError if they changed since the training and are not `explicit`."""
     if request.fingerprint in (None, data.fingerprint):
-        return data.notes
+        return (*data.notes, *_assumed_names(model, data))
     if not explicit:
         cut = " (or --val-share is another)" if request.val_share is not None and request.share is None else ""
         raise UserError(
@@ -127,9 +138,15 @@ def notes_on(model: TrainedModel, request: DataRequest, data: Data, explicit: bo
 
 
 def check_fits(model: TrainedModel, data: Data) -> None:
-    """Raise UserError if classes, channels or image size of the data differ from the training's."""
+    """Raise UserError if classes, channels or image size of the data differ from the training's.
+
+    Of an imported model whose class names are assumed, only their number is compared.
+    """
     from reslab.models.inputs import fit
 
+    if _assumed_names(model, data):
+        fit(model.spec, data, dict.fromkeys(FROM_DATA, 1))
+        return
     for number, names in enumerate(zip_longest(data.classes, model.classes)):
         if names[0] != names[1]:
             new, trained = ("missing" if name is None else repr(name) for name in names)
@@ -139,3 +156,16 @@ def check_fits(model: TrainedModel, data: Data) -> None:
                 f"and {trained} there"
             )
     fit(model.spec, data, dict.fromkeys(FROM_DATA, 1))
+
+
+def _assumed_names(model: TrainedModel, data: Data) -> tuple[str, ...]:
+    """Return a remark if the model's class names are assumed and the data have as many classes under other names."""
+    same = tuple(data.classes) == model.classes
+    if same or len(data.classes) != len(model.classes) or not _has_assumed_names(model):
+        return ()
+    return ("class names of the weights are assumed; the data's classes are taken in their order",)
+
+
+def _has_assumed_names(model: TrainedModel) -> bool:
+    imported = model.origin.imported
+    return imported is not None and "classes" in imported.assumed

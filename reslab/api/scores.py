@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
+from reslab.api.models import opened
 from reslab.api.scored import DataRequest, check_fits, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError
@@ -46,7 +47,6 @@ def evaluate(
     from reslab.measure.result import Evaluation
     from reslab.models.capacity import check_evaluation
     from reslab.models.inputs import workers_for
-    from reslab.models.trained import opened
 
     split, ensemble, batch = options.split, options.ensemble, options.batch
     data = None if options.data is None else source_of(options.data)
@@ -84,7 +84,7 @@ def evaluate(
     def result(
         path: Path,
         name: str,
-        iteration: int,
+        iteration: int | None,
         own_data: Data,
         part: str,
         scores: Scores,
@@ -116,5 +116,6 @@ def evaluate(
     parent = models[0].origin.path.parent
     notes = tuple(dict.fromkeys(note for *_, job_notes in jobs for note in job_notes))
     title = f"ensemble of {len(models)} ({ensemble} averaged)"
-    newest = max(model.origin.iteration for model in models)
+    iterations = [model.origin.iteration for model in models if model.origin.iteration is not None]
+    newest = max(iterations, default=None)
     return Shown([*results, result(parent, title, newest, own_data, part, ensemble_scores, functions[0], notes)])

@@ -65,6 +65,12 @@ VERBS = {
         "reslab predict runs/RUN photo.jpg",
         "Prints a line per file, most probable class first: FILE: CLASS PERCENT %  …",
     ),
+    "import": Verb(
+        "converting:import_",
+        "Read somebody else's weights of a residual network.",
+        "reslab import resnet50.pth --out models/resnet50",
+        "Writes a model folder, and prints what the file does not show and is assumed.",
+    ),
     "recipe": Verb(
         "recipes:recipe",
         "List the named recipes, or show one.",

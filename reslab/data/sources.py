@@ -62,9 +62,12 @@ def load(
     return _placed(_own_size(data, size, val_share), source)
 
 
-def to_score(source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error") -> Data | None:
+def to_score(
+    source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error", by_order: bool = False
+) -> Data | None:
     """Return the labelled images of a folder without a train split, for scoring a network with these `classes`.
 
+    by_order   as in `folder.labelled`
     None if `source` is no such folder. Raises UserError as `folder.labelled` does.
     """
     source = source_of(source)
@@ -76,7 +79,7 @@ def to_score(source: DataLike, classes: Sequence[str], size: int, *, bad_images:
             return None
     except OSError as error:
         raise UserError(f"data: {error.filename or source.text}: {error.strerror or error}") from None
-    return _placed(labelled(source.text, size, classes, bad_images=bad_images), source)
+    return _placed(labelled(source.text, size, classes, bad_images=bad_images, by_order=by_order), source)
 
 
 def _placed(data: Data, source: DataSource) -> Data:

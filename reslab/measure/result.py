@@ -15,13 +15,14 @@ from reslab.notebook import percent, table
 class Evaluation:
     """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class.
 
+    iteration   None for imported weights
     note        number of images whose scores are not finite, and the reason for a slower engine, or ""
     data_notes  remarks on the data, one line each
     """
 
     checkpoint: Path
     model: str
-    iteration: int
+    iteration: int | None
     data: str
     split: str
     precision: str
@@ -61,7 +62,8 @@ class Evaluation:
         row = (self.data, self.split, scores.n, f"{scores.top1_error:.2f} %", f"{low:.2f} to {high:.2f} %",
                f"{scores.top5_error:.2f} %", f"{scores.loss:.4f}")  # fmt: skip
         head = ("data", "split", "n", "top-1 error", "95 % interval", "top-5 error", "loss")
-        about = f"{self.model}, iteration {self.iteration:,}, {self.precision}, {self.checkpoint}"
+        state = "imported" if self.iteration is None else f"iteration {self.iteration:,}"
+        about = f"{self.model}, {state}, {self.precision}, {self.checkpoint}"
         return table("; ".join(filter(None, (about, self.note, *self.data_notes))), head, [row])
 
 

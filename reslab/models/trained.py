@@ -5,43 +5,69 @@ It needs no recipe, no optimizer and no gradients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reslab.data.batches.views import centre_crop, whole
+from reslab.data.batches.loader import Statistics
+from reslab.data.batches.views import View, centre_crop, whole
 from reslab.data.source import recorded_kind
 from reslab.engines.inference import Inference
 from reslab.engines.machine import Settings
-from reslab.models import checkpoints
+from reslab.errors import UserError
+from reslab.models import checkpoints, hub
+from reslab.models import folder as folders
 from reslab.models.checkpoints import Checkpoint
 from reslab.models.transform import InputTransform
+from reslab.nets.cost import cost
 from reslab.nets.model import Network
-from reslab.nets.names import name_of
+from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
+from reslab.version import VERSION
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Where imported weights come from.
+
+    source    a file, or a name such as "hf:OWNER/NAME"
+    sha256    of the file of weights
+    layout    whose names the weights had: "torchvision", "timm" …
+    assumed   what the file does not show, by name, in words: place of the stride, mean and std …
+    notes     what was chosen or left out of the file, one line each
+    """
+
+    source: str
+    sha256: str
+    layout: str
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The training that a model comes from.
+    """The training that a model comes from. Of imported weights only the folder or file is known.
 
-    path       the folder of its checkpoint
+    path       the folder of its checkpoint, a model folder, or an imported file
     iteration  number of updates
     seed       seed of the training
-    data       the training data, as in `state.json`: source, name, fingerprint, split of a folder …
+    data       the training data, as in `state.json`: source, name, fingerprint, split of a folder …; empty if unknown
     holdout    training images held out by the recipe
+    imported   None for a model that reslab trained
     """
 
     path: Path
-    iteration: int
-    seed: int
-    data: Mapping[str, Any]
+    iteration: int | None = None
+    seed: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     holdout: int = 0
+    imported: Imported | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +118,51 @@ class TrainedModel:
 
         return logits_of
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the weights as plain types: network, class names, input, origin."""
+        origin = self.origin
+        return {
+            "model": self.name, "switches": switches_of(self.spec), "parameters": cost(self.spec).parameters,
+            "spec": self.spec.to_dict(), "classes": list(self.classes),
+            "input": {"channels": self.transform.channels, **asdict(self.transform.view)},
+            "origin": {
+                "iteration": origin.iteration, "seed": origin.seed, "holdout": origin.holdout,
+                "data": {key: value for key, value in origin.data.items() if key != "place"},
+                "imported": None if origin.imported is None else asdict(origin.imported),
+            },
+        }  # fmt: skip
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model to a folder that `reslab.load` and every verb read, and return it.
+
+        Raises UserError if the folder holds something, cannot be written, or the weights do not fit the spec.
+        """
+        target = Path(folder)
+        weights = self.network.state_dict()  # checked
+        statistics = self.transform.statistics
+        tensors = {"mean": torch.from_numpy(statistics.mean), "scale": torch.from_numpy(statistics.scale)}
+        folders.write(target, {"reslab": VERSION, **self.to_dict()}, weights, tensors, card(self))
+        return target
+
+    def push_to_hub(self, repository: str, *, private: bool = False) -> str:
+        """Publish the model on the Hugging Face Hub as OWNER/NAME and return its address. Needs the extra `hub`.
+
+        Raises UserError if the Hub refuses or cannot be reached.
+        """
+        with TemporaryDirectory() as place:
+            return hub.push(self.save_pretrained(Path(place, "model")), repository, private=private)
+
     def __repr__(self) -> str:
         return f"TrainedModel({self.name}, {len(self.classes)} classes, {str(self.origin.path)!r})"
 
 
 def load(path: str | Path) -> TrainedModel:
-    """Return the model of a run folder (its newest checkpoint) or of a checkpoint folder.
+    """Return the model of a run folder (its newest checkpoint), of a checkpoint folder, or of a model folder.
 
     Raises UserError if there is no checkpoint, if it is damaged, or if it is a pickle.
     """
-    return from_checkpoint(checkpoints.find(Path(path)))
+    folder = Path(path)
+    return from_folder(folder) if folders.is_model_folder(folder) else from_checkpoint(checkpoints.find(folder))
 
 
 def opened(source: str | Path | TrainedModel) -> TrainedModel:
@@ -122,3 +183,43 @@ def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
             checkpoint.folder, checkpoint.iteration, facts["seed"], facts["data"], facts["recipe"].get("holdout", 0)
         ),
     )
+
+
+def from_folder(folder: Path) -> TrainedModel:
+    """Return the model of a model folder. Raises UserError if it is damaged."""
+    config, weights, statistics = folders.read(folder)
+    try:
+        spec = Spec.from_dict(config["spec"])
+        image, origin = config["input"], config["origin"]
+        view = View(image["size"], image["shorter"], image["interpolation"])
+        source = origin["imported"]
+        imported = None if source is None else Imported(**{**source, "notes": tuple(source["notes"])})
+        means = Statistics(statistics["mean"].numpy(), statistics["scale"].numpy())
+        classes = tuple(map(str, config["classes"]))
+        known = Origin(folder, origin["iteration"], origin["seed"], origin["data"], origin["holdout"], imported)
+        if len(classes) != spec.classes or view.size != spec.image_size or image["channels"] != spec.in_channels:
+            raise ValueError("network, classes and input do not agree")
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}: its {folders.CONFIG} is damaged ({error}); copy the folder again") from None
+    return TrainedModel(spec, weights, classes, InputTransform(image["channels"], view, means), known)
+
+
+def card(model: TrainedModel) -> str:
+    """Return a model in words, as the README.md of a model folder: what it is, its input, where it comes from."""
+    view, imported = model.transform.view, model.origin.imported
+    switches = ", ".join(f"{key} = {value}" for key, value in switches_of(model.spec).items())
+    lines = [
+        "---", "library_name: reslab", "pipeline_tag: image-classification", "---", "",
+        f"# {model.name}", "",
+        f"A residual network of {len(model.classes):,} classes{f' ({switches})' if switches else ''}.", "",
+        "```python", "import reslab", "", 'model = reslab.load("THIS FOLDER")',
+        'reslab.predict(model, ["picture.jpg"])', "```", "",
+        f"- Input: shorter side resized to {view.shorter} pixels ({view.interpolation}), centre crop of {view.size}.",
+    ]  # fmt: skip
+    if imported is not None:
+        lines.append(f"- Weights: {imported.source} (SHA-256 {imported.sha256}), in {imported.layout}'s layout.")
+        lines += [f"- Assumed: {key}: {value}." for key, value in imported.assumed.items()]
+    elif model.origin.iteration is not None:
+        data = model.origin.data.get("name", "")
+        lines.append(f"- Training: {model.origin.iteration:,} iterations on {data}, seed {model.origin.seed}.")
+    return "\n".join(lines) + "\n"

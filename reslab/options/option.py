@@ -144,7 +144,8 @@ def checked(option: Described, value: Any) -> Any:
 
 NAMES: dict[Any, str] = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path",
-    Sequence[int]: "a list of whole numbers", Sequence[Path]: "a list of paths", tuple[str, ...]: "a list of names",
+    Sequence[int]: "a list of whole numbers", Sequence[float]: "a list of numbers",
+    Sequence[Path]: "a list of paths", tuple[str, ...]: "a list of names",
     Mapping[str, Any]: "a table of names and values",
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from reslab.errors import RunError, UserError
 
 MANIFEST = "manifest.json"
 ASIDE = ".writing-"  # prefix of names that are not yet published; `sweep` removes them at the next start
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, the user's quota, the limit of a file's size
 LARGEST_JSON = 64 << 20  # bytes; far larger than any file of reslab, and still refused quickly
 LARGEST_TENSORS = 16 << 30  # bytes; 200 times the weights of the 1,202-layer net
 

@@ -13,7 +13,6 @@ The order, with reasons:
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from pathlib import Path
@@ -27,10 +26,9 @@ from reslab.errors import RunError, UserError
 from reslab.models.checkpoints import FORMAT, STATE, WEIGHTS, find, folder_of, folders, number_of
 from reslab.nets.model import Network
 from reslab.runs.runlog import FACTS
-from reslab.store.files import aside_folder, aside_of, publish_folder
+from reslab.store.files import FULL, aside_folder, aside_of, publish_folder
 
 KEPT = 2  # the newest and the one before it
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, the user's quota, the limit of a file's size
 
 
 def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any]) -> Path:

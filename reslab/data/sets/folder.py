@@ -60,9 +60,12 @@ def folder(path: str | Path, size: int, val_share: float | None = None, *, bad_i
     )
 
 
-def labelled(path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error") -> Data:
+def labelled(
+    path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error", by_order: bool = False
+) -> Data:
     """Return class folders for scoring, labelled by `classes`; the folders must be some of these.
 
+    by_order   the names of `classes` are a guess: as many folders under other names are taken in sorted order
     PATH/CLASS becomes the test split; PATH/val/CLASS and PATH/test/CLASS become val and test. A train folder is not
     read. Raises UserError.
     """
@@ -72,6 +75,9 @@ def labelled(path: str | Path, size: int, classes: Sequence[str], *, bad_images:
         folders = {split: split for split in split_folders(root) if split != "train"} or {"test": ""}
         listings = {split: class_files(root, lead, name, {}, unread) for split, name in folders.items()}
         refuse_unread(unread, bad_images == "skip", notes)
+        names = sorted({name for listing in listings.values() for name in listing})
+        if by_order and len(names) == len(classes):
+            classes = names
         for split, folder_name in folders.items():
             for name in listings[split]:
                 if name not in classes:

@@ -19,9 +19,9 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
     low, high = (number(end, ".2f") for end in result["top1_interval"])
     notes = [NOT_FINITE] if number(result["loss"], "") == "–" else []
     notes += [str(result["note"])] if result.get("note") else []
+    state = "(imported)" if result["iteration"] is None else f"at iteration {result['iteration']:,}"
     lines = [
-        f"{result['model']} at iteration {result['iteration']:,}, {clean(result['data'])} {result['split']} split, "
-        f"{result['precision']}",
+        f"{result['model']} {state}, {clean(result['data'])} {result['split']} split, {result['precision']}",
         f"  n            {result['n']:,}",
         f"  top-1 error  {number(result['top1_error'], '.2f', ' %')}   95 % interval {low} to {high}",
         *([f"  top-5 error  {number(result['top5_error'], '.2f', ' %')}"] if len(rows) > 5 else []),
@@ -59,7 +59,8 @@ BN_STATISTICS = {
 
 def probe_text(probe: dict[str, Any]) -> str:
     """Return a probe (`Probe.to_dict`): a head, and a table for each measured part."""
-    state = f"at iteration {probe['iteration']:,}" if probe["iteration"] is not None else "in memory"
+    unknown = "(imported)" if probe["checkpoint"] else "in memory"
+    state = f"at iteration {probe['iteration']:,}" if probe["iteration"] is not None else unknown
     if probe["iteration"] is None and probe["seed"] is not None:
         state = f"at initialisation, seed {probe['seed']}"
     lines = [

@@ -1,0 +1,1 @@
+"""Other people's weights: read, recognised, checked, written."""

@@ -1,0 +1,1 @@
+"""How other libraries name the weights of a residual network, one file for each."""
