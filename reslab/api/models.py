@@ -1,4 +1,4 @@
-"""`load` a trained network, `import_weights` of others, and make a `classifier` of a model."""
+"""`load` a trained network, `import_weights` of others, `export` them, and make a `classifier` of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
-from reslab.options.converting import ImportOptions
+from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.scoring import ClassifierOptions
 
 if TYPE_CHECKING:
@@ -60,6 +60,21 @@ def import_weights(source: str | Path, *, options: ImportOptions) -> TrainedMode
     if options.out is not None:
         model.save_pretrained(options.out)
     return model
+
+
+@takes(ExportOptions)
+def export(source: str | Path | TrainedModel, *, options: ExportOptions) -> Path:
+    """Write a model's weights under another library's names and return the file.
+
+    source     as `load` takes it, or a model
+    {options}
+    The library's own network must load them with strict=True and give equal logits before the file is written.
+    Raises UserError if the library has no such network, with the difference; RunError if its logits differ.
+    """
+    from reslab.convert.exporting import exported
+
+    model = opened(source)
+    return exported(model, options.to, options.out or Path(f"{model.name}-{options.to}.safetensors"))
 
 
 @takes(ClassifierOptions)

@@ -45,9 +45,8 @@ MORE = More()
 
 app = App(
     name="reslab",
-    help="Build, train, examine and trust residual networks (He et al. 2015).\n\n"
-    "Start: reslab reproduce degradation\n"
-    "Trains plain and residual nets on built-in digits and writes an HTML report.\n\n"
+    help="Build, train, examine and trust residual networks (He et al. 2015).\n"
+    "Start: reslab reproduce degradation (trains on digits, writes a report).\n"
     "All commands take --help, --help-all (every option) and --debug (traceback).",
     version=VERSION,
     help_format="plaintext",  # importing the Markdown parser would take a quarter of the time

@@ -1,10 +1,10 @@
-"""`reslab import`."""
+"""`reslab import` and `reslab export`."""
 
 from __future__ import annotations
 
 from reslab.cli.options import Given, Json, command
 from reslab.cli.output import print_json, show
-from reslab.options.converting import ImportOptions
+from reslab.options.converting import ExportOptions, ImportOptions
 
 
 @command(options=ImportOptions)
@@ -27,3 +27,17 @@ def import_(source: str, /, *, options: Given, json_: Json = False) -> None:
         print_json({**model, "folder": None if folder is None else str(folder)})
     else:
         show(import_text(model, folder))
+
+
+@command(options=ExportOptions)
+def export(model: str, /, *, options: Given) -> None:
+    """Write weights for torchvision, timm, or one file.
+
+    Parameters
+    ----------
+    model
+        a run, a step-… folder or a model folder; also weights of others, as `reslab import` takes them
+    """
+    from reslab.api import models
+
+    show(models.export(model, **options))

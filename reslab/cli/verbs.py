@@ -71,6 +71,12 @@ VERBS = {
         "reslab import resnet50.pth --out models/resnet50",
         "Writes a model folder, and prints what the file does not show and is assumed.",
     ),
+    "export": Verb(
+        "converting:export",
+        "Write weights for torchvision, timm, or one file.",
+        "reslab export runs/RUN --to torchvision",
+        "Writes a file after the library's own network gave equal logits.",
+    ),
     "recipe": Verb(
         "recipes:recipe",
         "List the named recipes, or show one.",

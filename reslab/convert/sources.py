@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.convert import files
+from reslab.convert.exporting import METADATA, from_header
 from reslab.convert.importing import imported
 from reslab.errors import UserError, suggest, suggest_beside
 from reslab.models import folder as folders
@@ -48,7 +49,10 @@ def opened(source: str | Path, options: ImportOptions) -> TrainedModel:
         return _of_folder(path, options, text)
     if not path.exists():
         raise UserError(f"{path}: no such file{suggest_beside(path)}")
-    return imported(files.read(path, options.entry), options, path.name)
+    file = files.read(path, options.entry)
+    if METADATA in file.metadata:
+        return from_header(path, file.metadata[METADATA], file.tensors)
+    return imported(file, options, path.name)
 
 
 def _of_folder(folder: Path, options: ImportOptions, source: str) -> TrainedModel:

@@ -46,10 +46,11 @@ def check_target(folder: Path, option: str = "--out") -> None:
 
 
 def write(
-    folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], card: str
+    folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
 ) -> None:
     """Publish a model folder by one rename.
 
+    config   `TrainedModel.to_dict`
     Raises UserError if the folder holds something or cannot be written; nothing is left of a failed write.
     """
     check_target(folder)
@@ -59,7 +60,7 @@ def write(
         CONFIG: json.dumps({"kind": KIND, "format": FORMAT, **config}, indent=2).encode(),
         WEIGHTS: bytes_of(tensors, {"format": "pt"}),
         INPUT: bytes_of({name: value.contiguous() for name, value in statistics.items()}),
-        CARD: card.encode(),
+        CARD: card(config).encode(),
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -93,3 +94,29 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Ten
 def _tensors(file: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = tensors_of(file.read_bytes())
     return tensors
+
+
+def card(config: Mapping[str, Any]) -> str:
+    """Return a model in words, as the README.md of its folder: what it is, its input, where it comes from."""
+    image, origin, switches = config["input"], config["origin"], config["switches"]
+    changed = ", ".join(f"{key} = {value}" for key, value in switches.items())
+    lines = [
+        "---", "library_name: reslab", "pipeline_tag: image-classification", "---", "",
+        f"# {config['model']}", "",
+        f"A network of {config['parameters']:,} parameters for {len(config['classes']):,} classes"
+        f"{f' ({changed})' if changed else ''}.", "",
+        "```python", "import reslab", "", 'model = reslab.load("THIS FOLDER")',
+        'print(*reslab.predict(model, ["picture.jpg"]))', "```", "",
+        f"- Input: shorter side resized to {image['shorter']} pixels ({image['interpolation']}), "
+        f"centre crop of {image['size']}.",
+    ]  # fmt: skip
+    imported = origin["imported"]
+    if imported is not None:
+        lines.append(
+            f"- Weights: {imported['source']} (SHA-256 {imported['sha256']}), in {imported['layout']}'s layout."
+        )
+        lines += [f"- Assumed {key}: {value}." for key, value in imported["assumed"].items()]
+    elif origin["iteration"] is not None:
+        data = origin["data"].get("name", "")
+        lines.append(f"- Training: {origin['iteration']:,} iterations on {data}, seed {origin['seed']}.")
+    return "\n".join(lines) + "\n"

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from reslab.errors import UserError, shortened
 
 
-def _library() -> ModuleType:
+def _library() -> Any:
     try:
         import huggingface_hub
     except ImportError:

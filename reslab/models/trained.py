@@ -139,10 +139,13 @@ class TrainedModel:
         """
         target = Path(folder)
         weights = self.network.state_dict()  # checked
-        statistics = self.transform.statistics
-        tensors = {"mean": torch.from_numpy(statistics.mean), "scale": torch.from_numpy(statistics.scale)}
-        folders.write(target, {"reslab": VERSION, **self.to_dict()}, weights, tensors, card(self))
+        folders.write(target, {"reslab": VERSION, **self.to_dict()}, weights, self.statistics())
         return target
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Return mean and scale of the input as tensors, in pixel units."""
+        statistics = self.transform.statistics
+        return {"mean": torch.from_numpy(statistics.mean), "scale": torch.from_numpy(statistics.scale)}
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
         """Publish the model on the Hugging Face Hub as OWNER/NAME and return its address. Needs the extra `hub`.
@@ -188,6 +191,16 @@ def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
 def from_folder(folder: Path) -> TrainedModel:
     """Return the model of a model folder. Raises UserError if it is damaged."""
     config, weights, statistics = folders.read(folder)
+    return from_parts(folder, config, weights, statistics)
+
+
+def from_parts(
+    path: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
+) -> TrainedModel:
+    """Return the model of `to_dict`'s values, weights, and mean and scale. Raises UserError if they do not agree.
+
+    path   of the folder or file, for the model's origin and for messages
+    """
     try:
         spec = Spec.from_dict(config["spec"])
         image, origin = config["input"], config["origin"]
@@ -196,30 +209,9 @@ def from_folder(folder: Path) -> TrainedModel:
         imported = None if source is None else Imported(**{**source, "notes": tuple(source["notes"])})
         means = Statistics(statistics["mean"].numpy(), statistics["scale"].numpy())
         classes = tuple(map(str, config["classes"]))
-        known = Origin(folder, origin["iteration"], origin["seed"], origin["data"], origin["holdout"], imported)
+        known = Origin(path, origin["iteration"], origin["seed"], origin["data"], origin["holdout"], imported)
         if len(classes) != spec.classes or view.size != spec.image_size or image["channels"] != spec.in_channels:
             raise ValueError("network, classes and input do not agree")
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: its {folders.CONFIG} is damaged ({error}); copy the folder again") from None
+        raise UserError(f"{path}: its config.json is damaged ({error}); copy it again") from None
     return TrainedModel(spec, weights, classes, InputTransform(image["channels"], view, means), known)
-
-
-def card(model: TrainedModel) -> str:
-    """Return a model in words, as the README.md of a model folder: what it is, its input, where it comes from."""
-    view, imported = model.transform.view, model.origin.imported
-    switches = ", ".join(f"{key} = {value}" for key, value in switches_of(model.spec).items())
-    lines = [
-        "---", "library_name: reslab", "pipeline_tag: image-classification", "---", "",
-        f"# {model.name}", "",
-        f"A residual network of {len(model.classes):,} classes{f' ({switches})' if switches else ''}.", "",
-        "```python", "import reslab", "", 'model = reslab.load("THIS FOLDER")',
-        'reslab.predict(model, ["picture.jpg"])', "```", "",
-        f"- Input: shorter side resized to {view.shorter} pixels ({view.interpolation}), centre crop of {view.size}.",
-    ]  # fmt: skip
-    if imported is not None:
-        lines.append(f"- Weights: {imported.source} (SHA-256 {imported.sha256}), in {imported.layout}'s layout.")
-        lines += [f"- Assumed: {key}: {value}." for key, value in imported.assumed.items()]
-    elif model.origin.iteration is not None:
-        data = model.origin.data.get("name", "")
-        lines.append(f"- Training: {model.origin.iteration:,} iterations on {data}, seed {model.origin.seed}.")
-    return "\n".join(lines) + "\n"

@@ -28,6 +28,21 @@ def fractions(flag: str, text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
+class ExportOptions(Options):
+    """Where weights go."""
+
+    verb: ClassVar[str] = "export"
+
+    to: Literal["torchvision", "timm", "safetensors"] = option(
+        "safetensors", "whose names the weights get; safetensors: ours, with classes and input in the header", "Output",
+        common=True,
+    )  # fmt: skip
+    out: Path | None = option(
+        None, "file to write, .safetensors, .pth or .pt", "Output", text="MODEL-TO.safetensors", common=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class ImportOptions(Options):
     """What a file of weights does not show. None takes it from the layout, and it is printed as assumed."""
 

@@ -15,7 +15,7 @@ from reslab.cli.options import given
 from reslab.cli.verbs import VERBS, app
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES
-from reslab.options.converting import ImportOptions
+from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.network import Switches
 from reslab.options.option import Options, option
 from reslab.options.pages import ClaimsOptions, FigureOptions, NotesOptions, ReportOptions, ReproduceOptions
@@ -30,6 +30,7 @@ VERBS_WITH_OPTIONS = {
     "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json"}),
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "import": (reslab.import_weights, ImportOptions, {"source"}, {"json"}),
+    "export": (reslab.export, ExportOptions, {"source"}, set()),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
     "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
