@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from commands import environment
-from convert.origins import cifar6n2, randomised
 from PIL import Image
 from torchvision.models import resnet18
+
+from benchmarks.origins import cifar6n2, randomised
 
 
 @pytest.fixture(scope="module")

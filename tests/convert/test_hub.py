@@ -11,10 +11,10 @@ import sys
 import pytest
 import torch
 from convert.hubserver import hub
-from convert.origins import cifar6n2, randomised
 from safetensors.torch import save as bytes_of
 
 import reslab
+from benchmarks.origins import cifar6n2, randomised
 from reslab.models.trained import load
 
 

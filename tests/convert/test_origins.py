@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from dataclasses import replace
 
 import pytest
 import torch
-from convert.origins import ORIGINS, randomised
 
+from benchmarks.origins import ORIGINS, differences, randomised
 from reslab.convert.files import read
 from reslab.convert.importing import imported
 from reslab.models.checkpoints import network
@@ -49,20 +48,7 @@ def pairs(tmp_path_factory):
 @pytest.mark.parametrize(("name", "mode", "dtype"), CASES)
 def test_logits_and_gradients_are_the_origins(pairs, name, mode, dtype):
     theirs, model = pairs(name)
-    side = ORIGINS[name][2]
-    images = torch.randn(2, 3, side, side, dtype=dtype, generator=torch.Generator().manual_seed(1))
-    labels = torch.tensor([0, 3])
-    results = []
-    for kept in (theirs, model.network):
-        net = copy.deepcopy(kept).to(dtype).train(mode == "training")
-        torch.manual_seed(0)  # VGG's dropout
-        x = images.clone().requires_grad_()
-        logits = net(x)
-        torch.nn.functional.cross_entropy(logits, labels).backward()
-        first = next(p for p in net.parameters() if p.dim() == 4)
-        results.append((logits.detach(), x.grad, first.grad))
-    for a, b in zip(*results, strict=True):
-        assert float((a - b).abs().max() / b.abs().max()) <= BOUNDS[dtype]
+    assert max(differences(theirs, model.network, ORIGINS[name][2], mode, dtype)) <= BOUNDS[dtype]
 
 
 def test_the_comparison_can_fail(pairs):

@@ -10,10 +10,10 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from convert.origins import cifar6n2, cifar_wide, randomised
 from safetensors.torch import save_file
 
 import reslab
+from benchmarks.origins import cifar6n2, cifar_wide, randomised
 from reslab.convert.files import read
 from reslab.errors import UserError
 
@@ -122,7 +122,7 @@ def test_nothing_in_a_file_runs(tmp_path):
     ("content", "message"),
     [
         ({"state_dict": STATE, "args": argparse.Namespace(lr=1)}, "needs argparse.Namespace"),
-        (NET, "needs convert.origins.Staged"),
+        (NET, "needs benchmarks.origins.Staged"),
         ({"a": np.float64(1.0)}, "needs numpy"),
         ([1, 2], "holds a list, not a table of weights"),
         ({"epoch": 3, "lr": 0.1}, r"holds no weights \(epoch, lr\)"),

@@ -6,6 +6,7 @@ github.com/kuangliu/pytorch-cifar.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import timm
@@ -139,3 +140,21 @@ def randomised(net: nn.Module, seed: int = 0) -> nn.Module:
                 module.running_var.uniform_(0.5, 1.5, generator=generator)
                 module.num_batches_tracked.fill_(7)
     return net
+
+
+def differences(theirs: nn.Module, ours: nn.Module, side: int, mode: str, dtype: torch.dtype) -> list[float]:
+    """Return the largest difference of the logits, of the images' gradient and of the first weights' gradient.
+
+    Each relative to the largest value of the origin's. `mode` is "evaluation" or "training".
+    """
+    images = torch.randn(2, 3, side, side, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    results = []
+    for kept in (theirs, ours):
+        net = copy.deepcopy(kept).to(dtype).train(mode == "training")
+        torch.manual_seed(0)  # VGG's dropout
+        x = images.clone().requires_grad_()
+        logits = net(x)
+        F.cross_entropy(logits, torch.tensor([0, 3])).backward()
+        first = next(p for p in net.parameters() if p.dim() == 4)
+        results.append((logits.detach(), x.grad, first.grad))
+    return [float((b - a).abs().max() / a.abs().max()) for a, b in zip(*results, strict=True)]
