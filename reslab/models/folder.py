@@ -22,7 +22,16 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from reslab.errors import RunError, UserError
-from reslab.store.files import FULL, MANIFEST, aside_folder, aside_of, publish_folder, read_json, verified_manifest
+from reslab.store.files import (
+    FULL,
+    MANIFEST,
+    aside_folder,
+    aside_of,
+    publish_folder,
+    read_json,
+    sweep_leftovers,
+    verified_manifest,
+)
 
 FORMAT = 1
 CONFIG, WEIGHTS, INPUT, CARD = "config.json", "model.safetensors", "input.safetensors", "README.md"
@@ -64,6 +73,7 @@ def write(
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(folder)
         aside_folder(folder)
         for name, content in files.items():
             (aside / name).write_bytes(content)

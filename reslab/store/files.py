@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -198,6 +199,24 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(orphan, ignore_errors=True)
         else:
             orphan.unlink(missing_ok=True)
+
+
+def sweep_leftovers(target: Path) -> None:
+    """Remove what killed processes of this machine left of `target`: their names hold the number of the process."""
+    for orphan in target.parent.glob(f"{ASIDE}*-{glob.escape(target.name)}"):
+        number = orphan.name.removeprefix(ASIDE).partition("-")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(orphan, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to another user
+        return True
+    return True
 
 
 def writable_folder(path: Path, option: str = "--out") -> Path:

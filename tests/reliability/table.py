@@ -54,7 +54,6 @@ NOT_RUN = {
     17: "not built: no verb compares images across splits",
     21: "not built: reslab trains on one device",
     24: "not run: no GPU (that there is none is tested by `make test`)",
-    25: "not built: reslab exports no networks",
 }
 NUMBERS = re.compile(r"test_fault_(\d\d_)+")
 HEAD = ("row", "fault", "what was done", "tried", "survived")

@@ -46,6 +46,7 @@ def test_fault_11_pickles_as_every_path(reslab, run, count):
                 ("report", file), ("figure", "fig6", file), ("claims", "--records", file),
                 (*TINY, "--data", file, "--dry-run"), (*TINY, "--data", f"cifar10:{file}", "--dry-run"),
                 ("train", "--config", file), ("evaluate", run, "--data", f"cifar10:{file}"),
+                ("import", file, "--out", "model"), ("export", file, "--out", "a.pth"),
             ):  # fmt: skip
                 ended = reslab(*words)
                 tally.add(f"{kind}: {' '.join(map(str, words))}", is_safe(ended, mark) or refusal(ended))
