@@ -20,6 +20,7 @@ from reslab.runs.runlog import Tell
 if TYPE_CHECKING:
     from reslab.data.splits import Data
     from reslab.runs.runlog import Record
+    from reslab.training.init import Pretrained
     from reslab.training.job import Job
     from reslab.training.rehearsal import Rehearsal
 
@@ -37,7 +38,7 @@ def check_machine(device: str, threads: int = 0) -> None:
 
 @takes(TrainOptions, "data")
 def train(
-    model: str | Spec,
+    model: str | Spec | None = None,
     *,
     options: TrainOptions,
     tell: Tell | None = None,
@@ -46,12 +47,14 @@ def train(
 ) -> Record:
     """Train a network and return its record; the same call resumes an interrupted run and returns a finished one.
 
-    model     a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data
+    model     a name or a `Spec`; `switches` as in `build`; classes, channels and size follow from the data. None: the
+              net of `init_from`
     {options}
     tell      called with each event (a dict); default: a bar in a notebook, else plain lines on standard error
     command   recorded as the command that started the run
     `data` may also be images in Python: a pair (images, labels), a mapping from "train", "val" and "test" to such pairs
-    (and from "classes" to their names), or a map-style torch dataset; see `reslab.data.given`.
+    (and from "classes" to their names), or a map-style torch dataset; see `reslab.data.given`. `init_from` is a path or
+    a model from `load`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
     from reslab.show.terminal.notebook import default_teller
@@ -62,7 +65,9 @@ def train(
 
 
 @takes(TrainOptions, "data")
-def rehearse(model: str | Spec, *, options: TrainOptions, command: str | None = None, **switches: Any) -> Rehearsal:
+def rehearse(
+    model: str | Spec | None = None, *, options: TrainOptions, command: str | None = None, **switches: Any
+) -> Rehearsal:
     """Return what `train` with the same arguments would need: settings, memory, time. Writes nothing.
 
     Reads the first images, makes four updates of a new net and one evaluation. Raises the same errors as `train`.
@@ -73,7 +78,7 @@ def rehearse(model: str | Spec, *, options: TrainOptions, command: str | None = 
 
 
 def _job(
-    model: str | Spec, options: TrainOptions, switches: dict[str, Any], command: str | None,
+    model: str | Spec | None, options: TrainOptions, switches: dict[str, Any], command: str | None,
     leave_no_trace: bool = False,
 ) -> tuple[Job, Data]:  # fmt: skip
     """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
@@ -82,10 +87,11 @@ def _job(
     recipe = resolve_recipe(source, options.recipe, iterations=None, scale=options.scale, set=options.set)
     if iterations is not None:
         recipe = changed(recipe, {"iterations": iterations})
-    model_spec = model if isinstance(model, Spec) else spec_of(model, **switches)
-    plan(model_spec)
     if isinstance(model, Spec) and switches:
         raise UserError(f"train: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
+    pretrained = _pretrained(model, options, switches)
+    model_spec = pretrained.spec if pretrained else _spec(model, switches)
+    plan(model_spec)
     if epochs is not None and iterations is not None:
         raise UserError("--epochs and --iterations: both set the length; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
@@ -101,33 +107,60 @@ def _job(
     from reslab.training.room import check_run
 
     compute = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
+    frozen = pretrained.frozen if pretrained else ()
+    init_names = (pretrained.digest, *frozen) if pretrained else ()
     expected_spec = expected(model_spec, source)
     # Checked before the data are decoded, if batch and folder are known.
+    if expected_spec is not None and pretrained:
+        pretrained.check(expected_spec, source.name)
     if expected_spec is not None and epochs is None and recipe.last_batch != "keep":
-        default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed)
-        check_run(out or default_folder, expected_spec, recipe, compute)
+        default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed, init=init_names)
+        check_run(out or default_folder, expected_spec, recipe, compute, frozen=frozen, extend=options.extend)
     loaded = load_data(
         source, model_spec, recipe.holdout,
         download=options.download, val_share=options.val_share, bad_images=options.bad_images,
     )  # fmt: skip
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
+    init = pretrained.fitted(fitted, loaded) if pretrained else None
     on_small_images(fitted, recipe)
     check_optimizer(fitted, recipe)
     per_epoch = iterations_per_epoch(recipe, len(loaded.split("train")))
     if epochs is not None:
         recipe = changed(recipe, {"iterations": max(1, round(min(epochs * per_epoch, 2.0 * LONGEST)))})
-    check_batch_norm(fitted, recipe, len(loaded.split("train")))
+    check_batch_norm(
+        fitted, changed(recipe, {"iterations": options.extend or recipe.iterations}), len(loaded.split("train"))
+    )
     from reslab.training.job import Job
 
-    folder = out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind)
-    check_run(folder, fitted, recipe, compute, len(loaded.split("train")))
+    folder = out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind, init_names)
+    check_run(folder, fitted, recipe, compute, len(loaded.split("train")), frozen, options.extend)
     job = Job(
         fitted, source.text, recipe, seed, folder, compute, workers_for(loaded, options.workers),
         command or command_of(
             fitted, source, recipe, seed,
             val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
-            download=options.download,
+            download=options.download, init_from=options.init_from, freeze=options.freeze,
         ),
-        threads_explicit=True,
+        threads_explicit=True, init=init, extend=options.extend,
     )  # fmt: skip
     return job, loaded
+
+
+def _spec(model: str | Spec | None, switches: dict[str, Any]) -> Spec:
+    """Return the net of `train`'s arguments. Raises UserError if there is none."""
+    if model is None:
+        raise UserError("train: missing a required argument: 'model'; give a name from `reslab list`, or init_from")
+    return model if isinstance(model, Spec) else spec_of(model, **switches)
+
+
+def _pretrained(model: str | Spec | None, options: TrainOptions, switches: dict[str, Any]) -> Pretrained | None:
+    """Return the trained model of `init_from`, or None without it. Raises UserError if it is not of the net `model`."""
+    if options.init_from is None:
+        if options.freeze is not None:
+            raise UserError(
+                f"--freeze {options.freeze}: random weights would never learn; give the trained ones with --init-from"
+            )
+        return None
+    from reslab.training.init import pretrained
+
+    return pretrained(options.init_from, options.freeze, model, switches)

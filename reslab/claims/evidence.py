@@ -193,6 +193,8 @@ def read(folder: Path) -> Evidence:
             unchecked += [] if record.checked else [path]
             if Recipe.from_dict(record.run["recipe"]) != setting.recipe:
                 problems.append(f"{path}: another recipe than {STUDY} says; it is left out")
+            elif record.notes:  # from a trained model, or extended: not a run of the recipe alone
+                problems.append(f"{path}: {'; '.join(record.notes)}; it is left out")
             elif record.seed in setting.seeds:
                 records.setdefault(key_of(record), {})[record.seed] = record
         except UserError as error:

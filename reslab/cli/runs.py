@@ -42,7 +42,7 @@ def train(
     Parameters
     ----------
     model
-        a name from `reslab list`
+        a name from `reslab list`; with --init-from it may be left out
     """
     from reslab.api import runs
     from reslab.show.terminal.console import teller
@@ -57,8 +57,10 @@ def train(
         net, fields = merged.pop("net", {}), merged.pop("set", {})
     name = model or merged.pop("model", None)
     merged.pop("model", None)
-    if name is None:
-        raise UserError("train: which model? `reslab train cifar_resnet20`, or model = … in --config")
+    if name is None and options.get("init_from", merged.get("init_from")) is None:
+        raise UserError(
+            "train: which model? `reslab train cifar_resnet20`, or --init-from RUN, or model = … in --config"
+        )
     if options.keys() & {"iterations", "epochs"}:  # either flag wins over either key of the file
         merged = {k: v for k, v in merged.items() if k not in ("iterations", "epochs")}
     choices = {**merged, **options, "set": {**fields, **options.get("set", {})}, **net, **switches}

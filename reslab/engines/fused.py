@@ -63,7 +63,11 @@ def forward(net: Network, images: Tensor, segment: int = 0, engine: str = "fused
     # `skip` has the values of `x`, for the next block's shortcut. Both are outputs of one kernel, so their gradients
     # are added inside its backward pass instead of in a pass of their own.
     x = skip = images
-    for start in range(0, len(pairs), segment or len(pairs)):
+    # Frozen parts before any that learns need no gradients, and a segment without any cannot be recomputed by torch.
+    first = next((place for place, name in enumerate(net.parts) if name not in net.frozen), 0)
+    with torch.no_grad():
+        x, skip = _parts(pairs[:first], engine, x, skip)
+    for start in range(first, len(pairs), segment or len(pairs)):
         pairs_of_segment = pairs[start : start + (segment or len(pairs))]
         if segment:
             # Reentrant checkpointing builds no graph in the first computation. The small objects of that graph would

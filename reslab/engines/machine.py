@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -111,8 +111,11 @@ def scoring(device: str, threads: int, precision: str = "fp32") -> Settings:
     return Settings(resolve_device(device), precision, "channels_last", "eager", thread_count(threads))
 
 
-def settle(spec: Spec, recipe: Recipe, options: ComputeOptions) -> Settings:
-    """Return the fastest settings on this machine for a net and recipe. Raises UserError for impossible options."""
+def settle(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collection[str] = ()) -> Settings:
+    """Return the fastest settings on this machine for a net and recipe. Raises UserError for impossible options.
+
+    frozen   parts of the net that do not learn
+    """
     device = resolve_device(options.device)
     gpu = device.startswith("cuda")
     threads = thread_count(options.threads)
@@ -130,7 +133,7 @@ def settle(spec: Spec, recipe: Recipe, options: ComputeOptions) -> Settings:
     else:
         precision = "fp32"
         reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
-    recompute, memory_reasons = _recompute(spec, recipe, options, device, precision)
+    recompute, memory_reasons = _recompute(spec, recipe, options, device, precision, frozen)
     if options.engine != AUTO:
         engine, engine_reasons = options.engine, list[str]()
         choose.refuse(engine, spec, precision, gpu)
@@ -144,7 +147,7 @@ def settle(spec: Spec, recipe: Recipe, options: ComputeOptions) -> Settings:
 
 
 def _recompute(
-    spec: Spec, recipe: Recipe, options: ComputeOptions, device: str, precision: str
+    spec: Spec, recipe: Recipe, options: ComputeOptions, device: str, precision: str, frozen: Collection[str]
 ) -> tuple[bool, list[str]]:
     """Return whether to recompute activations in the backward pass, and the reasons if it was chosen automatically."""
     if options.recompute not in (AUTO, "on", "off"):
@@ -152,7 +155,7 @@ def _recompute(
     if options.recompute != AUTO or options.engine in choose.KEEPS_ALL:
         return options.recompute == "on", []
     free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
-    needed = memory.need(spec, recipe, precision).total
+    needed = memory.need(spec, recipe, precision, frozen=frozen).total
     if free is None or needed <= ROOM * free:
         return False, []
     return True, [f"recompute, as an update would take {memory.shown(needed)} and {memory.shown(free)} are free"]

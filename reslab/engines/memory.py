@@ -6,7 +6,9 @@ max-pooling the index of each maximum. Only a few gradients of maps exist at a t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import dropwhile
 from math import sqrt
 
 from reslab.nets.cost import cost
@@ -40,25 +42,40 @@ class MemoryEstimate:
         return self.activations + self.weights + self.temporary
 
 
-def need(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> MemoryEstimate:
-    """Return the memory of an update with activations in `precision` ("fp32", "bf16"); `recompute`: see `segment`."""
+def need(
+    spec: Spec, recipe: Recipe, precision: str, recompute: bool = False, frozen: Collection[str] = ()
+) -> MemoryEstimate:
+    """Return the memory of an update with activations in `precision` ("fp32", "bf16").
+
+    recompute   see `segment`
+    frozen      parts that do not learn; of those before any that learns, no activations are kept
+    """
     batch, size = recipe.bn_batch or recipe.batch, 2 if precision == "bf16" else FLOAT
     rows = plan(spec)
-    images = batch * spec.in_channels * spec.image_size**2
-    parts = _by_part(rows)
-    by_part = [batch * sum(_kept_bytes(row, _reader(row, part), size) for row in part) for part in parts]
-    if recompute:
-        length = segment(spec)
-        ends = [batch * _elements(part[-1]) * size for part in parts]
-        segments = [by_part[i : i + length] for i in range(0, len(by_part), length)]
-        activations = sum(ends[::length]) + max(sum(sizes) for sizes in segments)
-    else:
-        activations = sum(by_part)
+    parts = [*dropwhile(lambda part: part[0].part in frozen, _by_part(rows))]
+    activations = _activations(spec, parts, batch, size, recompute)
     largest = batch * max(_elements(row) for row in rows) * size
-    parameters = cost(spec).parameters
-    weights = parameters * (3 * FLOAT + (size if size < FLOAT else 0))  # weights, gradients, momentum; casts to bf16
+    # weights, gradients, momentum; casts to bf16
+    weights = cost(spec).parameters * (3 * FLOAT + (size if size < FLOAT else 0)) - 2 * FLOAT * _fixed(rows, frozen)
     gaps = round(FRAGMENTATION * activations) if recompute else 0
-    return MemoryEstimate(activations + images * (FLOAT + size), weights, TEMPORARY * largest + gaps + SCRATCH)
+    images = batch * spec.in_channels * spec.image_size**2 * (FLOAT + size)
+    return MemoryEstimate(activations + images, weights, TEMPORARY * largest + gaps + SCRATCH)
+
+
+def _activations(spec: Spec, parts: list[list[Row]], batch: int, size: int, recompute: bool) -> int:
+    """Return the bytes of activations that `parts` keep for the backward pass, in `size` bytes each."""
+    by_part = [batch * sum(_kept_bytes(row, _reader(row, part), size) for row in part) for part in parts]
+    if not recompute:
+        return sum(by_part)
+    length = segment(spec)
+    ends = [batch * _elements(part[-1]) * size for part in parts]
+    segments = [by_part[i : i + length] for i in range(0, len(by_part), length)]
+    return sum(ends[::length]) + max(sum(sizes) for sizes in segments)
+
+
+def _fixed(rows: tuple[Row, ...], frozen: Collection[str]) -> int:
+    """Return the number of parameters in frozen parts."""
+    return sum(row.parameters for row in rows if row.part in frozen)
 
 
 def inputs(spec: Spec, images: int) -> int:
@@ -66,18 +83,23 @@ def inputs(spec: Spec, images: int) -> int:
     return images * (spec.in_channels * spec.image_size**2 * FLOAT + DRAWS)
 
 
-def update(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> int:
+def update(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False, frozen: Collection[str] = ()) -> int:
     """Return the bytes of an update with its whole batch; `need` counts the part that BN sees at once."""
     other_parts = recipe.batch - (recipe.bn_batch or recipe.batch)
-    return need(spec, recipe, precision, recompute).total + inputs(spec, other_parts) + recipe.batch * DRAWS
+    return need(spec, recipe, precision, recompute, frozen).total + inputs(spec, other_parts) + recipe.batch * DRAWS
 
 
-def least(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False) -> int:
+def least(spec: Spec, recipe: Recipe, precision: str, recompute: bool = False, frozen: Collection[str] = ()) -> int:
     """Return a lower bound of the bytes of an update: what exists at one time however early the rest is freed."""
-    parameters, activations = cost(spec).parameters * FLOAT, need(spec, recipe, precision, recompute).activations
+    batch, size, rows = recipe.bn_batch or recipe.batch, 2 if precision == "bf16" else FLOAT, plan(spec)
+    parts = [part for part in _by_part(rows) if part[0].part not in frozen]
+    images = batch * spec.in_channels * spec.image_size**2 * (FLOAT + size)
+    activations = _activations(spec, parts, batch, size, recompute) + images
+    weights = cost(spec).parameters * FLOAT
+    learning = weights - _fixed(rows, frozen) * FLOAT
     # When the backward pass begins: weights, momentum, activations. When it ends: weights, momentum, gradients.
     other_parts = recipe.batch - (recipe.bn_batch or recipe.batch)
-    return max(activations + 2 * parameters, 3 * parameters) + inputs(spec, other_parts)
+    return weights + learning + max(activations, learning) + inputs(spec, other_parts)
 
 
 def evaluation(spec: Spec, images: int) -> int:

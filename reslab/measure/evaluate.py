@@ -134,16 +134,17 @@ def precise_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace BN's moving averages by plain averages over `batches`, with fixed weights (as in He's release).
 
     batches  images [B, C, H, W] on the weights' device
-    Leaves the network in training mode.
+    BN of frozen parts keeps its averages. Leaves the network in training mode.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
+    net.train()
+    norms = [m for m in norms if m.training]
     momenta = [m.momentum for m in norms]
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # torch's cumulative average
-    net.train()
     for images in batches:
         net(images)
     for m, momentum in zip(norms, momenta, strict=True):

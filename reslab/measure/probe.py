@@ -230,7 +230,7 @@ def _gradients(
     layers: list[Row] = [row for row in net.rows if row.is_weight_layer]
     weights = [net.get_parameter(f"{path_of(row)}.weight").requires_grad_() for row in layers]
     for norm in _norms(net):
-        norm.train()
+        norm.train(not net.is_frozen(norm))
     with torch.enable_grad():
         read = layer_rows(net.spec)
         outputs = list(dict.fromkeys([*(b.output for b in blocks), *(at for _, at in read)]))

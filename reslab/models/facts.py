@@ -11,6 +11,8 @@ from torch import Tensor
 
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
+from reslab.runs.extension import ends_of
+from reslab.runs.init import Init
 from reslab.runs.recipe import Recipe
 
 LARGEST = 2**63 - 1  # of an iteration and a seed
@@ -84,6 +86,8 @@ def problem_of(facts: Any, state: Mapping[str, Tensor]) -> str:
     try:
         spec = Spec.from_dict(facts["spec"])
         Recipe.from_dict(facts["recipe"])
+        Init.of(facts)
+        ends_of(facts)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         return f"{type(error).__name__}: {_short(str(error))}"
     if len(facts["classes"]) != spec.classes:

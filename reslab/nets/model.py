@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -96,13 +96,15 @@ class Block(nn.Module):
 class Network(nn.Module):
     """The network of a `Spec`: images [B, in_channels, S, S] to logits [B, classes].
 
-    Attributes: `spec`, `rows` (the plan), `name`.
+    Attributes: `spec`, `rows` (the plan), `name`, `parts` (names of its modules: blocks, and parts without blocks),
+    `frozen` (those of `parts` that do not learn).
     """
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec, self.rows, self.name = spec, plan(spec), name_of(spec)
         self.parts: list[str] = []
+        self.frozen: tuple[str, ...] = ()
         for block, rows in groupby(self.rows, key=lambda r: r.block or f"{r.part}"):
             group = list(rows)
             part = Block(group, spec) if group[0].block else Chain(group, spec)
@@ -127,6 +129,25 @@ class Network(nn.Module):
         for part in self.parts:
             x = self._modules[part](x, note)  # type: ignore[misc]
         return x if names is None else (x, note.outputs)
+
+    def freeze(self, parts: Collection[str]) -> None:
+        """Freeze parts of the plan (stem, conv2_x …): no gradients, and BN stays in evaluation mode."""
+        parts_of_rows = {row.block or row.part: row.part for row in self.rows}
+        self.frozen = tuple(n for n in self.parts if parts_of_rows[n.removesuffix("_end")] in parts)
+        for name in self.frozen:
+            self.get_submodule(name).requires_grad_(False)
+        self.train(self.training)
+
+    def is_frozen(self, module: nn.Module) -> bool:
+        """Return whether a module of this network lies in a frozen part."""
+        return any(module is inner for name in self.frozen for inner in self.get_submodule(name).modules())
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def _row_names(self, names: Iterable[str] | Literal["all"]) -> frozenset[str]:
         existing = [r.name for r in self.rows]

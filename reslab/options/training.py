@@ -31,6 +31,21 @@ class TrainOptions(Options):
     epochs: float | None = option(
         None, "stop after so many epochs", "Training", text="the recipe's", most=shared.LONGEST, common=True,
     )  # fmt: skip
+    extend: int | None = option(
+        None,
+        "continue a finished run to so many iterations in all; recorded, as one longer run would differ",
+        "Training", text="off", least=1, most=shared.LONGEST,
+    )  # fmt: skip
+    init_from: Any = option(
+        None,
+        "begin from a trained model; MODEL may be left out then; the head is kept if the classes are the same",
+        "Training", text="random weights", metavar="RUN",
+    )  # fmt: skip
+    freeze: str | None = option(
+        None,
+        "with --init-from: parts that do not learn, nor their BN statistics: stem..conv4_x or stem,conv3_x",
+        "Training", text="none", metavar="PARTS",
+    )  # fmt: skip
     scale: float | None = shared.scale()
     set: Mapping[str, Any] | None = shared.changes(common=True)
     download: bool = shared.download()

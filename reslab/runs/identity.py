@@ -8,6 +8,8 @@ from typing import Any
 
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
+from reslab.runs.extension import ends_of
+from reslab.runs.init import Init, init_difference
 from reslab.runs.recipe import Recipe
 
 # The fields that decide a run's numbers: a folder is resumed only by a run with the same values.
@@ -17,7 +19,8 @@ IDENTITY = ("spec", "recipe", "seed")
 def difference(run: dict[str, Any], recorded: dict[str, Any], file: Path) -> str | None:
     """Return the first field in which `run` differs from the `recorded` one, as text, or None if they agree.
 
-    run        the IDENTITY fields, and "data" with the fingerprint if that is to be compared
+    run        the IDENTITY fields; "data" with the fingerprint if that is to be compared; "init" if the run begins from
+               a trained model; "extended" if the record may be of an extended run
     recorded   the content of `file`, a run.json; a field that an older record lacks has its default
     Raises UserError if the record is damaged.
     """
@@ -29,6 +32,10 @@ def difference(run: dict[str, Any], recorded: dict[str, Any], file: Path) -> str
         for key in a:
             if a[key] != b[key]:
                 return f"{key} is {a[key]!r} here and {b[key]!r} there"
+    if different := init_difference(Init.of(run), Init.of(recorded)):
+        return different
+    if recorded.get("extended") and "extended" not in run:
+        return f"it was extended to {ends_of(recorded)[-1]:,} iterations"
     if "data" in run and run["data"]["fingerprint"] != recorded["data"].get("fingerprint"):
         return "the data's fingerprint is another"
     return None

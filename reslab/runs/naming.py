@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from reslab.data.known import DEFAULT_RECIPE
-from reslab.data.source import DataLike, source_of
+from reslab.data.source import DataLike, DataSource, source_of
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES, name_of, switches_of
 from reslab.nets.spec import Spec
@@ -49,18 +50,27 @@ def resolve_recipe(
     return changed(base, values)
 
 
-def run_name(model: Spec, data: str, recipe: Recipe, seed: int, kind: str | None = None) -> str:
+def run_name(
+    model: Spec, data: str, recipe: Recipe, seed: int, kind: str | None = None, init: Sequence[str] = ()
+) -> str:
     """Return the folder's name: model, data, recipe, seed, and six digits of a hash if recipe or switches differ from
-    the named ones.
+    the named ones; of a run from a trained model also "from" and six digits.
 
     data, kind   name and kind of the data (default kind: that of the name after --data)
+    init         hash of the trained model's weights, then the frozen parts
     """
     switches = _explicit_switches(model, kind or source_of(data).kind)
     is_named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
     parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
     if switches or not is_named:
-        parts.append(hashlib.sha256(_changes_from_defaults(model, recipe).encode()).hexdigest()[:6])
+        parts.append(_digits(_changes_from_defaults(model, recipe)))
+    if init:
+        parts.append(f"from{_digits(' '.join(init))}")
     return "-".join(parts)
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def _changes_from_defaults(model: Spec, recipe: Recipe) -> str:
@@ -82,35 +92,44 @@ def command_of(
     bad_images: str = "error",
     precision: str = "auto",
     download: bool = False,
+    init_from: Any = None,
+    freeze: str | None = None,
 ) -> str:
     """Return the command line that trains this run; fields that differ from the named recipe become --set.
 
-    val_share, bad_images, precision, download    as the user gave them; defaults are left out
-    For data given in Python it is a call of `reslab.train`, in which `data` are those data.
+    val_share, bad_images, precision, download, init_from, freeze    as the user gave them; defaults are left out
+    For data or a trained model given in Python it is a call of `reslab.train`, in which `data` and `model` are those.
     """
     source = source_of(data)
-    if source.given is not None:
-        return _call(model, recipe, seed, precision)
+    options = {
+        "val_share": val_share, "bad_images": bad_images, "precision": precision, "download": download,
+        "init_from": init_from, "freeze": freeze,
+    }  # fmt: skip
+    defaults = {"val_share": None, "bad_images": "error", "precision": "auto", "download": False}
+    options = {key: value for key, value in options.items() if value != defaults.get(key)}
+    if source.given is not None:  # the others are for files
+        options = {key: value for key, value in options.items() if key in ("precision", "init_from", "freeze")}
+    if source.given is not None or not isinstance(init_from, str | os.PathLike | None):
+        return _call(model, source, recipe, seed, options)
     words = ["reslab", "train", name_of(model), "--data", source.text, "--seed", str(seed)]
     words += recipe_words(recipe, source)
-    words += ["--val-share", str(val_share)] if val_share is not None else []
-    words += ["--bad-images", bad_images] if bad_images != "error" else []
-    words += ["--precision", precision] if precision != "auto" else []
-    words += ["--download"] if download else []
+    for key, value in options.items():
+        words += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
     for key, value in _explicit_switches(model, source.kind).items():
         flag = f"--{key.replace('_', '-')}"
         words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, _flag(value)]
     return shlex.join(words)
 
 
-def _call(model: Spec, recipe: Recipe, seed: int, precision: str) -> str:
-    """Return the Python call that trains a run on data given in Python."""
+def _call(model: Spec, data: DataSource, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> str:
+    """Return the Python call that trains a run on data, or from a model, given in Python."""
     name, fields_set = _recipe_changes(recipe, DEFAULT_RECIPE)
-    arguments: dict[str, Any] = {"recipe": name, "seed": seed, "set": fields_set, "precision": precision}
-    defaults = {"set": {}, "precision": "auto"}
-    arguments = {k: v for k, v in arguments.items() if k not in defaults or v != defaults[k]}
-    arguments |= _explicit_switches(model, "given")
-    return f"reslab.train({', '.join([repr(name_of(model)), 'data', *(f'{k}={v!r}' for k, v in arguments.items())])})"
+    words = [repr(name_of(model)), "data" if data.given is not None else repr(data.text)]
+    arguments = {"recipe": name, "seed": seed, **({"set": fields_set} if fields_set else {})}
+    for key, value in {**arguments, **options, **_explicit_switches(model, data.kind)}.items():
+        is_object = key == "init_from" and not isinstance(value, str | os.PathLike)
+        words.append(f"{key}={'model' if is_object else repr(os.fspath(value) if key == 'init_from' else value)}")
+    return f"reslab.train({', '.join(words)})"
 
 
 def seed_words(seeds: Sequence[int]) -> list[str]:

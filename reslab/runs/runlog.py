@@ -11,7 +11,9 @@ from typing import Any
 
 from reslab.errors import UserError
 from reslab.notebook import percent, table
+from reslab.runs.extension import ends_of, extension_words
 from reslab.runs.identity import IDENTITY
+from reslab.runs.init import Init
 from reslab.store import checksums, jsonl
 from reslab.store.files import LARGEST_JSON, MANIFEST, read_bounded, sha256
 from reslab.store.sealed import is_sealed, read_sealed
@@ -48,11 +50,13 @@ REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
 class Record:
     """A run as recorded on disk.
 
-    run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command
+    run      `run.json`: format, model, switches, spec, recipe, data, seed, settings, environment, command; init of a
+             run from a trained model, extended of an extended one
     metrics  the lines of `metrics.jsonl`: kind "train" (running loss and error), "eval" (split, n, top1_error,
              top5_error, loss; split "train" is the clean pass), "probe" (n, gradient_batch, loss; gradients,
              activations, residuals by block; layer_gradients, layer_activations, weight_gradients, responses by
-             layer), "warmup_end", "warning", "resume", "lost" (lines that were missing at a resume), "end"
+             layer), "warmup_end", "warning", "resume", "lost" (lines that were missing at a resume), "end", "extend"
+             (an extension begins: its last iteration is "to")
     exact    `summary.json`, {} without one: by split the final weights' scores in fp32 (`reslab evaluate`); they have
              priority over those that the run measured in its own precision
     checked  seals or a list of checksums cover the files; records of the first format had none
@@ -88,8 +92,21 @@ class Record:
         return is_sealed(self.run)
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """Return the iterations at which the run was to end: those of its recipe, then of each extension."""
+        return ends_of(self.run)
+
+    @property
     def finished(self) -> bool:
-        return any(m.get("kind") == "end" for m in self.metrics)
+        """Return whether the run has ended; of an extended run, its last extension."""
+        ends = [m.get("iteration") for m in self.metrics if m.get("kind") == "end"]
+        return self.ends[-1] in ends if self.run.get("extended") else bool(ends)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what sets the run apart from one of its recipe alone, one line each: a trained model, an extension."""
+        init = Init.of(self.run)
+        return tuple(filter(None, (init.words if init else "", extension_words(self.ends))))
 
     @property
     def seconds(self) -> float:
@@ -107,7 +124,8 @@ class Record:
     def __repr__(self) -> str:
         at = max((m.get("iteration", 0) for m in self.metrics), default=0)
         state = "finished" if self.finished else "unfinished"
-        return f"Record({self.model}, seed {self.seed}, {state} at iteration {at:,}, {str(self.folder)!r})"
+        notes = "".join(f", {note}" for note in self.notes)
+        return f"Record({self.model}, seed {self.seed}, {state} at iteration {at:,}{notes}, {str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         rows = []
@@ -127,7 +145,10 @@ class Record:
         if not self.finished or not evaluations:
             return None
         exact = self.exact.get(split)
-        return exact if isinstance(exact, dict) and "top1_error" in exact else evaluations[-1]
+        if not isinstance(exact, dict) or "top1_error" not in exact:
+            return evaluations[-1]
+        is_older = self.run.get("extended") and exact.get("iteration") != self.ends[-1]  # of the end before
+        return evaluations[-1] if is_older else exact
 
 
 def read(folder: Path) -> Record:
@@ -145,6 +166,11 @@ def read(folder: Path) -> Record:
             raise UserError(f"{folder / RUN}: damaged ({key} is missing); give another folder")
         if key not in ("model", "seed") and not isinstance(run[key], dict):
             raise UserError(f"{folder / RUN}: damaged ({key} is no table); give another folder")
+    try:
+        Init.of(run)
+        length = ends_of(run)[-1]
+    except UserError as error:
+        raise UserError(f"{folder / RUN}: {error}; give another folder") from None
     exact = read_sealed(folder / EXACT, unmarked=True) if (folder / EXACT).is_file() else {}
     lines = jsonl.read(folder / METRICS, checked=is_sealed(run))
     metrics = tuple(filter(is_whole, lines.records))
@@ -159,7 +185,7 @@ def read(folder: Path) -> Record:
         if line["kind"] == "lost"
     ]
     if is_sealed(run) and not record.finished:
-        problems += _lost_lines(record, lines)
+        problems += _lost_lines(record, lines, length)
     return replace(record, problems=tuple(problems))
 
 
@@ -178,38 +204,13 @@ def is_whole(line: dict[str, Any]) -> bool:
     return all(isinstance(line[key], dict) for key in PROBE_TABLES if key in line)
 
 
-def rewind(record: Record, facts: dict[str, Any]) -> tuple[bool, list[str]]:
-    """Remove the lines of `metrics.jsonl` that are newer than a checkpoint with these facts, and record the resume.
+def _lost_lines(record: Record, lines: jsonl.Lines, length: int) -> list[str]:
+    """Return the problem if lines of an unfinished run are missing that its newest checkpoint has counted.
 
-    Returns whether the checkpoint's iteration is measured, and warnings, one line each. It is measured (again) if the
-    checkpoint was written before the measurement, or if lines are lost, which may have been its results.
+    length   iterations of the run
     """
-    at, end, path = int(facts["iteration"]), jsonl.Tail.from_dict(facts.get("metrics")), record.folder / METRICS
-    lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
-    measured = bool(facts["measured"]) and not lost
-
-    def belongs(line: dict[str, Any]) -> bool:
-        iteration = line.get("iteration", 0) if is_whole(line) else math.inf
-        return bool(iteration < at or (iteration == at and (measured or line["kind"] not in ("eval", "probe"))))
-
-    jsonl.keep(path, belongs, checked=record.sealed)
-    jsonl.append(path, {"kind": "resume", "iteration": at})
-    warnings = []
-    if end and lost:
-        jsonl.append(path, {"kind": "lost", "iteration": at, "lines": lost})
-        warnings.append(
-            f"{lost} of the {end.lines} lines of {METRICS} before iteration {at:,} are damaged or missing; the weights "
-            "are complete, the record of their training is not"
-        )
-    if not record.sealed:
-        warnings.append(f"begun by an older reslab, without checksums: {RUN} and {METRICS} up to here are unchecked")
-    return measured, warnings
-
-
-def _lost_lines(record: Record, lines: jsonl.Lines) -> list[str]:
-    """Return the problem if lines of an unfinished run are missing that its newest checkpoint has counted."""
     folders = sorted((record.folder / CHECKPOINTS).glob("step-*"), reverse=True)
-    facts = _facts(folders[0]) if folders else {}
+    facts = facts_of(folders[0]) if folders else {}
     end, at = jsonl.Tail.from_dict(facts.get("metrics")), facts.get("iteration")
     if end is None or not isinstance(at, int):
         return []
@@ -217,12 +218,13 @@ def _lost_lines(record: Record, lines: jsonl.Lines) -> list[str]:
         return [
             f"{record.folder}: {lost} of the {end.lines} lines of {METRICS} at iteration {at:,} are damaged or missing"
         ]
-    if at == record.run["recipe"].get("iterations"):
-        return [f"{record.folder}: the last line of {METRICS} is missing; run the command in {RUN} again to finish it"]
+    if at == length:
+        command = f"the command in {RUN}" + (f" with --extend {length}" if record.run.get("extended") else "")
+        return [f"{record.folder}: the last line of {METRICS} is missing; run {command} again to finish it"]
     return []
 
 
-def _facts(checkpoint: Path) -> dict[str, Any]:
+def facts_of(checkpoint: Path) -> dict[str, Any]:
     """Return the facts of a checkpoint, without importing torch; {} if they are damaged or missing."""
     try:
         manifest, facts = (json.loads(read_bounded(checkpoint / n, LARGEST_JSON)) for n in (MANIFEST, FACTS))

@@ -23,6 +23,7 @@ SMALLEST = 1e-30  # lower bound of a norm that is divided by
 class Descent:
     """`step(lr)` updates every weight of `net` from its gradient at the rate `lr`, and sets the gradients to 0.
 
+    Frozen weights have no gradient, no velocity and no weight decay.
     Attributes: `rate`, the rate of the last update (None before the first).
     """
 
@@ -32,10 +33,10 @@ class Descent:
         if not self._on_gpu:
             # Gradients are allocated once. Allocated in each backward pass, they would lie between the freed maps, and
             # the next map would not fit there (cifar_resnet110, batch 128: 800 instead of 622 MB; docs/performance.md).
-            for p in net.parameters():
+            for p in _learning(net):
                 p.grad = torch.zeros_like(p)
         self.rate: float | None = None
-        muon_params = [p for p in net.parameters() if recipe.optimizer == "muon" and p.dim() == 4]
+        muon_params = [p for p in _learning(net) if recipe.optimizer == "muon" and p.dim() == 4]
         form = {"momentum": recipe.momentum, "nesterov": recipe.momentum_form == "nesterov", "device": device}
         self.sgd = Sgd(_groups(net, recipe, muon_params), **form)  # type: ignore[arg-type]
         self.muon = Muon(muon_params, **form) if muon_params else None  # type: ignore[arg-type]
@@ -67,7 +68,7 @@ class Descent:
         """Update every weight from its gradient, and set the gradients to 0 (on a GPU to None)."""
         for optimizer in self._optimizers():
             optimizer.step()
-        for p in self.net.parameters():
+        for p in _learning(self.net):
             if self._on_gpu:
                 p.grad = None
             elif p.grad is not None:
@@ -101,10 +102,15 @@ class Descent:
             raise ValueError(f"its momentum does not fit the network: {', '.join(wrong[:5])}")
 
 
+def _learning(net: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that are not frozen."""
+    return [p for p in net.parameters() if p.requires_grad]
+
+
 def _groups(net: nn.Module, recipe: Recipe, muon_params: list[nn.Parameter]) -> list[tuple[list[nn.Parameter], float]]:
     """Return SGD's parameters in groups with their weight decay: the recipe's on all, or 0 on BN and biases."""
     excluded = {id(p) for p in muon_params}
-    params = [p for p in net.parameters() if id(p) not in excluded]
+    params = [p for p in _learning(net) if id(p) not in excluded]
     if recipe.decay_on == "all":
         return [(params, recipe.weight_decay)]
     return [([p for p in params if p.dim() > 1], recipe.weight_decay), ([p for p in params if p.dim() <= 1], 0.0)]

@@ -10,13 +10,16 @@ from reslab.data.splits import Data
 from reslab.engines import choose
 from reslab.engines.machine import UNDECIDED, ComputeOptions, Settings, environment, resolve_device, settle
 from reslab.errors import UserError
+from reslab.models import checkpoints
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
 from reslab.runs import runlog
+from reslab.runs.extension import extension_words, table_of
 from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe
-from reslab.runs.runlog import RUN
+from reslab.runs.runlog import RUN, Record
 from reslab.store.sealed import is_sealed, read_sealed, write_sealed
+from reslab.training.init import InitialWeights
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Job:
                       gives to a run is not explicit
     download          whether a campaign, which loads the data itself, may download them
     fingerprint       of the data, "" if unknown: a folder whose run has other data does not hold this run
+    init              what is taken over from a trained model; None: the weights are drawn
+    extend            iterations in all of a finished run that is continued
+    ends              of a leg of an extended run: the ends up to that of this leg, where `recipe` ends
     """
 
     spec: Spec
@@ -45,6 +51,26 @@ class Job:
     threads_explicit: bool = False
     download: bool = False
     fingerprint: str = ""
+    init: InitialWeights | None = None
+    extend: int | None = None
+    ends: tuple[int, ...] = ()
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The parts of the net that do not learn."""
+        return self.init.record.frozen if self.init else ()
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The fields of `run.json` that a checkpoint has, too."""
+        recipe = replace(self.recipe, iterations=self.ends[0]) if self.ends else self.recipe
+        return {
+            "spec": self.spec.to_dict(),
+            "recipe": recipe.to_dict(),
+            "seed": self.seed,
+            **({"init": self.init.record.to_dict()} if self.init else {}),
+            **({"extended": table_of(self.ends)} if len(self.ends) > 1 else {}),
+        }
 
 
 def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
@@ -56,9 +82,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
     run: dict[str, Any] = {
         "model": name_of(job.spec),
         "switches": switches_of(job.spec),
-        "spec": job.spec.to_dict(),
-        "recipe": job.recipe.to_dict(),
-        "seed": job.seed,
+        **job.recorded,
         "data": {
             "source": job.source,
             **data.origin(),
@@ -75,18 +99,23 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
             raise UserError(
                 f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
             )
-        settings = settle(job.spec, job.recipe, job.options)
+        if job.extend is not None:
+            raise UserError(f"--extend {job.extend}: {job.out} holds no run; leave --extend out to train it first")
+        settings = settle(job.spec, job.recipe, job.options, job.frozen)
         write_sealed(job.out / RUN, {**run, "settings": settings.to_dict()})
         return settings, []
     record = runlog.read(job.out)
-    recorded, different = record.run, difference(run, record.run, record.folder / RUN)
+    recorded = record.run
+    different = difference({**run, "extended": []}, recorded, record.folder / RUN)
     if different:
         raise UserError(f"--out {job.out}: holds another run ({different}); give another folder")
+    check_extension(record, job.extend)
+    is_done = record.finished and job.extend in (None, record.ends[-1])
     try:
         settings = Settings.from_dict(recorded["settings"])
     except TypeError:
         raise UserError(f"{job.out / RUN}: damaged (its settings are incomplete); give another folder") from None
-    if not record.finished:
+    if not is_done:
         try:
             resolve_device(str(settings.device))
         except UserError:
@@ -100,7 +129,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
                 f"--{key} {getattr(job.options, key)}: the run began with {getattr(settings, key)}; give another --out"
             )
     changes = list[str]()
-    if not record.finished:
+    if not is_done:
         threads, settings = settings.threads, _updated(settings, job)
         if settings.threads != threads:
             changes.append(_changed("threads", settings.threads, threads))
@@ -110,6 +139,34 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         if value != recorded_value:
             changes.append(_changed(key, value, recorded_value))
     return settings, changes
+
+
+def check_extension(record: Record, extend: int | None) -> None:
+    """Raise UserError if the run cannot be continued to `extend` iterations; None does not continue an extended run."""
+    out, ends, is_extended = record.folder, record.ends, len(record.ends) > 1
+    if extend is None:
+        if is_extended:
+            raise UserError(
+                f"--out {out}: its run is {extension_words(ends)}; give --extend {ends[-1]} to go on with it, or "
+                "another folder"
+            )
+        return
+    if is_extended and extend == ends[-1]:
+        return
+    if not record.finished:
+        remedy = (
+            f"--extend {ends[-1]} goes on with it" if is_extended else "without --extend the same command resumes it"
+        )
+        raise UserError(f"--extend {extend}: the run in {out} has not reached iteration {ends[-1]:,}; {remedy}")
+    if extend <= ends[-1]:
+        raise UserError(f"--extend {extend}: the run in {out} has {ends[-1]:,} iterations already; give more")
+    if (schedule := record.run["recipe"].get("schedule", "steps")) != "steps":
+        raise UserError(
+            f"--extend {extend}: the rate of a {schedule} schedule ends at 0, so more iterations would change nothing; "
+            f"begin a new run with --init-from {out}"
+        )
+    if not checkpoints.folders(out):
+        raise UserError(f"--extend {extend}: {out} has no checkpoint to go on from; put a copy of it back")
 
 
 def _updated(settings: Settings, job: Job) -> Settings:

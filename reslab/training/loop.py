@@ -16,53 +16,32 @@ versions and thread count.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
 import torch
 
-from reslab.data.batches.loader import Statistics, TrainLoader, statistics
+from reslab.data.batches.loader import Statistics, TrainLoader
 from reslab.data.splits import Data
 from reslab.engines.machine import Settings, prepare
-from reslab.errors import Interrupted, RunError, UserError
+from reslab.errors import Interrupted
 from reslab.measure.evaluate import precise_statistics
-from reslab.models import checkpoints
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.nets.plan import is_random
 from reslab.runs import runlog
 from reslab.runs.runlog import METRICS, Record, Tell, steady
-from reslab.runs.schedule import is_moment, rate, warms_up
+from reslab.runs.schedule import is_moment, rate
 from reslab.store import jsonl
-from reslab.store.files import sweep, sync, writable_folder
+from reslab.store.files import sweep, writable_folder
 from reslab.store.lock import locked
 from reslab.training import moments
+from reslab.training.extension import begin, legs
 from reslab.training.job import Job, enter, keep_settings
-from reslab.training.progress import Clock, Sums
-from reslab.training.saving import save
+from reslab.training.progress import Clock
+from reslab.training.state import restored, save_state
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
 PRECISE_BATCHES = 200
-
-
-@dataclass
-class State:
-    """Where a run is: what a checkpoint holds besides weights and momentum.
-
-    statistics  mean and scale of the inputs
-    iteration   updates done
-    warming     in the first phase of §4.2, which lasts until the training error is low enough
-    measured    what is due at this iteration has been measured
-    logs        running loss and error since the last line of the log
-    window      running loss and error since the last check of the first phase
-    """
-
-    statistics: Statistics
-    iteration: int
-    warming: bool
-    measured: bool
-    logs: Sums
-    window: Sums
 
 
 def train(job: Job, data: Data, tell: Tell, should_stop: Callable[[], bool] = lambda: False) -> Record:
@@ -79,21 +58,31 @@ def train(job: Job, data: Data, tell: Tell, should_stop: Callable[[], bool] = la
 
 
 def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
-    recipe, out = job.recipe, job.out
     # -- the folder, and the settings of the run that it may hold
-    sweep(out)
-    sweep(out / runlog.CHECKPOINTS)
+    sweep(job.out)
+    sweep(job.out / runlog.CHECKPOINTS)
     settings, changes = enter(job, data)
-    record = runlog.read(out)
-    if record.finished:
-        tell({"kind": "end", "text": f"finished already at iteration {recipe.iterations:,}: {out}"})
+    record = runlog.read(job.out)
+    if record.finished and job.extend in (None, record.ends[-1]):
+        tell({"kind": "end", "text": f"finished already at iteration {record.ends[-1]:,}: {job.out}"})
         return record
     prepare(settings)
+    for leg in legs(job, record):  # one, unless the run is extended
+        _leg(leg, data, settings, changes, tell, stop)
+        changes = []
+    return runlog.read(job.out)
+
+
+def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tell, stop: Stop) -> None:
+    """Train from where the run in the job's folder is to the end of the job's recipe."""
+    recipe, out = job.recipe, job.out
     # -- network, optimizer, and the state of the run: fresh, or from the newest checkpoint
     net = build(job.spec, seed=job.seed)
+    net.freeze(job.frozen)
     step = Step(net, recipe, settings)
-    state = _state(job, data, step, settings, record, tell)
-    keep_settings(job, settings)  # after `_state`: a sealed run.json requires that every line has its check
+    state = restored(job, data, step, settings, runlog.read(out), tell)
+    keep_settings(job, settings)  # after `restored`: a sealed run.json requires that every line has its check
+    begin(job, tell)
     start = state.iteration
     for change in changes:
         moments.warn(job, start, change, tell)
@@ -126,7 +115,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
         if state.iteration > start and (
             is_moment(state.iteration, recipe.save_every, recipe.iterations) or is_stopping
         ):
-            _save(job, data, step, state)
+            save_state(job, data, step, state)
             tell({"kind": "checkpoint", "iteration": state.iteration})
             clock.pause()
         # -- leave
@@ -162,7 +151,6 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
             moments.log(job, data, state.logs, state.iteration, lr, clock, tell)
     jsonl.append(out / METRICS, {"kind": "end", "iteration": state.iteration, "clock": {"seconds": clock.total()}})
     tell({"kind": "end", "text": f"finished {recipe.iterations:,} iterations: {out}"})
-    return runlog.read(out)
 
 
 def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoader:
@@ -178,42 +166,6 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
     )  # fmt: skip
 
 
-def _state(job: Job, data: Data, step: Step, settings: Settings, record: Record, tell: Tell) -> State:
-    """Return the state of the run: of its newest whole checkpoint, which `step` is filled from, or a fresh one."""
-    damaged: list[str] = []
-    checkpoint = checkpoints.newest(job.out, damaged)
-    for text in damaged:
-        tell({"kind": "warning", "text": f"passed over: {text}"})
-    if checkpoint is None:
-        jsonl.keep(job.out / METRICS, lambda record: False)
-        return State(
-            statistics(data.split("train"), job.recipe.centre, job.recipe.scale),
-            iteration=0,
-            warming=warms_up(job.recipe, job.spec.depth),
-            measured=not moments.is_due(job.recipe, 0),
-            logs=Sums.fresh(settings.device),
-            window=Sums.fresh(settings.device),
-        )
-    iteration, facts, tensors = checkpoint.iteration, checkpoint.facts, checkpoint.state
-    checkpoints.fill(step.net, checkpoint.weights, str(checkpoint.folder))
-    try:
-        step.descent.restore({k[9:]: v for k, v in tensors.items() if k.startswith("momentum.")}, facts["rate"])
-    except ValueError as error:
-        raise UserError(f"{checkpoint.folder}: {error}; put a whole copy of the checkpoint back") from None
-    measured, warnings = runlog.rewind(record, facts)
-    tell({"kind": "note", "text": f"resumes at iteration {iteration:,} from {checkpoint.folder}"})
-    for text in warnings:
-        moments.warn(job, iteration, text, tell)
-    return State(
-        checkpoint.statistics,
-        iteration=iteration,
-        warming=bool(facts["warming"]),
-        measured=measured or not moments.is_due(job.recipe, iteration),
-        logs=Sums(tensors["logs"].to(settings.device)),
-        window=Sums(tensors["window"].to(settings.device)),
-    )
-
-
 def _stopped(iteration: int, start: int) -> str:
     """Return the message of a run that began at `start` and stops at `iteration`: what was saved, what to do."""
     if iteration > start:
@@ -221,28 +173,3 @@ def _stopped(iteration: int, start: int) -> str:
     if start:
         return f"stopped at iteration {start:,}, where it resumed; the same command goes on from there"
     return "stopped at iteration 0, nothing to save; the same command starts again"
-
-
-def _save(job: Job, data: Data, step: Step, state: State) -> None:
-    """Write a checkpoint. Raises RunError if the running loss is not finite: such weights are not worth keeping."""
-    if not state.logs.finite:
-        raise RunError(f"{job.out}: the loss is not finite before iteration {state.iteration:,}; {moments.remedy(job)}")
-    stats = state.statistics
-    tensors = {f"momentum.{k}": v for k, v in step.descent.momentum().items()}
-    tensors |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
-    tensors |= {"logs": state.logs.values, "window": state.window.values}
-    facts = {
-        "iteration": state.iteration,
-        "spec": job.spec.to_dict(),
-        "classes": list(data.classes),
-        "data": {"source": job.source, **data.origin(), **({"place": data.place} if data.place else {})},
-        "recipe": job.recipe.to_dict(),
-        "seed": job.seed,
-        "rate": step.descent.rate,
-        "warming": state.warming,
-        "measured": state.measured,
-        "metrics": asdict(jsonl.tail(job.out / METRICS)),
-    }
-    if (job.out / METRICS).exists():
-        sync(job.out / METRICS)  # first, so that no checkpoint is newer than the lines of the log before it
-    save(job.out, step.net, tensors, facts)

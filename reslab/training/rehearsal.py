@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from reslab.data.batches.loader import evaluation_batches, statistics
+from reslab.data.batches.loader import evaluation_batches
 from reslab.data.splits import Data
 from reslab.engines import host, memory
 from reslab.engines.machine import Settings, prepared, settle
@@ -22,6 +22,7 @@ from reslab.training.checks import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
 from reslab.training.moments import evaluation_batch, images_to_evaluate
+from reslab.training.state import statistics_of
 from reslab.training.step import Step
 
 TIMED = 3  # updates timed, after untimed ones in which the engine warms up
@@ -38,6 +39,7 @@ class Rehearsal:
     memory                  predicted peak of the process (on a GPU: of its memory there)
     free                    memory that the machine or GPU can give beyond that of the process now (None: unknown)
     warning                 why a slower engine replaces the chosen one, or None
+    init                    what a new run takes over from a trained model, or None
     """
 
     name: str
@@ -55,6 +57,7 @@ class Rehearsal:
     memory: int
     free: int | None
     warning: str | None
+    init: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -71,11 +74,13 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     from reslab.models import checkpoints
 
     is_resumed = (job.out / RUN).exists()
-    settings = enter(job, data)[0] if is_resumed else settle(job.spec, job.recipe, job.options)
+    settings = (
+        enter(job, data)[0] if is_resumed or job.extend else settle(job.spec, job.recipe, job.options, job.frozen)
+    )
     checkpoint = checkpoints.newest(job.out) if is_resumed else None
     start = checkpoint.iteration if checkpoint else 0
-    train, recipe = data.split("train"), job.recipe
-    stats = statistics(train, recipe.centre, recipe.scale)
+    train, recipe = data.split("train"), replace(job.recipe, iterations=job.extend or job.recipe.iterations)
+    stats = statistics_of(job, data)
     loader = loader_of(data, stats, job, settings.device)
     timed = min(max(start, recipe.small_until), recipe.iterations - 1)  # on full images, unless all are small
     batch_seconds, batch = _timed(lambda: loader.at(timed), settings)
@@ -85,9 +90,11 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         next(iter(evaluation_batches(part, stats, min(evaluation_batch(job.spec), len(part)))))
     with prepared(settings):  # before memory is read: it imports modules of torch, as in a run
         resident, peak, free = _memory(settings)
-        step = Step(build(job.spec), recipe, settings)
+        net = build(job.spec)
+        net.freeze(job.frozen)
+        step = Step(net, recipe, settings)
         update, image = pace(step, batch.images, batch.labels)
-    needed = memory.need(job.spec, recipe, settings.precision, settings.recompute)
+    needed = memory.need(job.spec, recipe, settings.precision, settings.recompute, job.frozen)
     scoring = memory.evaluation(job.spec, evaluation_batch(job.spec))
     return Rehearsal(
         name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
@@ -95,6 +102,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         sizes={name: len(part) for name, part in data.splits().items()},
         update=update, batch=batch_seconds, image=image, evaluated=images_to_evaluate(recipe, data, start),
         memory=max(peak, resident + max(needed.total, scoring)), free=free, warning=step.fallback,
+        init=job.init.words if job.init and not start else None,
     )  # fmt: skip
 
 

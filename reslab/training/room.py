@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,18 +22,23 @@ from reslab.runs.runlog import RUN
 MEASURED = 1.1
 
 
-def settings_of(folder: Path, spec: Spec, recipe: Recipe, options: ComputeOptions) -> Settings | None:
+def settings_of(
+    folder: Path, spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collection[str] = (),
+    extend: int | None = None,
+) -> Settings | None:  # fmt: skip
     """Return the settings of the run in `folder`: those it began with, or for a new run those that `settle` chooses.
 
-    None if the run is finished or cannot be read; `job.enter` then refuses it with the reason.
+    frozen   parts that do not learn
+    extend   iterations to which a finished run is continued
+    None if nothing is left to train or the run cannot be read; `job.enter` then refuses it with the reason.
     """
     if not os.path.exists(folder / RUN):  # unlike Path.exists, False without permission to look
-        return settle(spec, recipe, options)
+        return settle(spec, recipe, options, frozen)
     try:
         record = runlog.read(folder)
         settings = Settings.from_dict(record.run["settings"])
         resolve_device(settings.device)
-        finished = record.finished
+        finished = record.finished and extend in (None, record.ends[-1])
     except (UserError, TypeError, KeyError):
         return None
     if finished:
@@ -40,14 +46,19 @@ def settings_of(folder: Path, spec: Spec, recipe: Recipe, options: ComputeOption
     return settings if options.recompute == AUTO else replace(settings, recompute=options.recompute == "on")
 
 
-def check_run(folder: Path, spec: Spec, recipe: Recipe, options: ComputeOptions, samples: int | None = None) -> None:
+def check_run(
+    folder: Path, spec: Spec, recipe: Recipe, options: ComputeOptions, samples: int | None = None,
+    frozen: Collection[str] = (), extend: int | None = None,
+) -> None:  # fmt: skip
     """Raise UserError if the updates of the run in `folder` do not fit into memory; see `check_update`."""
-    settings = settings_of(folder, spec, recipe, options)
+    settings = settings_of(folder, spec, recipe, options, frozen, extend)
     if settings is not None:
-        check_update(spec, recipe, settings, samples)
+        check_update(spec, recipe, settings, samples, frozen)
 
 
-def check_update(spec: Spec, recipe: Recipe, settings: Settings, samples: int | None = None) -> None:
+def check_update(
+    spec: Spec, recipe: Recipe, settings: Settings, samples: int | None = None, frozen: Collection[str] = ()
+) -> None:
     """Raise UserError if one update of `recipe` does not fit into memory; the message names a batch that does.
 
     samples   in the training split, None if unknown: with `last_batch` "keep" a batch has no more of them
@@ -57,21 +68,21 @@ def check_update(spec: Spec, recipe: Recipe, settings: Settings, samples: int | 
         part = recipe.bn_batch or 1
         recipe = replace(recipe, batch=min(recipe.batch, -(-samples // part) * part))
     margin = ROUGH if settings.device != "cpu" or settings.engine in choose.COMPILED else MEASURED
-    needed = memory.least(spec, recipe, settings.precision, settings.recompute)
+    needed = memory.least(spec, recipe, settings.precision, settings.recompute, frozen)
     if free is None or needed <= margin * free:
         return
     raise UserError(
         f"recipe: batch = {recipe.batch}: an update of {name_of(spec)} takes at least {memory.shown(needed)} and "
-        f"{memory.shown(free)} are free; {_remedy(spec, recipe, settings, free)}"
+        f"{memory.shown(free)} are free; {_remedy(spec, recipe, settings, free, frozen)}"
     )
 
 
-def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int) -> str:
+def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: Collection[str]) -> str:
     """Return the options with which the run fits, as text."""
-    batch = largest_batch(spec, recipe, settings.precision, settings.recompute, free)
+    batch = largest_batch(spec, recipe, settings.precision, settings.recompute, free, frozen)
     advice = f"--set batch={batch} fits" if batch else ""
     if not settings.recompute and settings.engine not in choose.KEEPS_ALL:
-        recomputed = largest_batch(spec, recipe, settings.precision, True, free)
+        recomputed = largest_batch(spec, recipe, settings.precision, True, free, frozen)
         if recomputed > batch:
             change = "" if recomputed == recipe.batch else f" with batch={recomputed}"
             advice = f"{advice} (or --recompute on{change})" if batch else f"--recompute on{change} fits"
@@ -82,7 +93,9 @@ def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int) -> str:
     return "no batch fits; take a smaller net or smaller images"
 
 
-def largest_batch(spec: Spec, recipe: Recipe, precision: str, recompute: bool, free: int) -> int:
+def largest_batch(
+    spec: Spec, recipe: Recipe, precision: str, recompute: bool, free: int, frozen: Collection[str] = ()
+) -> int:
     """Return the largest batch of `recipe` that fits into `free` bytes, or 0.
 
     Tries the recipe's own batch, then powers of two (with `bn_batch`, its multiples by powers of two).
@@ -90,6 +103,6 @@ def largest_batch(spec: Spec, recipe: Recipe, precision: str, recompute: bool, f
     part = recipe.bn_batch or 1
     doublings = range((recipe.batch // part).bit_length() - 1, -1, -1)
     for batch in (recipe.batch, *(part << power for power in doublings)):
-        if memory.update(spec, replace(recipe, batch=batch), precision, recompute) <= ROOM * free:
+        if memory.update(spec, replace(recipe, batch=batch), precision, recompute, frozen) <= ROOM * free:
             return batch
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reslab.engines.memory import shown
-from reslab.show.format import duration
+from reslab.show.format import clean, duration
 
 
 def lines(rehearsal: Mapping[str, Any]) -> list[str]:
@@ -25,6 +25,8 @@ def lines(rehearsal: Mapping[str, Any]) -> list[str]:
         "time": f"about {duration(rehearsal['seconds'])} at this pace",
         "folder": f"{rehearsal['out']}: not written by a dry run",
     }
+    if rehearsal["init"]:
+        figures["weights"] = clean(rehearsal["init"])
     if rehearsal["warning"]:
         figures["warning"] = rehearsal["warning"]
     return [rehearsal["name"], *(f"  {key:<11} {value}" for key, value in figures.items())]
