@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.data.source import DataLike, DataSource, recorded_kind, source_of
 from reslab.errors import UserError
+from reslab.runs.extension import ends_of, extension_words
 from reslab.runs.naming import FROM_DATA
+from reslab.runs.runlog import facts_of
 
 if TYPE_CHECKING:
     from reslab.data.splits import Data
@@ -135,6 +138,11 @@ def notes_on(model: TrainedModel, request: DataRequest, data: Data, explicit: bo
     if data.train is None and data.kind == "folder":
         return (*data.notes, "every image is scored; files that it was trained on may be among them")
     return (*data.notes, "not the files that it was trained on")
+
+
+def course_note(checkpoint: Path) -> str:
+    """Return the remark on a checkpoint of an extended run; "" for others."""
+    return extension_words(ends_of(facts_of(checkpoint)))
 
 
 def check_fits(model: TrainedModel, data: Data) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
-from reslab.api.scored import DataRequest, check_fits, notes_on, read, requested
+from reslab.api.scored import DataRequest, check_fits, course_note, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError
 from reslab.notebook import Shown
@@ -92,7 +92,7 @@ def evaluate(
         notes: tuple[str, ...],
     ) -> Evaluation:
         unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
-        note = "; ".join(filter(None, (unfit, getattr(logits_of, "fallback", None))))
+        note = "; ".join(filter(None, (unfit, getattr(logits_of, "fallback", None), course_note(path))))
         classes = tuple(own_data.classes)
         return Evaluation(path, name, iteration, own_data.name, part, options.precision, classes, scores, note, notes)
 

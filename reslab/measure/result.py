@@ -16,7 +16,7 @@ class Evaluation:
     """One checkpoint's exact scores on a split. `scores`: n, errors in percent, loss, Wilson interval, per class.
 
     iteration   None for imported weights
-    note        number of images whose scores are not finite, and the reason for a slower engine, or ""
+    note        number of images without finite scores, the reason for a slower engine, an extended training; or ""
     data_notes  remarks on the data, one line each
     """
 

@@ -34,7 +34,7 @@ class TrainOptions(Options):
     extend: int | None = option(
         None,
         "continue a finished run to so many iterations in all; recorded, as one longer run would differ",
-        "Training", text="off", least=1, most=shared.LONGEST,
+        "Training", text="off", least=1,
     )  # fmt: skip
     init_from: Any = option(
         None,

@@ -1,4 +1,4 @@
-"""Notes on the data, such as images of a copy that are not exact: in the page's language, for pages and captions."""
+"""Notes on data and on runs, such as images that are not exact: in the page's language, for pages and captions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reslab.runs.runlog import Record
 from reslab.show.format import clean
 
 OUR_DATA = Text("data: {note}", "데이터: {note}")
-# The notes that `reslab.data` writes, and the same in Korean.
+# The notes that `reslab.data` and `reslab.runs` write, and the same in Korean.
 KOREAN = tuple(
     (re.compile(pattern), korean)
     for pattern, korean in (
@@ -28,6 +28,12 @@ KOREAN = tuple(
         (r"(\w+) has no images of class (.+) and (\d+) more",
          "{0} split에 클래스 {1} 외 {2}개의 이미지가 없다"),
         (r"(\w+) has no images of class (.+)", "{0} split에 클래스 {1}의 이미지가 없다"),
+        (r"began from the weights of (.+) \(SHA-256 (\w+)\), (\w+) head; frozen: (.+)",
+         "{0}의 가중치(SHA-256 {1})에서 학습을 시작했다(head: {2}, 고정: {3})"),
+        (r"began from the weights of (.+) \(SHA-256 (\w+)\), (\w+) head",
+         "{0}의 가중치(SHA-256 {1})에서 학습을 시작했다(head: {2})"),
+        (r"extended from ([\d,]+) to .+ iterations: not the same as one run of ([\d,]+)",
+         "{0}회에서 {1}회로 연장했다. 처음부터 {1}회로 학습한 것과 같지 않다"),
         (r"classes (.+) and (.+) differ in upper and lower case only; they are kept apart",
          "클래스 {0}, {1}은 대소문자만 다르며, 서로 다른 클래스로 두었다"),
     )
@@ -44,8 +50,13 @@ def data_notes(records: Iterable[Record], language: str = "en") -> list[str]:
     return [translated(note, language) for note in dict.fromkeys(clean(note) for note in notes)]
 
 
+def run_notes(record: Record, language: str = "en") -> list[str]:
+    """Return what sets a run apart from one of its recipe alone: a trained model that it began from, an extension."""
+    return [translated(clean(note), language) for note in record.notes]
+
+
 def translated(note: str, language: str) -> str:
-    """Return a note in that language; one that `reslab.data` does not write stays as it is."""
+    """Return a note in that language; one that reslab does not write stays as it is."""
     if language == "en":
         return note
     if match := INEXACT.match(note):

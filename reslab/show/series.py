@@ -14,6 +14,7 @@ from typing import Any
 
 from reslab.claims.evidence import key_of
 from reslab.claims.rules import Figure, figure
+from reslab.runs.init import Init
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import Record
 from reslab.show.format import clean
@@ -44,8 +45,8 @@ class Runs:
     """The runs of one net on one data set under one recipe and precision, one for each seed.
 
     short   the legend's word: the depth if that identifies the net among those of its kind, else the label
-    apart   how it differs from other runs of the net: "data", "length", "recipe", "precision", "size" → words, which
-            are in the label too
+    apart   how it differs from other runs of the net: "data", "length", "recipe", "precision", "size", "course" →
+            words, which are in the label too
     line    the same among the runs of all nets: runs that differ in it are not joined by a line
     """
 
@@ -136,16 +137,23 @@ def by_net(records: Iterable[Record]) -> list[Runs]:
     return [replace(group, short=str(group.depth)) if _is_alone(group, runs) else group for group in runs]
 
 
-def _identity(record: Record) -> tuple[str, str, str, str, str, str]:
-    """Return what the seeds of one group share: net, data, their fingerprint, recipe, precision, image size."""
+def _identity(record: Record) -> tuple[str, str, str, str, str, str, str]:
+    """Return what the seeds of one group share: net, data, their fingerprint, recipe, precision, size, course."""
     data, settings = (part if isinstance(part := record.run.get(k), dict) else {} for k in ("data", "settings"))
     recipe = record.run.get("recipe")
     full = Recipe().to_dict() | recipe if isinstance(recipe, dict) else recipe  # older records lack newer fields
     return (
         key_of(record), clean(data.get("name", "?")), clean(data.get("fingerprint", "")),
         json.dumps(full, sort_keys=True, default=str), clean(settings.get("precision", "?")),
-        clean(record.run["spec"].get("image_size", "?")),
+        clean(record.run["spec"].get("image_size", "?")), _course(record),
     )  # fmt: skip
+
+
+def _course(record: Record) -> str:
+    """Return in a few words what sets a run apart from one of its recipe alone; "" for most runs."""
+    init, ends = Init.of(record.run), record.ends
+    words = [f"from {init.weights[:6]}", *(f"{part} frozen" for part in init.frozen)] if init else []
+    return ", ".join([*words, *(f"extended to {end:,} it." for end in ends[1:])])
 
 
 def _counts(record: Record) -> tuple[bool, float, bool]:
@@ -159,7 +167,7 @@ def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: t
 
     among   (net, data, fingerprint), or (data, fingerprint) for every net on these data
     """
-    _, name, print_, recipe, precision, size = key
+    _, name, print_, recipe, precision, size, course = key
     apart: dict[str, str] = {}
     sets = dict.fromkeys(k[1:3] for k in firsts)
     if len(sets) > 1:
@@ -178,6 +186,8 @@ def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: t
         apart["precision"] = precision
     if len({k[5] for k in peers}) > 1:
         apart["size"] = f"{size} px"
+    if course and len({k[6] for k in peers}) > 1:
+        apart["course"] = course
     return apart
 
 

@@ -89,9 +89,11 @@ class Pretrained:
             mean = statistics.mean.mean((0, 1), keepdims=True, dtype="float64")
             statistics, inputs = dataclasses.replace(statistics, mean=mean.astype("float32")), "averaged"
         words = [
-            "its head, as the classes are the same" if is_kept else f"a new head, as its classes are not {data.name}'s",
-            "its mean and scale of the inputs"
-            + (", averaged over the map, as the images have another size" if inputs == "averaged" else ""),
+            f"the head is kept, as the classes are those of {data.name}"
+            if is_kept
+            else f"the head is new, as the {len(model.classes)} classes are not the {len(data.classes)} of {data.name}",
+            "mean and scale of the inputs are kept"
+            + (", the mean averaged over the map, as the images have another size" if inputs == "averaged" else ""),
         ]
         words += [f"frozen, with their BN statistics: {', '.join(self.frozen)}"] if self.frozen else []
         record = Init(self.digest, self.source, "kept" if is_kept else "new", inputs, self.frozen)

@@ -9,7 +9,7 @@ from reslab.show import scores, tables, words
 from reslab.show.charts.chart import unvalidated
 from reslab.show.choices import choice_table
 from reslab.show.format import clean
-from reslab.show.notes import data_notes, translated
+from reslab.show.notes import data_notes, run_notes, translated
 from reslab.show.pages.embed import Shelf
 from reslab.show.pages.figures import Drawn, figure, records_figures
 from reslab.show.pages.page import page
@@ -72,6 +72,11 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         command=command,
         departures=tables.departures(runs, language),
         notes=list(dict.fromkeys([*(translated(n, language) for n in notes), *data_notes(runs, language)])),
+        run_notes=[
+            note if is_alone else f"{name}: {note}"
+            for name, run in zip(names, runs, strict=True)
+            for note in run_notes(run, language)
+        ],
         missing=missing,
     )  # fmt: skip
 
