@@ -165,6 +165,8 @@ def _counts(record: Record) -> tuple[bool, float, bool]:
 def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: tuple[str, ...]) -> dict[str, str]:
     """Return how a group differs from others of the figure: in its data from any, otherwise from those of `among`.
 
+    A course of its own is named in any case.
+
     among   (net, data, fingerprint), or (data, fingerprint) for every net on these data
     """
     _, name, print_, recipe, precision, size, course = key
@@ -186,7 +188,7 @@ def _apart(key: tuple[str, ...], firsts: dict[tuple[str, ...], Record], among: t
         apart["precision"] = precision
     if len({k[5] for k in peers}) > 1:
         apart["size"] = f"{size} px"
-    if course and len({k[6] for k in peers}) > 1:
+    if course:  # always, as a reader takes a run for one of its recipe alone
         apart["course"] = course
     return apart
 

@@ -45,11 +45,15 @@ def loader(recipe, device):
     )  # fmt: skip
 
 
-def updates(engine, recipe=SMALL, count=12, precision="bf16", device="cuda", recompute=False, model="cifar_resnet8"):
+def updates(
+    engine, recipe=SMALL, count=12, precision="bf16", device="cuda", recompute=False, model="cifar_resnet8", frozen=()
+):
     """A network after `count` updates at changing rates, and its losses."""
     settings = Settings(device, precision, "channels_last", engine, 1, recompute=recompute)
     prepare(settings)
-    step = Step(build(model, shortcut="A", seed=0), recipe, settings)
+    net = build(model, shortcut="A", seed=0)
+    net.freeze(frozen)
+    step = Step(net, recipe, settings)
     step.net.train()
     losses = []
     for number, batch in enumerate(loader(recipe, device).stream(0, count)):
@@ -80,6 +84,14 @@ def test_an_error_of_the_update_is_not_taken_for_a_failed_recording():
 def test_a_replayed_update_is_the_update_itself(recipe, precision):
     net, losses = updates("eager", recipe, precision=precision)
     replayed, again = updates("graph", recipe, precision=precision)
+    assert again == losses
+    assert digest(replayed) == digest(net)
+
+
+@pytest.mark.parametrize("frozen", [("stem", "conv2_x"), ("conv3_x",)])
+def test_a_replayed_update_of_a_net_with_frozen_parts_is_the_update_itself(frozen):
+    net, losses = updates("eager", frozen=frozen)
+    replayed, again = updates("graph", frozen=frozen)
     assert again == losses
     assert digest(replayed) == digest(net)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -54,9 +55,9 @@ def figures(out: Path) -> list[str]:
     return [json.dumps({k: v.hex() if isinstance(v, float) else v for k, v in m.items()}) for m in kept]
 
 
-def hashes(out: Path) -> dict[str, str]:
+def hashes(out: Path, end: int = 60) -> dict[str, str]:
     last = sorted((out / "checkpoints").glob("step-*"))[-1]
-    assert last.name == "step-00000060"
+    assert last.name == f"step-{end:08d}"
     return {
         f: hashlib.sha256((last / f).read_bytes()).hexdigest() for f in ("weights.safetensors", "state.safetensors")
     }
@@ -172,6 +173,30 @@ def test_fast_paths_resume_bit_for_bit(tmp_path, path):
     finish(out, *path)
     assert hashes(out) == hashes(whole)
     assert figures(out) == figures(whole)
+
+
+def test_a_run_from_a_trained_model_resumes_bit_for_bit(whole, tmp_path):
+    path = ("--init-from", whole, "--freeze", "stem..conv2_x", "--set", "bn_statistics=precise")
+    straight, out = tmp_path / "straight", tmp_path / "run"
+    finish(straight, *path)
+    for k in (3, 24):  # before the first checkpoint, and between two
+        kill_when(start(out, *path), at_iteration(out, k))
+    assert "resumes at iteration" in finish(out, *path)
+    assert hashes(out) == hashes(straight) != hashes(whole)
+    assert figures(out) == figures(straight)
+
+
+def test_an_extension_resumes_bit_for_bit(whole, tmp_path):
+    straight, out = (Path(shutil.copytree(whole, tmp_path / name)) for name in ("straight", "run"))
+    more = ("--extend", "90")
+    assert "extended from 60 to 90 iterations" in finish(straight, *more)
+    for k in (61, 80):
+        kill_when(start(out, *more), at_iteration(out, k))
+        assert [m["iteration"] for m in lines(out) if m["kind"] == "end"] == [60]
+    finish(out, *more)
+    assert hashes(out, 90) == hashes(straight, 90)
+    assert figures(out) == figures(straight)
+    assert "finished already at iteration 90" in finish(out, *more)
 
 
 def test_another_seed_ends_elsewhere(whole, tmp_path):
