@@ -114,7 +114,9 @@ def pretrained(source: Any, freeze: str | None, model: str | Spec | None, switch
         trained = opened(source)  # type: ignore[arg-type]  # a path of another class than Path is taken, too
         _ = trained.network  # raises UserError if the weights do not fit the spec or are not finite
     except ReslabError as error:
-        raise UserError(f"--init-from {error}") from None
+        is_gone = isinstance(source, str | os.PathLike) and not os.path.lexists(source)
+        remedy = "; a run that began from it needs it at every start, so put it back" if is_gone else ""
+        raise UserError(f"--init-from {error}{remedy}") from None
     text = str(trained.origin.path) if isinstance(source, TrainedModel) else os.fspath(source)
     spec = _spec(trained.spec, text, model, switches)
     frozen = frozen_parts(spec, freeze) if freeze is not None else ()

@@ -1,6 +1,7 @@
 """Runs that begin from a trained model: what is taken over bit for bit, what is refused, what is recorded."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,6 +246,16 @@ def test_another_beginning_is_another_run(first, second):
     assert "stem, conv2_x is frozen here and stem there" in refused(second, init_from=first, freeze="stem..conv2_x")
     assert "nothing is frozen here and stem there" in refused(second, init_from=first)
     assert "it began from random weights" in refused(first, init_from=first)
+
+
+def test_a_model_that_is_gone(first, tmp_path):
+    model, out = Path(shutil.copytree(first, tmp_path / "model")), tmp_path / "run"
+    trained(out, None, init_from=model)
+    shutil.rmtree(model)
+    assert refused(out, init_from=model) == (
+        f"--init-from {model}: no such checkpoint or run; a run that began from it needs it at every start, so put it "
+        "back"
+    )
 
 
 def test_each_beginning_has_a_folder_of_its_own(first, second, tmp_path, monkeypatch):
