@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
+from reslab.api.models import opened
 from reslab.data.source import source_of
-from reslab.errors import UserError
+from reslab.errors import ReslabError, UserError
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.options.option import shown
 from reslab.options.training import TrainOptions
 from reslab.runs.naming import FROM_DATA, command_of, resolve_recipe, run_name
 from reslab.runs.recipe import LONGEST, changed
-from reslab.runs.runlog import Tell
+from reslab.runs.runlog import RUN, Tell
 
 if TYPE_CHECKING:
     from reslab.data.splits import Data
@@ -161,6 +164,17 @@ def _pretrained(model: str | Spec | None, options: TrainOptions, switches: dict[
                 f"--freeze {options.freeze}: random weights would never learn; give the trained ones with --init-from"
             )
         return None
+    from reslab.models.trained import TrainedModel
     from reslab.training.init import pretrained
 
-    return pretrained(options.init_from, options.freeze, model, switches)
+    source = options.init_from
+    if isinstance(source, TrainedModel):
+        return pretrained(source, str(source.origin.path), options.freeze, model, switches)
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(f"--init-from: {shown(source)} is neither a path nor a trained model; give one of them")
+    try:
+        trained = opened(source if isinstance(source, str) else Path(source))
+    except ReslabError as error:
+        is_begun = options.out is not None and (options.out / RUN).exists()
+        raise UserError(f"--init-from {error}{'; the run in --out needs it at every start' * is_begun}") from None
+    return pretrained(trained, os.fspath(source), options.freeze, model, switches)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from reslab.data.batches.loader import Statistics
 from reslab.data.splits import Data
-from reslab.errors import ReslabError, UserError
+from reslab.errors import UserError
 from reslab.models import checkpoints
-from reslab.models.trained import TrainedModel, opened
+from reslab.models.trained import TrainedModel
 from reslab.nets.model import Network, path_of
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.parts import frozen_parts
@@ -100,27 +99,23 @@ class Pretrained:
         return InitialWeights(record, weights, statistics, f"begins from {self.source}: {'; '.join(words)}")
 
 
-def pretrained(source: Any, freeze: str | None, model: str | Spec | None, switches: Mapping[str, Any]) -> Pretrained:
+def pretrained(
+    trained: TrainedModel, source: str, freeze: str | None, model: str | Spec | None, switches: Mapping[str, Any]
+) -> Pretrained:
     """Return the trained model of --init-from, checked against the net that the user named.
 
-    source           a path of a run, checkpoint or model folder, or a `TrainedModel`
+    source           where it comes from, as text of --init-from
     freeze           text of --freeze
     model, switches  the net, or None for that of the trained model; its classes and images follow from the data
-    Raises UserError if the model cannot be read, is damaged, or is of another net, and for unknown parts.
+    Raises UserError if the model is damaged or of another net, and for unknown parts.
     """
-    if not isinstance(source, str | os.PathLike | TrainedModel):
-        raise UserError(f"--init-from: {type(source).__name__} is neither a path nor a trained model; give one of them")
     try:
-        trained = opened(source)  # type: ignore[arg-type]  # a path of another class than Path is taken, too
         _ = trained.network  # raises UserError if the weights do not fit the spec or are not finite
-    except ReslabError as error:
-        is_gone = isinstance(source, str | os.PathLike) and not os.path.lexists(source)
-        remedy = "; a run that began from it needs it at every start, so put it back" if is_gone else ""
-        raise UserError(f"--init-from {error}{remedy}") from None
-    text = str(trained.origin.path) if isinstance(source, TrainedModel) else os.fspath(source)
-    spec = _spec(trained.spec, text, model, switches)
+    except UserError as error:
+        raise UserError(f"--init-from {error}") from None
+    spec = _spec(trained.spec, source, model, switches)
     frozen = frozen_parts(spec, freeze) if freeze is not None else ()
-    return Pretrained(trained, text, digest_of(trained.weights), spec, frozen)
+    return Pretrained(trained, source, digest_of(trained.weights), spec, frozen)
 
 
 def _spec(own: Spec, source: str, model: str | Spec | None, switches: Mapping[str, Any]) -> Spec:

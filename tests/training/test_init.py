@@ -23,7 +23,7 @@ from reslab.runs import runlog
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
 from reslab.store.sealed import read_sealed, write_sealed
-from reslab.training.init import digest_of, pretrained
+from reslab.training.init import Pretrained, digest_of, pretrained
 from reslab.training.step import Step
 
 NET = {"widths": (4, 4, 8)}
@@ -44,6 +44,10 @@ def weights_of(out: Path) -> dict[str, torch.Tensor]:
 
 def are_equal(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def of(out: Path, model=None, **switches) -> Pretrained:
+    return pretrained(reslab.load(out), str(out), None, model, switches)
 
 
 def images(size: int, names: tuple[str, ...], channels: int = 1) -> dict:
@@ -105,6 +109,14 @@ def test_a_loaded_model_is_taken_as_its_path_is(first, tmp_path):
     assert record.run["command"].endswith("init_from=model, widths=(4, 4, 8))")
 
 
+def test_a_model_folder_is_taken_as_its_run_is(first, tmp_path):
+    folder = reslab.load(first).save_pretrained(tmp_path / "model")
+    record = trained(tmp_path / "run", None, init_from=folder, seed=5)
+    assert are_equal(weights_of(tmp_path / "run"), twin(first, 5))
+    assert record.run["init"]["weights"] == digest_of(weights_of(first))
+    assert f"--init-from {folder}" in record.run["command"]
+
+
 def test_other_classes_have_a_new_head(first, tmp_path):
     events: list[dict] = []
     data = images(8, ("a", "b", "c"))
@@ -113,7 +125,7 @@ def test_other_classes_have_a_new_head(first, tmp_path):
     assert "the head is new, as the 10 classes are not the 3 of given" in events[0]["text"]
     assert "init_from=" in record.run["command"]
 
-    start = pretrained(first, None, None, {})
+    start = of(first)
     net = build(replace(start.spec, classes=3), seed=5)
     drawn, before = {k: v.clone() for k, v in net.state_dict().items()}, weights_of(first)
     start.fitted(net.spec, given(data)).fill(net)
@@ -123,7 +135,7 @@ def test_other_classes_have_a_new_head(first, tmp_path):
 
 
 def test_the_same_names_in_another_order_are_other_classes(first):
-    start = pretrained(first, None, None, {})
+    start = of(first)
     names = tuple("0123456789")
     assert start.fitted(start.spec, given(images(8, names))).record.head == "kept"
     assert start.fitted(start.spec, given(images(8, names[::-1]))).record.head == "new"
@@ -154,7 +166,7 @@ def test_mean_and_scale_are_those_of_the_model(first, tmp_path):
 def test_the_model_left_out_has_its_switches(first):
     spec = reslab.load(first).spec
     for model, switches in ((None, {}), (None, {"widths": (4, 4, 8)}), ("cifar_resnet8", NET), (spec, {})):
-        assert pretrained(first, None, model, switches).spec == spec
+        assert of(first, model, **switches).spec == spec
 
 
 @pytest.mark.parametrize(
@@ -170,7 +182,7 @@ def test_the_model_left_out_has_its_switches(first):
 )
 def test_another_net_is_refused(first, model, switches, line):
     with pytest.raises(UserError) as told:
-        pretrained(first, None, model, switches)
+        of(first, model, **switches)
     assert line.format(first) in str(told.value)
     assert "\n" not in str(told.value)
 
@@ -253,8 +265,7 @@ def test_a_model_that_is_gone(first, tmp_path):
     trained(out, None, init_from=model)
     shutil.rmtree(model)
     assert refused(out, init_from=model) == (
-        f"--init-from {model}: no such checkpoint or run; a run that began from it needs it at every start, so put it "
-        "back"
+        f"--init-from {model}: no such checkpoint or run; the run in --out needs it at every start"
     )
 
 
@@ -318,7 +329,7 @@ def test_a_wrong_command_is_one_line(first, tmp_path, monkeypatch, capsys, words
 
 @pytest.mark.parametrize("source", [3, True, b"run", [3], {"a": 1}, object()])
 def test_a_wrong_source_is_one_line(source):
-    with pytest.raises(UserError, match=r"--init-from: \w+ is neither a path nor a trained model"):
+    with pytest.raises(UserError, match=r"--init-from: .+ is neither a path nor a trained model"):
         reslab.train(init_from=source)
 
 
@@ -340,7 +351,7 @@ def test_a_dry_run_tells_what_is_taken_over(first, tmp_path, monkeypatch, capsys
 
 
 def test_statistics_have_the_types_that_a_checkpoint_has(first):
-    start = pretrained(first, None, None, {})
+    start = of(first)
     statistics = start.fitted(replace(start.spec, image_size=12), given(images(12, tuple("0123456789")))).statistics
     assert isinstance(statistics, Statistics)
     assert statistics.mean.dtype == statistics.scale.dtype == np.float32
