@@ -45,7 +45,8 @@ class Init:
             init = Init(**{**values, "frozen": tuple(values["frozen"])})
         except (KeyError, TypeError):
             raise UserError("damaged (its table init is incomplete)") from None
-        if init.head not in HEADS or init.inputs not in INPUTS or not all(isinstance(p, str) for p in init.frozen):
+        are_texts = all(isinstance(text, str) for text in (init.weights, init.source, *init.frozen))
+        if init.head not in HEADS or init.inputs not in INPUTS or not are_texts:
             raise UserError("damaged (its table init has unknown values)")
         return init
 
