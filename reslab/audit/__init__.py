@@ -1,0 +1,1 @@
+"""How a network departs from the paper: any module is traced and held against a reference."""
