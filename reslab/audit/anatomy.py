@@ -38,10 +38,6 @@ class Block:
         return weight_layers(self.branch)
 
     @property
-    def changes_shape(self) -> bool:
-        return self.first.shape[1:] != self.last.shape[1:]
-
-    @property
     def base_width(self) -> int:
         """Channels of the layer with the largest kernel."""
         return max(self.layers, key=lambda layer: layer.facts.kernel, default=self.last).shape[1]
@@ -129,10 +125,10 @@ class _Steps:
                 self.add(item.main)
                 self.steps.append(_Close(item.node, item.sides[0]))
                 if item.node.name != "+":
-                    self.extras[f"branch {item.node.name} shortcut"] += 1
+                    self.extras[item.node.name] += 1
                 continue
             if item.node.kind == "add":
-                self.extras[f"shortcut over {nested} blocks"] += 1
+                self.extras[f"shortcut over {nested} block{'s' if nested > 1 else ''}"] += 1
             else:
                 self.extras[_side(item)] += 1
             self.add(item.main)
@@ -175,7 +171,7 @@ def anatomy(trace: Trace, spec: Spec | None = None) -> Anatomy:
     if any(isinstance(step, _Open) for step in flat.steps):
         stem, blocks, rest = _residual(flat.steps)
     else:
-        stem, blocks, rest = _plain(nodes, spec)
+        stem, blocks, rest = _plain([node for node in nodes if node.kind in _STEPS], spec)
     start = next((n for n, node in enumerate(rest) if node.kind in ("gap", "linear")), len(rest))
     in_stem = {node.index for node in stem if node.kind in ("maxpool", "avgpool")}
     extras = flat.extras + _extras(node for node in nodes if node.index not in in_stem)

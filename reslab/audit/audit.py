@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from reslab.audit import reference as references
 from reslab.audit.form import FORM
@@ -16,9 +17,12 @@ from reslab.audit.net import MAC_CAUSES, PARAMETER_CAUSES, Net, differing_roles,
 from reslab.audit.row import Row
 from reslab.audit.trace import Trace, trace
 from reslab.errors import LONGEST_TEXT, UserError, shortened
+from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
 
+NO_CONVOLUTION = "{} has no convolution; an audit compares convolutional networks"
+ITEMS = (*FORM, *LAYERS, "init", "parameters", "macs")  # in the order of the rows
 SIZES = (32, 224, 64, 28, 96, 128, 256, 299, 48, 160, 384, 512, 16, 8)  # sides of images to try, in pixels
 
 
@@ -72,9 +76,10 @@ def audit(module: nn.Module, reference: str | Spec | None = None) -> Audit:
     """
     module = getattr(module, "_orig_mod", module)  # of torch.compile
     spec = _given(reference)
-    name = getattr(module, "name", None) if isinstance(getattr(module, "spec", None), Spec) else None
     _check(module)
     traced, on_meta = _first_trace(module, [spec.image_size] if spec else [])
+    if not any(node.kind == "conv" for node in traced.nodes):
+        raise UserError(NO_CONVOLUTION.format(type(module).__name__))
     if spec is None:
         spec = references.nearest(traced)
         if spec.image_size != traced.image[1]:
@@ -84,7 +89,7 @@ def audit(module: nn.Module, reference: str | Spec | None = None) -> Audit:
     paper = reference_net(spec)
     found = net_of(module, traced, _training_trace(module, traced.image, on_meta), spec)
     return Audit(
-        name or type(module).__name__,
+        module.name if isinstance(module, Network) else type(module).__name__,
         references.words(spec),
         reference is not None,
         traced.image,
@@ -104,10 +109,12 @@ def _check(module: nn.Module) -> None:
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is no torch.nn.Module; give a network, or a function that returns one")
     tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(tensor) for tensor in tensors):
+        raise UserError(f"{name} has lazy layers without weights; run it on one batch of images first")
     if any(tensor.device.type == "meta" for tensor in tensors):
         raise UserError(f"{name} is on the meta device and has no weights; build it on the CPU")
     if not any(parameter.dim() == 4 for parameter in module.parameters()):
-        raise UserError(f"{name} has no convolution; an audit compares convolutional networks")
+        raise UserError(NO_CONVOLUTION.format(name))
 
 
 def _first_trace(module: nn.Module, sizes: list[int]) -> tuple[Trace, bool]:
@@ -178,7 +185,11 @@ def _total(
     expected = f"{paper:,} ({name_of(spec)}, {spec.classes} classes, {spec.image_size}x{spec.image_size})"
     if found == paper:
         return Row(item, expected, f"{found:,}", False)
-    explained = {role: [cause for cause in causes.get(role, ()) if cause in departing] for role in roles}
+    explained = {
+        role: [cause for cause in causes[role] if cause in departing]
+        or [cause for cause in departing if cause == "extra"]  # a concatenation changes the channels of a branch
+        for role in roles
+    }
     because = tuple(sorted({cause for found_causes in explained.values() for cause in found_causes}))
     unexplained = sorted(role for role, found_causes in explained.items() if not found_causes)
     text = f"{found:,}" + (f" (unexplained: {', '.join(unexplained)})" if unexplained else "")

@@ -10,6 +10,8 @@ from reslab.audit.net import Net
 from reslab.audit.record import Node
 from reslab.nets.spec import Spec
 
+SUBSAMPLED = "every second pixel"
+
 
 def _depth(found: Net, paper: Net, spec: Spec) -> Finding:
     def words(net: Net) -> str:
@@ -36,17 +38,19 @@ def _block(found: Net, paper: Net, spec: Spec) -> Finding:
 
 
 def _stem(found: Net, paper: Net, spec: Spec) -> Finding:
-    a, b = _stem_layers(found.anatomy), _stem_layers(paper.anatomy)
-    return Finding((b or "none") + source(spec, "§4.2", "Table 1"), a or "none", a != b)
+    a, b = _stem_words(found.anatomy), _stem_words(paper.anatomy)
+    return Finding(b + source(spec, "§4.2", "Table 1"), a, a != b)
 
 
-def _stem_layers(anatomy: Anatomy) -> str:
+def _stem_words(anatomy: Anatomy) -> str:
     shown = ("conv", "linear", "maxpool", "avgpool", "subsample")
-    return ", ".join(
+    layers = [
         node.name + (f" /{node.facts.stride}" if node.facts.stride > 1 else "")
         for node in anatomy.stem
         if node.kind in shown
-    )
+    ]
+    size = anatomy.stem[-1].size if anatomy.stem else anatomy.trace.image[1]
+    return f"{', '.join(layers) or 'none'}; map {size}x{size}"
 
 
 def _width(found: Net, paper: Net, spec: Spec) -> Finding:
@@ -142,20 +146,25 @@ def _strides(anatomy: Anatomy) -> list[tuple[str, str, str]]:
 
 def _shortcut(found: Net, paper: Net, spec: Spec) -> Finding:
     a, b = _by_shape(found.anatomy), _by_shape(paper.anatomy)
-    differs = any(here and there and set(here) != set(there) for here, there in zip(a, b, strict=True))
+    words = _shortcut_words(b)
+    if not b["size"]:  # the paper's nets always change the channels, too
+        b["size"] = Counter({SUBSAMPLED: 1}) if spec.residual and spec.shortcut == "A" else b["channels"]
+    differs = any(here and b[change] and set(here) != set(b[change]) for change, here in a.items())
     if spec.residual:
-        text = f"option {spec.shortcut}: {_shortcut_words(b)}{source(spec, '§4.2: option A', '§3.3, §4.1')}"
+        text = f"option {spec.shortcut}: {words}{source(spec, '§4.2: option A', '§3.3, §4.1')}"
     else:
         text = "none, a plain net (§3.3)"
     return Finding(text, _shortcut_words(a), differs)
 
 
-def _by_shape(anatomy: Anatomy) -> tuple[Counter[str], Counter[str]]:
-    """Return the shortcuts of the blocks that keep the shape, and of those that change it."""
-    same, changing = Counter[str](), Counter[str]()
+def _by_shape(anatomy: Anatomy) -> dict[str, Counter[str]]:
+    """Return the shortcuts of the blocks that keep the shape, change its size alone, or its channels."""
+    shortcuts = {change: Counter[str]() for change in ("none", "size", "channels")}
     for block in anatomy.blocks:
-        (changing if block.changes_shape else same)[_path_words(block)] += 1
-    return same, changing
+        before, after = block.first.shape[1:], block.last.shape[1:]
+        change = "none" if before == after else "size" if before[0] == after[0] else "channels"
+        shortcuts[change][_path_words(block)] += 1
+    return shortcuts
 
 
 def _path_words(block: Block) -> str:
@@ -163,7 +172,7 @@ def _path_words(block: Block) -> str:
     if block.shortcut is None:
         return "none"
     words = [_node_words(n) for n in block.shortcut.nodes() if n.kind not in ("norm", "subsample", "dropout")]
-    return ", ".join(words) or ("every second pixel" if list(block.shortcut.nodes()) else "identity")
+    return ", ".join(words) or (SUBSAMPLED if block.shortcut.nodes() else "identity")
 
 
 def _node_words(node: Node) -> str:
@@ -172,11 +181,11 @@ def _node_words(node: Node) -> str:
     return f"{node.name} projection{f' in {node.facts.groups} groups' if node.facts.groups > 1 else ''}"
 
 
-def _shortcut_words(shortcuts: tuple[Counter[str], Counter[str]]) -> str:
-    same, changing = shortcuts
+def _shortcut_words(shortcuts: dict[str, Counter[str]]) -> str:
+    same, changing = shortcuts["none"], shortcuts["channels"] + shortcuts["size"]
     if set(same) == set(changing) or not (same and changing):
         return counted(same + changing, "block")
-    return f"{counted(same, 'blocks')}; if the shape changes: {counted(changing, 'blocks')}"
+    return f"{counted(same, 'block')}; if the shape changes: {counted(changing, 'block')}"
 
 
 FORM: dict[str, Compare] = {

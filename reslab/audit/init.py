@@ -20,6 +20,7 @@ from reslab.nets.spec import Spec
 
 SIGMAS = 5.0  # standard errors within which a figure of a random sample fits
 MOST = 2**16  # weights of a layer that are looked at
+CLOSE = 1.5  # largest ratio of figures that are reported as one
 UNIFORM = -1.2  # excess kurtosis of a uniform distribution; of a Gaussian 0, cut at two σ -0.63
 
 
@@ -86,7 +87,13 @@ def init(module: nn.Module, found: Net, spec: Spec) -> Finding:
     if any(tensors[name].detach().any() for name in biases):
         words, fits = f"{words}; biases not 0", False
     norm_words, norms_fit = _batch_norms(tensors, found, norms, spec.zero_init)
-    return Finding(paper, "; ".join(filter(None, (words, norm_words))), not (fits and norms_fit))
+    heads = (
+        name for node in a.head if node.kind == "linear" for name in node.names.get("weight", ()) if name in tensors
+    )
+    head_words = [
+        f"head variance {float(tensors[name].detach().var()) * tensors[name].shape[1]:.2g}/fan in" for name in heads
+    ]
+    return Finding(paper, "; ".join(filter(None, (words, norm_words, *head_words[-1:]))), not (fits and norms_fit))
 
 
 def _tensors(named: Iterable[tuple[str, Tensor]], nodes: Iterable[Node], *arguments: str) -> dict[str, list[Tensor]]:
@@ -124,15 +131,18 @@ def _convolutions(samples: list[_Sample]) -> tuple[str, bool]:
         f"neither Gaussian nor uniform (excess kurtosis {kurtosis:.2f})"
     )  # fmt: skip
     misfits = {fan: [s for s in samples if not s.fits(fan)] for fan in ("in", "out")}
-    fan = min(misfits, key=lambda f: (len(misfits[f]), _spread(samples, f)))
-    gains = [sample.gain(fan) for sample in samples]
-    words = f"{shape}, variance {median(gains) if misfits[fan] else 2:.2g}/fan {fan}"
+    fan = min(misfits, key=lambda f: len(misfits[f]))
     wrong = misfits[fan]
-    if 0 < len(wrong) < len(samples):
+    if not wrong:
+        return f"{shape}, variance 2/fan {fan}", shape == "Gaussian"
+    if 2 * len(wrong) <= len(samples):
         first = wrong[0]
-        count = f"{len(wrong)} of {len(samples)} convolutions"
-        words += f", but not in {count} ({first.name}: {first.gain(fan):.2g}/fan {fan}, mean {first.mean:.2g})"
-    return words, shape == "Gaussian" and not wrong
+        where = f"{len(wrong)} of {len(samples)} convolutions ({first.name}: {first.gain(fan):.2g}/fan {fan}"
+        return f"{shape}, variance 2/fan {fan}, but not in {where}, mean {first.mean:.2g})", False
+    fan = min(misfits, key=lambda f: _spread(samples, f))
+    gains = sorted(sample.gain(fan) for sample in samples)
+    variance = f"{median(gains):.2g}" if gains[-1] < CLOSE * gains[0] else f"from {gains[0]:.2g} to {gains[-1]:.2g}"
+    return f"{shape}, variance {variance}/fan {fan}", False
 
 
 def _spread(samples: list[_Sample], fan: str) -> float:

@@ -16,12 +16,13 @@ def _order(found: Net, paper: Net, spec: Spec) -> Finding:
     a, b = order_words(found.anatomy), order_words(paper.anatomy)
     differs = order_differs(found.anatomy, paper.anatomy)
     usual = b.most_common(1)[0][0]
-    known = a.keys() & b.keys() if differs and len(a) > 1 else set()
-    shown = Counter({word: n for word, n in a.items() if word not in known}) or a
-    if not differs:
-        shown = Counter(dict(a.most_common(1)))
+    others = Counter({word: n for word, n in a.items() if word not in b}) if differs else Counter()
+    if others and len(others) < len(a):  # the other blocks are as in the paper's net
+        shown = ", ".join(f"{word} in {n} of {a.total()} blocks" for word, n in others.most_common())
+    else:
+        shown = counted(a, "block") if differs else a.most_common(1)[0][0]
     origin = "He et al. 2016" if spec.order == "pre" else "§3.4; Fig. 2"
-    return Finding(f"{usual} ({origin})", counted(shown, "block"), differs)
+    return Finding(f"{usual} ({origin})", shown, differs)
 
 
 def _norm(found: Net, paper: Net, spec: Spec) -> Finding:

@@ -37,10 +37,17 @@ def _convolution(call: Call) -> Facts:
     name = ("transposed " if turned else "") + by(kernel) + (f" dilated by {dilation}" if dilation > 1 else "")
     positions = (call.data if turned else call.out)[0].numel()
     channels = weight.shape[1] if turned else c_in // groups
+    is_fixed = ("weight", "constant") in call.roles
     return Facts(
-        "conv", name, max(kernel), max(call.args["stride"]), groups, c_in, call.args["bias"] is not None,
+        "avgpool" if is_fixed else "conv",
+        f"fixed {name} filter" if is_fixed else name,
+        max(kernel),
+        max(call.args["stride"]),
+        groups,
+        c_in,
+        call.args["bias"] is not None,
         positions * math.prod(kernel) * channels,
-    )  # fmt: skip
+    )
 
 
 def _matrix(call: Call) -> Facts:
@@ -74,7 +81,7 @@ def _sum(call: Call) -> Facts:
     if call.count("data") > 1:
         if call.name == "sub":
             return Facts("other", "difference")
-        return Facts("add", "+" if alpha == 1 else f"+ {alpha} times")
+        return Facts("add", "+" if alpha == 1 else f"addition with a factor of {alpha:g}")
     other = call.args["other"]
     if call.count("zeros") or (not isinstance(other, Tensor) and other == 0):
         return Facts("view", "nothing added")

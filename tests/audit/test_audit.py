@@ -1,0 +1,156 @@
+"""The audit against what was written down before it, and against other libraries' figures."""
+
+import random
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from nets import CIFAR, NETS, ResNet, he
+from torch import nn
+
+from reslab.audit.audit import ITEMS, audit
+from reslab.errors import UserError
+from reslab.nets.cost import cost
+from reslab.nets.model import build
+from reslab.nets.names import listed, spec_of
+
+EXPECTED = tomllib.loads(Path(__file__).with_name("expected.toml").read_text(encoding="utf-8"))
+CONVOLUTIONAL = [name for name in listed() if not name.startswith("mlp_")]
+DEEP = ("110", "1202", "101", "152", "vgg19")
+
+
+def test_every_expected_net_is_built():
+    assert NETS.keys() == EXPECTED.keys()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_was_expected(name):
+    module, expected = NETS[name](), EXPECTED[name]
+    result = audit(module, expected["reference"])
+    assert sorted(result.departures) == sorted(expected["departs"])
+    for item, words in expected.get("found", {}).items():
+        assert words in result[item].found
+    because = expected.get("because", {})
+    for item in ("parameters", "macs"):
+        row = result[item]
+        assert list(row.because) == because.get(item, [])
+        assert (row.found == row.paper.split()[0]) == (item not in because)
+    assert all(not row.because for row in result.rows if row.item not in ("parameters", "macs"))
+    assert result["parameters"].found == f"{sum(p.numel() for p in module.parameters()):,}"
+
+
+def test_an_audit_in_plain_types():
+    fields = audit(NETS["option_b"](), "cifar_resnet20").to_dict()
+    assert fields["departures"] == ["shortcut"]
+    assert (fields["reference"], fields["reference_was_given"]) == ("cifar_resnet20", True)
+    assert (fields["image_size"], fields["classes"]) == (32, 10)
+    assert tuple(row["item"] for row in fields["rows"]) == ITEMS
+    assert {"item", "paper", "found", "departs", "because"} == set(fields["rows"][-1])
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n.endswith(DEEP) else []) for n in CONVOLUTIONAL]
+)
+def test_our_own_nets(name):
+    """Multiply-adds are those of the plan, and each net is its own nearest reference."""
+    module = build(name)
+    result = audit(module)
+    assert result["macs"].found == audit(module, name)["macs"].found == f"{cost(spec_of(name)).macs:,}"
+    assert not result.was_given
+    if name != "vgg19":  # its nearest is a plain net
+        assert (result.reference, result.departures) == (name, ())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
+def test_figures_that_torchvision_publishes(name):
+    facts = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta
+    result = audit(torchvision.models.get_model(name))
+    assert result.reference == name
+    assert result["parameters"].found == f"{facts['num_params']:,}"
+    assert round(int(result["macs"].found.replace(",", "")) / 1e9, 3) == facts["_ops"]
+
+
+def test_two_libraries_with_the_same_net():
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.ResNetForImageClassification(transformers.ResNetConfig(num_labels=1000))
+    rows = [audit(module).rows for module in (theirs, torchvision.models.resnet50())]
+    for a, b in zip(*rows, strict=True):
+        assert (a.item, a.paper, a.departs, a.because) == (b.item, b.paper, b.departs, b.because)
+        assert a.found.split(":")[0].split("; head")[0] == b.found.split(":")[0].split("; head")[0]  # names of layers
+
+
+class Restless(ResNet):
+    """Draws random numbers, counts its calls, and looks at its values, so that shapes alone are not enough."""
+
+    def __init__(self):
+        super().__init__(**CIFAR)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        noise = random.random() + np.random.rand() + float(torch.rand(()))
+        return super().forward(x * (1.0 if float(x.mean()) < noise + 100 else 2.0))
+
+
+@pytest.mark.parametrize("make", [Restless, lambda: he(ResNet(**CIFAR, head=[nn.Dropout(0.5)]))])
+def test_an_audit_changes_nothing(make):
+    module = make().train()
+    module.blocks[1].eval()
+    modes = [part.training for part in module.modules()]
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    states = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
+    audit(module, "cifar_resnet20")
+    assert [part.training for part in module.modules()] == modes
+    after = module.state_dict()
+    assert all(value.equal(after[name]) for name, value in before.items())
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tobytes() == states[1]
+    assert torch.get_rng_state().equal(states[2])
+
+
+def test_a_net_that_looks_at_its_values():
+    assert audit(Restless(), "cifar_resnet20,shortcut=B").departures == ("init",)
+
+
+class Returns(nn.Module):
+    """A convolution and any result."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.conv, self.result = nn.Conv2d(3, 4, 3), result
+
+    def forward(self, x):
+        return self.result(self.conv(x))
+
+
+def raises(x):
+    raise RuntimeError("no such size\nsecond line")
+
+
+@pytest.mark.parametrize(
+    ("make", "reference", "words"),
+    [
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), None, "no convolution"),
+        (lambda: 3, None, "int is no torch.nn.Module"),
+        (lambda: build("cifar_resnet8", device="meta"), None, "on the meta device"),
+        (lambda: nn.LazyConv2d(4, 3), None, "lazy layers"),
+        (lambda: Returns(lambda x: x), None, "a tensor of shape [1, 4, 30, 30]"),
+        (lambda: Returns(lambda x: None), None, "returns NoneType"),
+        (lambda: Returns(raises), None, "RuntimeError: no such size; give"),
+        (lambda: Returns(lambda x: torch.ones(1, 5)), None, "cannot be followed back"),
+        (lambda: build("cifar_resnet8"), "resnet19", "unknown model 'resnet19'"),
+        (lambda: build("cifar_resnet8"), "mlp_resnet4", "has no convolutions"),
+        (lambda: build("cifar_resnet8"), "cifar_resnet8,shortcut=D", "none of A, B, C"),
+        (lambda: build("cifar_resnet8"), "cifar_resnet8,wide", "'wide' is no switch"),
+        (lambda: build("cifar_resnet8"), "cifar_resnet8,widths=a", "must be whole numbers"),
+        (lambda: build("cifar_resnet8"), "cifar_resnet8,zero_init=2", "must be true or false"),
+    ],
+)
+def test_what_cannot_be_audited(make, reference, words):
+    with pytest.raises(UserError) as error:
+        audit(make(), reference)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
