@@ -1,9 +1,10 @@
 """reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
 
 `reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.load(...)`,
-`reslab.import_weights(...)`, `reslab.export(...)`, `reslab.classifier(...)`, `reslab.predict(...)`,
-`reslab.evaluate(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`, `reslab.verdicts(...)`, `reslab.notes(...)`,
-`reslab.report(...)`, `reslab.picture(...)`. Importing this package imports no torch; the functions do when called.
+`reslab.import_weights(...)`, `reslab.export(...)`, `reslab.audit(...)`, `reslab.classifier(...)`,
+`reslab.predict(...)`, `reslab.evaluate(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`, `reslab.verdicts(...)`,
+`reslab.notes(...)`, `reslab.report(...)`, `reslab.picture(...)`. Importing this package imports no torch; the functions
+do when they are called.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from reslab.version import VERSION
 
 if TYPE_CHECKING:
+    from reslab.api.audits import audit
     from reslab.api.models import classifier, export, import_weights, load
     from reslab.api.networks import build, spec
     from reslab.api.notes import notes
@@ -28,16 +30,17 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
-    "build", "classifier", "evaluate", "export", "import_weights", "load", "notes", "picture", "predict", "probe",
-    "report", "reproduce", "spec", "train", "verdicts",
+    "audit", "build", "classifier", "evaluate", "export", "import_weights", "load", "notes", "picture", "predict",
+    "probe", "report", "reproduce", "spec", "train", "verdicts",
 ]  # fmt: skip
 
 # The file of reslab/api in which a public name is defined; it is imported when the name is first used, so `describe`
 # does not import the claims.
 _FILES = {
-    "build": "networks", "classifier": "models", "evaluate": "scores", "export": "models", "import_weights": "models",
-    "load": "models", "notes": "notes", "picture": "pictures", "predict": "predictions", "probe": "probes",
-    "report": "reports", "reproduce": "studies", "spec": "networks", "train": "runs", "verdicts": "verdicts",
+    "audit": "audits", "build": "networks", "classifier": "models", "evaluate": "scores", "export": "models",
+    "import_weights": "models", "load": "models", "notes": "notes", "picture": "pictures", "predict": "predictions",
+    "probe": "probes", "report": "reports", "reproduce": "studies", "spec": "networks", "train": "runs",
+    "verdicts": "verdicts",
 }  # fmt: skip
 
 

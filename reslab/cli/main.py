@@ -44,7 +44,7 @@ def _run(words: list[str], debug: bool) -> int:
     from reslab.errors import ReslabError, RunError, UserError, unexpected
 
     try:
-        app(MORE.begin(words), exit_on_error=False, print_error=False)
+        status = app(MORE.begin(words), exit_on_error=False, print_error=False)
         # This also flushes a help page, so that a full disk is reported.
         output.show(MORE.last_line(words), end="\n" if MORE.hidden else "")
     except CycloptsError as error:
@@ -57,7 +57,7 @@ def _run(words: list[str], debug: bool) -> int:
         return _fail(RunError(f"standard output: {error.strerror or error}"), debug)
     except Exception as error:
         return _fail(unexpected(error), debug)
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _fail(error: ReslabError, debug: bool) -> int:

@@ -35,22 +35,24 @@ def whole(type_: Any, tokens: Sequence[Any]) -> int:
     return bounded(f"{option}: ", value)
 
 
-def command(*, common: Collection[str] | None = None, **options: type[Options]) -> Callable[[Callable[..., None]], App]:
-    """Return a decorator that makes a function a verb.
+def command(
+    *, common: Collection[str] | None = None, **options: type[Options]
+) -> Callable[[Callable[..., int | None]], App]:
+    """Return a decorator that makes a function a verb; a number that it returns is the status of the process.
 
     options   argument name to the `Options` class whose fields become flags; the function gets a dict of those given
     common    names of the options on the first screen of the help page; by default those that the class marks
     """
 
-    def decorate(function: Callable[..., None]) -> App:
+    def decorate(function: Callable[..., int | None]) -> App:
         flag_classes = {key: flags(cls, common) for key, cls in options.items()}
         annotations: dict[str, Any] = {key: Annotated[cls, Parameter(name="*")] for key, cls in flag_classes.items()}
 
         @functools.wraps(function)
-        def run(*args: Any, **keywords: Any) -> None:
+        def run(*args: Any, **keywords: Any) -> int | None:
             for key, cls in options.items():
                 keywords[key] = given(cls, keywords.get(key))
-            function(*args, **keywords)
+            return function(*args, **keywords)
 
         signature = inspect.signature(function)
         hints = get_type_hints(function, include_extras=True)
@@ -75,7 +77,7 @@ def command(*, common: Collection[str] | None = None, **options: type[Options]) 
     return decorate
 
 
-def _details(function: Callable[..., None]) -> str:
+def _details(function: Callable[..., int | None]) -> str:
     """Return the docstring's paragraphs between its first line and its parameters: the end of the help page."""
     text = inspect.cleandoc(function.__doc__ or "").partition("\nParameters\n")[0]
     return text.partition("\n\n")[2].strip()

@@ -59,6 +59,12 @@ VERBS = {
         "reslab probe cifar_resnet20",
         "Prints a table, one layer or block a line.",
     ),
+    "audit": Verb(
+        "auditing:audit",
+        "Hold any network against the paper, item by item.",
+        "reslab audit resnet50.pth",
+        "Prints what the paper says and what was found; the status is 1 if something departs.",
+    ),
     "predict": Verb(
         "predictions:predict",
         "Classify image files.",

@@ -15,6 +15,7 @@ from reslab.cli.options import given
 from reslab.cli.verbs import VERBS, app
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES
+from reslab.options.auditing import AuditOptions
 from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.network import Switches
 from reslab.options.option import Options, option
@@ -31,6 +32,7 @@ VERBS_WITH_OPTIONS = {
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "import": (reslab.import_weights, ImportOptions, {"source"}, {"json"}),
     "export": (reslab.export, ExportOptions, {"source"}, set()),
+    "audit": (reslab.audit, AuditOptions, {"target"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
     "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
@@ -146,7 +148,7 @@ def test_help_all_states_every_option_and_its_default(verb, monkeypatch):
         assert f"(default: {one.about.default})" in whole, one.flag
         hidden += f"│ {one.flag} " not in short
     more = re.search(r"(\d+) more option", short)
-    switches = len(SWITCHES) if verb in ("train", "probe") else 0
+    switches = len(SWITCHES) if verb in ("train", "probe", "audit") else 0
     assert (int(more[1]) if more else 0) == hidden + switches
     assert "more option" not in whole
 

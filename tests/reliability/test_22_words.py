@@ -38,8 +38,15 @@ OPTIONS = {
     "draw": (*SWITCHES, "--blocks", "--overwrite", "--out"),
     "train": (
         "--data", "--recipe", "--seed", "--iterations", "--epochs", "--scale", "--set", "--config", "--val-share",
-        "--bad-images", "--workers", "--device", "--precision", "--engine", "--threads", "--recompute", *SWITCHES,
+        "--bad-images", "--workers", "--device", "--precision", "--engine", "--threads", "--recompute", "--init-from",
+        "--freeze", "--extend", *SWITCHES,
     ),
+    "import": (
+        "--layout", "--entry", "--names", "--stride-in", "--pad-at", "--padding", "--image-size", "--shorter",
+        "--interpolation", "--mean", "--std", "--json",
+    ),
+    "export": ("--to", "--out"),
+    "audit": (*SWITCHES, "--reference", "--expect", "--json"),
     "evaluate": (*READING, "--split", "--ensemble", "--json", "--precision"),
     "predict": ("--top", "--json", "--bad-images", "--device", "--precision", "--batch", "--threads"),
     "probe": (*READING, *SWITCHES, "--only", "--at", "--samples", "--split", "--seed", "--json"),
@@ -53,6 +60,8 @@ ALONE = ("--json", "--blocks", "--overwrite", "--download", "--batch-norm", "--n
 FIRST = {
     "list": (("cifar_*",), ("[",), ()), "claims": (("C1",), ("C99",), ()), "report": (("run",), ()),
     "evaluate": (("run",), ("run", "nowhere"), ()), "predict": (("run", "x.png"), ("run",), ("x.png", "run")),
+    "import": (("run",), ("x.png",), ("hf:",), ("timm:x",)), "export": (("run",), ("x",)),
+    "audit": (("run",), ("cifar_resnet8",), ("python:os:getcwd",), ("resnet18",)),
     "probe": (("run",), ("cifar_resnet8",)), "figure": (("fig6", "run"), ("table1",), ("fig99",)),
     "recipe show": ((), ("digits",), ("dígits",)), "reproduce": (("degradation",), ("C1", "C3"), ("x",)),
 }  # fmt: skip

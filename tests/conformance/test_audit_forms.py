@@ -8,7 +8,7 @@ import torchvision
 from nets import CIFAR, ResNet, he
 from torch import nn
 
-from reslab.audit.audit import audit
+from reslab.conformance.audit import audit
 from reslab.nets.model import build
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reslab.audit.anatomy import Anatomy, Block
-from reslab.audit.finding import Compare, Finding, counted, source
-from reslab.audit.net import Net
-from reslab.audit.record import Node
+from reslab.conformance.anatomy import Anatomy, Block
+from reslab.conformance.finding import Compare, Finding, counted, source
+from reslab.conformance.net import Net
+from reslab.conformance.record import Node
 from reslab.nets.spec import Spec
 
 SUBSAMPLED = "every second pixel"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from reslab.audit.net import Net
+from reslab.conformance.net import Net
 from reslab.nets.spec import Spec
 
 

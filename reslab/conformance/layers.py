@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reslab.audit.anatomy import Anatomy
-from reslab.audit.finding import Compare, Finding, counted, source
-from reslab.audit.net import Net
-from reslab.audit.order import order_differs, order_words
-from reslab.audit.record import Node
+from reslab.conformance.anatomy import Anatomy
+from reslab.conformance.finding import Compare, Finding, counted, source
+from reslab.conformance.net import Net
+from reslab.conformance.order import order_differs, order_words
+from reslab.conformance.record import Node
 from reslab.nets.spec import Spec
 
 

@@ -5,7 +5,7 @@ import torch
 from nets import CIFAR, ResNet
 from torch import nn
 
-from reslab.audit.audit import audit
+from reslab.conformance.audit import audit
 
 
 def convolutions(net):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reslab.audit.record import Node, Recorder
+from reslab.conformance.record import Node, Recorder
 from reslab.errors import UserError
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_, or_
 
-from reslab.audit.record import Node
-from reslab.audit.trace import Trace
+from reslab.conformance.record import Node
+from reslab.conformance.trace import Trace
 
 
 @dataclass(frozen=True)

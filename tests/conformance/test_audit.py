@@ -11,7 +11,7 @@ import torchvision
 from nets import CIFAR, NETS, ResNet, he
 from torch import nn
 
-from reslab.audit.audit import ITEMS, audit
+from reslab.conformance.audit import ITEMS, audit
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.model import build

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from reslab.audit.row import Row
+from reslab.conformance.row import Row
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.runs.schedule import warms_up

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, get_origin, get_type_hints
 
-from reslab.audit.anatomy import Anatomy, anatomy
-from reslab.audit.trace import Trace
+from reslab.conformance.anatomy import Anatomy, anatomy
+from reslab.conformance.trace import Trace
 from reslab.errors import UserError
 from reslab.nets.names import IMAGENET, name_of, spec_of, switches_of
 from reslab.nets.plan import smallest_image

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from reslab.audit.paths import Join, Path, main_path
-from reslab.audit.record import Node
-from reslab.audit.trace import Trace
+from reslab.conformance.paths import Join, Path, main_path
+from reslab.conformance.record import Node
+from reslab.conformance.trace import Trace
 from reslab.nets.spec import BLOCK_LAYERS, Spec
 
 Nodes = tuple[Node, ...]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reslab.audit import reference
-from reslab.audit.audit import audit
+from reslab.conformance import reference
+from reslab.conformance.audit import audit
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.model import build
@@ -70,7 +70,7 @@ def departing(spec, paper):
     return items
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(specs())
 def test_a_net_against_itself_and_against_the_papers(spec):
     module = build(spec)
@@ -83,7 +83,7 @@ def test_a_net_against_itself_and_against_the_papers(spec):
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(specs())
 def test_many_nets_against_others(spec):
     module = build(spec)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from reslab.audit import reference as references
-from reslab.audit.form import FORM
-from reslab.audit.init import init
-from reslab.audit.layers import LAYERS
-from reslab.audit.net import MAC_CAUSES, PARAMETER_CAUSES, Net, differing_roles, net_of, planned, reference_net
-from reslab.audit.row import Row
-from reslab.audit.trace import Trace, trace
+from reslab.conformance import reference as references
+from reslab.conformance.form import FORM
+from reslab.conformance.init import init
+from reslab.conformance.layers import LAYERS
+from reslab.conformance.net import MAC_CAUSES, PARAMETER_CAUSES, Net, differing_roles, net_of, planned, reference_net
+from reslab.conformance.row import Row
+from reslab.conformance.trace import Trace, trace
 from reslab.errors import LONGEST_TEXT, UserError, shortened
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
@@ -53,6 +53,10 @@ class Audit:
         """Return the row of an item."""
         return next(row for row in self.rows if row.item == item)
 
+    def with_rows(self, rows: Iterable[Row]) -> Audit:
+        """Return the audit with more rows at its end: those of a recipe."""
+        return replace(self, rows=(*self.rows, *rows))
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything in plain types."""
         return {
@@ -88,6 +92,10 @@ def audit(module: nn.Module, reference: str | Spec | None = None) -> Audit:
     spec = planned(spec, traced)
     paper = reference_net(spec)
     found = net_of(module, traced, _training_trace(module, traced.image, on_meta), spec)
+    if not found.anatomy.blocks:
+        raise UserError(
+            f"{type(module).__name__} has no block after its first convolution; an audit compares nets of some"
+        )
     return Audit(
         module.name if isinstance(module, Network) else type(module).__name__,
         references.words(spec),

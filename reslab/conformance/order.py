@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reslab.audit.anatomy import Anatomy
-from reslab.audit.record import Node
+from reslab.conformance.anatomy import Anatomy
+from reslab.conformance.record import Node
 
 FORK, ADD = "fork", "+"
 _WORDS = {"conv": "conv", "linear": "conv", "norm": "BN", "act": "act"}

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from reslab.audit.recipe import audit_recipe
+from reslab.conformance.recipe import audit_recipe
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import OPEN_CHOICES, Recipe
 from reslab.runs.recipes import fast_cifar, paper_cifar

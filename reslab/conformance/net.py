@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from torch import nn
 
-from reslab.audit.anatomy import Anatomy, anatomy
-from reslab.audit.record import Node
-from reslab.audit.trace import Trace, trace
+from reslab.conformance.anatomy import Anatomy, anatomy
+from reslab.conformance.record import Node
+from reslab.conformance.trace import Trace, trace
 from reslab.nets.model import build
 from reslab.nets.spec import Spec
 

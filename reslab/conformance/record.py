@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from reslab.audit.call import Call, Facts
-from reslab.audit.ops import LIKE, RANDOM, WHOLE, ZEROS, read
+from reslab.conformance.call import Call, Facts
+from reslab.conformance.ops import LIKE, RANDOM, WHOLE, ZEROS, read
 
 
 @dataclass(frozen=True)

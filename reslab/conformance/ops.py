@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reslab.audit.call import Call, Facts, by
+from reslab.conformance.call import Call, Facts, by
 
 # Recorded as one operation, although torch composes them of others: the parts would hide what they are.
 WHOLE = frozenset(

@@ -13,9 +13,9 @@ from statistics import median
 
 from torch import Tensor, nn
 
-from reslab.audit.finding import Finding
-from reslab.audit.net import Net
-from reslab.audit.record import Node
+from reslab.conformance.finding import Finding
+from reslab.conformance.net import Net
+from reslab.conformance.record import Node
 from reslab.nets.spec import Spec
 
 SIGMAS = 5.0  # standard errors within which a figure of a random sample fits
