@@ -12,7 +12,7 @@ from reslab.conformance.trace import Trace
 from reslab.nets.spec import BLOCK_LAYERS, Spec
 
 Nodes = tuple[Node, ...]
-_STEPS = ("conv", "linear", "norm", "act", "maxpool", "avgpool", "subsample", "gap", "softmax", "dropout")
+_STEPS = ("conv", "linear", "norm", "act", "maxpool", "avgpool", "subsample", "gap", "dropout")
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,13 @@ def _side(join: Join) -> str:
 
 def _extras(nodes: Iterable[Node]) -> Counter[str]:
     """Return what the paper's nets have nowhere on the main path, and pooling that keeps the map's size."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for node in nodes:
         if node.kind not in _STEPS or (node.kind in ("maxpool", "avgpool") and node.facts.stride == 1):
-            found[node.name] += 1
+            counts[node.name] += 1
         elif node.computed:
-            found["weights that are computed from others"] += 1
-    return found
+            counts["weights that are computed from others"] += 1
+    return counts
 
 
 def _normalises(step: Node | _Open | _Close) -> bool:
@@ -167,6 +167,8 @@ def anatomy(trace: Trace, spec: Spec | None = None) -> Anatomy:
     flat.add(main_path(trace))
     while flat.steps and _normalises(flat.steps[0]):
         flat.steps.pop(0)
+    if flat.steps and isinstance(last := flat.steps[-1], Node) and last.kind == "softmax":
+        flat.steps.pop()  # the paper's nets end with it (§3.3); the loss often has it
     nodes = [step for step in flat.steps if isinstance(step, Node)]
     if any(isinstance(step, _Open) for step in flat.steps):
         stem, blocks, rest = _residual(flat.steps)

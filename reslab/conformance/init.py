@@ -99,13 +99,13 @@ def init(module: nn.Module, found: Net, spec: Spec) -> Finding:
 def _tensors(named: Iterable[tuple[str, Tensor]], nodes: Iterable[Node], *arguments: str) -> dict[str, list[Tensor]]:
     """Return the tensors that the nodes read, by argument."""
     tensors = dict(named)
-    found: dict[str, list[Tensor]] = {}
+    by_argument: dict[str, list[Tensor]] = {}
     for node in nodes:
         for argument in arguments:
             for name in node.names.get(argument, ()):
                 if name in tensors:
-                    found.setdefault(argument, []).append(tensors[name])
-    return found
+                    by_argument.setdefault(argument, []).append(tensors[name])
+    return by_argument
 
 
 def _is_trained(module: nn.Module, statistics: dict[str, list[Tensor]]) -> bool:

@@ -7,22 +7,24 @@ from collections import Counter
 from reslab.conformance.anatomy import Anatomy
 from reslab.conformance.finding import Compare, Finding, counted, source
 from reslab.conformance.net import Net
-from reslab.conformance.order import order_differs, order_words
+from reslab.conformance.order import differing_orders, order_words
 from reslab.conformance.record import Node
 from reslab.nets.spec import Spec
 
 
 def _order(found: Net, paper: Net, spec: Spec) -> Finding:
     a, b = order_words(found.anatomy), order_words(paper.anatomy)
-    differs = order_differs(found.anatomy, paper.anatomy)
+    places = differing_orders(found.anatomy, paper.anatomy)
+    differs = "blocks" in places
     usual = b.most_common(1)[0][0]
     others = Counter({word: n for word, n in a.items() if word not in b}) if differs else Counter()
     if others and len(others) < len(a):  # the other blocks are as in the paper's net
         shown = ", ".join(f"{word} in {n} of {a.total()} blocks" for word, n in others.most_common())
     else:
-        shown = counted(a, "block") if differs else a.most_common(1)[0][0]
+        shown = counted(a if differs else Counter(dict(a.most_common(1))), "block")
     origin = "He et al. 2016" if spec.order == "pre" else "§3.4; Fig. 2"
-    return Finding(f"{usual} ({origin})", shown, differs)
+    others_differ = [place for place in places if place != "blocks"]
+    return Finding(f"{usual} ({origin})", "; ".join([shown, *others_differ]), bool(places))
 
 
 def _norm(found: Net, paper: Net, spec: Spec) -> Finding:

@@ -103,28 +103,27 @@ class Net:
         special = {"norm": "norm", "act": "activation"}
         for part, nodes in parts:
             for node in nodes:
-                role = special.get(node.kind, part if node.is_weight_layer else "extra")
-                roles.setdefault(node.index, role)
+                role = part if node.is_weight_layer else special.get(node.kind, "extra")
+                roles.setdefault(node.index, part if part == "head" else role)
         return roles
 
 
 def _dropouts(trained: Trace) -> Counter[str]:
-    """Return the random operations of a trace in training mode, with their places."""
-    found: Counter[str] = Counter()
+    """Return the random operations of a trace, with their places; evaluation mode shows only torch's own layers."""
+    counts: Counter[str] = Counter()
     layers = [node.index for node in trained.nodes if node.is_weight_layer]
     for node in trained.nodes:
         if node.kind == "dropout":
-            after = sum(index > node.index for index in layers)
-            found[
-                f"{node.name} {'before the head' if after == 1 else 'after the head' if not after else 'inside'}"
-            ] += 1
-    return found
+            following = sum(index > node.index for index in layers)
+            place = {0: "after the head", 1: "before the head"}.get(following, "inside")
+            counts[f"{node.name} {place}"] += 1
+    return counts
 
 
 def net_of(module: nn.Module, traced: Trace, trained: Trace | None, spec: Spec | None) -> Net:
-    """Return the `Net` of `module` from its traces in evaluation and in training mode."""
+    """Return the `Net` of `module` from its traces in evaluation mode and, if it can be run in it, training mode."""
     sizes = {name: p.numel() for name, p in module.named_parameters()}
-    return Net(anatomy(traced, spec), sizes, _dropouts(trained) if trained else Counter())
+    return Net(anatomy(traced, spec), sizes, _dropouts(trained or traced))
 
 
 @lru_cache(maxsize=32)

@@ -51,8 +51,8 @@ def _order(anatomy: Anatomy, ignored: set[str]) -> _Order:
     return _Order(stem, tuple(inner), tuple(last), frozenset(path for path in paths if "conv" in path))
 
 
-def order_differs(found: Anatomy, paper: Anatomy) -> bool:
-    """Return whether the order departs.
+def differing_orders(found: Anatomy, paper: Anatomy) -> list[str]:
+    """Return where the order departs: "blocks", "stem conv BN", "projections conv"; empty if nowhere.
 
     Additions count only between residual nets, and BN and activations only if both nets have them: other items report
     those. With blocks of other lengths every order that is found must occur in the paper's net.
@@ -64,23 +64,28 @@ def order_differs(found: Anatomy, paper: Anatomy) -> bool:
     if not all(block.shortcut is not None for net in (found, paper) for block in net.blocks):
         ignored |= {FORK, ADD}
     a, b = _order(found, ignored), _order(paper, ignored)
-    if b.projections and not a.projections <= b.projections:
-        return True
-    if a.stem != b.stem:
-        return True
+    places = []
     if [len(block.layers) for block in found.blocks] == [len(block.layers) for block in paper.blocks]:
-        return (a.inner, a.last) != (b.inner, b.last)
-    inner = {gap for block in b.inner for gap in block}
-    return not ({gap for block in a.inner for gap in block} <= inner and set(a.last) <= set(b.last))
+        blocks_differ = (a.inner, a.last) != (b.inner, b.last)
+    else:
+        inner = {gap for block in b.inner for gap in block}
+        blocks_differ = not ({gap for block in a.inner for gap in block} <= inner and set(a.last) <= set(b.last))
+    if blocks_differ:
+        places.append("blocks")
+    if a.stem != b.stem:
+        places.append(" ".join(["stem conv", *(word for word in a.stem if word != FORK)]))
+    if b.projections:
+        places += [f"projections {' '.join(path)}" for path in sorted(a.projections - b.projections)]
+    return places
 
 
 def order_words(anatomy: Anatomy) -> Counter[str]:
     """Return the orders of the blocks in words, "conv BN relu conv BN + relu", with the number of blocks."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     following = [*(block.lead for block in anatomy.blocks[1:]), anatomy.tail]
-    for block, after in zip(anatomy.blocks, following, strict=True):
-        found[" ".join([*_named(block.branch), *([ADD] if block.shortcut is not None else []), *_named(after)])] += 1
-    return found
+    for block, after in zip(anatomy.blocks, following, strict=False):
+        counts[" ".join([*_named(block.branch), *([ADD] if block.shortcut is not None else []), *_named(after)])] += 1
+    return counts
 
 
 def _named(nodes: Iterable[Node]) -> list[str]:

@@ -12,6 +12,7 @@ from operator import and_, or_
 
 from reslab.conformance.record import Node
 from reslab.conformance.trace import Trace
+from reslab.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,16 @@ class Path:
 
     def nodes(self) -> list[Node]:
         """Return its nodes and those of all paths that join it, each once."""
-        found: dict[int, Node] = {}
+        nodes: dict[int, Node] = {}
         ahead: list[Path] = [self]
         while ahead:
             for part in ahead.pop().items:
                 if isinstance(part, Node):
-                    found[part.index] = part
-                elif part.node.index not in found:  # paths share their beginnings
-                    found[part.node.index] = part.node
+                    nodes[part.index] = part
+                elif part.node.index not in nodes:  # paths share their beginnings
+                    nodes[part.node.index] = part.node
                     ahead += [part.main, *part.sides]
-        return [found[index] for index in sorted(found)]
+        return [nodes[index] for index in sorted(nodes)]
 
 
 @dataclass(frozen=True)
@@ -114,5 +115,8 @@ def _swish(node: Node, operands: list[Path], fork: int) -> Node | None:
 
 
 def main_path(trace: Trace) -> Path:
-    """Return the path from the image to the output of `trace`."""
-    return _Walk(trace.nodes).path(trace.output, 0)
+    """Return the path from the image to the output of `trace`. Raises UserError if joins are nested too deeply."""
+    try:
+        return _Walk(trace.nodes).path(trace.output, 0)
+    except RecursionError:
+        raise UserError("this network's connections are nested too deeply to be followed; audit a part of it") from None

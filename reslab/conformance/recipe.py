@@ -48,10 +48,10 @@ def _is_paper_schedule(r: Recipe, is_imagenet: bool) -> bool:
 
 def _augmentation(r: Recipe) -> str:
     words = {"crop-flip": f"{r.pad} pixels padded, random crop and flip", "crop": f"{r.pad} pixels padded, random crop"}
-    found = words.get(r.augment, "none")
+    text = words.get(r.augment, "none")
     if r.augment == "crop-flip" and r.flip != "random":
-        found += f" ({r.flip})"
-    return found + (f"; {r.small_size} pixels until {r.small_until:,}" if r.small_size and r.small_until else "")
+        text += f" ({r.flip})"
+    return text + (f"; {r.small_size} pixels until {r.small_until:,}" if r.small_size and r.small_until else "")
 
 
 def _scaled_augmentation(r: Recipe) -> str:

@@ -84,8 +84,9 @@ class Recorder(TorchDispatchMode):
         self.bases = WeakTensorKeyDictionary()  # from a view to the tensor that it shows
         self.direct = WeakTensorKeyDictionary()
         self.storages: dict[int, Source] = {}
-        for name, tensor in (*module.named_buffers(), *module.named_parameters()):
-            source = Source(names=frozenset([name]), learned=isinstance(tensor, nn.Parameter))
+        named = ((name, tensor, False) for name, tensor in module.named_buffers())
+        for name, tensor, learned in (*named, *((name, tensor, True) for name, tensor in module.named_parameters())):
+            source = Source(names=frozenset([name]), learned=learned)
             self.sources[tensor] = source
             self.direct[tensor] = name
             if tensor.device.type != "meta":  # `.data` of a parameter is another tensor
@@ -111,8 +112,8 @@ class Recorder(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        if name == "batch_norm" and args[0].device.type == "meta":
-            result = torch.empty_like(args[0])  # torch would compose it of 20 operations, most of the trace's time
+        if func.overloadpacket.__name__ in ("batch_norm", "relu") and args[0].device.type == "meta":
+            result = torch.empty_like(args[0])  # torch would compose them of many operations: most of a trace's time
         else:
             result = func(*args, **kwargs)
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]

@@ -56,7 +56,7 @@ def _value(key: str, text: str) -> Any:
     return text
 
 
-def words(spec: Spec) -> str:
+def text_of(spec: Spec) -> str:
     """Return the text that `parse` reads, without what follows from the audited net."""
     switches = {key: value for key, value in switches_of(spec).items() if key not in FROM_IMAGES}
     parts = (f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in switches.items())

@@ -83,7 +83,7 @@ class OnlyInTraining(nn.Module):
         (nn.Dropout1d(0.1), "channel dropout 0.1 before the head"),
         (timm.layers.DropPath(0.1), "stochastic depth before the head"),
         (torchvision.ops.StochasticDepth(0.1, "row"), "stochastic depth before the head"),
-        (nn.Softmax(1), "nothing"),
+        (nn.Softmax(1), "softmax"),
     ],
 )
 def test_dropout(layer, found):
@@ -91,6 +91,31 @@ def test_dropout(layer, found):
     result = audit(he(ResNet(**CIFAR, shortcut="A", head=[layer])), "cifar_resnet20")
     assert result["extra"].found == found
     assert result.departures == (("extra",) if found != "nothing" else ())
+
+
+class Wrapped(nn.Module):
+    """A net with the normalisation of its images and the softmax inside."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.ones(3, 1, 1))
+
+    def forward(self, x):
+        return F.log_softmax(self.net((x / 255 - self.mean) / self.mean), 1)
+
+
+def test_the_normalisation_of_images_and_the_softmax_are_no_layers():
+    assert audit(Wrapped(build("cifar_resnet8")), "cifar_resnet8").departures == ()
+
+
+def test_a_projection_without_bn():
+    net = he(ResNet(**CIFAR))
+    net.blocks[3].projection[1] = nn.Identity()
+    result = audit(net, "cifar_resnet20,shortcut=B")
+    assert result.departures == ("order",)
+    assert result["order"].found.endswith("; projections conv")
+    assert result["parameters"].because == ("order",)
 
 
 def changed(change):
@@ -132,6 +157,7 @@ CHANGES = {
     "one activation": (set_layer("conv3_1.branch.relu1", nn.Tanh()), {"activation"}, "activation", "tanh (1 layer)"),
     "a last ReLU less": (set_layer("conv4_1.after.relu", nn.Identity()), {"order"}, "order",
                          "conv BN relu conv BN + in 1 of 3 blocks"),
+    "a stem without ReLU": (set_layer("stem.relu1", nn.Identity()), {"order"}, "order", "; stem conv BN"),
     "a reflected edge": (set_layer(CONV, nn.Conv2d(32, 32, 3, padding=1, padding_mode="reflect", bias=False)),
                          {"extra"}, "extra", "reflect padding"),
     "a factor": (set_layer(CONV, Shifted(32, 32, 3, padding=1, bias=False)), {"extra"}, "extra", "times 0.1"),
@@ -141,6 +167,8 @@ CHANGES = {
     "maximum": (set_layer("head.gap", nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())), {"extra", "head"}, "extra",
                 "global maximum"),
     "a bound": (set_layer("stem.conv1", nn.Conv2d(3, 16, 3, bias=False)), {"stem"}, "stem", "30x30"),
+    "a norm in the head": (set_layer("head.fc", nn.Sequential(nn.BatchNorm1d(64), nn.Linear(64, 10))), {"head"},
+                           "head", "global average, batch norm, linear layer"),
     "unused": (lambda net: net.add_module("spare", nn.Linear(3, 3)), {"extra"}, "extra", "12 parameters that"),
     "no γ": (set_layer("stem.bn1", nn.BatchNorm2d(16, affine=False)), {"parameters"}, "parameters",
              "unexplained: norm"),
@@ -171,8 +199,9 @@ def test_a_net_without_additions_of_another_depth():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_other_wrappings():
     net = build("cifar_resnet8")
     assert audit(torch.compile(net)).departures == ()
-    assert audit(torch.jit.script(he(ResNet(**CIFAR))), "cifar_resnet20,shortcut=B").departures == ()
+    assert audit(torch.jit.script(torchvision.models.resnet18()), "resnet18").departures == ()
     assert audit(nn.DataParallel(net), "cifar_resnet8").departures == ()

@@ -26,7 +26,7 @@ def row(net):
 
 
 def test_every_seed_of_the_rule_passes():
-    for seed in range(25):
+    for seed in range(10):
         torch.manual_seed(seed)
         mode = ("fan_in", "fan_out")[seed % 2]
         found = row(drawn(lambda w, mode=mode: nn.init.kaiming_normal_(w, mode=mode, nonlinearity="relu")))

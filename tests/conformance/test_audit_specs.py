@@ -49,14 +49,21 @@ def specs(draw):
     return spec
 
 
+def orders_are_one(spec):
+    """Without BN, a ReLU after the addition is one before both paths, if no later block has an identity."""
+    lengths = {len(stage) for stage in spec.blocks}
+    projects = spec.shortcut == "C" or (spec.shortcut == "B" and lengths == {1})
+    return not spec.batch_norm and (spec.activation == "identity" or projects)
+
+
 def departing(spec, paper):
     """The items whose switches differ between two specs of one depth."""
     items = set()
     residual = spec.residual and paper.residual
     if spec.residual != paper.residual or (residual and spec.shortcut != paper.shortcut):
         items.add("shortcut")
-    if spec.order != paper.order and residual and (spec.batch_norm or spec.activation != "identity"):
-        items.add("order")  # without additions both orders are one
+    if spec.order != paper.order and residual and not orders_are_one(spec):
+        items.add("order")
     has_bottleneck = any("bottleneck" in stage for stage in spec.blocks)
     if has_bottleneck and spec.stride_in != paper.stride_in:
         items.add("stride")
@@ -83,7 +90,7 @@ def test_a_net_against_itself_and_against_the_papers(spec):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(specs())
 def test_many_nets_against_others(spec):
     module = build(spec)
@@ -107,7 +114,7 @@ def test_depth(built, named):
 )  # fmt: skip
 def test_the_text_of_a_reference(text):
     spec = reference.parse(text)
-    assert reference.parse(reference.words(spec)) == spec
+    assert reference.parse(reference.text_of(spec)) == spec
     assert audit(build(replace(spec, classes=3)), text).departures == ()
 
 
