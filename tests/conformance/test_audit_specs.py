@@ -90,7 +90,7 @@ def test_a_net_against_itself_and_against_the_papers(spec):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(specs())
 def test_many_nets_against_others(spec):
     module = build(spec)
