@@ -85,12 +85,12 @@ def test_the_users_own_code(warm, tmp_path):
     assert (ended.code, ended.err) == (0, "runs the code of mine:make\n")
     assert json.loads(ended.out)["departures"] == []
     assert json.loads(warm("audit", "python:mine:net", "--json").out)["rows"] == json.loads(ended.out)["rows"]
+    assert "depth" in json.loads(warm("audit", "python:mine:Small", "--json").out)["departures"]
 
 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("python:mine:Small", "Small has no block after its first convolution"),
         ("python:mine:number", "is a int, no torch.nn.Module"),
         ("python:mine:fails", "python:mine:fails: raised ValueError: two lines"),
         ("python:mine:leaves", "raised SystemExit: 0"),

@@ -77,7 +77,7 @@ def departing(spec, paper):
     return items
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(specs())
 def test_a_net_against_itself_and_against_the_papers(spec):
     module = build(spec)

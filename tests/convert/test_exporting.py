@@ -20,11 +20,11 @@ from reslab.errors import RunError, UserError
 
 MAKERS = {"torchvision": lambda name, n: getattr(torchvision.models, name)(num_classes=n),
           "timm": lambda name, n: timm.create_model(name, num_classes=n)}  # fmt: skip
-DEEP = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet34", "resnet101", "resnet152")]
+DEEP = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet34", "resnet50", "resnet101", "resnet152")]
 
 
 @pytest.mark.parametrize("to", MAKERS)
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", *DEEP])
+@pytest.mark.parametrize("name", ["resnet18", *DEEP])
 def test_out_and_in_again_is_exact(tmp_path, name, to):
     model = model_of(name, classes=5, **({"stride_in": "3x3"} if name not in ("resnet18", "resnet34") else {}))
     file = reslab.export(model, to=to, out=tmp_path / "a.safetensors")
@@ -91,7 +91,7 @@ def test_other_logits_are_not_published(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["cifar_resnet8", "cifar_plain14", "mlp_resnet4", "cifar_resnet20"]),
     st.sampled_from(["A", "B", "C"]), st.sampled_from(["post", "pre"]), st.booleans(), st.integers(1, 12),

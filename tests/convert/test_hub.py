@@ -88,6 +88,7 @@ def test_a_model_is_published_and_fetched(tmp_path):
     assert ours.origin.imported == theirs.origin.imported
 
 
+@pytest.mark.slow
 def test_a_name_of_torchvision_from_its_cache(tmp_path):
     from torchvision.models import ResNet50_Weights, resnet50
 
@@ -105,6 +106,7 @@ def test_a_name_of_torchvision_from_its_cache(tmp_path):
     assert list(told[name]["origin"]["imported"]["assumed"]) == ["stride_in", "padding"]
 
 
+@pytest.mark.slow
 def test_a_name_of_timm_from_the_server(tmp_path):
     import timm
 

@@ -18,8 +18,9 @@ BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-12}
 # Deep nets take long: their cases are left to `make reliability`, but for one of each layout.
 QUICK = {"torchvision-resnet18", "torchvision-resnet50", "timm-resnet18", "transformers-resnet18", "akamaster-20",
          "akamaster-20-B", "kuangliu-18"}  # fmt: skip
+OFTEN = {("evaluation", torch.float32), ("training", torch.float64)}
 CASES = [
-    pytest.param(name, mode, dtype, marks=[] if name in QUICK else [pytest.mark.slow])
+    pytest.param(name, mode, dtype, marks=[] if name in QUICK and (mode, dtype) in OFTEN else [pytest.mark.slow])
     for name, mode, dtype in itertools.product(ORIGINS, ("evaluation", "training"), BOUNDS)
 ]
 
