@@ -199,4 +199,4 @@ def _total(
     because = tuple(sorted({cause for found_causes in explained.values() for cause in found_causes}))
     unexplained = sorted(role for role, found_causes in explained.items() if not found_causes)
     text = f"{found:,}" + (f" (unexplained: {', '.join(unexplained)})" if unexplained else "")
-    return Row(item, expected, text, bool(unexplained) or not because, because)
+    return Row(item, expected, text, bool(unexplained), because)

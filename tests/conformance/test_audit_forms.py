@@ -60,8 +60,22 @@ class Swish(nn.Module):
         return x * torch.sigmoid(x)
 
 
+class Overwritten(nn.Module):
+    def forward(self, x):
+        other = x.clone()
+        other.view(-1).copy_(F.relu(x).flatten())
+        return other
+
+
 @pytest.mark.parametrize(
-    ("act", "found"), [(Clamp, "relu"), (lambda: nn.ReLU(inplace=True), "relu"), (nn.ReLU6, "relu6"), (Swish, "silu")]
+    ("act", "found"),
+    [
+        (Clamp, "relu"),
+        (Overwritten, "relu"),
+        (lambda: nn.ReLU(inplace=True), "relu"),
+        (nn.ReLU6, "relu6"),
+        (Swish, "silu"),
+    ],
 )
 def test_activations(act, found):
     result = audit(he(ResNet(**CIFAR, shortcut="A", act=act)), "cifar_resnet20")
@@ -116,6 +130,20 @@ def test_a_projection_without_bn():
     assert result.departures == ("order",)
     assert result["order"].found.endswith("; projections conv")
     assert result["parameters"].because == ("order",)
+
+
+class LongSkip(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) + x
+
+
+def test_a_shortcut_over_blocks():
+    net = he(ResNet(**CIFAR, shortcut="A"))
+    net.blocks = nn.Sequential(net.blocks[0], LongSkip(*net.blocks[1:3]), *net.blocks[3:])
+    result = audit(net, "cifar_resnet20")
+    assert result.departures == ("extra",)
+    assert result["extra"].found == "shortcut over 2 blocks"
+    assert result["depth"].found == "20 weight layers, blocks 3+3+3"
 
 
 def changed(change):
