@@ -132,6 +132,12 @@ def test_a_projection_without_bn():
     assert result["parameters"].because == ("order",)
 
 
+def test_the_branch_has_the_larger_kernel_if_both_paths_have_a_layer():
+    result = audit(build("cifar_resnet20", block="single", shortcut="C"), "cifar_resnet20,shortcut=C")
+    assert result.departures == ("block",)
+    assert (result["block"].found, result["shortcut"].found) == ("3x3", "1x1 projection")
+
+
 class LongSkip(nn.Sequential):
     def forward(self, x):
         return super().forward(x) + x

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reslab.conformance import reference
@@ -79,7 +79,6 @@ def departing(spec, paper):
 
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(specs())
-@example(spec_of("cifar_resnet20", block="single", shortcut="C"))  # as many layers in both paths
 def test_a_net_against_itself_and_against_the_papers(spec):
     module = build(spec)
     own = audit(module, spec)
