@@ -75,6 +75,7 @@ def test_figures_that_torchvision_publishes(name):
     assert round(int(result["macs"].found.replace(",", "")) / 1e9, 3) == facts["_ops"]
 
 
+@pytest.mark.slow
 def test_two_libraries_with_the_same_net():
     transformers = pytest.importorskip("transformers")
     theirs = transformers.ResNetForImageClassification(transformers.ResNetConfig(num_labels=1000))

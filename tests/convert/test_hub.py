@@ -71,6 +71,7 @@ def test_a_model_of_transformers_by_its_name(tmp_path):
     assert offline.stdout == done.stdout, offline.stderr
 
 
+@pytest.mark.slow
 def test_a_model_is_published_and_fetched(tmp_path):
     torch.save(randomised(cifar6n2(8)).state_dict(), tmp_path / "a.pt")
     with hub({}) as (address, requests):
