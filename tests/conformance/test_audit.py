@@ -1,6 +1,7 @@
 """The audit against what was written down before it, and against other libraries' figures."""
 
 import random
+import sys
 import tomllib
 from pathlib import Path
 
@@ -129,6 +130,15 @@ class Returns(nn.Module):
         return self.result(self.conv(x))
 
 
+@pytest.fixture
+def usual_recursion():
+    """Python's own limit of recursion, which other tests of the process may have raised."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
 class Sums(nn.Module):
     """The sum of the outputs of 400 convolutions in a row."""
 
@@ -167,7 +177,7 @@ def raises(x):
         (lambda: build("cifar_resnet8"), "cifar_resnet8,zero_init=2", "must be true or false"),
     ],
 )
-def test_what_cannot_be_audited(make, reference, words):
+def test_what_cannot_be_audited(make, reference, words, usual_recursion):
     with pytest.raises(UserError) as error:
         audit(make(), reference)
     assert words in str(error.value)
