@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
-from reslab.errors import ReslabError, UserError, suggest_beside
-from reslab.nets.names import spec_of
+from reslab.api.networks import spec_of_word
+from reslab.errors import ReslabError, UserError
 from reslab.nets.spec import Spec
 from reslab.options.auditing import AuditOptions
 from reslab.runs.runlog import RUN
@@ -56,7 +56,8 @@ def audit(target: str | Path | Spec | Module | TrainedModel, *, options: AuditOp
         model = opened(target)
         module, run = model.network, _recipe(Path(target))
     else:
-        module = build(_spec(str(target), switches))
+        absent = "no run or file of that name here"
+        module = build(spec_of_word(str(target), switches, absent, Path(str(target))))
         switches = {}
     if switches:
         raise UserError(f"audit: {', '.join(switches)} given with a network; give them with a model's name")
@@ -80,15 +81,6 @@ def _is_place(target: str | Path) -> bool:
     except (OSError, ValueError):  # too long, or with a null byte
         exists = False
     return exists or isinstance(target, Path) or os.sep in text or text.startswith(("~", ".", *PREFIXES))
-
-
-def _spec(name: str, switches: dict[str, Any]) -> Spec:
-    try:
-        return spec_of(name, **switches)
-    except UserError as error:
-        if str(error).startswith("unknown model"):
-            raise UserError(f"no run or file of that name here, and {error}{suggest_beside(Path(name))}") from None
-        raise
 
 
 def _recipe(folder: Path) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
+from reslab.errors import UserError, suggest_beside
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
@@ -22,6 +25,21 @@ def spec(model: str, **switches: Any) -> Spec:
     network = spec_of(model, **switches)
     plan(network)
     return network
+
+
+def spec_of_word(word: str, switches: Mapping[str, Any], absent: str, beside: Path | None = None) -> Spec:
+    """Return the network of a verb's argument that is no path.
+
+    absent   what else the word could have named: "no run of that name here"
+    beside   the missing path, to suggest the nearest names in its folder
+    Raises UserError as `spec` does; for an unknown name the message begins with `absent`.
+    """
+    try:
+        return spec(word, **switches)
+    except UserError as error:
+        if str(error).startswith("unknown model"):
+            raise UserError(f"{absent}, and {error}{suggest_beside(beside) if beside else ''}") from None
+        raise
 
 
 @takes()

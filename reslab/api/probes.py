@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
-from reslab.api.networks import spec
+from reslab.api.networks import spec_of_word
 from reslab.api.scored import check_fits, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError, suggest_beside
@@ -141,12 +141,7 @@ def _spec_or_path(
         if not _exists(path):
             raise UserError(f"{source}: no such checkpoint or run{suggest_beside(path)}")
         return path
-    try:
-        return spec(source, **switches)
-    except UserError as error:
-        if str(error).startswith("unknown model"):
-            raise UserError(f"no run of that name here, and {error}") from None
-        raise
+    return spec_of_word(source, switches, "no run of that name here")
 
 
 def _exists(path: Path) -> bool:

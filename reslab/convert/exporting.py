@@ -15,7 +15,7 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 
 from reslab.convert.layouts.layout import Layout
-from reslab.convert.layouts.recognise import described, keys_of
+from reslab.convert.layouts.recognise import described, has_bottlenecks, keys_of
 from reslab.convert.layouts.torchvision import TIMM, TORCHVISION, VGG
 from reslab.errors import RunError, UserError
 from reslab.models.trained import TrainedModel, from_parts
@@ -25,7 +25,6 @@ from reslab.store.files import FULL, replacing
 from reslab.version import VERSION
 
 OWN = "safetensors"  # a file with our own names, and all of `TrainedModel.to_dict` in its header
-TARGETS = ("torchvision", "timm", OWN)
 ENDINGS = (".safetensors", ".pth", ".pt")
 CLOSE = 1e-5  # largest difference of a logit, relative to the largest logit, in float32
 # Fields of `Spec` that no trained network shows, or that the target takes as an argument.
@@ -74,15 +73,15 @@ def _layout(to: str, spec: Spec) -> Layout:
     name = name_of(spec)
     if to == "timm" and spec.family == "vgg":
         raise UserError(f"--to timm: its {name} has convolutions in place of the first layers of the head")
-    reason = layout.holds(spec) if spec.family != "vgg" else ""
+    reason = layout.holds(spec)
     if spec.family == "mlp" or (not spec.residual and spec.family != "vgg"):
         reason = "it is no residual network of convolutions"
     if reason:
         raise UserError(f"--to {to}: it has no {described(spec)}: {reason}; --to {OWN} holds it")
-    target = spec_of(name, **({} if spec.family == "vgg" else layout.fixed))
+    target = spec_of(name, **layout.fixed)
     for item in fields(Spec):
         ours, theirs = getattr(spec, item.name), getattr(target, item.name)
-        is_idle = item.name == "stride_in" and not any("bottleneck" in kinds for kinds in spec.blocks)
+        is_idle = item.name == "stride_in" and not has_bottlenecks(spec)
         if ours != theirs and item.name not in FREE and not is_idle:
             raise UserError(
                 f"--to {to}: its {name} has {item.name} {theirs!r}, and this network {ours!r}; --to {OWN} holds it"

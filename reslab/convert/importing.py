@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reslab.convert.files import WeightsFile
 from reslab.convert.layouts.layout import Input
-from reslab.convert.layouts.recognise import COUNTER, Match, recognised
+from reslab.convert.layouts.recognise import COUNTER, Match, has_bottlenecks, recognised
 from reslab.data.batches.loader import Statistics
 from reslab.data.batches.views import View
 from reslab.data.sets.cifar import CLASSES as CIFAR10
@@ -38,9 +38,8 @@ def imported(
     known    facts that came with the weights, in place of the layout's: fields of `ImportOptions`, "classes" (names)
     Raises UserError if no layout fits, if several fit different networks, or if an option contradicts the network.
     """
-    known = dict(known or {})
     given = {name: value for name in ImportOptions.described() if (value := getattr(options, name)) is not None}
-    facts = {**known, **given}
+    facts = {**(known or {}), **given}
     shapes = {name: tuple(value.shape) for name, value in file.tensors.items()}
     changes = {name: facts[name] for name in NETWORK if name in facts}
     match = recognised(shapes, facts.get("layout"), changes, str(file.path))
@@ -129,7 +128,7 @@ def _assumed(match: Match, image: Input) -> dict[str, str]:
     """Return what the tensors do not show, as the layout has it: option to words."""
     spec = match.spec
     facts = dict[str, str]()
-    if any("bottleneck" in kinds for kinds in spec.blocks):
+    if has_bottlenecks(spec):
         facts["stride_in"] = spec.stride_in
     if spec.shortcut == "A" and spec.residual:
         facts["pad_at"] = spec.pad_at

@@ -23,16 +23,18 @@ from reslab.models.folder import FILES
 STATE = randomised(cifar6n2(8)).state_dict()
 
 
-def whole_or_refused(path: Path, must_refuse: bool, reference=None) -> str:
-    """What is wrong with how a damaged file was read, or ""."""
+def outcome(path: Path, wrong_if_read) -> str:
+    """What is wrong with how damaged weights were taken, or "": refused in one line, or `wrong_if_read(model)`."""
     try:
         model = reslab.load(path)
     except UserError as error:
         return "" if "\n" not in str(error) and str(path) in str(error) else f"an unclear line: {error}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    if must_refuse and not (reference is not None and same(model, reference)):
-        return "read"
+    return wrong_if_read(model)
+
+
+def not_finite(model) -> str:
     return "" if all(bool(torch.isfinite(v).all()) for v in model.weights.values()) else "not finite"
 
 
@@ -51,12 +53,12 @@ def test_fault_08_files_of_others_cut_and_flipped(tmp_path, count, ending):
     tally = Tally()
     for case, damaged in cuts(content, LENGTHS, draws):
         place.write_bytes(damaged)
-        tally.add(case, whole_or_refused(place, must_refuse=True))
+        tally.add(case, outcome(place, lambda model: "read"))
     tally.told(count, 8, f"imported .{ending} cut to any length")
     tally = Tally()
     for case, damaged in flips(content, FAST_FLIPS, draws):
         place.write_bytes(damaged)
-        tally.add(case, whole_or_refused(place, must_refuse=False))
+        tally.add(case, outcome(place, not_finite))
     tally.told(count, 9, f"imported .{ending} with a flipped bit: refused, or whole and finite")
 
 
@@ -70,18 +72,8 @@ def test_fault_09_a_model_folder_with_a_flipped_bit(tmp_path, count):
         content = (mine / name).read_bytes()
         for case, damaged in [*flips(content, FAST_FLIPS // 4, draws), *cuts(content, LENGTHS, draws)]:
             (mine / name).write_bytes(damaged)
-            tally.add(case, whole_or_refused_in(mine, reference))
+            tally.add(case, outcome(mine, lambda model: "" if same(model, reference) else "read as another model"))
         tally.told(count, 9, f"a bit or the end of {name} of a model folder")
-
-
-def whole_or_refused_in(folder: Path, reference) -> str:
-    try:
-        model = reslab.load(folder)
-    except UserError as error:
-        return "" if "\n" not in str(error) and str(folder) in str(error) else f"an unclear line: {error}"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "" if same(model, reference) else "read as another model"
 
 
 def test_fault_25_a_library_that_computes_otherwise(tmp_path, count, monkeypatch):

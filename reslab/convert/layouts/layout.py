@@ -11,7 +11,7 @@ from reslab.data.batches.views import Interpolation
 from reslab.errors import UserError
 from reslab.nets.names import IMAGENET
 from reslab.nets.row import Row
-from reslab.nets.spec import Spec
+from reslab.nets.spec import BLOCK_LAYERS, Spec
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -54,7 +54,6 @@ class Layout:
     fixed     what the tensors of this library's networks do not show, as fields of `Spec`: place of the stride, of
               the zero channels
     holds     why a network is none of this library's, in words, or ""
-    classes   names of the classes, by their number; "" of another number
     """
 
     name: str
@@ -143,8 +142,7 @@ def _spec(
             f"blocks of {widths[0]} channels after a first convolution of {stem[0]} are of a wide or grouped net, and "
             "none of the paper's"
         )
-    layers = {"basic": 2, "bottleneck": 3}
-    depth = 2 + sum(layers[kind] for kinds in blocks for kind in kinds)
+    depth = 2 + sum(BLOCK_LAYERS[kind] for kinds in blocks for kind in kinds)
     family = "imagenet" if len(blocks) == 4 else "cifar"
     if family == "imagenet" and IMAGENET.get(depth, ("", ()))[1] != tuple(map(len, blocks)):
         counts = "+".join(str(len(kinds)) for kinds in blocks)

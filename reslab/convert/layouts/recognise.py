@@ -89,7 +89,7 @@ def _match(layout: Layout, shapes: Shapes, changes: Mapping[str, Any]) -> Match 
         return None
     if reason := layout.holds(spec):
         return len(shapes), f"in {layout.name}'s layout {reason}"
-    idle = {"stride_in": not _has_bottlenecks(spec), "pad_at": spec.shortcut != "A"}  # would have no effect
+    idle = {"stride_in": not has_bottlenecks(spec), "pad_at": spec.shortcut != "A"}  # would have no effect
     fixed = {key: value for key, value in layout.fixed.items() if not idle[key]}
     spec = replace(spec, **{**fixed, **changes})
     keys = keys_of(layout, spec)
@@ -106,7 +106,8 @@ def _match(layout: Layout, shapes: Shapes, changes: Mapping[str, Any]) -> Match 
     return Match(layout, spec, {name: key for name, (key, _) in keys.items()})
 
 
-def _has_bottlenecks(spec: Spec) -> bool:
+def has_bottlenecks(spec: Spec) -> bool:
+    """Return whether a network has bottlenecks, in which alone the place of the stride matters."""
     return any("bottleneck" in kinds for kinds in spec.blocks)
 
 

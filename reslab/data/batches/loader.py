@@ -219,8 +219,7 @@ def evaluation_batches(
             pixels = torch.tensor(split.images[start : start + batch])
             yield _batch((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
     else:
-        numbers = range(-(-len(split) // batch))
-        for item in decode(partial(_evaluation_views, split, batch, view), numbers, workers):
+        for item in decode(partial(_evaluation_views, split, batch, view), range(-(-len(split) // batch)), workers):
             yield _batch(item, statistics, labels)
 
 
