@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked import Marks
 from benchmarks.parts import PARTS
 from reslab.claims.claim import MAIN, Finding
 from reslab.claims.evidence import STUDY, Evidence, read
@@ -31,7 +32,7 @@ from reslab.show.words import ROLES, UNTRAINED, VERDICT, count_of_seeds
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "results", ROOT / "docs"
 READMES = {"en": ROOT / "README.md", "ko": ROOT / "README.ko.md"}
-BEGIN, END = "<!-- claims: from results/ -->", "<!-- claims end -->"
+MARKS = Marks("<!-- claims: from results/ -->", "<!-- claims end -->")
 
 ABOUT_CLAIMS = Text(
     """## How to read this page
@@ -222,8 +223,6 @@ def _errors(records: Sequence[Record], split: str) -> str:
 
 def filled(page: str, language: str, summaries: Sequence[ClaimSummary]) -> str:
     """`page` with the text between the two marks replaced by the table of claims."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
     link = "docs/claims.md" if language == "en" else "docs/claims.ko.md"
     mark = f"\\{MARK}"  # Markdown takes a bare one for emphasis
     lines = "\n".join(
@@ -233,7 +232,7 @@ def filled(page: str, language: str, summaries: Sequence[ClaimSummary]) -> str:
     )
     if any(s.is_exploratory for s in summaries):
         lines += f"\n\n\\{MARKED(language)}."
-    return f"{head}{BEGIN}\n{lines}\n{END}{tail}"
+    return MARKS.fill(page, lines)
 
 
 def documents() -> dict[Path, str]:

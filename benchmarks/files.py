@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from benchmarks.marked import Marks
+
 ROOT = Path(__file__).resolve().parent.parent
 DESIGN, PACKAGE = ROOT / "docs" / "design.md", ROOT / "reslab"
-BEGIN, END = "<!-- files: from their first lines -->", "<!-- files end -->"
+MARKS = Marks("<!-- files: from their first lines -->", "<!-- files end -->")
 
 
 def listing() -> str:
@@ -33,9 +35,7 @@ def _summary(file: Path) -> str:
 
 def filled(page: str) -> str:
     """Return `page` with the list between the two marks renewed."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{listing()}\n{END}{tail}"
+    return MARKS.fill(page, listing())
 
 
 def main() -> None:

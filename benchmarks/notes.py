@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks import documents
+from benchmarks.marked import Marks
 from reslab.claims.catalogue import EXPERIMENTS, catalogue, default_setting
 from reslab.claims.text import LANGUAGES, Text
 from reslab.show.drawings.canvas import Picture
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"en": ROOT / "docs" / "notes.md", "ko": ROOT / "docs" / "notes.ko.md"}
 PICTURES = ROOT / "docs" / "img" / "notes"
 WIDTH, NO_BREAK = 120, "\u00a0"
-BEGIN, END = "<!-- notes: from reslab/studynotes/ and results/ -->", "<!-- notes end -->"
+MARKS = Marks("<!-- notes: from reslab/studynotes/ and results/ -->", "<!-- notes end -->")
 SYSTEMS = Text("Systems", "시스템")
 SYSTEMS_ABOUT = Text(
     "What the notes describe and what therefore must work, with the commands that show it.",
@@ -169,9 +170,7 @@ def _link(claim: str, language: str) -> str:
 
 def filled(page: str, language: str) -> str:
     """Return `page` with what stands between the two marks renewed."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{content(language)}\n\n{END}{tail}"
+    return MARKS.fill(page, f"\n{content(language)}\n")
 
 
 def outdated() -> list[str]:

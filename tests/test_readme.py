@@ -24,7 +24,7 @@ def test_the_page_is_what_the_records_say(name):
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_the_readme_has_its_table_once(language):
     page = documents.READMES[language].read_text(encoding="utf-8")
-    assert page.count(documents.BEGIN) == page.count(documents.END) == 1
+    assert page.count(documents.MARKS.begin) == page.count(documents.MARKS.end) == 1
     assert [f"- [C{i}](" in page for i in range(1, 28)] == [True] * 27
 
 

@@ -73,7 +73,7 @@ def differing_orders(found: Anatomy, paper: Anatomy) -> list[str]:
     if blocks_differ:
         places.append("blocks")
     if a.stem != b.stem:
-        places.append(" ".join(["stem conv", *(word for word in a.stem if word != FORK)]))
+        places.append(" ".join(["stem conv", *("(shortcut begins)" if word == FORK else word for word in a.stem)]))
     if b.projections:
         places += [f"projections {' '.join(path)}" for path in sorted(a.projections - b.projections)]
     return places

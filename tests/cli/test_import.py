@@ -15,6 +15,7 @@ from commands import environment
 from PIL import Image
 from torchvision.models import resnet18
 
+import reslab
 from benchmarks.origins import cifar6n2, randomised
 
 
@@ -95,6 +96,19 @@ def test_the_other_verbs_take_it(weights, warm, tmp_path):
     assert "ensemble of 2" in shown
     shown = warm("probe", "model", "--data", "pets", "--split", "test", "--only", "responses").good().out
     assert shown.startswith("resnet18 (imported), ")
+
+
+def test_a_run_begins_from_a_file(weights, images, warm, tmp_path):
+    """Frozen parts keep the file's bits, the rest is trained, and the run goes on in the other verbs."""
+    words = ("train", "--init-from", weights / "small.th", "--data", images, "--iterations", "2", "--set", "batch=4")
+    said = warm(*words, "--freeze", "stem..conv2_x", "--out", "run").good()
+    assert "the head is new, as the 10 classes are not the 2 of pets" in said.out + said.err
+    assert "frozen, with their BN statistics: stem, conv2_x" in said.out + said.err
+    before, after = (reslab.load(model).weights for model in (weights / "small.th", tmp_path / "here" / "run"))
+    same = {name for name, value in before.items() if torch.equal(value, after[name])}
+    assert same == {name for name in before if name.startswith(("stem", "conv2_"))}
+    assert json.loads(warm("evaluate", "run", "--json").good().out)[0]["n"] == 6
+    warm(*words, "--out", "run").refused("run")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size")

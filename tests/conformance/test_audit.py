@@ -2,23 +2,21 @@
 
 import random
 import sys
-import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from nets import CIFAR, NETS, ResNet, he
 from torch import nn
 
+from benchmarks.audited import CIFAR, NETS, ResNet, built, he
+from benchmarks.audits import EXPECTED, PAGES, table_row
 from reslab.conformance.audit import ITEMS, audit
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.model import build
 from reslab.nets.names import listed, spec_of
 
-EXPECTED = tomllib.loads(Path(__file__).with_name("expected.toml").read_text(encoding="utf-8"))
 CONVOLUTIONAL = [name for name in listed() if not name.startswith("mlp_")]
 QUICK = ("cifar_resnet8", "cifar_plain20", "resnet18", "resnet50", "plain34")
 
@@ -29,7 +27,7 @@ def test_every_expected_net_is_built():
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_was_expected(name):
-    module, expected = NETS[name](), EXPECTED[name]
+    module, expected = built(name), EXPECTED[name]
     result = audit(module, expected["reference"])
     assert sorted(result.departures) == sorted(expected["departs"])
     for item, words in expected.get("found", {}).items():
@@ -41,6 +39,8 @@ def test_what_was_expected(name):
         assert (row.found == row.paper.split()[0]) == (item not in because)
     assert all(not row.because for row in result.rows if row.item not in ("parameters", "macs"))
     assert result["parameters"].found == f"{sum(p.numel() for p in module.parameters()):,}"
+    for language, page in PAGES.items():
+        assert table_row(name, result, language) in page.read_text(encoding="utf-8").splitlines()
 
 
 def test_an_audit_in_plain_types():

@@ -5,9 +5,9 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
-from nets import CIFAR, ResNet, he
 from torch import nn
 
+from benchmarks.audited import CIFAR, ResNet, he
 from reslab.conformance.audit import audit
 from reslab.nets.model import build
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from nets import CIFAR, ResNet
 from torch import nn
 
+from benchmarks.audited import CIFAR, ResNet
 from reslab.conformance.audit import audit
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from reslab.show.format import clean
 from reslab.show.words import wide
 
-WIDTH = 28  # characters of the columns "paper" and "found"
+ITEM, WIDTH = 12, 28  # characters of the column "item", and of the columns "paper" and "found"
 
 
 def audit_text(audit: Mapping[str, Any], expected: Collection[str] = ()) -> str:
@@ -46,5 +46,5 @@ def audit_text(audit: Mapping[str, Any], expected: Collection[str] = ()) -> str:
 
 
 def _line(item: str, paper: str, found: str, verdict: str) -> str:
-    cells = (f"{item}{' ' * (10 - wide(item))}", f"{paper:{WIDTH}}", f"{found:{WIDTH}}", verdict)
+    cells = (f"{item}{' ' * (ITEM - wide(item))}", f"{paper:{WIDTH}}", f"{found:{WIDTH}}", verdict)
     return "  ".join(cells).rstrip()

@@ -1,4 +1,4 @@
-"""The networks of expected.toml, by the names of its tables, and the parts that other tests build theirs of."""
+"""The networks of tests/conformance/expected.toml, by the names of its tables, and the parts that tests build of."""
 
 import timm
 import torch
@@ -137,3 +137,10 @@ NETS = {
     "one_block_less": lambda: he(ResNet((2, 2, 2, 1))),
     "dropout_before_the_head": lambda: he(ResNet(head=[nn.Dropout(0.5)])),
 }
+
+
+def built(name):
+    """Return a net of NETS with the initial weights of seed 0."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return NETS[name]()
