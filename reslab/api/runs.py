@@ -92,14 +92,15 @@ def _job(
         recipe = changed(recipe, {"iterations": iterations})
     if isinstance(model, Spec) and switches:
         raise UserError(f"train: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
-    pretrained = _pretrained(model, options, switches)
-    model_spec = pretrained.spec if pretrained else _spec(model, switches)
-    plan(model_spec)
     if epochs is not None and iterations is not None:
         raise UserError("--epochs and --iterations: both set the length; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
     check_machine(options.device, options.threads)
+    # The last check without a folder: `init_from` may name weights that have to be downloaded.
+    pretrained = _pretrained(model, options, switches)
+    model_spec = pretrained.spec if pretrained else _spec(model, switches)
+    plan(model_spec)
     if out is not None and not leave_no_trace:
         from reslab.store.files import writable_folder
 

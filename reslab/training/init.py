@@ -87,10 +87,13 @@ class Pretrained:
         if statistics.mean.shape[:2] not in ((1, 1), (size, size)):
             mean = statistics.mean.mean((0, 1), keepdims=True, dtype="float64")
             statistics, inputs = dataclasses.replace(statistics, mean=mean.astype("float32")), "averaged"
+        here, there = len(data.classes), len(model.classes)
         words = [
-            f"the head is kept, as the classes are those of {data.name}"
+            "the head is kept, as the classes are the same"
             if is_kept
-            else f"the head is new, as the {len(model.classes)} classes are not the {len(data.classes)} of {data.name}",
+            else f"the head is new, as there are {here} classes instead of {there}"
+            if here != there
+            else "the head is new, as the classes are not the same",
             "mean and scale of the inputs are kept"
             + (", the mean averaged over the map, as the images have another size" if inputs == "averaged" else ""),
         ]

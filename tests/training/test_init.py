@@ -90,8 +90,7 @@ def test_a_run_goes_on_from_every_bit_of_the_model(first, tmp_path):
     assert are_equal(weights_of(tmp_path / "run"), twin(first, 5))
     (text,) = (e["text"] for e in events if e["kind"] == "note")
     assert text == (
-        f"begins from {first}: the head is kept, as the classes are those of digits; mean and scale of the inputs are "
-        "kept"
+        f"begins from {first}: the head is kept, as the classes are the same; mean and scale of the inputs are kept"
     )
     init = record.run["init"]
     digest = digest_of(weights_of(first))
@@ -122,7 +121,7 @@ def test_other_classes_have_a_new_head(first, tmp_path):
     data = images(8, ("a", "b", "c"))
     record = trained(tmp_path / "run", None, events.append, data=data, init_from=first, seed=5)
     assert record.run["init"]["head"] == "new"
-    assert "the head is new, as the 10 classes are not the 3 of given" in events[0]["text"]
+    assert "the head is new, as there are 3 classes instead of 10" in events[0]["text"]
     assert "init_from=" in record.run["command"]
 
     start = of(first)
