@@ -26,8 +26,8 @@ from reslab.measure.interval import wilson
 from reslab.runs import runlog
 from reslab.runs.runlog import Record
 from reslab.show.tables import switches
-from reslab.show.terminal.verdicts import EXPLORATORY, MARK, MARKED, claims_text, command, notes_of
-from reslab.show.words import ROLES, UNTRAINED, VERDICT, count_of_seeds
+from reslab.show.terminal.verdicts import EXPLORATORY, MARK, MARKED, basis_words, claims_text, command, notes_of
+from reslab.show.words import ROLES, VERDICT
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "results", ROOT / "docs"
@@ -120,10 +120,8 @@ def claims_page(summaries: Sequence[ClaimSummary], language: str) -> str:
 
 
 def _judged(judgement: Judgement, language: str) -> Iterator[str]:
-    n = len(judgement.seeds)
-    where = f"{judgement.evidence.setting.data}, {count_of_seeds(n, language)}" if n else UNTRAINED(language)
     caveat = f" {judgement.caveat(language)}" if judgement.caveat else ""
-    yield f"*{where}.* {judgement.sentence(language)}{caveat}"
+    yield f"*{basis_words(judgement, language)}.* {judgement.sentence(language)}{caveat}"
     found = [f for f in judgement.findings if f.figure]
     if not found:
         return

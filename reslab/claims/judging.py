@@ -134,19 +134,36 @@ def _caveat(
     if verdict == UNDECIDED and undecided:
         if min(value.n for value, _ in undecided) < FEWEST:
             return phrases.TOO_FEW
-        return _more_seeds(claim, evidence, max(seeds_needed(value, rule) for value, rule in undecided))
+        needed = max(seeds_needed(value, rule) for value, rule in undecided)
+        return _more_seeds(claim, evidence, needed, _expected(findings))
     if flat:
         return None
     text = phrases.CONVERGENCE_UNKNOWN if flat is None else phrases.FOR_THIS_BUDGET
     return text.filled(n=f"{evidence.setting.recipe.iterations:,}")
 
 
-def _more_seeds(claim: Claim, evidence: Evidence, needed: float) -> Text:
-    """How many seeds would decide, and what one took: its runs' mean time, without runs its measurements'."""
+def _expected(findings: Sequence[Finding]) -> str:
+    """The verdict if every undecided mean stays as it is."""
+    verdicts: dict[str, list[str]] = {MAIN: [], LIMIT: []}
+    for f in findings:
+        if f.statement.role in verdicts:
+            known = f.figure.without_spread() if f.figure and f.verdict == UNDECIDED else None
+            verdicts[f.statement.role].append(f.verdict if known is None else f.statement.rule(known))
+    return combined(verdicts[MAIN], verdicts[LIMIT])
+
+
+def _more_seeds(claim: Claim, evidence: Evidence, needed: float, expected: str) -> Text:
+    """How many seeds would decide and for what, and what one took: its runs' mean time, without runs its measurements'.
+
+    expected  the verdict that the means as they are would have
+    """
     within_reach = needed < HARDLY
     count = f"{int(float(f'{needed:.2g}')):,}" if within_reach else ""
     text = phrases.MORE_SEEDS if within_reach else phrases.ON_THE_THRESHOLD
     times = [[record.seconds for record in evidence.runs(net).values()] for net in claim.nets]
     seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)
     en, ko = (phrases.duration(seconds, language) for language in LANGUAGES)
-    return Text(text.en.format(n=count, time=en), text.ko.format(n=count, time=ko))
+    verdict = phrases.DECIDING[expected]
+    return Text(
+        text.en.format(n=count, time=en, verdict=verdict.en), text.ko.format(n=count, time=ko, verdict=verdict.ko)
+    )

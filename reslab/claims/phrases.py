@@ -44,9 +44,14 @@ TOO_FEW = Text(
     "seed가 3개 미만이면 seed에 따른 편차를 알 수 없어 판정하지 않는다.",
 )
 MORE_SEEDS = Text(
-    "With this mean and spread about {n} seeds in all would decide it; a seed took {time} of computing.",
-    "평균과 편차가 지금과 같다면 판정하는 데 총 {n}개가량의 seed가 필요하다(seed당 계산 시간 {time}).",
+    "With this mean and spread about {n} seeds in all would show that {verdict}; a seed took {time} of computing.",
+    "평균과 편차가 지금과 같다면 seed 총 {n}개가량이면 {verdict} 판정할 수 있다(seed당 계산 시간 {time}).",
 )
+DECIDING = {
+    HOLDS: Text("it holds", "성립한다고"),
+    CONDITION: Text("it holds with a condition", "조건부로 성립한다고"),
+    FAILS: Text("it does not hold", "성립하지 않는다고"),
+}
 ON_THE_THRESHOLD = Text(
     "The mean lies so close to the threshold that more seeds will hardly decide it; a seed took {time} of computing.",
     "평균이 기준값에 너무 가까워 seed를 늘려도 판정하기 어렵다(seed당 계산 시간 {time}).",

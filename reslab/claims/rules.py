@@ -34,6 +34,10 @@ class Figure:
     def n(self) -> int:
         return len(self.values)
 
+    def without_spread(self) -> Figure:
+        """Return the same mean as if it were known exactly and over enough seeds."""
+        return Figure((self.mean,) * max(self.n, FEWEST), self.mean, 0.0, self.mean, self.mean)
+
 
 def figure(values: Sequence[float]) -> Figure | None:
     """Return mean, spread and interval of the values of n seeds, None without any. One value: an infinite interval."""

@@ -95,11 +95,11 @@ def test_then_how_many_seeds_would_decide(shelf):
     assert (found.verdict, found.flat) == (UNDECIDED, False)
     assert (
         found.caveat.en
-        == "With this mean and spread about 18 seeds in all would decide it; a seed took 2 s of computing."
+        == "With this mean and spread about 18 seeds in all would show that it holds; a seed took 2 s of computing."
     )
     assert (
         found.caveat.ko
-        == "평균과 편차가 지금과 같다면 판정하는 데 총 18개가량의 seed가 필요하다(seed당 계산 시간 2초)."
+        == "평균과 편차가 지금과 같다면 seed 총 18개가량이면 성립한다고 판정할 수 있다(seed당 계산 시간 2초)."
     )
 
 
@@ -112,6 +112,23 @@ def test_the_part_that_needs_most_counts(shelf):
     assert "about 18 seeds" in shelf.judge(claim(*parts)).caveat.en
 
 
+@pytest.mark.parametrize(
+    ("errors", "others", "words"),
+    [
+        ((9.5, 10.5, 11.5), (9.5, 10.5, 11.5), "it holds"),
+        ((8.5, 9.5, 10.5), (8.5, 9.5, 10.5), "it does not hold"),
+        ((9.5, 10.5, 11.5), (8.5, 9.5, 10.5), "it holds with a condition"),
+    ],
+)
+def test_and_for_what(shelf, errors, others, words):
+    """Of two parts of a claim, thresholds at 10."""
+    for seed, (error, other) in enumerate(zip(errors, others, strict=True)):
+        shelf.run(ONE, seed, error, other)
+    found = shelf.judge(claim(statement(ONE), statement(ONE, split="test")))
+    assert found.verdict == UNDECIDED
+    assert f" would show that {words}; a seed" in found.caveat.en
+
+
 def test_without_runs_a_seed_takes_what_its_measurements_do(shelf):
     made = Measurement("m", lambda bench, seed: {}, each_seed=True, seconds=200)
     once = Measurement("n", lambda bench, seed: {}, seconds=9_000)
@@ -121,7 +138,7 @@ def test_without_runs_a_seed_takes_what_its_measurements_do(shelf):
     found = shelf.judge(claim(part, measurements=(made, once)))
     assert (
         found.caveat.en
-        == "With this mean and spread about 18 seeds in all would decide it; a seed took 3.3 min of computing."
+        == "With this mean and spread about 18 seeds in all would show that it holds; a seed took 3.3 min of computing."
     )
 
 

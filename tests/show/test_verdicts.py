@@ -107,7 +107,7 @@ def test_a_verdict_says_which_studies_decide_it(told, verdicts, said):
     assert said in lines
     alone = claim_text(replace(told["C1"], judgements=tuple(both[1:])))
     assert "decided by" not in alone
-    heading = "digits (digits, 2 seeds, recipe digits-study): "
+    heading = "digits (digits, 2 seeds, 400 iterations, recipe digits-study): "
     shown = "run in part" if verdicts[1] == NOT_RUN else verdicts[1]
     assert heading + shown in alone
 

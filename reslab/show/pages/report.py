@@ -34,7 +34,7 @@ from reslab.show.pages.papertables import PaperTable, table1, table2, table3, ta
 from reslab.show.pages.pictures import twins_of
 from reslab.show.series import by_net, sound
 from reslab.show.tables import Table
-from reslab.show.terminal.verdicts import EXPLORATORY
+from reslab.show.terminal.verdicts import EXPLORATORY, basis_words
 from reslab.show.terminal.verdicts import command as command_of
 from reslab.show.words import NOT_RUN_WORD, SIGNS, VERDICT
 
@@ -206,8 +206,7 @@ def _part(judgement: Judgement, id: str, shelf: Shelf, shown: set[str], language
     n = len(judgement.seeds)
     return Part(
         id,
-        about=f"{clean(evidence.setting.data)}, {words.count_of_seeds(n, language)}"
-        + (EXPLORATORY(language) if n and is_exploratory(judgement) else ""),
+        about=basis_words(judgement, language) + (EXPLORATORY(language) if n and is_exploratory(judgement) else ""),
         verdict=judgement.verdict,
         sentence=judgement.sentence(language),
         caveat=judgement.caveat(language) if judgement.caveat else "",

@@ -17,7 +17,7 @@ from reslab.data.source import example
 from reslab.runs.naming import recipe_words, seed_words
 from reslab.show.format import clean
 from reslab.show.notes import OUR_DATA, data_notes
-from reslab.show.words import JUDGED, ROLES, VERDICT, count_of_seeds, wide, wrapped
+from reslab.show.words import JUDGED, N_ITERATIONS, ROLES, VERDICT, count_of_seeds, wide, wrapped
 
 WIDTH = 100
 COUNT = Text("{n} claims: {counts}", "주장 {n}개: {counts}")
@@ -58,6 +58,15 @@ def notes_of(judgement: Judgement, language: str = "en") -> list[str]:
     return data_notes(records, language)
 
 
+def basis_words(judgement: Judgement, language: str = "en") -> str:
+    """Return what a judgement rests on: "cifar10, 3 seeds, 3,200 iterations"; "digits, no training"."""
+    setting = judgement.evidence.setting
+    words = f"{clean(setting.data)}, {count_of_seeds(len(judgement.seeds), language)}"
+    if not judgement.claim.nets or not judgement.seeds:
+        return words
+    return f"{words}, {N_ITERATIONS.filled(n=f'{setting.recipe.iterations:,}')(language)}"
+
+
 def claims_text(every: Sequence[ClaimSummary], language: str = "en") -> str:
     """Return one screen: how many claims have which verdict, and of each claim id, verdict and sentence."""
     verdicts = [summary.verdict for summary in every]
@@ -88,7 +97,7 @@ def claim_text(summary: ClaimSummary, language: str = "en") -> str:
         setting = judgement.evidence.setting
         is_part = judgement.verdict == NOT_RUN and judgement.says
         verdict = (PARTLY_RUN if is_part else VERDICT[judgement.verdict])(language)
-        about = f"{setting.data}, {count_of_seeds(len(judgement.seeds), language)}"
+        about = basis_words(judgement, language)
         about += f", recipe {setting.recipe.name}" if judgement.claim.nets else ""
         lines += ["", f"{judgement.evidence.folder.name} ({about}): {verdict}"]
         lines += _wrapped(judgement.sentence(language), "  ")
