@@ -17,6 +17,7 @@ NAMES = [
     "cifar10-quarter",
     "cifar10-tenth",
     "cifar10-twentieth",
+    "cifar10-unseen",
     "cifar10-whole",
     "digits",
     "digits-again",
