@@ -115,8 +115,10 @@ def test_no_rule_of_a_claim_decides_on_fewer_than_three_seeds(name, which):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_the_committed_records_answer(language):
+    verdicts = "|".join(verdict(language) for verdict in phrases.DECIDING.values())
+    holes = {"n": r"[\d,+]+", "time": r"[\d.,]+ ?\S+", "verdict": f"({verdicts})"}
     caveats = [
-        re.compile(re.escape(text(language)).replace(r"\{n\}", r"[\d,+]+").replace(r"\{time\}", r"[\d.,]+ ?\S+"))
+        re.compile(re.sub(r"\\{(\w+)\\}", lambda hole: holes[hole[1]], re.escape(text(language))))
         for text in (
             phrases.FOR_THIS_BUDGET,
             phrases.CONVERGENCE_UNKNOWN,

@@ -154,10 +154,10 @@ def _cost() -> Claim:
                 "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}, MACs는 {s1}다.",
             ),
             condition=Text(
-                "At equal width a basic block has {s0} a bottleneck's parameters. The paper's own pair (Fig. 5) "
-                "costs about the same ({s2}): there the bottleneck is four times as wide.",
-                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}다. 논문의 두 block(Fig. 5)은 비용이 거의 "
-                "같고({s2}), 이때 bottleneck의 폭은 네 배다.",
+                "At equal width a basic block has {s0} a bottleneck's parameters, {s1} its MACs. Fig. 5's pair costs "
+                "about the same ({s2}): its bottleneck is four times as wide.",
+                "폭이 같으면 basic block의 parameter는 bottleneck의 {s0}, MACs는 {s1}다. Fig. 5의 두 block은 비용이 "
+                "거의 같고({s2}), 이때 bottleneck의 폭은 네 배다.",
             ),
             fails=Text(
                 "A basic block of the same width has {s0} the parameters.",

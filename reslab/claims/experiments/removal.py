@@ -124,10 +124,12 @@ def _one_block(setting: Setting) -> Claim:
         ),
         answers=answer(
             Text(
-                f"Removing one block (median over blocks), the test error of residual-{deep} {{s0m}}, that of "
-                f"plain-{middle} {{s1m}}. Removing the block that matters most, residual-{deep}'s error {{s2m}}.",
-                f"block 하나를 빼면 residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 "
-                f"{{s1m}}한다(전체 block의 중앙값). 가장 중요한 block을 빼면 residual {deep}층도 {{s2m}}한다.",
+                f"Without one block (median over blocks), residual-{deep}'s test error {{s0m}}, that of plain-{middle} "
+                f"(deeper plain nets degrade) {{s1m}}. Without the block that matters most, residual-{deep}'s error "
+                "{s2m}.",
+                f"block 하나를 빼면 residual {deep}층의 test error는 {{s0m}}, plain {middle}층은 {{s1m}}한다(전체 "
+                "block의 중앙값. 더 깊은 plain은 degradation 때문에 비교하지 않는다). 가장 중요한 block을 빼면 "
+                f"residual {deep}층도 {{s2m}}한다.",
             )
         ),
         measurements=(removals,),
