@@ -157,13 +157,13 @@ def _more_seeds(claim: Claim, evidence: Evidence, needed: float, expected: str) 
 
     expected  the verdict that the means as they are would have
     """
-    within_reach = needed < HARDLY
-    count = f"{int(float(f'{needed:.2g}')):,}" if within_reach else ""
-    text = phrases.MORE_SEEDS if within_reach else phrases.ON_THE_THRESHOLD
     times = [[record.seconds for record in evidence.runs(net).values()] for net in claim.nets]
     seconds = sum(mean(t) for t in times if t) or sum(m.seconds for m in claim.measurements if m.each_seed)
     en, ko = (phrases.duration(seconds, language) for language in LANGUAGES)
-    verdict = phrases.DECIDING[expected]
+    if needed >= HARDLY:
+        text = phrases.ON_THE_THRESHOLD
+        return Text(text.en.format(time=en), text.ko.format(time=ko))
+    count, verdict, text = f"{int(float(f'{needed:.2g}')):,}", phrases.DECIDING[expected], phrases.MORE_SEEDS
     return Text(
         text.en.format(n=count, time=en, verdict=verdict.en), text.ko.format(n=count, time=ko, verdict=verdict.ko)
     )

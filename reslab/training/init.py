@@ -88,12 +88,14 @@ class Pretrained:
             mean = statistics.mean.mean((0, 1), keepdims=True, dtype="float64")
             statistics, inputs = dataclasses.replace(statistics, mean=mean.astype("float32")), "averaged"
         here, there = len(data.classes), len(model.classes)
+        if is_kept:
+            head_words = "the head is kept, as the classes are the same"
+        elif here != there:
+            head_words = f"the head is new, as there are {here} classes instead of {there}"
+        else:
+            head_words = "the head is new, as the classes are not the same"
         words = [
-            "the head is kept, as the classes are the same"
-            if is_kept
-            else f"the head is new, as there are {here} classes instead of {there}"
-            if here != there
-            else "the head is new, as the classes are not the same",
+            head_words,
             "mean and scale of the inputs are kept"
             + (", the mean averaged over the map, as the images have another size" if inputs == "averaged" else ""),
         ]

@@ -129,8 +129,9 @@ def test_the_measurement_of_trained_nets(monkeypatch):
     assert made["fp32"] <= 1e-5
 
 
-def test_the_measurement_of_initialised_nets():
-    (claim,) = deeper.claims(SMALL)
+@pytest.mark.parametrize("setting", [SMALL, pytest.param(DIGITS, marks=pytest.mark.slow)])
+def test_the_measurement_of_initialised_nets(setting):
+    (claim,) = deeper.claims(setting)
     made = claim.measurements[0].make(None, None)
     assert max(made["fp32"]) <= 1e-5
     assert max(made["float64"]) <= 1e-10
