@@ -1,7 +1,10 @@
 """What holds for every test."""
 
+import os
 import signal
 
+# Where it is set, each of the hundreds of commands that tests start would compile all of reslab anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, which the commands that tests start would inherit
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -133,6 +133,7 @@ def checkout(*words: object) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_checkout(installed):
     for name in ("fig6", "table6"):
         place = installed("figure", name, "--out", f"{name}.svg").strip()

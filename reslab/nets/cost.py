@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
@@ -22,6 +23,7 @@ def cost_of(rows: tuple[Row, ...] | list[Row]) -> Cost:
     return Cost(sum(r.parameters for r in rows), sum(r.macs for r in rows))
 
 
+@lru_cache(maxsize=256)  # a claim about equal costs compares fifty nets, and is judged for each study
 def cost(spec: Spec) -> Cost:
     """Return the cost of the whole network."""
     return cost_of(plan(spec))

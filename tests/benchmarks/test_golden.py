@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import some
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -204,12 +205,13 @@ def test_equal_trees_are_equal_and_nothing_is_left_behind(checkout, tmp_path):
     assert git("status", "--porcelain", cwd=checkout) == status
 
 
-@pytest.mark.parametrize("row", ["orders", "plans"])
+@pytest.mark.parametrize("row", some(["plans", "orders"], quick=1))
 def test_one_planted_bit_is_reported_in_its_row(checkout, row):
     done = golden(checkout, "--against", "HEAD", "--only", "orders,plans", "--quick", "--plant", row)
     assert differing(done) == {row}
 
 
+@pytest.mark.slow
 def test_a_changed_constant_of_the_source_is_reported(checkout):
     with Edited(checkout, "reslab/data/order.py", "0x94D049BB133111EB", "0x94D049BB133111EA"):
         done = golden(checkout, "--against", "HEAD", "--only", "orders,plans", "--quick")
@@ -236,7 +238,7 @@ def test_bad_input_is_one_line(checkout, words, fragments):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], quick=1))
 def test_an_interrupt_removes_the_worktree(checkout, tmp_path, number):
     with subprocess.Popen(
         command("--against", "HEAD", "--only", "traces"), cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

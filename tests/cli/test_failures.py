@@ -210,12 +210,12 @@ LONG = "x" * 5000
         (("evaluate", LONG), ["too long"]),
     ],
 )
-def test_long_names_in_messages(cold, words, fragments):
-    told = cold(*words).refused(*fragments)
+def test_long_names_in_messages(warm, words, fragments):
+    told = warm(*words).refused(*fragments)
     assert len(told.err) <= LONGEST + len("reslab: \n")
 
 
-def test_long_names_in_a_file(cold, tmp_path):
+def test_long_names_in_a_file(warm, tmp_path):
     file = tmp_path / "run.toml"
     for text in (
         f"{LONG} = 1",
@@ -225,4 +225,4 @@ def test_long_names_in_a_file(cold, tmp_path):
         f'[net]\nblock = "{LONG}"',
     ):
         file.write_text(text)
-        assert len(cold("train", "--config", file).refused().err) <= LONGEST + len("reslab: \n")
+        assert len(warm("train", "--config", file).refused().err) <= LONGEST + len("reslab: \n")

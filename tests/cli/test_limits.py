@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import some
 from commands import environment
 
 # -- streams that are closed
@@ -48,7 +49,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 
-@pytest.mark.parametrize("ending", ["svg", "png", "html"])
+@pytest.mark.parametrize("ending", some(["svg", "html", "png"], quick=1))
 @pytest.mark.parametrize(
     "words", [("draw", "resnet18"), ("figure", "table1"), ("figure", "macs-by-layer")], ids=lambda w: "-".join(w)
 )
@@ -104,11 +105,11 @@ def test_a_pipe_is_no_file_of_settings(cold, pipe):
         cold("train", "cifar_resnet8", "--config", "/dev/zero").refused("--config /dev/zero: ", "no regular file")
 
 
-def test_a_large_file_of_settings_is_not_read(cold, tmp_path):
+def test_a_large_file_of_settings_is_not_read(warm, tmp_path):
     file = tmp_path / "run.toml"
     with file.open("wb") as large:
         large.truncate(1 << 36)  # 64 GB of zeros that take no room
-    cold("train", "cifar_resnet8", "--config", file).refused(str(file), "more than 1,048,576 bytes")
+    warm("train", "cifar_resnet8", "--config", file).refused(str(file), "more than 1,048,576 bytes")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -130,12 +131,12 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("option", NUMBERS)
-def test_numbers_beyond_any_machine(cold, tmp_path, option):
+def test_numbers_beyond_any_machine(warm, tmp_path, option):
     words = ("train", "cifar_resnet8", "--recipe", "digits-smoke", "--iterations", "1", "--out", tmp_path / "out")
     if option == "--iterations":
         words = words[:4] + words[6:]
     problem = "--threads is too large" if option == "--threads" else "has more than 63 bits; give a number nearer to 0"
-    cold(*words, *NUMBERS[option]).refused(option.split()[0], problem)
+    warm(*words, *NUMBERS[option]).refused(option.split()[0], problem)
     assert not (tmp_path / "out").exists()
 
 
@@ -152,7 +153,7 @@ def test_numbers_beyond_any_machine(cold, tmp_path, option):
         "seed = 0x" + "f" * 4000,
     ],
 )
-def test_numbers_beyond_any_machine_in_a_file(cold, tmp_path, text):
+def test_numbers_beyond_any_machine_in_a_file(warm, tmp_path, text):
     file = tmp_path / "run.toml"
     file.write_text(f'model = "cifar_resnet8"\n{text}\n' if "[" not in text else f'model = "cifar_resnet8"\n{text}')
-    cold("train", "--config", file).refused(f"--config {file}: ", "has more than 63 bits")
+    warm("train", "--config", file).refused(f"--config {file}: ", "has more than 63 bits")

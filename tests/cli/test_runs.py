@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from cases import some
 from commands import SMOKE, Canary, environment, untrained
 
 # -- the machine
@@ -182,7 +183,9 @@ def test_splits_and_data_that_do_not_fit(warm, run, images):
     warm("evaluate", run, "--device", "cuda").refused("0 GPUs")
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "state.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "file", some(["weights.safetensors", "state.json", "state.safetensors", "manifest.json"], quick=2)
+)
 def test_damaged_checkpoints(warm, run, file):
     """Truncated, a bit flipped, away; named, and never scored."""
     newest = steps(run)[-1]

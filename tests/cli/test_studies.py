@@ -36,9 +36,9 @@ def test_the_list_tells_every_claim_once(cold):
     assert heads == [f"C{i}" for i in range(1, 28)]
 
 
-def test_json_and_words_agree(cold):
-    told = json.loads(cold("claims", "--json", "--records", RESULTS).good().out)
-    listed = cold("claims", "--records", RESULTS).good().out.splitlines()
+def test_json_and_words_agree(warm):
+    told = json.loads(warm("claims", "--json", "--records", RESULTS).good().out)
+    listed = warm("claims", "--records", RESULTS).good().out.splitlines()
     for claim in told:
         (line,) = [x for x in listed if x.startswith(f"{claim['id']} ")]
         assert claim["verdict"] in line
@@ -55,8 +55,8 @@ def test_in_korean(warm):
     warm("claims", "--lang", "kr").refused("--lang", "kr", "en", "ko")
 
 
-def test_one_in_full(cold):
-    told = cold("claims", "c1", "--records", RESULTS).good().out
+def test_one_in_full(warm):
+    told = warm("claims", "c1", "--records", RESULTS).good().out
     for fragment in (
         "degradation!",
         "threshold > 0",
@@ -67,15 +67,15 @@ def test_one_in_full(cold):
         assert fragment in told, fragment
 
 
-def test_ones_own_study_is_found_where_one_stands(cold, study, tmp_path):
+def test_ones_own_study_is_found_where_one_stands(warm, study, tmp_path):
     here = tmp_path / "desk"
     shutil.copytree(study, here / "runs" / "study-digits")
-    told = json.loads(cold("claims", "C1", "--json", cwd=here).good().out)
+    told = json.loads(warm("claims", "C1", "--json", cwd=here).good().out)
     assert "runs/study-digits" in [one["records"] for one in told[0]["studies"]]
 
 
-def test_two_recipes_of_one_data_set_stand_apart(cold, study):
-    told = json.loads(cold("claims", "C1", "--json", "--records", study, "--records", RESULTS).good().out)
+def test_two_recipes_of_one_data_set_stand_apart(warm, study):
+    told = json.loads(warm("claims", "C1", "--json", "--records", study, "--records", RESULTS).good().out)
     assert [len(one["seeds"]) for one in told[0]["studies"]] == [5, 2]  # the one that decides stands first
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from cases import some
 from commands import untrained
 
 TRAIN = ("train", "cifar_resnet8")
@@ -203,7 +204,7 @@ def test_the_output_cannot_be_made(warm):
 
 
 @pytest.mark.parametrize("verb", [("draw", "resnet18"), ("draw", "--blocks"), ("figure", "table1"), ("figure", "fig6")])
-@pytest.mark.parametrize("name", ["/proc/x.svg", "/proc/x.html", "/proc/deeper/x.png"])
+@pytest.mark.parametrize("name", some(["/proc/deeper/x.png", "/proc/x.html", "/proc/x.svg"], quick=1))
 def test_a_picture_that_cannot_be_written(warm, verb, name):
     warm(*verb, "--out", name).refused(f"--out {name}", "cannot be written", "choose another place")
 

@@ -7,6 +7,7 @@ other people's modules are imported beforehand, so what reslab imports and when 
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -14,10 +15,14 @@ import sys
 import tempfile
 import traceback
 
-import sklearn.datasets  # noqa: F401
 import torch
-import torch.utils.data
-import torchvision  # noqa: F401
+
+LIBRARIES = (
+    "torch.utils.data", "torchvision", "sklearn.datasets", "numpy", "cyclopts.bind", "rich.console", "rich.table",
+    "PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "PIL.GifImagePlugin", "PIL.TiffImagePlugin",
+    "PIL.WebPImagePlugin", "PIL.BmpImagePlugin", "PIL.PpmImagePlugin", "filelock", "safetensors.torch", "cyclopts",
+    "rich.progress", "jinja2", "altair", "scipy.stats", "pyarrow.parquet", "tomllib", "http.server", "urllib.request",
+)  # fmt: skip
 
 
 def be(asked: dict) -> None:
@@ -39,9 +44,16 @@ def be(asked: dict) -> None:
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)  # not by taking torch apart: that is slow
 
 
-def main() -> None:
+def warm_up() -> None:
+    """Import what commands import, but for reslab itself."""
     torch.set_num_threads(1)
+    for name in LIBRARIES:
+        importlib.import_module(name)
     gc.freeze()  # what was imported is shared with the children, not copied by their collector
+
+
+def main() -> None:
+    warm_up()
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         asked = json.loads(line)

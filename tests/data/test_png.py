@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from cases import some
 from PIL import Image
 
 from reslab.data.images.decode import BadImage, png, probe, read, read_part, read_rgb
@@ -139,7 +140,7 @@ for way in (read_rgb, probe):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded as on Linux")
 @pytest.mark.parametrize("behind", [False, True])
-@pytest.mark.parametrize("kind", [b"tEXt", b"IDAT", b"abCd"])
+@pytest.mark.parametrize("kind", some([b"IDAT", b"tEXt", b"abCd"], quick=1))
 def test_a_declared_length_takes_no_memory(tmp_path, kind, behind):
     """A chunk of 4 GB - 1 that the file does not have, and one of 1 GB that a sparse file has."""
     raw = b"".join(b"\0" + row.tobytes() for row in RAMP[..., 0])

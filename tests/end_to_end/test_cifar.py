@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_thirty_iterations_and_a_score(tmp_path):
     out = tmp_path / "run"
     _, told = run(

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from cases import some
 
 from reslab.engines import fused, host, memory, winograd
 from reslab.engines.kernels import usable
@@ -60,14 +61,18 @@ def update(net, precision="bf16", engine="fused", recompute=False):
 @pytest.mark.parametrize("engine", ["fused", "eager"])
 @pytest.mark.parametrize(
     ("model", "switches"),
-    [
-        ("cifar_resnet20", {}),
-        ("cifar_resnet20", {"shortcut": "B"}),
-        ("cifar_resnet20", {"shortcut": "C", "order": "pre"}),
-        ("cifar_plain20", {}),
-        ("resnet50", {"image_size": 64, "classes": 10}),
-        ("resnet18", {"image_size": 64, "classes": 10, "downsample": "pool"}),
-    ],
+    some(
+        [
+            ("cifar_resnet20", {}),
+            ("cifar_resnet20", {"shortcut": "C", "order": "pre"}),
+            ("cifar_resnet20", {"shortcut": "B"}),
+            ("cifar_plain20", {}),
+            ("resnet50", {"image_size": 64, "classes": 10}),
+            ("resnet18", {"image_size": 64, "classes": 10, "downsample": "pool"}),
+        ],
+        quick=2,
+        names=2,
+    ),
 )
 def test_what_is_kept_against_autograd(model, switches, engine, precision):
     net = build(model, **switches)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import some
 from torch import nn
 
 from reslab.engines import fused, winograd
@@ -154,7 +155,7 @@ def backward_of(model, switches, engine, dtype):
     return {n: p.grad.double() for n, p in net.named_parameters()} | {"logits": logits.detach().double()}
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", some(NETS, quick=2))
 def test_a_whole_net_is_as_near_to_the_truth_as_with_torchs_convolutions(name):
     """All gradients together, against float64; bf16 alone is off by 1 to 40 percent (plain, 20 layers)."""
     model, switches = NETS[name]

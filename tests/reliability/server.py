@@ -6,8 +6,6 @@ request, and answers each with one.
 """
 
 import ctypes
-import gc
-import importlib
 import json
 import os
 import resource
@@ -16,14 +14,8 @@ import sys
 import time
 from contextlib import suppress
 
-import torch
 import warm
 
-LIBRARIES = (
-    "PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "PIL.GifImagePlugin", "PIL.TiffImagePlugin",
-    "PIL.WebPImagePlugin", "PIL.BmpImagePlugin", "PIL.PpmImagePlugin", "filelock", "safetensors.torch", "cyclopts",
-    "rich.progress", "jinja2", "altair", "scipy.stats", "pyarrow.parquet", "tomllib", "http.server", "urllib.request",
-)  # fmt: skip
 PR_SET_PDEATHSIG = 1
 CAPABILITIES_V3 = 0x20080522
 
@@ -80,10 +72,7 @@ def ended(child: int, seconds: float) -> dict:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    gc.freeze()
+    warm.warm_up()
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         request = json.loads(line)

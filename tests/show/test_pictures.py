@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from cases import some
 from written_runs import write_run
 
 from reslab.api.pictures import picture
@@ -39,7 +40,7 @@ def charts(html):
     return specs, {name: unpacked(told) for name, told in json.loads(found[1]).items()} if found else {}
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in MEASURED])
+@pytest.mark.parametrize("name", some([n for n in NAMES if n not in MEASURED], quick=3))
 def test_every_picture_is_written_in_each_kind(name, probed, tmp_path):
     records = [] if name in DEFINED else probed
     for ending in ("svg", "png", "html"):
@@ -136,18 +137,18 @@ def test_folders_are_read(study, tmp_path):
 NOTE = "82 of 50,000 train and 21 of 10,000 test images are not bit-exact"
 
 
-@pytest.mark.parametrize("name", [n for n in CHARTS if n not in (*DEFINED, *MEASURED)])
+@pytest.mark.parametrize("name", some([n for n in CHARTS if n not in (*DEFINED, *MEASURED)], quick=2))
 def test_a_file_says_of_which_data_it_is(name, probed, tmp_path):
     records = [
         replace(r, run=r.run | {"data": r.run["data"] | {"name": "cifar10", "notes": [NOTE]}}) if r.seed else r
         for r in probed
     ]
-    for some, said in (
+    for chosen, said in (
         (records[:4], ["digits"]),
         (records[4:], [f"cifar10 ({NOTE})"]),
         (records, ["digits", f"cifar10 ({NOTE})"]),
     ):
-        caption = drawn_of(name, some, [], "en").caption
+        caption = drawn_of(name, chosen, [], "en").caption
         assert caption.en.endswith(f" Data: {', '.join(said)}.")
         assert caption.en.count("ata: ") == 1
         assert "데이터: " in caption.ko

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from cases import some
 from test_browser import SLOW, browser, looked_at  # noqa: F401
 
 import reslab
@@ -115,7 +116,9 @@ def test_refused_in_one_line(words, reason, tmp_path, monkeypatch, capsys):
 # -- the pictures
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(e.picture for s in sections() for e in s.entries if e.picture))
+@pytest.mark.parametrize(
+    "command", some(dict.fromkeys(e.picture for s in sections() for e in s.entries if e.picture), quick=3)
+)
 def test_a_picture_is_what_its_command_writes(command, studies, tmp_path, monkeypatch, capsys):
     words = command.split()[1:]
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cases import some
 
 from reslab.engines.machine import ComputeOptions
 from reslab.errors import Interrupted, ReslabError, RunError
@@ -226,7 +227,7 @@ def test_sigterm_to_the_campaign_lets_every_run_save(tmp_path):
         saved_where_it_was(process, found)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sign", some([signal.SIGTERM, signal.SIGINT], quick=0))
 def test_a_signal_to_all_processes_lets_every_run_save(tmp_path, sign):
     """As a terminal's Ctrl-C and a batch system's end do it: the runs hear it once more from the campaign."""
     found = slow(tmp_path)
@@ -257,6 +258,7 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
     assert files(found[1].out) == before
 
 
+@pytest.mark.slow
 def test_many_failures_with_long_words_end_all_the_same(tmp_path):
     """More than a pipe holds: the processes must be able to end while nobody has read their words yet."""
     (one,) = jobs(tmp_path)[:1]

@@ -81,6 +81,7 @@ def test_a_peak_that_is_past_is_a_peak(tmp_path):
     assert int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) > 1_200_000_000
 
 
+@pytest.mark.slow
 def test_a_fall_back_of_the_engine_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     torch._dynamo.reset()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from cases import some
 
 import reslab
 from reslab.api.runs import rehearse
@@ -141,7 +142,7 @@ print(memory.least(spec, recipe, precision, recompute), host.resident()[1] - bef
 @linux
 @pytest.mark.parametrize(
     ("model", "batch", "precision", "recompute"),
-    [("cifar_resnet8", 512, "fp32", "off"), ("cifar_plain20", 256, "bf16", "on")],
+    some([("cifar_plain20", 256, "bf16", "on"), ("cifar_resnet8", 512, "fp32", "off")], quick=1, names=4),
 )
 def test_no_update_takes_less_than_the_least(model, batch, precision, recompute):
     """The peak of a real process: were it below, runs that fit would be refused."""
@@ -176,7 +177,7 @@ def verb(words: list[str]) -> tuple[int, list[str]]:
 
 
 @linux
-@pytest.mark.parametrize("more", [["--dry-run"], []])
+@pytest.mark.parametrize("more", some([[], ["--dry-run"]], quick=1))
 def test_train_under_a_limit_refuses_a_hopeless_batch_in_one_line(tmp_path, more):
     """Before CIFAR-10 is read: the folder that is named holds none."""
     words = ["train", "cifar_resnet20", "--data", f"cifar10:{tmp_path}", "--set", "batch=100000", "--device", "cpu"]
@@ -190,10 +191,14 @@ def test_train_under_a_limit_refuses_a_hopeless_batch_in_one_line(tmp_path, more
 @linux
 @pytest.mark.parametrize(
     ("words", "start"),
-    [
-        ("probe cifar_resnet8 --widths 65536,65536,65536", "probe: cifar_resnet8 would take about"),
-        ("reproduce C3 --seeds 1 --set batch=4000000 --out OUT", "recipe: batch = 4000000: an update of"),
-    ],
+    some(
+        [
+            ("probe cifar_resnet8 --widths 65536,65536,65536", "probe: cifar_resnet8 would take about"),
+            ("reproduce C3 --seeds 1 --set batch=4000000 --out OUT", "recipe: batch = 4000000: an update of"),
+        ],
+        quick=1,
+        names=2,
+    ),
 )
 def test_other_verbs_under_a_limit(tmp_path, words, start):
     status, lines = verb([str(tmp_path / "study") if word == "OUT" else word for word in words.split()])
