@@ -38,6 +38,7 @@ def loaded(source: str, *words: str) -> set[str]:
 COMMAND = "import sys; from reslab.cli.main import main; sys.argv = ['reslab', *sys.argv[1:]]; assert main() == 0"
 
 
+@pytest.mark.slow
 def test_torch_would_be_seen():
     assert "torch" in loaded("import reslab.nets.model")
     assert "torch._dynamo" in loaded("import torch; torch.use_deterministic_algorithms(True)")

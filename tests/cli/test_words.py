@@ -213,6 +213,7 @@ def test_the_output_has_too_long_a_name(warm, tmp_path):
     warm(*TRAIN, "--out", tmp_path / ("x" * 300)).refused("not writable", "too long")
 
 
+@pytest.mark.slow
 def test_the_output_is_read_only(cold, tmp_path):
     """chmod holds for root only where its power to override is taken away."""
     before: tuple[str, ...] = ()

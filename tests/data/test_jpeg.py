@@ -100,6 +100,7 @@ def test_read_part_is_read_and_crop(file, least):
 
 
 @needs_library
+@pytest.mark.slow
 def test_the_library_is_pillows_own_beside_others():
     """torchvision brings a libjpeg of another version into the process."""
     code = (

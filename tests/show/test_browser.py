@@ -6,6 +6,7 @@ import shutil
 import struct
 
 import pytest
+from cases import some
 from written_runs import write_run
 
 from reslab.runs.runlog import read
@@ -78,12 +79,9 @@ def looked_at(browser, html, file, width):
     return page
 
 
-SLOW = pytest.mark.slow  # each width and each language is looked at in `make test`, all four in `make reliability`
-
-
 @pytest.mark.parametrize(
     ("language", "width"),
-    [("en", 1280), ("ko", 390), pytest.param("en", 390, marks=SLOW), pytest.param("ko", 1280, marks=SLOW)],
+    some([("ko", 390), ("en", 1280), ("en", 390), ("ko", 1280)], quick=1, names=2),
 )
 def test_study_page(browser, study_pages, tmp_path, width, language):
     page = looked_at(browser, study_pages[1][language], tmp_path / "report.html", width)

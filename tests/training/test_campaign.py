@@ -299,6 +299,7 @@ def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):
     assert str(other.out) in str(told.value)
 
 
+@pytest.mark.slow
 def test_a_plan_is_computed_in_the_precision_it_asks_for(tmp_path):
     short = changed(RECIPE, {"iterations": 2, "drops": ()})
     both = [

@@ -381,6 +381,7 @@ def refused_save(run: Path, limit: int) -> str:
     return done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_fault_06_a_save_that_finds_no_room(tmp_path):
     """A real limit on the size of files: told in one line, nothing left behind, the one before it as it was."""
     before = content(save(tmp_path, 1))

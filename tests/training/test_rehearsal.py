@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 import torch
+from cases import some
 
 import reslab
 from reslab.api.runs import rehearse
@@ -62,7 +63,7 @@ else:
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
-@pytest.mark.parametrize("model", ["cifar_resnet8", pytest.param("cifar_resnet56", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("model", some(["cifar_resnet8", "cifar_resnet56"], quick=0))
 def test_memory_against_the_peak_of_the_run(tmp_path, model):
     """Both in processes of their own, Python and torch included."""
     told, peak = (

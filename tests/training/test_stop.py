@@ -174,6 +174,7 @@ def waited(child: int) -> int:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+@pytest.mark.slow
 def test_nohup_ignores_the_closed_terminal(tmp_path, whole):
     out = tmp_path / "run"
     run = subprocess.Popen(
