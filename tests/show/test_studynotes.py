@@ -6,7 +6,7 @@ import re
 
 import pytest
 from cases import some
-from test_browser import SLOW, browser, looked_at  # noqa: F401
+from test_browser import browser, looked_at  # noqa: F401
 
 import reslab
 from reslab.api.verdicts import committed_studies
@@ -162,7 +162,7 @@ def test_the_page_holds_every_line_and_every_picture_once(all_sections, studies,
 
 @pytest.mark.parametrize(
     ("language", "width"),
-    [("en", 1280), ("ko", 390), pytest.param("en", 390, marks=SLOW), pytest.param("ko", 1280, marks=SLOW)],
+    some([("ko", 390), ("en", 1280), ("en", 390), ("ko", 1280)], quick=1, names=2),
 )
 def test_in_a_browser(browser, all_sections, studies, tmp_path, width, language):  # noqa: F811
     page = looked_at(browser, notes_page(all_sections, studies, language), tmp_path / "notes.html", width)
