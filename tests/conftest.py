@@ -1,10 +1,14 @@
 """What holds for every test."""
 
+import compileall
 import os
 import signal
+from pathlib import Path
 
-# Where it is set, each of the hundreds of commands that tests start would compile all of reslab anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Compiled once, or each of the hundreds of commands that tests start would do it; and never written by these: under a
+# limit of a file's size Python writes half a file, which the next command would read.
+compileall.compile_dir(Path(__file__).parents[1] / "reslab", quiet=1)
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, which the commands that tests start would inherit
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

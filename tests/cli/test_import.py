@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_nothing(weights, tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-m", "reslab", "import", weights / "small.th", "--out", "model"], capture_output=True,
-        text=True, cwd=tmp_path, preexec_fn=limited, timeout=120, env=environment(PYTHONDONTWRITEBYTECODE="1"),
+        text=True, cwd=tmp_path, preexec_fn=limited, timeout=120, env=environment(),
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("reslab: --out model: cannot be written (File too large); make room")

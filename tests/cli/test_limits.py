@@ -56,7 +56,7 @@ def limited() -> None:
 def test_a_full_disk_beside_a_picture(tmp_path, words, ending):
     out = tmp_path / f"picture.{ending}"
     done = subprocess.run(
-        [sys.executable, "-m", "reslab", *words, "--out", str(out)], env=environment(PYTHONDONTWRITEBYTECODE="1"),
+        [sys.executable, "-m", "reslab", *words, "--out", str(out)], env=environment(),
         capture_output=True, text=True, timeout=120, preexec_fn=limited,
     )  # fmt: skip
     assert done.returncode in (1, 2)
@@ -71,7 +71,7 @@ def test_a_picture_that_was_there_survives_a_full_disk(tmp_path):
     out.write_text("mine")
     done = subprocess.run(
         [sys.executable, "-m", "reslab", "draw", "resnet18", "--out", str(out), "--overwrite"],
-        env=environment(PYTHONDONTWRITEBYTECODE="1"), capture_output=True, text=True, timeout=120, preexec_fn=limited,
+        env=environment(), capture_output=True, text=True, timeout=120, preexec_fn=limited,
     )  # fmt: skip
     assert done.returncode in (1, 2)
     assert (os.listdir(tmp_path), out.read_text()) == (["picture.svg"], "mine")
@@ -81,7 +81,7 @@ def test_a_full_disk_beside_a_report(trained, tmp_path):
     out = tmp_path / "report.html"
     done = subprocess.run(
         [sys.executable, "-m", "reslab", "report", str(trained), "--out", str(out)],
-        env=environment(PYTHONDONTWRITEBYTECODE="1"), capture_output=True, text=True, timeout=120, preexec_fn=limited,
+        env=environment(), capture_output=True, text=True, timeout=120, preexec_fn=limited,
     )  # fmt: skip
     assert done.returncode in (1, 2)
     (line,) = done.stderr.splitlines()
