@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
+from reslab.errors import UserError
 from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.scoring import ClassifierOptions
 
@@ -63,18 +65,41 @@ def import_weights(source: str | Path, *, options: ImportOptions) -> TrainedMode
 
 
 @takes(ExportOptions)
-def export(source: str | Path | TrainedModel, *, options: ExportOptions) -> Path:
-    """Write a model's weights under another library's names and return the file.
+def export(
+    source: str | Path | TrainedModel, *, options: ExportOptions, tell: Callable[[str], None] | None = None
+) -> Path:
+    """Write a model for another library or runtime and return the file.
 
     source     as `load` takes it, or a model
     {options}
-    The library's own network must load them with strict=True and give equal logits before the file is written.
-    Raises UserError if the library has no such network, with the difference; RunError if its logits differ.
+    tell       called with each line on what was checked
+    torchvision, timm: the library's own network must load the weights with strict=True and give equal logits. onnx:
+    onnxruntime must give torch's answers on at least 100 pictures, at batches of 1, 2 and 5. Otherwise nothing is
+    written. Raises UserError if the target cannot hold the network, with the difference, if its library is not
+    installed, and if the file exists or cannot be written; RunError if answers differ.
     """
-    from reslab.convert.exporting import exported
-
     model = opened(source)
-    return exported(model, options.to, options.out or Path(f"{model.name}-{options.to}.safetensors"))
+    if options.to != "onnx":
+        from reslab.convert.exporting import exported
+
+        _only_for_onnx(options)
+        return exported(model, options.to, options.out or Path(f"{model.name}-{options.to}.safetensors"))
+    from reslab.api.samples import sample
+    from reslab.convert.runtimes.onnx_file import LEAST, exported_onnx
+
+    out = options.out or Path(f"{model.name}.onnx")
+    check = exported_onnx(model, out, lambda: sample(model, options.data, LEAST), options.with_preprocessing)
+    if tell is not None:
+        for line in check.lines():
+            tell(line)
+    return out
+
+
+def _only_for_onnx(options: ExportOptions) -> None:
+    """Raise UserError if an option is given that only ONNX has."""
+    for flag, value in (("--with-preprocessing", options.with_preprocessing), ("--data", options.data is not None)):
+        if value:
+            raise UserError(f"{flag}: is for --to onnx, not for --to {options.to}; leave it out")
 
 
 @takes(ClassifierOptions)

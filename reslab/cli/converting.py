@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reslab.cli.options import Given, Json, command
-from reslab.cli.output import print_json, show
+from reslab.cli.output import print_json, say, show
 from reslab.options.converting import ExportOptions, ImportOptions
 
 
@@ -31,7 +31,7 @@ def import_(source: str, /, *, options: Given, json_: Json = False) -> None:
 
 @command(options=ExportOptions)
 def export(model: str, /, *, options: Given) -> None:
-    """Write weights for torchvision, timm, or one file.
+    """Write a model for torchvision, timm, ONNX, or as one file.
 
     Parameters
     ----------
@@ -40,4 +40,4 @@ def export(model: str, /, *, options: Given) -> None:
     """
     from reslab.api import models
 
-    show(models.export(model, **options))
+    show(models.export(model, **options, tell=say))

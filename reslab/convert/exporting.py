@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from reslab.convert.layouts.layout import Layout
 from reslab.convert.layouts.recognise import described, has_bottlenecks, keys_of
 from reslab.convert.layouts.torchvision import TIMM, TORCHVISION, VGG
+from reslab.convert.publish import check_out, published
 from reslab.errors import RunError, UserError
 from reslab.models.trained import TrainedModel, from_parts
 from reslab.nets.names import name_of, spec_of
 from reslab.nets.spec import Spec
-from reslab.store.files import FULL, replacing
 from reslab.version import VERSION
 
 OWN = "safetensors"  # a file with our own names, and all of `TrainedModel.to_dict` in its header
@@ -39,11 +39,7 @@ def exported(model: TrainedModel, to: str, out: Path) -> Path:
     Raises UserError if `to` has no such network (with the first difference), if the file exists, has another ending or
     cannot be written; RunError if the library's network gives other logits, in which case nothing is written.
     """
-    if out.suffix not in ENDINGS or (to == OWN and out.suffix != ".safetensors"):
-        endings = ".safetensors" if to == OWN else ", ".join(ENDINGS)
-        raise UserError(f"--out {out}: --to {to} is written as {endings}")
-    if out.exists():
-        raise UserError(f"--out {out}: exists already; choose another name")
+    check_out(out, to, ENDINGS[:1] if to == OWN else ENDINGS)
     weights = {name: value.detach().cpu() for name, value in model.network.state_dict().items()}
     metadata = {"format": "pt"}
     if to == OWN:
@@ -54,16 +50,11 @@ def exported(model: TrainedModel, to: str, out: Path) -> Path:
         weights = {keys[name][0]: value for name, value in weights.items()}
         _check_logits(model, to, weights)
     tensors = {name: value.contiguous() for name, value in weights.items()}
-    try:
-        with replacing(out) as aside:
-            if out.suffix == ".safetensors":
-                aside.write_bytes(bytes_of(tensors, metadata))
-            else:
-                torch.save(tensors, aside)
-    except (OSError, RuntimeError) as error:  # torch wraps the system's errors
-        remedy = "make room" if getattr(error, "errno", None) in FULL else "choose another folder"
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"--out {out}: cannot be written ({reason}); {remedy}") from None
+    with published(out) as aside:
+        if out.suffix == ".safetensors":
+            aside.write_bytes(bytes_of(tensors, metadata))
+        else:
+            torch.save(tensors, aside)
     return out
 
 

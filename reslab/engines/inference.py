@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from reslab.engines.folding import FOLDED, Part, part_of
-from reslab.nets.model import Block, Network, path_of
+from reslab.nets.model import Block, Network
+from reslab.nets.row import path_of
 from reslab.nets.spec import Spec
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -20,9 +20,9 @@ from reslab.errors import UserError, suggest
 from reslab.measure.evaluate import LabelledBatch, precise_statistics
 from reslab.measure.findings import BlockRms, LayerRms, Probe, Residual, Response, Subject, WeightGradient
 from reslab.measure.jacobian import BlockRows, block_jacobian, blocks_of, chosen, too_large
-from reslab.nets.model import Network, path_of
+from reslab.nets.model import Network
 from reslab.nets.plan import plan
-from reslab.nets.row import Row
+from reslab.nets.row import Row, path_of
 from reslab.nets.spec import Spec
 from reslab.options.scoring import PARTS
 

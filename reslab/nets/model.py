@@ -21,7 +21,7 @@ from reslab.nets.kinds import KINDS, sizes
 from reslab.nets.modules import MAKERS
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.plan import plan
-from reslab.nets.row import Row
+from reslab.nets.row import Row, path_of
 from reslab.nets.spec import Spec
 from reslab.notebook import table
 
@@ -171,14 +171,6 @@ class Network(nn.Module):
             if KINDS[row.kind].is_weight_layer
         ]  # fmt: skip
         return table(repr(self), ("layer", "kind", "channels", "map", "parameters", "MACs"), rows)
-
-
-def path_of(row: Row) -> str:
-    """Return the path of a row's module in its `Network`: "conv2_1.branch.conv1", "stem.conv1", "head.fc"."""
-    if not row.block:
-        return f"{row.part if row.part in ('stem', 'head') else row.part + '_end'}.{row.name}"
-    block, local = row.name.rsplit(".", 1)
-    return f"{block}.{row.path}.{local}"
 
 
 @torch.no_grad()

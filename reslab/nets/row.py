@@ -67,3 +67,11 @@ class Row:
     def word(self, activation: str) -> str:
         """Return its name in the order of a block's layers: "conv", "BN", the activation's name, "+"."""
         return activation if self.kind == "act" else self.facts.word
+
+
+def path_of(row: Row) -> str:
+    """Return the path of a row's module in its `Network`: "conv2_1.branch.conv1", "stem.conv1", "head.fc"."""
+    if not row.block:
+        return f"{row.part if row.part in ('stem', 'head') else row.part + '_end'}.{row.name}"
+    block, local = row.name.rsplit(".", 1)
+    return f"{block}.{row.path}.{local}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from reslab.errors import UserError
 from reslab.nets.spec import PadAt, Padding, StrideIn
@@ -33,12 +33,24 @@ class ExportOptions(Options):
 
     verb: ClassVar[str] = "export"
 
-    to: Literal["torchvision", "timm", "safetensors"] = option(
-        "safetensors", "whose names the weights get; safetensors: ours, with classes and input in the header", "Output",
+    to: Literal["safetensors", "torchvision", "timm", "onnx"] = option(
+        "safetensors",
+        "safetensors: our names, with classes and input in the header; torchvision, timm: a state dict for that "
+        "library; onnx: for other runtimes, checked with onnxruntime",
+        "Output",
+        common=True,
+    )
+    out: Path | None = option(
+        None, "file to write: .safetensors, .pth or .pt; .onnx", "Output", text="MODEL-TO.safetensors, MODEL.onnx",
         common=True,
     )  # fmt: skip
-    out: Path | None = option(
-        None, "file to write, .safetensors, .pth or .pt", "Output", text="MODEL-TO.safetensors", common=True,
+    with_preprocessing: bool = option(
+        False, "onnx: the file takes decoded pixels (uint8) of any size and resizes and normalises them", "Output",
+        common=True,
+    )  # fmt: skip
+    data: Any = option(
+        None, "onnx: pictures to compare answers on, as in `reslab train`", "Data",
+        text="the run's; made pictures if they are not here",
     )  # fmt: skip
 
 

@@ -16,10 +16,11 @@ from reslab.data.splits import Data
 from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.models.trained import TrainedModel
-from reslab.nets.model import Network, path_of
+from reslab.nets.model import Network
 from reslab.nets.names import name_of, spec_of, switches_of
 from reslab.nets.parts import frozen_parts
 from reslab.nets.plan import plan
+from reslab.nets.row import path_of
 from reslab.nets.spec import Spec
 from reslab.runs.init import Init
 from reslab.runs.naming import FROM_DATA

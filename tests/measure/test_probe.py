@@ -15,9 +15,10 @@ from reslab.errors import UserError
 from reslab.measure.findings import Probe, Subject
 from reslab.measure.jacobian import MOST, blocks_of, jacobian, spectrum
 from reslab.measure.probe import Moments, batch_size, layer_rows, probe, response_rows
-from reslab.nets.model import Network, build, path_of
+from reslab.nets.model import Network, build
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
+from reslab.nets.row import path_of
 from reslab.nets.spec import Spec
 from reslab.options.scoring import PARTS
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from reslab.errors import UserError
-from reslab.nets.model import Network, build, layer_seed, path_of
+from reslab.nets.model import Network, build, layer_seed
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
+from reslab.nets.row import path_of
 
 
 def test_block_is_the_papers_equation():

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torchvision
 
-from reslab.nets.model import build, path_of
+from reslab.nets.model import build
 from reslab.nets.plan import plan
+from reslab.nets.row import path_of
 
 
 def copied(name, dtype, **switches):

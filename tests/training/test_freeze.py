@@ -68,7 +68,7 @@ def test_every_layer_of_a_part_is_frozen_and_no_other(name):
 
 
 def _path(row):
-    from reslab.nets.model import path_of
+    from reslab.nets.row import path_of
 
     return path_of(row)
 

@@ -43,8 +43,9 @@ def deeper_copy(shallow: Network, depth: int) -> Network:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     from reslab.errors import UserError
-    from reslab.nets.model import build, path_of
+    from reslab.nets.model import build
     from reslab.nets.names import name_of, spec_of, switches_of
+    from reslab.nets.row import path_of
 
     spec = shallow.spec
     if spec.residual or spec.order != "post" or spec.activation != "relu" or spec.family not in ("cifar", "mlp"):

@@ -16,9 +16,10 @@ from reslab.convert.layouts.torchvision import TIMM, TORCHVISION, VGG
 from reslab.convert.layouts.transformers import TRANSFORMERS
 from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost
-from reslab.nets.model import Network, path_of
+from reslab.nets.model import Network
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.plan import plan
+from reslab.nets.row import path_of
 from reslab.nets.spec import Spec
 
 LAYOUTS = (TORCHVISION, VGG, TIMM, TRANSFORMERS, AKAMASTER, KUANGLIU)  # of two with one network the first counts

@@ -1,0 +1,156 @@
+"""The steps of a network, and the way from pixels to its input, as nodes of ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from reslab.convert.runtimes.graph import Graph, Step
+from reslab.models.transform import InputTransform
+from reslab.nets.flow import IMAGES
+
+OPSET = 19  # the first with circular padding
+IR_VERSION = 9  # of the first onnx with that opset, so that older runtimes read the file
+LOGITS, PIXELS = "logits", "pixels"
+ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+PADDINGS = {"circular": "wrap"}
+CUBIC = -0.5  # Pillow's and torch's coefficient of antialiased bicubic resizing
+
+
+class Nodes:
+    """Nodes and constants so far. Every method returns the name of its output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, np.ndarray] = {}
+
+    def constant(self, name: str, value: Any, dtype: Any = None) -> str:
+        self.constants[name] = np.ascontiguousarray(value, dtype)
+        return name
+
+    def add(self, operation: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(operation, list(inputs), [name], name, **attributes))
+        return name
+
+    def model(self, graph: Graph, first: onnx.ValueInfoProto) -> onnx.ModelProto:
+        """Return the checked model from the input `first` to logits [batch, classes]."""
+        last = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", graph.spec.classes])
+        constants = [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
+        model = helper.make_model(
+            helper.make_graph(self.nodes, "reslab", [first], [last], constants),
+            opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="reslab",
+        )  # fmt: skip
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def add_network(nodes: Nodes, graph: Graph, images: str = IMAGES) -> None:
+    """Add the steps of a network; `images` is the name of its input, float32 [batch, C, S, S]."""
+    outputs = {IMAGES: images, **{step.name: step.name for step in graph.steps}, graph.steps[-1].name: LOGITS}
+    for step in graph.steps:
+        _add_step(nodes, graph, step, [outputs[name] for name in step.inputs], outputs[step.name])
+
+
+def _add_step(nodes: Nodes, graph: Graph, step: Step, inputs: list[str], name: str) -> None:
+    """Add one step, whose output is `name`."""
+    row, spec = step.row, graph.spec
+    if step.kind in ("conv", "linear"):
+        inputs += [nodes.constant(f"{step.name}.weight", step.weight), nodes.constant(f"{step.name}.bias", step.bias)]
+    if step.kind == "conv":
+        pads = [row.padding] * 4
+        if spec.padding != "zeros" and row.padding:
+            around = nodes.constant(f"{name}.around", [0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
+            inputs[0] = nodes.add("Pad", [inputs[0], around], f"{name}.padded", mode=PADDINGS[spec.padding])
+            pads = [0] * 4
+        nodes.add("Conv", inputs, name, kernel_shape=[row.kernel] * 2, strides=[row.stride] * 2, pads=pads)
+    elif step.kind == "linear":
+        nodes.add("Gemm", inputs, name, transB=1)
+    elif step.kind == "bn":
+        shape = (-1,) if spec.family == "mlp" else (-1, 1, 1)
+        assert step.weight is not None
+        assert step.bias is not None
+        scale = nodes.constant(f"{name}.scale", step.weight.reshape(shape))
+        offset = nodes.constant(f"{name}.offset", step.bias.reshape(shape))
+        nodes.add("Add", [nodes.add("Mul", [inputs[0], scale], f"{name}.scaled"), offset], name)
+    elif step.kind == "act":
+        nodes.add(ACTIVATIONS[spec.activation], inputs, name)
+    elif step.kind == "maxpool":
+        # the border that a rounded-up map needs; written out, as runtimes differ in ceil_mode
+        end = (row.size_out - 1) * row.stride + row.kernel - row.size_in - row.padding
+        pads = [row.padding, row.padding, max(0, end), max(0, end)]
+        nodes.add("MaxPool", inputs, name, kernel_shape=[row.kernel] * 2, strides=[row.stride] * 2, pads=pads)
+    elif step.kind == "pad":
+        _add_option_a(nodes, graph, step, inputs[0], name)
+    elif step.kind == "gap":
+        nodes.add("Flatten", [nodes.add("GlobalAveragePool", inputs, f"{name}.mean")], name)
+    elif step.kind == "flatten":
+        nodes.add("Flatten", inputs, name)
+    elif step.kind == "add":
+        nodes.add("Add", inputs, name)
+    else:
+        raise ValueError(f"{step.name}: no ONNX for {step.kind!r} layers; add it to runtimes/onnx_nodes.py")
+
+
+def _add_option_a(nodes: Nodes, graph: Graph, step: Step, x: str, name: str) -> None:
+    """Add option A's shortcut (§4.1): every stride-th pixel, padded with zero channels."""
+    row, spec = step.row, graph.spec
+    missing = row.c_out - row.c_in
+    before = missing // 2 if spec.pad_at == "both" else 0
+    is_map = spec.family != "mlp"
+    if is_map and row.stride > 1:
+        start = nodes.constant(f"{name}.start", [0, 0], np.int64)
+        end = nodes.constant(f"{name}.end", [row.size_in] * 2, np.int64)
+        axes = nodes.constant(f"{name}.axes", [2, 3], np.int64)
+        step_ = nodes.constant(f"{name}.step", [row.stride] * 2, np.int64)
+        x = nodes.add("Slice", [x, start, end, axes, step_], f"{name}.sampled")
+    maps = [0, 0] if is_map else []
+    around = nodes.constant(f"{name}.around", [0, before, *maps, 0, missing - before, *maps], np.int64)
+    nodes.add("Pad", [x, around], name)
+
+
+def add_preprocessing(nodes: Nodes, transform: InputTransform) -> str:
+    """Add the way from PIXELS, uint8 [batch, height, width, C] of any size, to the network's input.
+
+    As `View` on decoded images: the shorter side is resized with antialiasing, the centre is cut out, mean and scale
+    are applied. Pillow rounds to whole numbers after each of its two passes, this once.
+    """
+    view, size = transform.view, transform.size
+
+    def number(name: str, value: Any, dtype: Any = np.int64) -> str:
+        return nodes.constant(f"view.{name}", value, dtype)
+
+    floats = nodes.add("Cast", [PIXELS], "view.floats", to=TensorProto.FLOAT)
+    planes = nodes.add("Transpose", [floats], "view.planes", perm=[0, 3, 1, 2])
+    sides = nodes.add("Shape", [planes], "view.sides", start=2)
+    exact = nodes.add("Cast", [sides], "view.exact", to=TensorProto.DOUBLE)
+    shorter = nodes.add("ReduceMin", [exact], "view.least", keepdims=1)
+    factor = nodes.add("Div", [number("shorter", [view.shorter], np.float64), shorter], "view.factor")
+    resized = nodes.add("Mul", [exact, factor], "view.resized")
+    above = nodes.add("Add", [resized, number("slack", [1e-9], np.float64)], "view.above")
+    whole = nodes.add("Cast", [nodes.add("Floor", [above], "view.floor")], "view.whole", to=TensorProto.INT64)
+    side = number("size", [size])
+    target = nodes.add("Max", [whole, side], "view.target")
+    map_axes = number("axes", [2, 3])
+    cubic = view.interpolation == "bicubic"
+    # Without exclude_outside the borders would be mixed with repeated pixels, which Pillow and torch leave out.
+    image = nodes.add(
+        "Resize", [planes, "", "", target], "view.image", mode="cubic" if cubic else "linear", antialias=1,
+        axes=[2, 3], cubic_coeff_a=CUBIC, exclude_outside=1, coordinate_transformation_mode="half_pixel",
+    )  # fmt: skip
+    spare = nodes.add("Sub", [target, number("last", [size - 1])], "view.spare")
+    start = nodes.add("Div", [spare, number("two", [2])], "view.start")
+    end = nodes.add("Add", [start, side], "view.end")
+    crop = nodes.add("Slice", [image, start, end, map_axes], "view.crop")
+    rounded = nodes.add("Round", [crop], "view.rounded")
+    limits = [
+        nodes.constant(f"view.{name}", value, np.float32) for name, value in (("least_pixel", 0), ("most_pixel", 255))
+    ]
+    pixels = nodes.add("Clip", [rounded, *limits], "view.pixels")
+    statistics = transform.statistics
+    mean = nodes.constant("view.mean", statistics.mean.transpose(2, 0, 1))
+    scale = nodes.constant("view.scale", statistics.scale.reshape(-1, 1, 1))
+    return nodes.add("Div", [nodes.add("Sub", [pixels, mean], "view.centred"), scale], IMAGES)
