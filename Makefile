@@ -17,8 +17,8 @@ $(STAMP): constraints.txt pyproject.toml
 demo: env  ## plain against residual on the embedded digits, about four minutes; the report's path is the last word
 	@$(BIN)/reslab reproduce degradation
 
-test: env lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: env lint types  ## one thread for each of two processes: waiting for each other's threads takes twice the time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: env
 	$(BIN)/ruff check .
