@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +17,7 @@ from reslab.options.scoring import PredictOptions
 if TYPE_CHECKING:
     import numpy as np
 
+    from reslab.api.explanations import Explanation
     from reslab.data.images.decode import BadImage
     from reslab.measure.result import Prediction
     from reslab.models.trained import TrainedModel
@@ -53,6 +54,7 @@ def predict(
     from reslab.models.classifier import Classifier
 
     model = opened(source)
+    maps = None if options.explain is None else MapFolder(model, options.explain)
     files = files_of([images] if isinstance(images, str | Path) else images)
     options = replace(options, batch=min(options.batch, len(files)))
     device = scoring(options.device, options.threads).device
@@ -85,10 +87,52 @@ def predict(
                     if unfit:
                         raise RunError(f"{good[unfit[0]][0]}: {classifier.unfit_reason()}")
                     highest = shares.topk(min(options.top, len(names)))
-                    for (file, _), values, places in zip(good, *(t.tolist() for t in highest), strict=True):
-                        yield Prediction(file, tuple((names[k], v) for k, v in zip(places, values, strict=True)))
+                    values, places = (column.tolist() for column in highest)
+                    tops = [row[0] for row in places]
+                    drawn = [None] * len(good) if maps is None else maps.written(good, tops, device)
+                    for (file, _), shown, row, map_ in zip(good, values, places, drawn, strict=True):
+                        yield Prediction(file, tuple((names[k], v) for k, v in zip(row, shown, strict=True)), map_)
 
     return predictions()
+
+
+class MapFolder:
+    """The folder of `explain`: a PNG for each picture, named like it, numbered where names repeat.
+
+    Raises UserError if the model has no class activation map, if the folder holds something or cannot be written.
+    """
+
+    def __init__(self, model: TrainedModel, folder: Path) -> None:
+        from reslab.measure.activation import map_row
+        from reslab.models.folder import check_target
+        from reslab.store.files import writable_folder
+
+        map_row(model.network)
+        check_target(folder, "--explain")
+        self.model, self.folder, self.names = model, writable_folder(folder, "--explain"), set[str]()
+
+    def written(self, pictures: Sequence[tuple[str, np.ndarray]], classes: Sequence[int], device: str) -> list[Path]:
+        """Write the maps of pictures (file, pixels) of these classes and return their files."""
+        from reslab.api.explanations import explained
+
+        found = explained(self.model, device, [pixels for _, pixels in pictures], classes)
+        return [self._write(Path(file).stem, one) for (file, _), one in zip(pictures, found, strict=True)]
+
+    def _write(self, stem: str, one: Explanation) -> Path:
+        from reslab.store.files import replacing
+
+        name, number = stem, 1
+        while name in self.names:
+            number += 1
+            name = f"{stem}-{number}"
+        self.names.add(name)
+        path = self.folder / f"{name}.png"
+        try:
+            with replacing(path) as aside:
+                one.picture().save(aside, "PNG")
+        except OSError as error:
+            raise UserError(f"--explain {path}: cannot be written ({error.strerror or error})") from None
+        return path
 
 
 def files_of(images: Iterable[str | Path]) -> list[str]:

@@ -69,10 +69,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A file and its most probable classes, each with its probability (softmax of the logits), highest first."""
+    """A file and its most probable classes, each with its probability (softmax of the logits), highest first.
+
+    map   file of the class activation map, if one was asked for
+    """
 
     file: str
     classes: tuple[tuple[str, float], ...]
+    map: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for `--json`."""
@@ -80,6 +84,7 @@ class Prediction:
             "file": self.file,
             "classes": [name for name, _ in self.classes],
             "probabilities": [share if math.isfinite(share) else None for _, share in self.classes],
+            **({} if self.map is None else {"map": str(self.map)}),
         }
 
     def _repr_html_(self) -> str:

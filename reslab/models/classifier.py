@@ -49,7 +49,7 @@ class Classifier:
         Raises BadImage for a file that is not an image, UserError for any other value that is not one, RunError for
         scores that are not finite.
         """
-        sources = _each(images)
+        sources = each(images)
         parts = []
         with ThreadPoolExecutor(self.settings.threads) as pool:
             for start in range(0, len(sources), self.batch):
@@ -62,7 +62,7 @@ class Classifier:
 
     def pixels(self, image: Any) -> np.ndarray:
         """Return the pixels of an image that the network sees, uint8 [S, S, C]."""
-        return self.model.transform.pixels(_opened(image))
+        return pixels_of(self.model, image)
 
     def shares(self, pixels: Sequence[np.ndarray]) -> tuple[Tensor, list[int]]:
         """Return the probabilities [B, classes] of squares of pixels, and the rows whose scores are not finite."""
@@ -74,7 +74,12 @@ class Classifier:
         return f"its scores are not finite, so it has no class; use another checkpoint than {self.model.origin.path}"
 
 
-def _each(images: Any) -> Sequence[Any]:
+def pixels_of(model: TrainedModel, image: Any) -> np.ndarray:
+    """Return the pixels of an image that a model sees, uint8 [S, S, C]."""
+    return model.transform.pixels(_opened(image))
+
+
+def each(images: Any) -> Sequence[Any]:
     """Return the single images of an argument of `Classifier`."""
     if isinstance(images, np.ndarray | Tensor):
         return [*images] if images.ndim == 4 else [images]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from reslab.options import shared
@@ -70,10 +71,23 @@ class PredictOptions(ClassifierOptions):
     verb: ClassVar[str] = "predict"
 
     top: int = option(5, "classes per image, most probable first", "Output", least=1, common=True)
+    explain: Path | None = option(
+        None, "folder for the class activation map over each picture, as PNG", "Output", text="none", common=True,
+    )  # fmt: skip
     bad_images: Literal["error", "skip"] = option(
         "error", "error: stop at a file that is not an image; skip: leave it out and name it on stderr", "Data",
         common=True,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExplainOptions(Machine):
+    """Which class activation maps are computed."""
+
+    verb: ClassVar[str] = "explain"
+
+    target: str | None = option(None, "the class that the maps are of, by name", "Output", text="the most probable one")
+    batch: int = option(32, "images per batch", "Machine", least=1)
 
 
 @dataclass(frozen=True)
