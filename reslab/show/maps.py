@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from reslab.show.look import HUE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 LEAST = 224  # pixels: smaller pictures are enlarged by a whole factor, so that their pixels stay visible
 STRENGTH = 0.75  # opacity of the strongest evidence
@@ -19,6 +22,9 @@ def drawn_map(pixels: np.ndarray, evidence: np.ndarray) -> Image.Image:
     pixels    uint8 [S, S, 3] or [S, S, 1]
     evidence  float32 [h, w]; its largest magnitude is drawn at full strength
     """
+    import numpy as np
+    from PIL import Image
+
     factor = max(1, -(-LEAST // len(pixels)))
     picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).convert("RGB")
     side = picture.width * factor
