@@ -102,10 +102,11 @@ def test_it_is_the_installed_package_that_runs(installed):
     assert str(ROOT) not in [entry for entry in json.loads(path) if not entry.startswith(sysconfig.get_path("purelib"))]
 
 
-def test_claims_are_those_of_the_checkout(installed):
+def test_claims_are_those_of_the_checkout(installed, tmp_path):
+    """From an empty folder: the checkout may have studies of its user's own in runs/."""
     told = installed("claims", "--json")
     here = subprocess.run(
-        [sys.executable, "-m", "reslab", "claims", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "reslab", "claims", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=300
     ).stdout
     assert len(json.loads(told)) == 27
     assert placeless(told) == placeless(here)
