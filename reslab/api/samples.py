@@ -32,7 +32,9 @@ def sample(model: TrainedModel, data: Any, count: int) -> Sample:
         if data is not None:
             raise
         return Sample(made_pictures(model.transform.size, model.transform.channels, count), "made, as no data are here")
-    found = read(model, request, ("test", "val", "train"), False)
+    found = read(model, request, ("test", "val"), False)
+    if found.test is None and found.val is None:  # training images are read only if there are no others
+        found = read(model, request, ("train",), False)
     check_fits(model, found)
     name, split = next((name, part) for name, part in reversed(found.splits().items()) if part is not None)
     rows = np.arange(min(count, len(split))) * len(split) // min(count, len(split))

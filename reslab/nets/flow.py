@@ -21,8 +21,7 @@ def reads(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     for block, group in groupby(rows, key=lambda row: row.block):
         members = list(group)
         if not block:
-            for row in members:
-                found[row.name], x = (x,), row.name
+            x = _chained(members, x, found)
             continue
         paths = {path: [r for r in members if r.path == path] for path in ("before", "branch", "shortcut", "after")}
         projected = any(row.is_weight_layer for row in paths["shortcut"])
