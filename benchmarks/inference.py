@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say, timed
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Memory
-from reslab.engines.inference import Inference, close_calls
+from reslab.engines.inference import CLOSE, Inference, close_calls
 from reslab.engines.machine import ComputeOptions, prepare, settle, thread_count
 from reslab.measure.evaluate import precise_statistics
 from reslab.nets.model import Network, build
@@ -190,7 +190,7 @@ def agreement(net: Network, peer: tuple[str, Classify], ours: Inference, images:
     features = torch.cat([net(batch, names=("gap",))[1]["gap"] for batch in images[:64].split(32)])
     head = net.get_submodule("head.fc")
     assert isinstance(head, nn.Linear)
-    close = close_calls(head(features), features, head.weight).double().mean()
+    close = close_calls(head(features), features, head.weight, CLOSE).double().mean()
     top = peer_logits.topk(2).values
     margins = (top[:, 0] - top[:, 1]) / peer_logits[:, :10].std(1)
     low, middle = margins.quantile(torch.tensor([0.05, 0.5])).tolist()

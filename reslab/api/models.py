@@ -12,6 +12,8 @@ from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.scoring import ClassifierOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from reslab.models.classifier import Classifier
     from reslab.models.trained import TrainedModel
 
@@ -74,32 +76,50 @@ def export(
     {options}
     tell       called with each line on what was checked
     torchvision, timm: the library's own network must load the weights with strict=True and give equal logits. onnx:
-    onnxruntime must give torch's answers on at least 100 pictures, at batches of 1, 2 and 5. Otherwise nothing is
-    written. Raises UserError if the target cannot hold the network, with the difference, if its library is not
-    installed, and if the file exists or cannot be written; RunError if answers differ.
+    onnxruntime must give torch's answers on at least 100 pictures, at batches of 1, 2 and 5; onnx-int8: at least
+    `min_agreement` percent of them on 1,000 pictures. Otherwise nothing is written. Raises UserError if the target
+    cannot hold the network, with the difference, if its library is not installed, and if the file exists or cannot be
+    written; RunError if answers differ.
     """
+    _refuse_options_of_others(options)
     model = opened(source)
-    if options.to != "onnx":
+    if not options.to.startswith("onnx"):
         from reslab.convert.exporting import exported
 
-        _only_for_onnx(options)
         return exported(model, options.to, options.out or Path(f"{model.name}-{options.to}.safetensors"))
-    from reslab.api.samples import sample
-    from reslab.convert.runtimes.onnx_file import LEAST, exported_onnx
+    from reslab.api.samples import calibration, sample
+    from reslab.convert.runtimes.onnx_file import LEAST, Check, exported_onnx
+    from reslab.convert.runtimes.onnx_int8 import PICTURES, exported_int8
 
-    out = options.out or Path(f"{model.name}.onnx")
-    check = exported_onnx(model, out, lambda: sample(model, options.data, LEAST), options.with_preprocessing)
+    out = options.out or Path(f"{model.name}{options.to.removeprefix('onnx')}.onnx")
+    check: Check
+    if options.to == "onnx":
+        check = exported_onnx(model, out, lambda: sample(model, options.data, LEAST, LEAST), options.with_preprocessing)
+    else:
+        check = exported_int8(
+            model, out, lambda: sample(model, options.data, PICTURES, LEAST), options.with_preprocessing,
+            lambda: calibration(model, [options.data], "--data"), options.min_agreement,
+        )  # fmt: skip
     if tell is not None:
         for line in check.lines():
             tell(line)
     return out
 
 
-def _only_for_onnx(options: ExportOptions) -> None:
-    """Raise UserError if an option is given that only ONNX has."""
-    for flag, value in (("--with-preprocessing", options.with_preprocessing), ("--data", options.data is not None)):
-        if value:
-            raise UserError(f"{flag}: is for --to onnx, not for --to {options.to}; leave it out")
+# targets of the options that not every target has
+TARGETS = {
+    "with_preprocessing": ("onnx", "onnx-int8"), "data": ("onnx", "onnx-int8"), "min_agreement": ("onnx-int8",),
+}  # fmt: skip
+
+
+def _refuse_options_of_others(options: ExportOptions) -> None:
+    """Raise UserError if an option is given that `options.to` does not have."""
+    for about in ExportOptions.described().values():
+        targets = TARGETS.get(about.name, (options.to,))
+        if options.to not in targets and getattr(options, about.name) != about.default:
+            raise UserError(
+                f"{about.flag}: is for --to {' and '.join(targets)}, not for --to {options.to}; leave it out"
+            )
 
 
 @takes(ClassifierOptions)
@@ -113,4 +133,12 @@ def classifier(source: str | Path | TrainedModel, *, options: ClassifierOptions)
     """
     from reslab.models.classifier import Classifier
 
-    return Classifier(opened(source), options)
+    model = opened(source)
+    return Classifier(model, options, calibration_for(model, options))
+
+
+def calibration_for(model: TrainedModel, options: ClassifierOptions) -> list[np.ndarray]:
+    """Return the pixels of training images for int8; [] for other precisions. Raises UserError if they are not here."""
+    from reslab.api.samples import calibration
+
+    return calibration(model, [options.calibration], "--calibration") if options.precision == "int8" else []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
-from reslab.api.models import opened
+from reslab.api.models import calibration_for, opened
 from reslab.errors import RunError, UserError, suggest_beside
 from reslab.options.scoring import PredictOptions
 
@@ -59,7 +59,7 @@ def predict(
     options = replace(options, batch=min(options.batch, len(files)))
     device = scoring(options.device, options.threads).device
     check_evaluation(model.spec, options.batch, device, at_once=piece_of(model.spec))
-    classifier = Classifier(model, options)
+    classifier = Classifier(model, options, calibration_for(model, options))
 
     def pixels_of(file: str) -> np.ndarray | BadImage:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
+from reslab.api.samples import calibration
 from reslab.api.scored import DataRequest, check_fits, course_note, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError
@@ -72,9 +73,14 @@ def evaluate(
         raise UserError("--ensemble: the members were trained on different data or splits; give one --data and --split")
     for model, own_data, name, _ in jobs:
         count = len(models) if ensemble else 1
-        pieces = piece_of(model.spec) if options.precision == "bf16" else None
+        pieces = None if options.precision == "fp32" else piece_of(model.spec)
         check_evaluation(model.spec, min(batch, len(own_data.split(name))), settings.device, count, pieces)
     prepare(settings)
+
+    def function_of(model: TrainedModel) -> Callable[[Tensor], Tensor]:
+        sources = (None, data) if options.calibration is None else (options.calibration,)
+        images = calibration(model, sources, "--calibration") if options.precision == "int8" else []
+        return model.logits(settings, images)
 
     def batches(model: TrainedModel, own_data: Data, name: str) -> Iterable[Batch]:
         part = own_data.split(name)
@@ -92,19 +98,19 @@ def evaluate(
         notes: tuple[str, ...],
     ) -> Evaluation:
         unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
-        note = "; ".join(filter(None, (unfit, getattr(logits_of, "fallback", None), course_note(path))))
+        note = "; ".join(filter(None, (unfit, getattr(logits_of, "about", ""), course_note(path))))
         classes = tuple(own_data.classes)
         return Evaluation(path, name, iteration, own_data.name, part, options.precision, classes, scores, note, notes)
 
     if not ensemble:
         results = []
         for model, own_data, part, notes in jobs:
-            logits_of, origin = model.logits(settings), model.origin
+            logits_of, origin = function_of(model), model.origin
             scores = score(logits_of, batches(model, own_data, part), len(own_data.split(part)), len(own_data.classes))
             results.append(result(origin.path, model.name, origin.iteration, own_data, part, scores, logits_of, notes))
         return Shown(results)
     _, own_data, part, _ = jobs[0]
-    functions = [model.logits(settings) for model in models]
+    functions = [function_of(model) for model in models]
     pairs = [(logits_of, batches(model, own_data, part)) for logits_of, model in zip(functions, models, strict=True)]
     member_scores, ensemble_scores = evaluate_together(
         pairs, len(own_data.split(part)), len(own_data.classes), ensemble

@@ -79,9 +79,9 @@ VERBS = {
     ),
     "export": Verb(
         "converting:export",
-        "Write weights for torchvision, timm, or one file.",
+        "Write a model for other libraries and runtimes.",
         "reslab export runs/RUN --to torchvision",
-        "Writes a file after the library's own network gave equal logits.",
+        "Writes a file once the other side has given the same answers.",
     ),
     "recipe": Verb(
         "recipes:recipe",

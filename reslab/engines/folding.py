@@ -92,7 +92,7 @@ def _grouped(modules: Iterable[nn.Module], sizes: Sizes, dtype: torch.dtype) -> 
     for group in groups(modules):
         if isinstance(group.layer, nn.Conv2d):
             weight, bias = (values.to(dtype) for values in folded(group.layer, group.norm))
-            run = _convolution(group.layer, weight, bias, sizes[group.layer], group.adds, group.relu is not None)
+            run = convolution(group.layer, weight, bias, sizes[group.layer], group.adds, group.relu is not None)
             operations.append(Operation(run, _affine(weight, bias, group.adds)))
         else:
             parts = (group.layer, group.norm, ADD if group.adds else None, group.relu)
@@ -149,7 +149,7 @@ def folded(conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
     return weight * scale[:, None, None, None], norm.bias.detach() + (bias - mean) * scale
 
 
-def _convolution(
+def convolution(
     conv: nn.Conv2d, weight: Tensor, bias: Tensor, size: int, adds: bool, relu: bool
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return `conv` with new `weight` and `bias`, the addition if it `adds`, and ReLU as one call of oneDNN.

@@ -7,12 +7,14 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from reslab.errors import UserError
 
 BF16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
+INT8_UNITS = ("amx_int8", "avx512_vnni", "avx_vnni")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 # Blocks of at most LARGEST_BLOCK bytes come from the heap, whose free end is returned beyond KEPT_END bytes: both are
 # the largest values that glibc accepts.
@@ -42,15 +44,25 @@ def check_processes(option: str, count: int) -> None:
 
 def bf16_units() -> frozenset[str]:
     """Return the CPU's units that multiply bf16, by torch's names; empty if it has none."""
+    return _units(BF16_UNITS)
+
+
+def int8_units() -> frozenset[str]:
+    """Return the CPU's units that multiply bytes (VNNI, AMX), by torch's names; empty if it has none."""
+    return _units(INT8_UNITS)
+
+
+def _units(names: Sequence[str]) -> frozenset[str]:
+    """Return those of the CPU's units that have one of `names`."""
     import torch  # not at the top: the rest of this file is used before torch is imported
 
     get_capabilities = getattr(torch.cpu, "get_capabilities", None)
     capabilities = get_capabilities() if get_capabilities else {}
-    units = frozenset(unit for unit in BF16_UNITS if capabilities.get(unit))
+    units = frozenset(unit for unit in names if capabilities.get(unit))
     if not units:  # an older torch
         with suppress(OSError):
             flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
-            units = frozenset({"amx_bf16", "avx512_bf16"}.intersection(flags))
+            units = frozenset(names).intersection(flags)
     return units
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reslab.data.images.decode import read, upright
 from reslab.engines import host
+from reslab.engines.calibrated import Int8Inference
 from reslab.engines.inference import Inference, unsuitable_reason
 from reslab.engines.machine import prepare, scoring
 from reslab.errors import RunError, UserError
@@ -26,16 +27,23 @@ DEFAULTS = ClassifierOptions()
 class Classifier:
     """A function from images to class probabilities, float32 [N, classes].
 
-    With bf16 on a CPU, close calls are computed again in fp32, so that the first class is the same as in fp32.
+    With bf16 and int8 on a CPU, close calls are computed again in fp32, so that the first class is that of fp32.
+    `calibration` has the pixels of training images, for int8 (`Int8Inference`).
     Attributes: `precision` (the one in use), `about` (how it computes, in one line).
     """
 
-    def __init__(self, model: TrainedModel, options: ClassifierOptions = DEFAULTS) -> None:
+    def __init__(
+        self, model: TrainedModel, options: ClassifierOptions = DEFAULTS, calibration: Sequence[np.ndarray] = ()
+    ) -> None:
         self.model, self.batch, self.settings = model, options.batch, scoring(options.device, options.threads)
         net = model.network.to(self.settings.device)
         fastest = "bf16" if host.bf16_units() and not unsuitable_reason(net, "bf16") else "fp32"
         prepare(self.settings)
-        self._logits_of = Inference(net, fastest if options.precision == "auto" else options.precision)
+        self._logits_of: Inference | Int8Inference
+        if options.precision == "int8":
+            self._logits_of = Int8Inference(net, calibration, model.transform.inputs)
+        else:
+            self._logits_of = Inference(net, fastest if options.precision == "auto" else options.precision)
         self.precision = self._logits_of.precision
         how = f"{self.settings.device}, {self.precision}, {self.settings.threads} threads"
         self.about = "; ".join(filter(None, [how, self._logits_of.fallback]))

@@ -12,12 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reslab.data.batches.loader import Statistics
 from reslab.data.batches.views import View, centre_crop, whole
 from reslab.data.source import recorded_kind
+from reslab.engines.calibrated import Int8Inference
 from reslab.engines.inference import Inference
 from reslab.engines.machine import Settings
 from reslab.errors import UserError
@@ -99,15 +101,18 @@ class TrainedModel:
         """
         return checkpoints.network(self.spec, self.weights, str(self.origin.path)).eval()
 
-    def logits(self, settings: Settings) -> Callable[[Tensor], Tensor]:
+    def logits(self, settings: Settings, calibration: Sequence[np.ndarray] = ()) -> Callable[[Tensor], Tensor]:
         """Return the function from images [B, C, S, S] to logits [B, classes].
 
-        The network is moved to the settings' device. In bf16 close calls are computed again in fp32
-        (`engines.inference`).
+        calibration   pixels of training images, for int8 (`Int8Inference`)
+        The network is moved to the settings' device. In bf16 and int8 close calls are computed again in fp32
+        (`engines.inference`, `engines.calibrated`).
         """
         net = self.network.to(settings.device)
         if settings.layout == "channels_last" and self.spec.family != "mlp":
             net.to(memory_format=torch.channels_last)
+        if settings.precision == "int8":
+            return Int8Inference(net, calibration, self.transform.inputs)
         if settings.precision == "bf16":
             return Inference(net, settings.precision)
 

@@ -33,24 +33,27 @@ class ExportOptions(Options):
 
     verb: ClassVar[str] = "export"
 
-    to: Literal["safetensors", "torchvision", "timm", "onnx"] = option(
+    to: Literal["safetensors", "torchvision", "timm", "onnx", "onnx-int8"] = option(
         "safetensors",
-        "safetensors: our names, with classes and input in the header; torchvision, timm: a state dict for that "
-        "library; onnx: for other runtimes, checked with onnxruntime",
+        "safetensors: one file with our names; torchvision, timm: weights for that library; onnx, onnx-int8 (in 8 "
+        "bits): for other runtimes",
         "Output",
         common=True,
     )
     out: Path | None = option(
-        None, "file to write: .safetensors, .pth or .pt; .onnx", "Output", text="MODEL-TO.safetensors, MODEL.onnx",
-        common=True,
+        None, "file to write", "Output", text="named after model and target", common=True,
     )  # fmt: skip
     with_preprocessing: bool = option(
         False, "onnx: the file takes decoded pixels (uint8) of any size and resizes and normalises them", "Output",
         common=True,
     )  # fmt: skip
     data: Any = option(
-        None, "onnx: pictures to compare answers on, as in `reslab train`", "Data",
-        text="the run's; made pictures if they are not here",
+        None, "onnx: pictures to compare answers on, as in `reslab train`; onnx-int8: also to calibrate on", "Data",
+        text="the run's; for onnx made pictures if they are not here",
+    )  # fmt: skip
+    min_agreement: float = option(
+        99.0, "onnx-int8: smallest share of answers that equal fp32's, in percent; with fewer nothing is written",
+        "Output", least=0, most=100,
     )  # fmt: skip
 
 

@@ -46,9 +46,11 @@ class EvaluateOptions(Reading):
         None, "also score all of them as one: average their softmax (as the paper's release) or their logits", "Data",
         text="none", common=True,
     )  # fmt: skip
-    precision: Literal["fp32", "bf16"] = option(
-        "fp32", "bf16: faster on CPUs with bf16 units; close calls are computed again in fp32", "Machine", common=True,
+    precision: Literal["fp32", "bf16", "int8"] = option(
+        "fp32", "bf16, int8: faster on CPUs with such units; close calls are computed again in fp32", "Machine",
+        common=True,
     )  # fmt: skip
+    calibration: Any = shared.calibration()
     batch: int = option(250, "images per batch", "Machine", least=1)
 
 
@@ -58,9 +60,11 @@ class ClassifierOptions(Machine):
 
     verb: ClassVar[str] = "classifier"
 
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "auto: bf16 on CPUs with bf16 units (close calls again in fp32), else fp32", "Machine", common=True,
+    precision: Literal["auto", "fp32", "bf16", "int8"] = option(
+        "auto", "auto: bf16 on CPUs with bf16 units, else fp32; int8 needs training images. Close calls of bf16 and "
+        "int8 are computed again in fp32", "Machine", common=True,
     )  # fmt: skip
+    calibration: Any = shared.calibration()
     batch: int = option(32, "images per batch", "Machine", least=1, common=True)
 
 

@@ -62,3 +62,10 @@ def device(*, common: bool = True) -> Any:
 def threads() -> Any:
     """Return the option --threads: the number of CPU threads."""
     return option(0, "CPU threads; 0 uses all", "Machine")
+
+
+def calibration() -> Any:
+    """Return the option --calibration: training images for int8."""
+    return option(
+        None, "int8: data whose training images its ranges are measured on", "Data", text="the model's training data",
+    )  # fmt: skip

@@ -21,13 +21,13 @@ from PIL import Image
 
 import reslab
 from reslab.convert.runtimes import onnx_nodes
-from reslab.convert.runtimes.graph import graph_of
 from reslab.convert.runtimes.pictures import made_pictures
 from reslab.data.batches.loader import Statistics
 from reslab.data.batches.views import View, centre_crop
 from reslab.errors import RunError, UserError
 from reslab.models.transform import InputTransform
 from reslab.nets.cost import cost
+from reslab.nets.graph import graph_of
 
 TOLD = {"order", "batch_norm", "activation", "in_channels"}  # switches that change which nodes there are
 SMALL = [case for case in VARIANTS if case[0].startswith("mlp") or (case[0].endswith("20") and TOLD & {*case[1]})]
@@ -139,7 +139,7 @@ def test_other_answers_are_not_published(tmp_path, monkeypatch, with_preprocessi
     with pytest.raises(RunError, match=r"--to onnx: onnxruntime gives other answers .*; nothing written"):
         reslab.export(model, to="onnx", out=tmp_path / "a.onnx", with_preprocessing=with_preprocessing)
     monkeypatch.undo()
-    monkeypatch.setattr("reslab.convert.runtimes.graph.EPSILON", 1e-2)
+    monkeypatch.setattr("reslab.nets.graph.EPSILON", 1e-2)
     with pytest.raises(RunError, match="nothing written"):
         reslab.export(model, to="onnx", out=tmp_path / "a.onnx", with_preprocessing=with_preprocessing)
     assert [*tmp_path.iterdir()] == []

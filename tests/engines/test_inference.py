@@ -125,8 +125,8 @@ def test_no_gradient_is_kept():
 def test_which_calls_are_close():
     """Unit vectors as weights: the unit is the norm of the two highest features."""
     features = torch.tensor([[3.0, 4.0, 0.0], [4.0, 3.9, 0.0], [4.0, 4.0, 0.0], [float("nan"), 0.0, 0.0]])
-    assert close_calls(features, features, torch.eye(3)).tolist() == [False, True, True, True]
-    assert close_calls(features[:, :1], features, torch.ones(1, 3)).tolist() == [False] * 4
+    assert close_calls(features, features, torch.eye(3), 1 / 16).tolist() == [False, True, True, True]
+    assert close_calls(features[:, :1], features, torch.ones(1, 3), 1 / 16).tolist() == [False] * 4
 
 
 @torch.no_grad()

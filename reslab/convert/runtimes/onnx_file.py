@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,16 @@ import torch
 from PIL import Image
 
 from reslab.convert.publish import check_out, published
-from reslab.convert.runtimes.graph import graph_of
 from reslab.errors import RunError, UserError
 from reslab.models.trained import TrainedModel
 from reslab.nets.flow import IMAGES
+from reslab.nets.graph import Graph, graph_of
 from reslab.version import VERSION
 
 if TYPE_CHECKING:
     import onnx
+
+    from reslab.engines.quantise import Quantised
 
 ENDINGS = (".onnx",)
 CLOSE = 1e-4  # largest difference of a logit, relative to the largest logit
@@ -31,10 +33,14 @@ Run = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures to compare answers on, as they are before resizing, and where they come from, in words."""
+    """Pictures to compare answers on, as they are before resizing, and where they come from, in words.
+
+    labels   classes of the first of them, int64; none of made pictures
+    """
 
     pictures: Sequence[Image.Image]
     source: str
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,19 @@ def exported_onnx(model: TrainedModel, out: Path, sample_of: Callable[[], Sample
     case nothing is written.
     """
     check_out(out, "onnx", ENDINGS)
-    file = _model(model, preprocessing)
-    check = _checked(model, file, sample_of(), preprocessing)
+    file = file_of(model, preprocessing)
+    check = compared(model, file, sample_of(), preprocessing).check
+    if not check.difference <= CLOSE or check.equal < check.pictures:
+        raise RunError(
+            f"--to onnx: onnxruntime gives other answers ({check.equal} of {check.pictures} are equal, relative "
+            f"difference {check.difference:.2g}); nothing written"
+        )
+    write(model, file, check, out)
+    return check
+
+
+def write(model: TrainedModel, file: onnx.ModelProto, check: Check, out: Path) -> None:
+    """Write a file with what is known of the model and its check. Raises UserError if it cannot be written."""
     described = model.to_dict()
     facts = {
         "reslab": VERSION, "classes": described["classes"], "check": asdict(check), "model": described,
@@ -91,27 +108,34 @@ def exported_onnx(model: TrainedModel, out: Path, sample_of: Callable[[], Sample
         entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
     with published(out) as aside:
         aside.write_bytes(file.SerializeToString())
-    return check
 
 
-def _model(model: TrainedModel, preprocessing: bool) -> onnx.ModelProto:
-    """Return the model as ONNX. Raises UserError if onnx is not installed."""
+def network_of(model: TrainedModel) -> Graph:
+    """Return the steps of a model's network."""
+    return graph_of(
+        model.spec, {name: value.detach().cpu().numpy() for name, value in model.network.state_dict().items()}
+    )
+
+
+def file_of(
+    model: TrainedModel, preprocessing: bool, in_bytes: Quantised | None = None, sums: bool = False
+) -> onnx.ModelProto:
+    """Return the model as ONNX; `in_bytes` and `sums` as `add_network`. Raises UserError if onnx is not installed."""
     try:
         from onnx import TensorProto, helper
     except ImportError:
         raise _missing("onnx") from None
     from reslab.convert.runtimes.onnx_nodes import PIXELS, Nodes, add_network, add_preprocessing
 
-    weights = {name: value.detach().cpu().numpy() for name, value in model.network.state_dict().items()}
-    graph, nodes, size = graph_of(model.spec, weights), Nodes(), model.spec.image_size
-    channels = model.spec.in_channels
+    nodes, size, channels = Nodes(), model.spec.image_size, model.spec.in_channels
+    graph = network_of(model) if in_bytes is None else in_bytes.graph
     if preprocessing:
         shape = ["batch", "height", "width", channels]
         first = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, shape)
-        add_network(nodes, graph, add_preprocessing(nodes, model.transform))
+        add_network(nodes, graph, add_preprocessing(nodes, model.transform), in_bytes, sums)
     else:
         first = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", channels, size, size])
-        add_network(nodes, graph)
+        add_network(nodes, graph, in_bytes=in_bytes, sums=sums)
     return nodes.model(graph, first)
 
 
@@ -132,8 +156,17 @@ def session(content: bytes) -> Run:
     return lambda inputs: opened.run(names, dict(inputs))
 
 
-def _checked(model: TrainedModel, file: onnx.ModelProto, sample: Sample, preprocessing: bool) -> Check:
-    """Return how far the file's answers are from the network's. Raises RunError if they differ."""
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The logits of torch and of a file on the same inputs, float32 [N, classes] each, and the `check` of them."""
+
+    ours: np.ndarray
+    theirs: np.ndarray
+    check: Check
+
+
+def compared(model: TrainedModel, file: onnx.ModelProto, sample: Sample, preprocessing: bool) -> Compared:
+    """Return how far the file's answers are from the network's."""
     pixels = [model.transform.pixels(picture) for picture in sample.pictures]
     inputs = model.transform.inputs(pixels).numpy()
     resize = as_pillow = None
@@ -143,26 +176,25 @@ def _checked(model: TrainedModel, file: onnx.ModelProto, sample: Sample, preproc
         transform = model.transform.statistics
         mean, scale = transform.mean.transpose(2, 0, 1), transform.scale.reshape(-1, 1, 1)
         resize = round(float(np.abs((seen * scale + mean) - squares).max()))
-        as_pillow = int((_logits(model, inputs).argmax(1) == theirs.argmax(1)).sum())
+        as_pillow = int((logits_of(model, inputs).argmax(1) == theirs.argmax(1)).sum())
         inputs = seen
     else:
-        run = session(file.SerializeToString())
-        parts: list[np.ndarray] = []
-        start = 0
-        while start < len(inputs):
-            count = BATCHES[len(parts) % len(BATCHES)]
-            parts.append(run({IMAGES: np.ascontiguousarray(inputs[start : start + count])})[0])
-            start += count
-        theirs = np.concatenate(parts)
-    ours = _logits(model, inputs)
+        theirs = run_in_batches(session(file.SerializeToString()), inputs)
+    ours = logits_of(model, inputs)
     difference = float(np.abs(ours - theirs).max() / np.abs(ours).max())
     equal = int((ours.argmax(1) == theirs.argmax(1)).sum())
-    if not difference <= CLOSE or equal < len(ours):
-        raise RunError(
-            f"--to onnx: onnxruntime gives other answers ({equal} of {len(ours)} are equal, relative difference "
-            f"{difference:.2g}); nothing written"
-        )
-    return Check(len(ours), sample.source, difference, equal, resize, as_pillow)
+    return Compared(ours, theirs, Check(len(ours), sample.source, difference, equal, resize, as_pillow))
+
+
+def run_in_batches(run: Run, inputs: np.ndarray) -> np.ndarray:
+    """Return the logits of inputs, in batches of BATCHES in turn."""
+    parts: list[np.ndarray] = []
+    start = 0
+    while start < len(inputs):
+        count = BATCHES[len(parts) % len(BATCHES)]
+        parts.append(run({IMAGES: np.ascontiguousarray(inputs[start : start + count])})[0])
+        start += count
+    return np.concatenate(parts)
 
 
 def _from_pictures(
@@ -194,7 +226,7 @@ def _from_pictures(
 
 
 @torch.no_grad()
-def _logits(model: TrainedModel, inputs: np.ndarray) -> np.ndarray:
+def logits_of(model: TrainedModel, inputs: np.ndarray) -> np.ndarray:
     """Return the logits of the network's own forward in fp32, float32 [N, classes]."""
     net = model.network.cpu().eval()
     parts = [net(part) for part in torch.from_numpy(inputs).split(BATCHES[-1])]

@@ -9,15 +9,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from reslab.convert.runtimes.graph import Graph, Step
+from reslab.engines.quantise import Quantised, Scale
 from reslab.models.transform import InputTransform
 from reslab.nets.flow import IMAGES
+from reslab.nets.graph import Graph, Step
 
 OPSET = 19  # the first with circular padding
 IR_VERSION = 9  # of the first onnx with that opset, so that older runtimes read the file
 LOGITS, PIXELS = "logits", "pixels"
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 PADDINGS = {"circular": "wrap"}
+ROUNDED = ("add", "pad", "gap")  # kinds that can read 8 bits
 CUBIC = -0.5  # Pillow's and torch's coefficient of antialiased bicubic resizing
 
 
@@ -29,7 +31,7 @@ class Nodes:
         self.constants: dict[str, np.ndarray] = {}
 
     def constant(self, name: str, value: Any, dtype: Any = None) -> str:
-        self.constants[name] = np.ascontiguousarray(value, dtype)
+        self.constants[name] = np.asarray(value, dtype, order="C")
         return name
 
     def add(self, operation: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
@@ -48,17 +50,68 @@ class Nodes:
         return model
 
 
-def add_network(nodes: Nodes, graph: Graph, images: str = IMAGES) -> None:
-    """Add the steps of a network; `images` is the name of its input, float32 [batch, C, S, S]."""
+def add_network(
+    nodes: Nodes, graph: Graph, images: str = IMAGES, in_bytes: Quantised | None = None, sums: bool = False
+) -> None:
+    """Add the steps of a network; `images` is the name of its input, float32 [batch, C, S, S].
+
+    in_bytes   the network in 8 bits, to be written as QDQ: a map that an 8-bit layer reads or writes is rounded and
+               turned back (QuantizeLinear, DequantizeLinear), and a runtime computes what lies between them in 8 bits
+    sums       additions and what else reads maps are 8-bit layers too: faster, with larger errors in deep networks
+    """
     outputs = {IMAGES: images, **{step.name: step.name for step in graph.steps}, graph.steps[-1].name: LOGITS}
+    rounded: dict[str, str] = {}
+    readers = {name: step for step in graph.steps for name in step.inputs}
+
+    def rounded_name(name: str) -> str:
+        assert in_bytes is not None
+        if name not in rounded:
+            rounded[name] = _add_rounding(nodes, outputs[name], in_bytes.scales[name])
+        return rounded[name]
+
     for step in graph.steps:
-        _add_step(nodes, graph, step, [outputs[name] for name in step.inputs], outputs[step.name])
+        is_int8 = in_bytes is not None and in_bytes.is_int8(step)
+        rounds = is_int8 or (sums and step.kind in ROUNDED)
+        inputs = [rounded_name(name) if rounds else outputs[name] for name in step.inputs]
+        weights = _add_weights(nodes, step, in_bytes) if in_bytes is not None and is_int8 else []
+        _add_step(nodes, graph, step, inputs, outputs[step.name], weights)
+        if is_int8 and readers[step.name].kind != "act":  # else the activation's output is rounded
+            outputs[step.name] = rounded_name(step.name)
 
 
-def _add_step(nodes: Nodes, graph: Graph, step: Step, inputs: list[str], name: str) -> None:
-    """Add one step, whose output is `name`."""
+def _add_rounding(nodes: Nodes, x: str, scale: Scale) -> str:
+    """Add the rounding of a map to 8 bits and back."""
+    step, zero = np.float32(scale.step), np.uint8(scale.zero)
+    ends = [nodes.constant(f"{x}.scale", step), nodes.constant(f"{x}.zero_point", zero)]
+    quantised = nodes.add("QuantizeLinear", [x, *ends], f"{x}.bytes")
+    return nodes.add("DequantizeLinear", [quantised, *ends], f"{x}.rounded")
+
+
+def _add_weights(nodes: Nodes, step: Step, in_bytes: Quantised) -> list[str]:
+    """Add the weights of a layer in 8 bits, and its bias in units of weight times input; return their names."""
+    weight, reads = in_bytes.weights[step.name], in_bytes.scales[step.inputs[0]]
+    name = f"{step.name}.weight"
+    scales = nodes.constant(f"{name}.scales", weight.scales)
+    values = [nodes.constant(f"{name}.bytes", weight.values), scales]
+    units = weight.scales.astype(np.float64) * np.float32(reads.step)
+    assert step.bias is not None
+    whole = np.clip(np.rint(step.bias / units), -(2**31), 2**31 - 1).astype(np.int32)
+    unit = nodes.constant(f"{step.name}.bias.units", units, np.float32)
+    bias = [nodes.constant(f"{step.name}.bias.whole", whole), unit]
+    return [
+        nodes.add("DequantizeLinear", values, f"{name}.rounded", axis=0),
+        nodes.add("DequantizeLinear", bias, f"{step.name}.bias.rounded", axis=0),
+    ]
+
+
+def _add_step(
+    nodes: Nodes, graph: Graph, step: Step, inputs: list[str], name: str, weights: Sequence[str] = ()
+) -> None:
+    """Add one step, whose output is `name`; `weights` names its weight and bias if they are there already."""
     row, spec = step.row, graph.spec
-    if step.kind in ("conv", "linear"):
+    if weights:
+        inputs += weights
+    elif step.kind in ("conv", "linear"):
         inputs += [nodes.constant(f"{step.name}.weight", step.weight), nodes.constant(f"{step.name}.bias", step.bias)]
     if step.kind == "conv":
         pads = [row.padding] * 4

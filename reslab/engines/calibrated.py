@@ -1,0 +1,93 @@
+"""Inference in 8 bits with the classes of fp32: close calls are computed again, by a bound from training images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reslab.engines import int8
+from reslab.engines.inference import Inference, close_calls, margins, piece_of, unsuitable_reason
+from reslab.engines.quantise import quantised
+from reslab.nets.graph import graph_of
+from reslab.nets.model import Network
+from reslab.nets.row import path_of
+
+FITTED = 256  # training images that ranges and weights are fitted to
+JUDGED = 512  # others, whose largest error gives the bound
+FEWEST = 100  # images in all
+SAFETY = 1.5  # bound over that error
+# Range of a map over the one measured: an image whose values are cut off has errors several times as large as others.
+HEADROOM = 1.25
+BEYOND = 2.0  # images with values so many times the largest of calibration are computed in fp32
+
+
+class Int8Inference:
+    """`inference(images)` gives the logits [B, classes], float32, of images [B, in_channels, S, S]; as `Inference`.
+
+    net          in evaluation mode; do not change it afterwards
+    calibration  training images in random order, FEWEST to FITTED + JUDGED. On the first third the network is
+                 quantised. On the others the margin between the two highest logits is compared with fp32's: `bound` is
+                 SAFETY times its largest error, in the unit of `margins`
+    inputs       from some of them to the network's input, float32 [B, C, S, S]
+    An image whose margin is within the bound is computed again in fp32. `seen` and `again` count images.
+    `fallback` is the reason that all are computed in fp32, or None.
+    """
+
+    precision = "int8"
+
+    @property
+    def about(self) -> str:
+        """Return in words how many images were computed again, or the `fallback`."""
+        return self.fallback or f"{self.again:,} of {self.seen:,} images computed again in fp32"
+
+    def __init__(
+        self, net: Network, calibration: Sequence[np.ndarray], inputs: Callable[[Sequence[np.ndarray]], Tensor]
+    ) -> None:
+        self.exact = Inference(net, "fp32")
+        self.fallback, self.seen, self.again, self.bound = self.exact.fallback, 0, 0, 0.0
+        reason = unsuitable_reason(net, "fp32") or int8.unsuitable_reason()
+        if reason:
+            self.fallback = f"not quantised, as {reason}: slower, not broken"
+        if self.fallback is not None:
+            return
+        assert len(calibration) >= FEWEST, f"{len(calibration)} images are too few to calibrate on"
+        weights = {name: value.detach().numpy() for name, value in net.state_dict().items()}
+        count = min(FITTED, len(calibration) * FITTED // (FITTED + JUDGED))
+        size = piece_of(net.spec)
+
+        def pieces(images: Sequence[np.ndarray]) -> Iterator[Tensor]:
+            return (inputs(images[start : start + size]) for start in range(0, len(images), size))
+
+        made = quantised(graph_of(net.spec, weights), pieces(calibration[:count]), headroom=HEADROOM)
+        self._largest, self._run = made.largest, int8.Int8(made).run
+        self._last = net.get_parameter(f"{path_of(net.rows[-1])}.weight").detach()
+        errors = [] if net.spec.classes < 2 else [self._errors(piece) for piece in pieces(calibration[count:])]
+        self.bound = SAFETY * float(torch.cat(errors).max()) if net.spec.classes > 1 else 0.0
+
+    def _errors(self, images: Tensor) -> Tensor:
+        """Return by how much 8 bits change the margin of each image's two highest classes, in units."""
+        features, logits = self._run(images)
+        exact, (a, b) = self.exact(images), logits.topk(2).indices.T
+        rows = torch.arange(len(images))
+        margin, unit = margins(logits, features, self._last)
+        return (margin - (exact[rows, a] - exact[rows, b])).abs() / unit.clamp_min(1e-30)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        size = self.exact.net.spec.image_size
+        if self.fallback or images.shape[2:] != (size, size):
+            return self.exact(images)
+        return torch.cat([self._logits(piece) for piece in images.split(piece_of(self.exact.net.spec))])
+
+    def _logits(self, images: Tensor) -> Tensor:
+        self.seen += len(images)
+        features, logits = self._run(images)
+        largest = images.flatten(1).abs().amax(1)
+        again = close_calls(logits, features, self._last, self.bound) | ~(largest <= BEYOND * self._largest)
+        if again.any():
+            self.again += int(again.sum())
+            logits[again] = self.exact(images[again])
+        return logits
