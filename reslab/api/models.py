@@ -68,21 +68,35 @@ def import_weights(source: str | Path, *, options: ImportOptions) -> TrainedMode
 
 @takes(ExportOptions)
 def export(
-    source: str | Path | TrainedModel, *, options: ExportOptions, tell: Callable[[str], None] | None = None
+    source: str | Path | TrainedModel,
+    second: str | Path | TrainedModel | None = None,
+    *,
+    options: ExportOptions,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a model for another library or runtime and return the file.
 
     source     as `load` takes it, or a model
+    second     page: another model beside it
     {options}
     tell       called with each line on what was checked
     torchvision, timm: the library's own network must load the weights with strict=True and give equal logits. onnx:
-    onnxruntime must give torch's answers on at least 100 pictures, at batches of 1, 2 and 5; onnx-int8: at least
-    `min_agreement` percent of them on 1,000 pictures. Otherwise nothing is written. Raises UserError if the target
-    cannot hold the network, with the difference, if its library is not installed, and if the file exists or cannot be
-    written; RunError if answers differ.
+    onnxruntime must give torch's answers on at least 100 pictures, at batches of 1, 2 and 5. onnx-int8, page: at least
+    `min_agreement` percent of the answers on 1,000 pictures must stay. Otherwise nothing is written. Raises UserError
+    if the target cannot hold the network, with the difference, if its library is not installed, and if the file exists
+    or cannot be written; RunError if answers differ.
     """
     _refuse_options_of_others(options)
-    model = opened(source)
+    if second is not None and options.to != "page":
+        raise UserError(f"{second}: a second model is for --to page, not for --to {options.to}; leave it out")
+    model, data = opened(source), options.data
+    if options.to == "page":
+        from reslab.api.pages import exported_page
+
+        out = options.out or Path(f"{model.name}.html")
+        models = [model] if second is None else [model, opened(second)]
+        exported_page(models, out, data, options.min_agreement, options.lang, tell)
+        return out
     if not options.to.startswith("onnx"):
         from reslab.convert.exporting import exported
 
@@ -94,11 +108,11 @@ def export(
     out = options.out or Path(f"{model.name}{options.to.removeprefix('onnx')}.onnx")
     check: Check
     if options.to == "onnx":
-        check = exported_onnx(model, out, lambda: sample(model, options.data, LEAST, LEAST), options.with_preprocessing)
+        check = exported_onnx(model, out, lambda: sample(model, data, LEAST, LEAST), options.with_preprocessing)
     else:
         check = exported_int8(
-            model, out, lambda: sample(model, options.data, PICTURES, LEAST), options.with_preprocessing,
-            lambda: calibration(model, [options.data], "--data"), options.min_agreement,
+            model, out, lambda: sample(model, data, PICTURES, LEAST), options.with_preprocessing,
+            lambda: calibration(model, [data], "--data"), options.min_agreement,
         )  # fmt: skip
     if tell is not None:
         for line in check.lines():
@@ -108,7 +122,8 @@ def export(
 
 # targets of the options that not every target has
 TARGETS = {
-    "with_preprocessing": ("onnx", "onnx-int8"), "data": ("onnx", "onnx-int8"), "min_agreement": ("onnx-int8",),
+    "with_preprocessing": ("onnx", "onnx-int8"), "data": ("onnx", "onnx-int8", "page"),
+    "min_agreement": ("onnx-int8", "page"), "lang": ("page",),
 }  # fmt: skip
 
 

@@ -30,14 +30,16 @@ def import_(source: str, /, *, options: Given, json_: Json = False) -> None:
 
 
 @command(options=ExportOptions)
-def export(model: str, /, *, options: Given) -> None:
+def export(model: str, second: str | None = None, /, *, options: Given) -> None:
     """Write a model for torchvision, timm, ONNX, or as one file.
 
     Parameters
     ----------
     model
         a run, a step-… folder or a model folder; also weights of others, as `reslab import` takes them
+    second
+        page: another, to compare with
     """
     from reslab.api import models
 
-    show(models.export(model, **options, tell=say))
+    show(models.export(model, second, **options, tell=say))

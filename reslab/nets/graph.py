@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from reslab.nets.flow import IMAGES, reads
 from reslab.nets.plan import plan
 from reslab.nets.row import Row, path_of
 from reslab.nets.spec import Spec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EPSILON = 1e-5  # added to the variance by batch norm, as in torch
 OMITTED = ("dropout",)  # kinds that do nothing in evaluation mode
@@ -56,6 +58,8 @@ class Graph:
 
 def graph_of(spec: Spec, weights: Mapping[str, np.ndarray]) -> Graph:
     """Return the steps of `spec` with `weights` (parameters and BN buffers by their names in the torch module)."""
+    import numpy as np
+
     rows = plan(spec)
     inputs = reads(rows)
     steps: dict[str, Step] = {}
@@ -81,6 +85,8 @@ def graph_of(spec: Spec, weights: Mapping[str, np.ndarray]) -> Graph:
 
 def _normalised(norm: Step, before: Step | None, weights: Mapping[str, np.ndarray]) -> Step:
     """Return BN as a step of its own, or folded into the step `before` it. Computed in float64."""
+    import numpy as np
+
     path = path_of(norm.row)
     gamma, beta, mean, variance = (
         weights[f"{path}.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from reslab.errors import UserError
 from reslab.nets.spec import PadAt, Padding, StrideIn
+from reslab.options import shared
 from reslab.options.option import Options, option
 
 LayoutName = Literal["torchvision", "timm", "transformers", "akamaster", "kuangliu"]
@@ -33,10 +34,10 @@ class ExportOptions(Options):
 
     verb: ClassVar[str] = "export"
 
-    to: Literal["safetensors", "torchvision", "timm", "onnx", "onnx-int8"] = option(
+    to: Literal["safetensors", "torchvision", "timm", "onnx", "onnx-int8", "page"] = option(
         "safetensors",
         "safetensors: one file with our names; torchvision, timm: weights for that library; onnx, onnx-int8 (in 8 "
-        "bits): for other runtimes",
+        "bits): for other runtimes; page: an HTML file that runs it",
         "Output",
         common=True,
     )
@@ -44,17 +45,17 @@ class ExportOptions(Options):
         None, "file to write", "Output", text="named after model and target", common=True,
     )  # fmt: skip
     with_preprocessing: bool = option(
-        False, "onnx: the file takes decoded pixels (uint8) of any size and resizes and normalises them", "Output",
-        common=True,
+        False, "onnx: take decoded pictures of any size", "Output", common=True,
     )  # fmt: skip
     data: Any = option(
-        None, "onnx: pictures to compare answers on, as in `reslab train`; onnx-int8: also to calibrate on", "Data",
-        text="the run's; for onnx made pictures if they are not here",
+        None, "onnx, page: pictures to compare answers on, as in `reslab train`; onnx-int8: also to calibrate on",
+        "Data", text="the run's; made pictures if they are not here, but for onnx-int8",
     )  # fmt: skip
     min_agreement: float = option(
-        99.0, "onnx-int8: smallest share of answers that equal fp32's, in percent; with fewer nothing is written",
+        99.0, "onnx-int8, page: smallest share of answers that equal fp32's, in percent; with fewer nothing is written",
         "Output", least=0, most=100,
     )  # fmt: skip
+    lang: shared.Language = shared.lang("page: its language")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from convert.test_onnx import trained
 from onnx.reference import ReferenceEvaluator
 
 import reslab
-from reslab.convert.runtimes.onnx_file import file_of, network_of
+from reslab.convert.runtimes.onnx_file import file_of
 from reslab.engines.quantise import int8_layers, quantised, twin
 from reslab.errors import RunError, UserError
 
@@ -36,7 +36,7 @@ def test_computed_as_written(name, switches):
     """onnx's own evaluator, which takes every rounding literally; our twin in torch; onnxruntime, which fuses."""
     model = trained(name, **switches)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    made = quantised(network_of(model), [images])
+    made = quantised(model.graph, [images])
     spread = float(model.network(images).detach().std())
     for sums in (False, True):
         file = file_of(model, False, made, sums)
@@ -83,7 +83,11 @@ def test_refused(learned, tmp_path):
     for source, options, message in (
         (trained("cifar_resnet8"), {}, "int8: needs training images to measure its ranges on; name data with --data"),
         (trained("mlp_resnet8"), {"data": "digits"}, "has no convolution for 8 bits; use --to onnx"),
-        (learned, {"to": "onnx", "min_agreement": 98}, "--min-agreement: is for --to onnx-int8, not for --to onnx"),
+        (
+            learned,
+            {"to": "onnx", "min_agreement": 98},
+            "--min-agreement: is for --to onnx-int8 and page, not for --to onnx",
+        ),
         (learned, {"min_agreement": 101}, "101"),
     ):
         with pytest.raises(UserError) as caught:

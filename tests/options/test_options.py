@@ -31,7 +31,7 @@ VERBS_WITH_OPTIONS = {
     "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json"}),
     "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
     "import": (reslab.import_weights, ImportOptions, {"source"}, {"json"}),
-    "export": (reslab.export, ExportOptions, {"source", "tell"}, set()),
+    "export": (reslab.export, ExportOptions, {"source", "second", "tell"}, set()),
     "audit": (reslab.audit, AuditOptions, {"target"}, {"json"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),

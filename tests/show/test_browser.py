@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 
 import pytest
@@ -14,11 +13,6 @@ from reslab.show.pages.page import publish
 from reslab.show.pages.report import study_page
 from reslab.show.pages.runpage import runs_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
 SHOWN = "[...document.querySelectorAll('.chart')].filter(c => !c.closest('details:not([open])'))"
 DRAWN = f"{SHOWN}.every(c => c.dataset.drawn && c.querySelector('.marks'))"
@@ -33,18 +27,6 @@ BOXES = "[...document.querySelectorAll('.chart .marks')].map(s => s.getBoundingC
 INSIDE = """[...document.querySelectorAll('.chart .marks')].every(s => [...s.querySelectorAll('text')].every(t =>
     t.getBoundingClientRect().right <= s.getBoundingClientRect().right + 1))"""
 PERSON = "document.activeElement.className || document.activeElement.tagName"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)} looked for)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 def opened(browser, html, file, width):

@@ -16,7 +16,6 @@ from reslab.convert.publish import check_out, published
 from reslab.errors import RunError, UserError
 from reslab.models.trained import TrainedModel
 from reslab.nets.flow import IMAGES
-from reslab.nets.graph import Graph, graph_of
 from reslab.version import VERSION
 
 if TYPE_CHECKING:
@@ -110,13 +109,6 @@ def write(model: TrainedModel, file: onnx.ModelProto, check: Check, out: Path) -
         aside.write_bytes(file.SerializeToString())
 
 
-def network_of(model: TrainedModel) -> Graph:
-    """Return the steps of a model's network."""
-    return graph_of(
-        model.spec, {name: value.detach().cpu().numpy() for name, value in model.network.state_dict().items()}
-    )
-
-
 def file_of(
     model: TrainedModel, preprocessing: bool, in_bytes: Quantised | None = None, sums: bool = False
 ) -> onnx.ModelProto:
@@ -128,7 +120,7 @@ def file_of(
     from reslab.convert.runtimes.onnx_nodes import PIXELS, Nodes, add_network, add_preprocessing
 
     nodes, size, channels = Nodes(), model.spec.image_size, model.spec.in_channels
-    graph = network_of(model) if in_bytes is None else in_bytes.graph
+    graph = model.graph if in_bytes is None else in_bytes.graph
     if preprocessing:
         shape = ["batch", "height", "width", channels]
         first = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, shape)

@@ -16,7 +16,6 @@ from reslab.convert.runtimes.onnx_file import (
     compared,
     file_of,
     logits_of,
-    network_of,
     run_in_batches,
     session,
     write,
@@ -86,7 +85,7 @@ def exported_int8(
     equal, in which case nothing is written.
     """
     check_out(out, "onnx-int8", ENDINGS)
-    graph = network_of(model)
+    graph = model.graph
     if not int8_layers(graph):
         raise UserError(f"--to onnx-int8: {model.name} has no convolution for 8 bits; use --to onnx")
     file_of(model, preprocessing)  # refuses before the long part what has no ONNX
