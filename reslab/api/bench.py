@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.scored import check_fits
-from reslab.claims.claim import Measurement
-from reslab.claims.evidence import MEASURED, Net
+from reslab.claims.claim import Claim, Measurement
+from reslab.claims.evidence import MEASURED, Net, Setting
 from reslab.data.source import source_of
-from reslab.errors import UserError
+from reslab.errors import Interrupted, UserError
 from reslab.options.scoring import EvaluateOptions
+from reslab.runs.runlog import Tell
 from reslab.store.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -130,3 +131,50 @@ def make(path: Path, measurement: Measurement, seed: int | None, bench: StudyBen
         "seconds": round(time.perf_counter() - begin, 2),
     }
     write_sealed(path, {**identity, **circumstances, "figures": figures})
+
+
+@dataclass(frozen=True)
+class PendingMeasurement:
+    """A measurement that has no file yet.
+
+    seed   of the runs that are measured; None: the measurement covers all seeds
+    path   the file to write
+    runs   names of the runs it reads
+    """
+
+    measurement: Measurement
+    seed: int | None
+    path: Path
+    runs: list[str]
+
+
+def measure(
+    folder: Path, claims: Sequence[Claim], setting: Setting, bench: StudyBench, language: str, tell: Tell
+) -> None:
+    """Make every measurement of `claims` that has no file yet, one file each."""
+    from reslab.show.terminal.messages import note
+    from reslab.training.stop import Stop
+
+    pending = pending_of(folder, claims, setting, bench.folders)
+    with Stop() as stop:
+        for number, item in enumerate(pending, 1):
+            tell(note(language, "measuring", name=item.path.stem, number=number, n=len(pending)))
+            make(item.path, item.measurement, item.seed, bench, item.runs)
+            if stop():
+                raise Interrupted("stopped; the measurements so far are kept, the same command resumes")
+
+
+def pending_of(
+    folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mapping[tuple[Net, int], Path]
+) -> list[PendingMeasurement]:
+    """Return the measurements of `claims` that have no file yet."""
+    pending = []
+    for measurement in {m.name: m for claim in claims for m in claim.measurements}.values():  # claims may share some
+        seeds: tuple[int | None, ...] = setting.seeds if measurement.each_seed else (None,)
+        for seed in seeds:
+            run_seeds = setting.seeds if seed is None else (seed,)
+            runs = sorted(folders[n, s].name for n in measurement.nets for s in run_seeds)
+            path = path_of(folder, measurement, seed)
+            if not is_made(path, measurement, runs):
+                pending.append(PendingMeasurement(measurement, seed, path, runs))
+    return pending

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from reslab.claims.evidence import Net
 from reslab.errors import RunError, UserError
+from reslab.runs.runlog import Tell
 
 if TYPE_CHECKING:
     from reslab.convert.runtimes.onnx_file import Sample
@@ -16,39 +20,84 @@ if TYPE_CHECKING:
     from reslab.show.pages.netpage import PageNet, PagePicture
 
 ENDINGS = (".html",)
+NETWORKS = "network.html"  # in the folder of a study or a run: its networks, which its report links to
 PICTURES, LEAST, STRIP = 1_000, 20, 20  # that answers are compared on, at least, and in the page's strip
 
 
 def exported_page(
-    models: list[TrainedModel], out: Path, data: Any, least: float, language: str, tell: Callable[[str], None] | None
+    models: Sequence[TrainedModel],
+    out: Path,
+    data: Any,
+    least: float,
+    language: str,
+    tell: Callable[[str], None] | None,
 ) -> None:
     """Write the page of one or two models.
 
-    data    pictures for the strip and for comparing answers; None: those of the first model
-    least   smallest share of answers that the weights in half precision must keep, in percent
-    tell    called with a line for each network
-    Raises UserError if a network or the page is too large, has weights beyond half precision, or if `out` cannot be
-    written; RunError if fewer answers are kept, in which case nothing is written.
+    data, least, language   as `made_page`
+    tell                    called with a line for each network
+    Raises UserError if `out` exists or cannot be written, and as `made_page`.
     """
-    from reslab.api.samples import sample
     from reslab.convert.publish import check_out, published
-    from reslab.show.pages.netpage import MOST_PAGE, net_page
 
     check_out(out, "page", ENDINGS)
+    html, lines = made_page(models, data, least, language)
+    with published(out) as aside:
+        aside.write_text(html, encoding="utf-8")
+    if tell is not None:
+        for line in lines:
+            tell(line)
+
+
+def made_page(models: Sequence[TrainedModel], data: Any, least: float, language: str) -> tuple[str, list[str]]:
+    """Return the page of one or two models, and a line on each.
+
+    data    pictures for the strip and for comparing answers; None: those of the first model
+    least   smallest share of answers that the weights in half precision must keep, in percent
+    Raises UserError if a network or the page is too large, or has weights beyond half precision; RunError if fewer
+    answers are kept.
+    """
+    from reslab.api.samples import sample
+    from reslab.show.pages.netpage import MOST_PAGE, net_page
+
     graphs = [_small_enough(model) for model in models]
     pictures = sample(models[0], data, PICTURES, LEAST)
     nets = [_compared(model, graph, pictures, least) for model, graph in zip(models, graphs, strict=True)]
-    html = net_page(nets, _strip(models[0], pictures), language).encode()
-    if len(html) > MOST_PAGE:
-        raise UserError(f"--to page: the page would have {_size(len(html))}, the largest has {_size(MOST_PAGE)}")
-    with published(out) as aside:
-        aside.write_bytes(html)
-    for model, net in zip(models, nets, strict=True):
-        if tell is not None:
-            tell(
-                f"{model.name}: weights in half precision keep {net.compared - net.changed:,} of {net.compared:,} "
-                f"answers ({pictures.source})"
-            )
+    html = net_page(nets, _strip(models[0], pictures), language)
+    if len(html.encode()) > MOST_PAGE:
+        size, most = _size(len(html.encode())), _size(MOST_PAGE)
+        raise UserError(f"--to page: the page would take {size}, the largest takes {most}; export one network")
+    return html, [
+        f"{model.name}: weights in half precision keep {net.compared - net.changed:,} of {net.compared:,} answers "
+        f"({pictures.source})"
+        for model, net in zip(models, nets, strict=True)
+    ]
+
+
+def write_networks(folder: Path, runs: Mapping[tuple[Net, int], Path], language: str, tell: Tell) -> None:
+    """Write the page of a study's deepest residual net and its plain twin, of its first seed, if it trained both.
+
+    runs   the folder of each run
+    A page that cannot be made or written is a warning.
+    """
+    from reslab.models.trained import load
+    from reslab.show.pages.page import publish
+
+    for (net, seed), place in sorted(runs.items(), key=lambda item: (-item[0][0].spec().depth, item[0][1])):
+        twin = runs.get((Net(net.model.replace("resnet", "plain")), seed))
+        if net.switches or "resnet" not in net.model or twin is None:
+            continue
+        try:
+            publish(made_page([load(place), load(twin)], None, 0.0, language)[0], folder / NETWORKS)
+        except (UserError, RunError, OSError) as error:
+            tell({"kind": "warning", "text": f"{NETWORKS}: {error}"})
+        return
+
+
+def link_to_networks(folder: Path, page: Path) -> str:
+    """Return the link from a report to the page of the networks in `folder`; "" if there is none."""
+    networks = folder / NETWORKS
+    return quote(Path(os.path.relpath(networks, page.parent)).as_posix()) if networks.is_file() else ""
 
 
 def _small_enough(model: TrainedModel) -> Graph:

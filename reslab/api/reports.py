@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reslab.api.arguments import takes
+from reslab.api.pages import link_to_networks
 from reslab.api.verdicts import committed_studies, problems_of, read_source, studies_found
 from reslab.claims.evidence import Evidence
 from reslab.claims.judging import Judgement
@@ -58,9 +59,11 @@ def report(
         if studies:
             judgements = [judgement for summary in overview(studies) for judgement in summary.judgements]
             origin = [] if sources else _origin(judgements, language)
-            html = study_page(judgements, language, command, origin, _counted(progress))
+            link = link_to_networks(studies[0].folder, path) if len(studies) == 1 else ""
+            html = study_page(judgements, language, command, origin, _counted(progress), link)
         else:
-            html = runs_page(runs, language, command)
+            link = link_to_networks(runs[0].folder, path) if len(runs) == 1 else ""
+            html = runs_page(runs, language, command, networks=link)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         paths = ", ".join(map(str, folders))
         raise UserError(f"{paths}: damaged records ({type(error).__name__}: {error}); give another folder") from error

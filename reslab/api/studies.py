@@ -12,14 +12,15 @@ from typing import Any
 
 from reslab.api import bench as benches
 from reslab.api.arguments import takes
+from reslab.api.pages import link_to_networks, write_networks
 from reslab.api.runs import RUNS, check_machine
 from reslab.claims import evidence as evidences
 from reslab.claims.catalogue import chosen, default_setting
-from reslab.claims.claim import Claim, Measurement
+from reslab.claims.claim import Claim
 from reslab.claims.evidence import Beginning, Net, Setting
 from reslab.claims.judging import Judgement, judge
 from reslab.engines.host import check_processes
-from reslab.errors import Interrupted, UserError
+from reslab.errors import UserError
 from reslab.notebook import table
 from reslab.options.pages import ReproduceOptions
 from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name, seed_words
@@ -47,21 +48,6 @@ class Study:
     def _repr_html_(self) -> str:
         rows = [(judgement.claim.id, judgement.verdict, judgement.sentence("en")) for judgement in self.judgements]
         return table(f"Study in {self.folder}; its page: {self.page}", ("claim", "verdict", "why"), rows)
-
-
-@dataclass(frozen=True)
-class PendingMeasurement:
-    """A measurement that has no file yet.
-
-    seed   of the runs that are measured; None: the measurement covers all seeds
-    path   the file to write
-    runs   names of the runs it reads
-    """
-
-    measurement: Measurement
-    seed: int | None
-    path: Path
-    runs: list[str]
 
 
 @takes(ReproduceOptions, "data")
@@ -128,7 +114,7 @@ def reproduce(
     if jobs:
         run_all(list(jobs.values()), tell, processes)
     bench = benches.StudyBench(data, {key: job.out for key, job in jobs.items()}, load_all)
-    _measure(folder, claims, setting, bench, options.lang, tell)
+    benches.measure(folder, claims, setting, bench, options.lang, tell)
     evidence = evidences.read(folder)
     for problem in evidence.problems:
         tell({"kind": "warning", "text": problem})
@@ -138,7 +124,9 @@ def reproduce(
         tell(judged(options.lang, judgement))
     page = folder / ("report.html" if options.lang == "en" else f"report.{options.lang}.html")
     shown_command = command or reproduce_command(names, data, setting)
-    publish(study_page(every, options.lang, shown_command, loaded.notes), page)
+    write_networks(folder, bench.folders, options.lang, tell)
+    link = link_to_networks(folder, page)
+    publish(study_page(every, options.lang, shown_command, loaded.notes, networks=link), page)
     return Study(folder, page, judgements, left_out)
 
 
@@ -196,7 +184,7 @@ def _within_budget(
         tell(note(language, "timing"))
         seconds |= seconds_each(missing, load_all(), threads)
     folders = {key: job.out for key, job in jobs.items()}
-    pending = {c.id: _pending(folder, [c], setting, folders) for c in claims}
+    pending = {c.id: benches.pending_of(folder, [c], setting, folders) for c in claims}
     # measurements run one after another, so each takes the time of `parallel_runs` runs
     seconds |= {p.path: parallel_runs * p.measurement.seconds for items in pending.values() for p in items}
     needs = {
@@ -210,38 +198,6 @@ def _within_budget(
         event["text"] += note(language, "left_out", ids=", ".join(left_out))["text"]
     tell(event)
     return tuple(c for c in claims if c.id in fit), left_out
-
-
-def _measure(
-    folder: Path, claims: Sequence[Claim], setting: Setting, bench: benches.StudyBench, language: str, tell: Tell
-) -> None:
-    """Make every measurement of `claims` that has no file yet, one file each."""
-    from reslab.show.terminal.messages import note
-    from reslab.training.stop import Stop
-
-    pending = _pending(folder, claims, setting, bench.folders)
-    with Stop() as stop:
-        for number, item in enumerate(pending, 1):
-            tell(note(language, "measuring", name=item.path.stem, number=number, n=len(pending)))
-            benches.make(item.path, item.measurement, item.seed, bench, item.runs)
-            if stop():
-                raise Interrupted("stopped; the measurements so far are kept, the same command resumes")
-
-
-def _pending(
-    folder: Path, claims: Sequence[Claim], setting: Setting, folders: Mapping[tuple[Net, int], Path]
-) -> list[PendingMeasurement]:
-    """Return the measurements of `claims` that have no file yet."""
-    pending = []
-    for measurement in {m.name: m for claim in claims for m in claim.measurements}.values():  # claims may share some
-        seeds: tuple[int | None, ...] = setting.seeds if measurement.each_seed else (None,)
-        for seed in seeds:
-            run_seeds = setting.seeds if seed is None else (seed,)
-            runs = sorted(folders[n, s].name for n in measurement.nets for s in run_seeds)
-            path = benches.path_of(folder, measurement, seed)
-            if not benches.is_made(path, measurement, runs):
-                pending.append(PendingMeasurement(measurement, seed, path, runs))
-    return pending
 
 
 def reproduce_command(names: Sequence[str], data: str, setting: Setting) -> str:

@@ -70,6 +70,8 @@ PAGE: dict[str, Text] = {
     "in_figures": Text("These figures as a table", "이 그림의 값을 표로 보기"),
     "data_note": Text("About these data", "이 데이터에 대하여"),
     "command": Text("Command", "명령"),
+    "run_networks": Text("Run these networks in the browser: draw or drop a picture, switch blocks off",
+                         "이 신경망을 브라우저에서 돌려 보기: 이미지를 그리거나 끌어다 놓고, 블록을 꺼 본다"),
     # the page of studies
     "study_title": Text("Residual networks: every claim of the notes and the paper, judged",
                         "Residual 네트워크: 노트와 논문의 주장을 하나씩 판정한 결과"),

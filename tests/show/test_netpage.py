@@ -18,6 +18,8 @@ from nets.test_counts import VARIANTS
 from PIL import Image
 
 import reslab
+from reslab.api.pages import write_networks
+from reslab.claims.evidence import Net
 from reslab.convert.runtimes.pictures import made_pictures
 from reslab.data.batches.loader import Statistics
 from reslab.data.batches.views import View, centre_crop
@@ -280,3 +282,25 @@ def test_too_many_changed_answers_leave_nothing(tmp_path):
     with pytest.raises(RunError, match=r"in half precision changes \d+ of \d+ answers, .*; nothing written"):
         reslab.export(tiny, to="page", out=tmp_path / "a.html")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_reports_link_to_it(tmp_path):
+    """`reproduce` writes it for the deepest pair; a run's report links to it once it is there."""
+    runs = {}
+    for name in ("cifar_resnet8", "cifar_plain8"):
+        options = {"recipe": "digits-smoke", "iterations": 1, "device": "cpu", "out": tmp_path / name}
+        runs[Net(name), 0] = reslab.train(name, **options).folder
+    told: list[dict] = []
+    write_networks(tmp_path, runs, "ko", told.append)
+    assert told == []
+    html = (tmp_path / "network.html").read_text()
+    assert '<html lang="ko">' in html
+    assert "cifar_resnet8 and cifar_plain8" in html
+    folder = runs[Net("cifar_resnet8"), 0]
+    assert "network.html" not in reslab.report([folder]).read_text()
+    reslab.export(folder, to="page", out=folder / "network.html", min_agreement=0)
+    assert '<a href="network.html">' in reslab.report([folder]).read_text()
+    assert '<a href="cifar_resnet8/network.html">' in reslab.report([folder], out=tmp_path / "a.html").read_text()
+    (tmp_path / "network.html").unlink()
+    write_networks(tmp_path, {(Net("cifar_resnet8"), 0): folder}, "en", told.append)
+    assert not (tmp_path / "network.html").exists()

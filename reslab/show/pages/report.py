@@ -85,12 +85,14 @@ def study_page(
     command: str = "",
     notes: Sequence[str] = (),
     tell: Callable[[int, int], None] | None = None,
+    networks: str = "",
 ) -> str:
     """Return the page of some claims, judged on one study or on several, as a whole HTML document.
 
     command   the command that makes this page
     notes     what a reader must know of the data, one line each
     tell      called with the number of claims drawn and the number of all
+    networks  link to the page that runs the study's networks, if there is one
     Raises UserError for an unknown language.
     """
     words.PAGE["claims"](language)
@@ -122,6 +124,7 @@ def study_page(
         title=answers[0] if is_single and answers else words.PAGE["study_title"](language),
         answers=answers,
         is_single=is_single,
+        networks=networks,
         lead=lead,
         sections=listed,
         counts=[(v, n) for v in VERDICTS if (n := sum(s.verdict == v for s in listed))],

@@ -18,13 +18,20 @@ from reslab.show.series import sound
 
 
 @unvalidated()
-def runs_page(records: Sequence[Record], language: str = "en", command: str = "", notes: Sequence[str] = ()) -> str:
+def runs_page(
+    records: Sequence[Record],
+    language: str = "en",
+    command: str = "",
+    notes: Sequence[str] = (),
+    networks: str = "",
+) -> str:
     """Return the page of one run, or of several compared, as a whole HTML document.
 
     Runs of different recipes are compared too; the page warns of it.
 
     command   the command that makes this page
     notes     what a reader must know of the data; one line each
+    networks  link to the page that runs the network of a single run, if there is one
     Raises UserError for an unknown language.
     """
     words.PAGE["scores"](language)
@@ -53,6 +60,7 @@ def runs_page(records: Sequence[Record], language: str = "en", command: str = ""
         title=names[0] if is_alone else words.TITLE_RUNS.filled(n=len(runs))(language),
         about=_about(runs[0], language) if is_alone else "",
         members=[] if is_alone else names,
+        networks=networks,
         score=scores.score_words(runs[0], language) if is_alone else "",
         heads={name: tables.head(name, language) for name in words.HEADS},
         score_head=scores.score_head(runs, language)[is_alone:],

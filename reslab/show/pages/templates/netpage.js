@@ -192,7 +192,7 @@ function place({ clientX, clientY }) {
 }
 function stroke(event) {
   const [x, y] = place(event);
-  [ink.strokeStyle, ink.lineWidth, ink.lineCap] = ["white", pad.width / 8, "round"];
+  [ink.strokeStyle, ink.lineWidth, ink.lineCap] = ["white", pad.width / 6, "round"];
   ink.beginPath();
   ink.moveTo(...(from || [x, y]));
   ink.lineTo(x, y);
