@@ -76,7 +76,9 @@ class ScorePictures:
             )
             for image, row, source in zip(images, rows.tolist(), sources, strict=True)
         ]  # fmt: skip
-        title = f"{result.model}, {result.data} {result.split}: highest loss of {result.scores.n:,} images"
+        title = (
+            f"{result.model}, {result.data} {result.split}: {len(rows)} highest losses of {result.scores.n:,} images"
+        )
         drawing = draw_worst(title, cases, with_maps=remark == MAPS, remark=remark)
         return bytes(vl_convert.svg_to_png(drawing.svg, scale=2))
 

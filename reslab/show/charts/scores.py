@@ -20,7 +20,7 @@ def title_of(result: dict[str, Any], about: str) -> dict[str, Any]:
     model, data = clean(result["model"]), clean(result["data"])
     subtitle = [f"{model}, {data} {result['split']}, n = {result['n']:,}"]
     if result["unfit"]:
-        subtitle.append(f"{result['unfit']:,} images without finite scores are left out")
+        subtitle.append(f"without finite scores, left out: {result['unfit']:,}")
     return {"text": about, "subtitle": subtitle, "subtitleColor": SOFT, "subtitleFontSize": 12, "anchor": "start"}
 
 
@@ -48,9 +48,9 @@ def _heat_map(result: dict[str, Any], names: list[str], matrix: list[list[int]])
     ]
     digits = max(len(f"{row['n']:,}") for row in rows)
     cell = max(30, 8 * digits + 8) if count <= MOST_NUMBERS else max(10, 640 // count)
-    angle = 0 if max(map(len, labels)) * 7 <= cell else -45
+    angle = 0 if max(map(len, labels)) * 7 <= cell else -45 if count <= MOST_NUMBERS else -90
     axis: dict[str, Any] = {"labelLimit": 160, "labelOverlap": False, "ticks": False, "domain": False}
-    size = {"labelFontSize": 12 if cell >= 14 else 9}
+    size = {"labelFontSize": 12 if cell >= 16 else 9}
     base = alt.Chart().encode(
         x=alt.X("predicted:N", sort=labels, title="predicted class", axis=alt.Axis(labelAngle=angle, **axis, **size)),
         y=alt.Y("true:N", sort=labels, title="true class", axis=alt.Axis(**axis, **size)),
@@ -131,7 +131,7 @@ def reliability_chart(result: dict[str, Any]) -> Any:
     upper = layered(rows, bars, line, points).properties(title=title, width=SIDE, height=SIDE - 120)
     counts = inside.mark_bar(color=SOFT, stroke="white").encode(
         x=x, x2="high:Q", y2=alt.Y2(datum=0), tooltip=tip,
-        y=alt.Y("n:Q", title="images", axis=alt.Axis(tickCount=3, format="~s")),
+        y=alt.Y("n:Q", title="images", axis=alt.Axis(tickCount=3, tickMinStep=1, format=",")),
     )  # fmt: skip
     lower = layered(rows, counts).properties(width=SIDE, height=80)
     return alt.vconcat(upper, lower, spacing=8).properties(

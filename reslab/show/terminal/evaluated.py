@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from reslab.show.format import clean, number
+from reslab.show.words import wide
 
 MOST_COLUMNS = 20  # classes of a confusion matrix in the terminal; with more, the largest confusions are listed
-LONGEST = 24  # characters of a class name in it
+LONGEST = 24  # columns of a class name in it
 MOST_PAIRS = 10
 
 
@@ -25,7 +26,8 @@ def calibration_lines(result: dict[str, Any]) -> list[str]:
     found = result.get("calibration")
     if found is None:
         return []
-    lines = [f"  calibration  {number(found['error'], '.2f', ' %')} expected error, {len(found['bins'])} equal bins"]
+    error = number(found["error"], ".2f", " %")
+    lines = [f"  calibration  {error}   expected calibration error, {len(found['bins'])} equal bins of confidence"]
     fitted = found["temperature"]
     if fitted is not None and fitted["value"] is None:
         lines.append(f"  temperature  not fitted: {clean(fitted['reason'])}")
@@ -33,7 +35,7 @@ def calibration_lines(result: dict[str, Any]) -> list[str]:
         where = " (the scored images)" if result["split"] == fitted["fitted_on"] else ""
         lines.append(
             f"  temperature  {fitted['value']:.3f}, fitted on {fitted['n']:,} images of {fitted['fitted_on']}{where}; "
-            f"calibration {number(fitted['error'], '.2f', ' %')} with it"
+            f"calibration error {number(fitted['error'], '.2f', ' %')} with it"
         )
     return lines
 
@@ -48,12 +50,13 @@ def picture_lines(result: dict[str, Any]) -> list[str]:
 
 def class_lines(rows: Sequence[dict[str, Any]], most: int) -> list[str]:
     """Return the table of at most `most` classes: samples, wrong, error, precision, recall."""
-    width = max(len("class"), *(len(clean(row["class"])) for row in rows[:most]))
+    width = max(len("class"), *(wide(clean(row["class"])) for row in rows[:most]))
     lines = [f"  {'class':{width}}      n   wrong    error  precision   recall"]
     for row in rows[:most]:
         shares = (row[key] for key in ("error", "precision", "recall"))
         error, precision, recall = ("     –  " if share is None else f"{share:6.2f} %" for share in shares)
-        lines.append(f"  {clean(row['class']):{width}} {row['n']:6,} {row['wrong']:7,} {error}   {precision} {recall}")
+        name = padded(clean(row["class"]), width)
+        lines.append(f"  {name} {row['n']:6,} {row['wrong']:7,} {error}   {precision} {recall}")
     if len(rows) > most:
         lines.append(f"  … and {len(rows) - most} more classes; --json gives them all")
     return lines
@@ -65,7 +68,8 @@ def confusion_lines(result: dict[str, Any]) -> list[str]:
         return []
     matrix = result["confusion"]
     if matrix is not None and len(matrix) <= MOST_COLUMNS:
-        return ["", *_matrix([clean(row["class"]) for row in result["per_class"]], matrix)]
+        left_out = ["  in no column: images without finite scores"] if result["unfit"] else []
+        return ["", *_matrix([clean(row["class"]) for row in result["per_class"]], matrix), *left_out]
     pairs = [
         f"  {clean(pair['true'])} → {clean(pair['predicted'])}  {pair['n']:,}"
         for pair in result["largest_confusions"][:MOST_PAIRS]
@@ -77,16 +81,30 @@ def _matrix(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[str]:
     """Return a row for each true class; columns have the class's name if all are short, else its number."""
     digits = max(len(str(n)) for row in matrix for n in row)
     cell = max(digits, 3) + 1
-    short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
+    short = [_shortened(name) for name in names]
     heads = list(names)
-    if max(map(len, names)) >= cell:
+    if max(map(wide, names)) >= cell:
         heads = [str(number) for number in range(len(names))]
         short = [f"{number:>{len(heads[-1])}} {name}" for number, name in enumerate(short)]
-    width = max(len("true"), *map(len, short))
-    lines = [f"  {'true':{width}}  predicted", f"  {'':{width}}{''.join(head.rjust(cell) for head in heads)}"]
+    width = max(len("true"), *map(wide, short))
+    head_row = "".join(" " * (cell - wide(head)) + head for head in heads)
+    lines = [f"  {'true':{width}}  predicted", " " * (width + 2) + head_row]
     for name, row in zip(short, matrix, strict=True):
-        lines.append(f"  {name:{width}}{''.join((str(n) if n else '.').rjust(cell) for n in row)}")
+        lines.append(f"  {padded(name, width)}{''.join((str(n) if n else '.').rjust(cell) for n in row)}")
     return lines
+
+
+def _shortened(name: str) -> str:
+    if wide(name) <= LONGEST:
+        return name
+    while wide(name) >= LONGEST:
+        name = name[:-1]
+    return f"{name}…"
+
+
+def padded(text: str, width: int) -> str:
+    """Return the text with spaces up to `width` columns; a Korean letter takes two."""
+    return text + " " * (width - wide(text))
 
 
 def comparison_text(results: Sequence[dict[str, Any]]) -> list[str]:
