@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from reslab.api.scorer import Job
     from reslab.measure.result import Evaluation
+    from reslab.models.trained import TrainedModel
 
 MOST = 200  # images on a sheet
 BATCH = 32  # images whose maps are computed at once
+WITHOUT = "Without maps, which need one net that ends in global average pooling and one linear layer."
 MAPS = "Left: what the network saw. Right: orange is evidence for the predicted class, blue is against it."
 
 
@@ -89,16 +91,11 @@ class ScorePictures:
         from PIL import Image
 
         from reslab.api.explanations import explained
-        from reslab.measure.activation import map_row
 
         pixels = pixels_of(job, rows)
-        try:
-            if is_whole:
-                raise UserError("an ensemble has no class activation map")
-            map_row(job.model.network)
-        except UserError as reason:
+        if is_whole or not has_map(job.model):
             arrays = [array if array.shape[2] == 3 else array[:, :, 0] for array in pixels]
-            return [Image.fromarray(array).convert("RGB") for array in arrays], f"Without maps: {reason}."
+            return [Image.fromarray(array).convert("RGB") for array in arrays], WITHOUT
         drawn = []
         for start in range(0, len(rows), BATCH):
             numbers = predicted[start : start + BATCH].tolist()
@@ -115,6 +112,17 @@ class ScorePictures:
         except OSError as error:
             raise UserError(f"--pictures {path}: cannot be written ({error.strerror or error})") from None
         return path
+
+
+def has_map(model: TrainedModel) -> bool:
+    """Return whether the network has class activation maps."""
+    from reslab.measure.activation import map_row
+
+    try:
+        map_row(model.network)
+    except UserError:
+        return False
+    return True
 
 
 def pixels_of(job: Job, rows: np.ndarray) -> list[np.ndarray]:

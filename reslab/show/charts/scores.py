@@ -57,7 +57,7 @@ def _heat_map(result: dict[str, Any], names: list[str], matrix: list[list[int]])
     )
     scale = alt.Scale(domain=[0, 0.1, 0.5, 1], range=SCHEME, interpolate="rgb")
     legend = alt.Legend(title="share of the row", format=".0%", orient="right", gradientLength=min(160, cell * count))
-    tip = [alt.Tooltip("true:N"), alt.Tooltip("predicted:N"), alt.Tooltip("n:Q", title="images", format=",")]
+    tip = [alt.Tooltip("true:N"), alt.Tooltip("predicted:N"), alt.Tooltip("n:Q", title="images", format=",d")]
     layers = [
         base.mark_rect(stroke=GRID, strokeWidth=1 if count <= MOST_NUMBERS else 0.3).encode(
             color=alt.Color("share:Q", scale=scale, legend=legend), tooltip=tip
@@ -67,7 +67,7 @@ def _heat_map(result: dict[str, Any], names: list[str], matrix: list[list[int]])
         for condition, colour in ((f"datum.share <= {DARK}", INK), (f"datum.share > {DARK}", "white")):
             text = base.transform_filter(f"datum.n > 0 && {condition}")
             layers.append(
-                text.mark_text(fontSize=12, color=colour, aria=False).encode(text=alt.Text("n:Q", format=","))
+                text.mark_text(fontSize=12, color=colour, aria=False).encode(text=alt.Text("n:Q", format=",d"))
             )
     wrong = sum(row["wrong"] for row in result["per_class"])
     return layered(rows, *layers).properties(
@@ -87,7 +87,7 @@ def _largest(result: dict[str, Any]) -> Any:
     order = [row["pair"] for row in rows]
     base = alt.Chart().encode(
         y=alt.Y("pair:N", sort=order, title=None, axis=alt.Axis(labelLimit=360, ticks=False)),
-        x=alt.X("n:Q", title="images", axis=alt.Axis(tickMinStep=1, format=",")),
+        x=alt.X("n:Q", title="images", axis=alt.Axis(tickMinStep=1, format=",d")),
     )
     text = base.mark_text(align="left", dx=4, fontSize=12, color=INK, aria=False).encode(text=alt.Text("n:Q"))
     chart = layered(rows, base.mark_bar(color=HUE["residual"], height=14), text)
@@ -109,7 +109,7 @@ def reliability_chart(result: dict[str, Any]) -> Any:
     y = alt.Y("accuracy:Q", title="accuracy (%)", scale=span, axis=alt.Axis(tickCount=5))
     inside = alt.Chart().transform_filter("datum.part == 'bin'")
     tip = [
-        alt.Tooltip("n:Q", title="images", format=","), alt.Tooltip("confidence:Q", format=".1f"),
+        alt.Tooltip("n:Q", title="images", format=",d"), alt.Tooltip("confidence:Q", format=".1f"),
         alt.Tooltip("accuracy:Q", format=".1f"),
     ]  # fmt: skip
     bars = inside.mark_bar(color=HUE["residual"], opacity=0.35, stroke="white").encode(
@@ -131,7 +131,7 @@ def reliability_chart(result: dict[str, Any]) -> Any:
     upper = layered(rows, bars, line, points).properties(title=title, width=SIDE, height=SIDE - 120)
     counts = inside.mark_bar(color=SOFT, stroke="white").encode(
         x=x, x2="high:Q", y2=alt.Y2(datum=0), tooltip=tip,
-        y=alt.Y("n:Q", title="images", axis=alt.Axis(tickCount=3, tickMinStep=1, format=",")),
+        y=alt.Y("n:Q", title="images", axis=alt.Axis(tickCount=3, tickMinStep=1, format=",d")),
     )  # fmt: skip
     lower = layered(rows, counts).properties(width=SIDE, height=80)
     return alt.vconcat(upper, lower, spacing=8).properties(

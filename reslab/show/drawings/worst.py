@@ -55,7 +55,7 @@ def draw_worst(title: str, cases: Sequence[Case], with_maps: bool, remark: str) 
     for line in wrapped(remark, int((width - 2 * EDGE) / text_width("x", SIZE))):
         y += LEAD
         canvas.text(EDGE, y, line, SIZE, anchor="start", fill=SOFT, class_="caption")
-    top, high = y + GAP, SIDE + 4 * LEAD + GAP
+    top, high = y + GAP, SIDE + 5 * LEAD + GAP
     for number, case in enumerate(cases):
         x, y = EDGE + number % across * (wide + GAP), top + number // across * high
         scale = SIDE / case.image.height
@@ -66,7 +66,8 @@ def draw_worst(title: str, cases: Sequence[Case], with_maps: bool, remark: str) 
         lines = [
             (f"true: {case.true}", "bold", None),
             (f"predicted: {case.predicted}", "normal", None),
-            (f"{100 * case.probability:.1f} %, loss {case.loss:.2f}, {case.source}", "normal", SOFT),
+            (f"{100 * case.probability:.1f} %, loss {case.loss:.2f}", "normal", None),
+            (case.source, "normal", SOFT),
         ]
         for place, (text, weight, fill) in enumerate(lines, 1):
             shown = _cut(text, wide, SIZE, weight)
