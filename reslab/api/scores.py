@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
-from reslab.api.samples import calibration
 from reslab.api.scored import DataRequest, check_fits, course_note, notes_on, read, requested
+from reslab.api.scorer import Job, Scorer
 from reslab.data.source import source_of
 from reslab.errors import UserError
 from reslab.notebook import Shown
@@ -18,8 +19,9 @@ from reslab.options.scoring import EvaluateOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reslab.data.batches.loader import Batch
+    from reslab.api.scorepictures import ScorePictures
     from reslab.data.splits import Data
+    from reslab.measure.confidence import Temperature
     from reslab.measure.evaluate import Scores
     from reslab.measure.result import Evaluation
     from reslab.models.trained import TrainedModel
@@ -35,21 +37,20 @@ def evaluate(
     {options}
     Of a folder of class folders without a train split, all images are scored, labelled by the checkpoint's classes; so
     are all of a pair (images, labels), as the split `split`. Training images given in Python must be given again.
-    The ensemble is last in the list. `val_share` and `bad_images` apply to data other than the training's own, which
-    keep the training's split.
+    The ensemble is last in the list. Every result on the images of the first one is compared with it by McNemar's exact
+    test. Calibration has 15 bins of equal width of the top-1 confidence. A temperature is fitted on the data's val
+    split, never on test; if val is scored, it is fitted on the scored images. `val_share` and `bad_images` apply to
+    data other than the training's own, which keep the training's split.
     Raises UserError for a path that is not a checkpoint, a damaged checkpoint, data of other classes, a missing split,
-    and training data that is gone or has changed.
+    training data that is gone or has changed, and a folder for pictures that holds something or cannot be written.
     """
-    from reslab.data.batches.loader import evaluation_batches
+    from reslab.api.scorepictures import ScorePictures
     from reslab.engines.inference import piece_of
     from reslab.engines.machine import prepare, scoring
-    from reslab.measure.ensemble import evaluate_together
-    from reslab.measure.evaluate import evaluate as score
     from reslab.measure.result import Evaluation
     from reslab.models.capacity import check_evaluation
-    from reslab.models.inputs import workers_for
 
-    split, ensemble, batch = options.split, options.ensemble, options.batch
+    split, ensemble = options.split, options.ensemble
     data = None if options.data is None else source_of(options.data)
     settings = scoring(options.device, options.threads, options.precision)
     models = [
@@ -68,60 +69,72 @@ def evaluate(
         check_fits(model, own_data)
         notes = notes_on(model, request, own_data, data is not None)
         name = split or ("val" if own_data.test is None and own_data.val is not None else "test")
-        jobs.append((model, own_data, name, notes))
-    if ensemble and len({(d.fingerprint, len(d.split(name)), name) for _, d, name, _ in jobs}) > 1:
+        jobs.append(Job(model, own_data, name, notes))
+    if ensemble and len({(job.data.fingerprint, len(job.part), job.split) for job in jobs}) > 1:
         raise UserError("--ensemble: the members were trained on different data or splits; give one --data and --split")
-    for model, own_data, name, _ in jobs:
+    for job in jobs:
         count = len(models) if ensemble else 1
-        pieces = None if options.precision == "fp32" else piece_of(model.spec)
-        check_evaluation(model.spec, min(batch, len(own_data.split(name))), settings.device, count, pieces)
+        pieces = None if options.precision == "fp32" else piece_of(job.model.spec)
+        check_evaluation(job.model.spec, min(options.batch, len(job.part)), settings.device, count, pieces)
+    folder = None if options.pictures is None else ScorePictures(options.pictures, options.worst, settings.device)
     prepare(settings)
-
-    def function_of(model: TrainedModel) -> Callable[[Tensor], Tensor]:
-        sources = (None, data) if options.calibration is None else (options.calibration,)
-        images = calibration(model, sources, "--calibration") if options.precision == "int8" else []
-        return model.logits(settings, images)
-
-    def batches(model: TrainedModel, own_data: Data, name: str) -> Iterable[Batch]:
-        part = own_data.split(name)
-        workers, transform = workers_for(own_data, options.workers), model.transform
-        return evaluation_batches(part, transform.statistics, batch, workers, transform.view)
+    scorer = Scorer(options, settings, data)
 
     def result(
+        job: Job,
         path: Path,
         name: str,
         iteration: int | None,
-        own_data: Data,
-        part: str,
-        scores: Scores,
+        scored: tuple[Scores, Temperature | None],
         logits_of: Callable[[Tensor], Tensor],
         notes: tuple[str, ...],
     ) -> Evaluation:
+        scores, temperature = scored
         unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
         note = "; ".join(filter(None, (unfit, getattr(logits_of, "about", ""), course_note(path))))
-        classes = tuple(own_data.classes)
-        return Evaluation(path, name, iteration, own_data.name, part, options.precision, classes, scores, note, notes)
+        return Evaluation(
+            path, name, iteration, job.data.name, job.split, options.precision, tuple(job.data.classes), scores, note,
+            notes, temperature,
+        )  # fmt: skip
+
+    def result_of(
+        job: Job, scored: tuple[Scores, Temperature | None], logits_of: Callable[[Tensor], Tensor]
+    ) -> Evaluation:
+        origin = job.model.origin
+        return result(job, origin.path, job.model.name, origin.iteration, scored, logits_of, job.notes)
 
     if not ensemble:
         results = []
-        for model, own_data, part, notes in jobs:
-            logits_of, origin = function_of(model), model.origin
-            scores = score(logits_of, batches(model, own_data, part), len(own_data.split(part)), len(own_data.classes))
-            results.append(result(origin.path, model.name, origin.iteration, own_data, part, scores, logits_of, notes))
-        return Shown(results)
-    _, own_data, part, _ = jobs[0]
-    functions = [function_of(model) for model in models]
-    pairs = [(logits_of, batches(model, own_data, part)) for logits_of, model in zip(functions, models, strict=True)]
-    member_scores, ensemble_scores = evaluate_together(
-        pairs, len(own_data.split(part)), len(own_data.classes), ensemble
-    )
-    results = [
-        result(model.origin.path, model.name, model.origin.iteration, own_data, part, scores, logits_of, notes)
-        for scores, logits_of, (model, _, _, notes) in zip(member_scores, functions, jobs, strict=True)
-    ]
-    parent = models[0].origin.path.parent
-    notes = tuple(dict.fromkeys(note for *_, job_notes in jobs for note in job_notes))
+        for job in jobs:
+            logits_of = scorer.logits_of(job.model)
+            results.append(result_of(job, scorer.alone(job, logits_of), logits_of))
+        return Shown(finished(results, jobs, folder))
+    functions = [scorer.logits_of(model) for model in models]
+    *members, whole = scorer.together(jobs, functions, ensemble)
+    results = [result_of(*parts) for parts in zip(jobs, members, functions, strict=True)]
+    notes = tuple(dict.fromkeys(note for job in jobs for note in job.notes))
     title = f"ensemble of {len(models)} ({ensemble} averaged)"
     iterations = [model.origin.iteration for model in models if model.origin.iteration is not None]
-    newest = max(iterations, default=None)
-    return Shown([*results, result(parent, title, newest, own_data, part, ensemble_scores, functions[0], notes)])
+    newest, parent = max(iterations, default=None), models[0].origin.path.parent
+    results.append(result(jobs[0], parent, title, newest, whole, functions[0], notes))
+    return Shown(finished(results, jobs, folder))
+
+
+def finished(results: list[Evaluation], jobs: list[Job], folder: ScorePictures | None) -> list[Evaluation]:
+    """Return the results with their comparison with the first one, and with their pictures written to `folder`.
+
+    jobs   one for each result, but none for an ensemble, which is the last result
+    """
+    from reslab.measure.mcnemar import compared
+
+    complete = []
+    for number, found in enumerate(results):
+        job = jobs[number] if number < len(jobs) else None
+        first, this = results[0].scores.answers, found.scores.answers
+        if number and first is not None and this is not None and (job or jobs[0]).has_images_of(jobs[0]):
+            found = replace(found, comparison=compared(first.right, this.right))
+        if folder is not None:
+            place = number + 1 if len(results) > 1 else None
+            found = replace(found, pictures=folder.written(found, job or jobs[0], place, is_whole=job is None))
+        complete.append(found)
+    return complete

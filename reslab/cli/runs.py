@@ -73,7 +73,7 @@ def train(
         runs.train(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
 
 
-EVALUATE = ("data", "split", "ensemble", "device")
+EVALUATE = ("data", "split", "ensemble", "pictures", "device")
 
 
 @command(options=EvaluateOptions, common=EVALUATE)
@@ -85,16 +85,17 @@ def evaluate(paths: list[Path], /, *, options: Given, json_: Json = False) -> No
     paths
         run folders (newest checkpoint) or step-… folders
     json_
-        print JSON: n, top1_error, top5_error, loss, top1_interval, per_class …
+        print JSON: n, top1_error, loss, confusion, calibration …
     """
     from reslab.api import scores
+    from reslab.show.terminal.evaluated import comparison_text
     from reslab.show.terminal.text import evaluation_text
 
     results = [result.to_dict() for result in scores.evaluate(paths, **options)]
     if json_:
         print_json(results)
     else:
-        show("\n\n".join(map(evaluation_text, results)))
+        show("\n\n".join([*map(evaluation_text, results), *comparison_text(results)]))
 
 
 PROBE = ("only", "at", "samples", "data", "split")

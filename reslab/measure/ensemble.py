@@ -55,14 +55,19 @@ def evaluate_together(
     expected: int,
     classes: int,
     how: str = "softmax",
+    *,
+    keep: bool = False,
+    temperatures: Sequence[float | None] = (),
 ) -> tuple[list[Scores], Scores]:
     """Return each member's scores and the ensemble's, in one pass over the data.
 
     members   (function from images to logits, its batches); each has its own batches of the same samples, because each
               subtracts the mean of its own training data
+    keep, temperatures   as in `Tally`; one temperature for each member and the last one for the ensemble, or none
     Raises AssertionError if the members' labels differ, or unless there are exactly `expected` samples.
     """
-    alone, whole = [Tally(classes) for _ in members], Tally(classes)
+    scales = temperatures or (None,) * (len(members) + 1)
+    *alone, whole = (Tally(classes, keep, scale) for scale in scales)
     for batches in zip(*(b for _, b in members), strict=True):
         labels = batches[0].labels
         if not all(torch.equal(b.labels, labels) for b in batches):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reslab.errors import Interrupted
+from reslab.measure.answers import Answers, answers_of, joined
 from reslab.measure.interval import wilson
 
 
@@ -31,7 +32,8 @@ class LabelledBatch(Protocol):
 class Scores:
     """Counts over n samples; `per_class` holds (samples, wrong) for each class. Errors are in percent.
 
-    unfit   samples whose scores are not finite; all count as wrong
+    unfit     samples whose scores are not finite; all count as wrong
+    answers   the answer to each sample, if the tally kept them
     """
 
     n: int
@@ -40,6 +42,7 @@ class Scores:
     loss_sum: float
     per_class: tuple[tuple[int, int], ...]
     unfit: int = 0
+    answers: Answers | None = field(default=None, compare=False, repr=False)
 
     @property
     def top1_error(self) -> float:
@@ -48,6 +51,11 @@ class Scores:
     @property
     def top5_error(self) -> float:
         return 100.0 * self.top5_wrong / self.n
+
+    @property
+    def balanced_error(self) -> float:
+        """Mean of the top-1 errors of the classes that have samples, in percent."""
+        return math.fsum(100.0 * wrong / n for n, wrong in self.per_class if n) / sum(n > 0 for n, _ in self.per_class)
 
     @property
     def loss(self) -> float:
@@ -69,10 +77,16 @@ class Scores:
 
 
 class Tally:
-    """Counts and losses, added batch by batch."""
+    """Counts and losses, added batch by batch.
 
-    def __init__(self, classes: int) -> None:
+    keep         also keep the answer to each sample
+    temperature  of the confidences that are kept besides those of the scores themselves
+    """
+
+    def __init__(self, classes: int, keep: bool = False, temperature: float | None = None) -> None:
         self.classes = classes
+        self.temperature = temperature
+        self.answers: list[Answers] | None = [] if keep else None
         self.n = self.top1 = self.top5 = self.unfit = 0
         self.losses: list[float] = []
         self.counts = torch.zeros(classes, dtype=torch.int64)
@@ -93,13 +107,16 @@ class Tally:
         self.losses.append(float(F.cross_entropy(logits, labels, reduction="sum")))
         self.counts += torch.bincount(labels, minlength=self.classes)
         self.missed += torch.bincount(labels[wrong], minlength=self.classes)
+        if self.answers is not None:
+            self.answers.append(answers_of(logits, labels, self.temperature))
 
     def scores(self, expected: int) -> Scores:
         """Return the result. Raises AssertionError unless exactly `expected` samples were added."""
         if self.n != expected:
             raise AssertionError(f"evaluated {self.n} samples, expected {expected}")
         per_class = tuple(zip(self.counts.tolist(), self.missed.tolist(), strict=True))
-        return Scores(self.n, self.top1, self.top5, _total(self.losses), per_class, self.unfit)
+        answers = joined(self.answers) if self.answers else None
+        return Scores(self.n, self.top1, self.top5, _total(self.losses), per_class, self.unfit, answers)
 
 
 def _total(losses: list[float]) -> float:
@@ -114,14 +131,18 @@ def evaluate(
     expected: int,
     classes: int,
     stop: Callable[[], bool] = lambda: False,
+    *,
+    keep: bool = False,
+    temperature: float | None = None,
 ) -> Scores:
     """Score every sample of `batches` once and return the counts.
 
-    logits_of  maps images to logits [B, classes], in evaluation mode
-    expected   the number of samples
-    stop       polled between batches; Interrupted is raised if it returns true
+    logits_of          maps images to logits [B, classes], in evaluation mode
+    expected           the number of samples
+    stop               polled between batches; Interrupted is raised if it returns true
+    keep, temperature  as in `Tally`
     """
-    tally = Tally(classes)
+    tally = Tally(classes, keep, temperature)
     for batch in batches:
         if stop():
             raise Interrupted("stopped while evaluating")

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from reslab.measure.answers import confusion, largest_confusions
+from reslab.measure.confidence import Bin, Temperature, bins, calibration_error
 from reslab.measure.evaluate import Scores
+from reslab.measure.mcnemar import Comparison
 from reslab.notebook import percent, table
+
+MOST_CLASSES = 200  # with more, `to_dict` has no confusion matrix, which would have millions of numbers
+MOST_CONFUSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,9 @@ class Evaluation:
     iteration   None for imported weights
     note        number of images without finite scores, the reason for a slower engine, an extended training; or ""
     data_notes  remarks on the data, one line each
+    temperature fitted on the val split, if it was asked for
+    comparison  with the first network of the call, on the same images
+    pictures    files that were written
     """
 
     checkpoint: Path
@@ -30,13 +41,37 @@ class Evaluation:
     scores: Scores
     note: str = ""
     data_notes: tuple[str, ...] = ()
+    temperature: Temperature | None = None
+    comparison: Comparison | None = None
+    pictures: tuple[Path, ...] = ()
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        """Numbers of images by true and predicted class, int64 [classes, classes]; None if no answers were kept.
+
+        Images whose scores are not finite are in no column, so a row adds up to its class's images without these.
+        """
+        answers = self.scores.answers
+        return None if answers is None else confusion(answers, len(self.classes))
+
+    @property
+    def reliability(self) -> list[Bin] | None:
+        """The 15 equal-width bins of the top-1 confidence; None if no answers were kept."""
+        answers = self.scores.answers
+        return None if answers is None else bins(answers.confidence, answers.right)
+
+    @property
+    def calibration_error(self) -> float | None:
+        """Expected calibration error over these bins, in percent."""
+        return None if self.reliability is None else calibration_error(self.reliability)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types for `--json`; per class: name, samples, wrong, error in percent (None without samples)."""
-        per_class = [
-            {"class": name, "n": n, "wrong": wrong, "error": 100.0 * wrong / n if n else None}
-            for name, (n, wrong) in zip(self.classes, self.scores.per_class, strict=True)
-        ]
+        """Return plain types for `--json`; errors, precision, recall and calibration are in percent.
+
+        per_class   name, samples, those without finite scores, wrong, error, precision (None if the class was never
+                    predicted), recall (None without samples)
+        confusion   as `Evaluation.confusion`; None for more than 200 classes
+        """
         return {
             "checkpoint": str(self.checkpoint),
             "model": self.model,
@@ -47,8 +82,60 @@ class Evaluation:
             "note": self.note or None,
             "data_notes": list(self.data_notes),
             **self.scores.to_dict(),
-            "per_class": per_class,
+            "unfit": self.scores.unfit,
+            "balanced_error": self.scores.balanced_error,
+            "calibration": self._calibration(),
+            **self._confusions(),
+            "per_class": self._per_class(),
+            "compared_with_first": None if self.comparison is None else self.comparison.to_dict(),
+            "pictures": [str(path) for path in self.pictures],
         }
+
+    def _calibration(self) -> dict[str, Any] | None:
+        answers, fitted = self.scores.answers, self.temperature
+        if answers is None:
+            return None
+        temperature = None
+        if fitted is not None:
+            after = None if answers.tempered is None else calibration_error(bins(answers.tempered, answers.right))
+            temperature = {
+                "value": fitted.value, "fitted_on": "val", "n": fitted.n, "error": after,
+                "reason": fitted.reason or None,
+            }  # fmt: skip
+        parts = bins(answers.confidence, answers.right)
+        return {
+            "error": calibration_error(parts), "bins": [part.to_dict() for part in parts], "temperature": temperature,
+        }  # fmt: skip
+
+    def _confusions(self) -> dict[str, Any]:
+        answers, names = self.scores.answers, self.classes
+        if answers is None:
+            return {"confusion": None, "largest_confusions": []}
+        largest = [
+            {"true": names[true], "predicted": names[predicted], "n": n}
+            for true, predicted, n in largest_confusions(answers, len(names), MOST_CONFUSIONS)
+        ]
+        matrix = confusion(answers, len(names)).tolist() if len(names) <= MOST_CLASSES else None
+        return {"confusion": matrix, "largest_confusions": largest}
+
+    def _per_class(self) -> list[dict[str, Any]]:
+        answers, count = self.scores.answers, len(self.classes)
+        rows = []
+        predicted = unfit = None
+        if answers is not None:
+            predicted = np.bincount(answers.predicted[answers.fit], minlength=count).tolist()
+            unfit = np.bincount(answers.labels[~answers.fit], minlength=count).tolist()
+        for place, (name, (n, wrong)) in enumerate(zip(self.classes, self.scores.per_class, strict=True)):
+            right = n - wrong
+            rows.append(
+                {
+                    "class": name, "n": n, "unfit": None if unfit is None else unfit[place], "wrong": wrong,
+                    "error": 100.0 * wrong / n if n else None,
+                    "precision": 100.0 * right / predicted[place] if predicted and predicted[place] else None,
+                    "recall": 100.0 * right / n if n else None,
+                }
+            )  # fmt: skip
+        return rows
 
     def __repr__(self) -> str:
         low, high = self.scores.interval

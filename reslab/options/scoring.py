@@ -52,6 +52,13 @@ class EvaluateOptions(Reading):
     )  # fmt: skip
     calibration: Any = shared.calibration()
     batch: int = option(250, "images per batch", "Machine", least=1)
+    temperature: bool = option(
+        False, "fit a temperature on the val split, and show the calibration error after it", "Output"
+    )
+    pictures: Path | None = option(
+        None, "folder for confusion matrix, reliability, worst images", "Output", text="none", common=True,
+    )  # fmt: skip
+    worst: int = option(20, "--pictures: images with the highest loss on the sheet, at most 200", "Output", least=1)
 
 
 @dataclass(frozen=True)

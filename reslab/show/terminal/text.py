@@ -6,12 +6,19 @@ from typing import Any
 
 from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES, Recipe
 from reslab.show.format import clean, number, quoted
+from reslab.show.terminal.evaluated import (
+    balanced_lines,
+    calibration_lines,
+    class_lines,
+    confusion_lines,
+    picture_lines,
+)
 
 NOT_FINITE = "scores are not finite (the loss is not a number); an image with such scores counts as wrong"
 
 
 def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
-    """Return an evaluation (`Evaluation.to_dict`): errors in percent, interval, loss, n, and a row for each class.
+    """Return an evaluation (`Evaluation.to_dict`): errors, calibration, a row for each class, confusions.
 
     Top-5 error is left out for five classes or fewer, as it would always be 0.
     """
@@ -25,19 +32,17 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
         f"  n            {result['n']:,}",
         f"  top-1 error  {number(result['top1_error'], '.2f', ' %')}   95 % interval {low} to {high}",
         *([f"  top-5 error  {number(result['top5_error'], '.2f', ' %')}"] if len(rows) > 5 else []),
+        *balanced_lines(result),
         f"  loss         {number(result['loss'], '.4f')}",
+        *calibration_lines(result),
         f"  checkpoint   {clean(result['checkpoint'])}",
         *(f"  data         {clean(note)}" for note in result.get("data_notes") or ()),
         *(f"  note         {note}" for note in notes),
+        *picture_lines(result),
         "",
+        *class_lines(rows, most_classes),
+        *confusion_lines(result),
     ]
-    width = max(len("class"), *(len(clean(r["class"])) for r in rows[:most_classes]))
-    lines.append(f"  {'class':{width}}      n   wrong    error")
-    for row in rows[:most_classes]:
-        error = "     –  " if row["error"] is None else f"{row['error']:6.2f} %"
-        lines.append(f"  {clean(row['class']):{width}} {row['n']:6,} {row['wrong']:7,} {error}")
-    if len(rows) > most_classes:
-        lines.append(f"  … and {len(rows) - most_classes} more classes; --json gives them all")
     return "\n".join(lines)
 
 
