@@ -92,7 +92,7 @@ def test_a_wrong_argument_shows_its_one_line(kernel):
 
 def test_the_signature_is_shown(kernel):
     messages = kernel("import inspect; print(inspect.signature(reslab.evaluate))")
-    assert "precision: Literal['fp32', 'bf16'] = 'fp32'" in "".join(m.get("text", "") for m in messages)
+    assert "precision: Literal['fp32', 'bf16', 'int8'] = 'fp32'" in "".join(m.get("text", "") for m in messages)
 
 
 RESULTS = {
