@@ -11,7 +11,9 @@ from reslab.show.series import finite
 
 CELLS = 520  # pixels of the side of a matrix
 STEP = 16  # pixels between two blocks on an axis at least; else some labels are left out
+COLOUR = HUE["residual"]
 ERROR = "top-1 error (%)"
+SIDE: dict[str, Any] = {"bounds": "flush", "spacing": 90}  # plots side by side begin at one height
 
 
 def title_of(record: Mapping[str, Any], what: str) -> Any:
@@ -39,21 +41,16 @@ def lesions_chart(record: Mapping[str, Any]) -> Any:
     base = alt.Chart().encode(
         x=alt.X("k:Q", title="blocks removed at random", axis=ks, scale=alt.Scale(zero=False, padding=16, nice=False))
     )
-    lines = (
-        base.mark_rule(strokeWidth=2, color=HUE["residual"]).encode(y=y.copy().title(ERROR), y2="high:Q"),
-        base.mark_line(strokeWidth=2, color=HUE["residual"]).encode(y=y),
-        base.mark_point(size=60, filled=True, opacity=1, color=HUE["residual"]).encode(y=y),
+    ranges = base.mark_rule(strokeWidth=2, color=COLOUR).encode(
+        y=alt.Y("low:Q", title=ERROR, scale=y.to_dict()["scale"]), y2="high:Q"
     )
-    ranges = lines[0].encode(y=alt.Y("low:Q", title=ERROR, scale=y.to_dict()["scale"]))
-    title = "k blocks removed: mean and range"
-    panels.append(
-        alt.layer(layered(several, ranges, *lines[1:]), _whole(y, lesions["error"])).properties(
-            title=title, height=HEIGHT, width=WIDTH * 0.6
-        )
-    )
+    line = base.mark_line(strokeWidth=2, color=COLOUR).encode(y=y)
+    points = base.mark_point(size=60, filled=True, opacity=1, color=COLOUR).encode(y=y)
+    panel = alt.layer(layered(several, ranges, line, points), _whole(y, lesions["error"]))
+    panels.append(panel.properties(title="k blocks removed: mean and range", height=HEIGHT, width=WIDTH * 0.6))
     if swaps:
         panels.append(_by_block(swaps, y, lesions["error"], "two neighbours swapped"))
-    return alt.hconcat(*panels, title=title_of(record, "Errors of a damaged network (dashed: unchanged)"))
+    return alt.hconcat(*panels, title=title_of(record, "Errors of a damaged network (dashed: unchanged)"), **SIDE)
 
 
 def _by_block(rows: list[dict[str, Any]], y: Any, whole: float, title: str) -> Any:
@@ -61,8 +58,8 @@ def _by_block(rows: list[dict[str, Any]], y: Any, whole: float, title: str) -> A
 
     names = [row["block"] for row in rows]
     base = alt.Chart().encode(x=alt.X("block:N", title=None, sort=names, axis=_names_axis(-90)), y=y)
-    points = base.mark_point(size=60, filled=True, opacity=1, color=HUE["residual"])
-    line = base.mark_line(strokeWidth=1, color=HUE["residual"])
+    points = base.mark_point(size=60, filled=True, opacity=1, color=COLOUR)
+    line = base.mark_line(strokeWidth=1, color=COLOUR)
     width = max(WIDTH * 0.5, min(STEP * len(rows), 2 * WIDTH))
     return alt.layer(layered(rows, line, points), _whole(y, whole)).properties(title=title, height=HEIGHT, width=width)
 
@@ -81,7 +78,7 @@ def _names_axis(angle: int) -> Any:
 
 
 def similarity_chart(record: Mapping[str, Any]) -> Any:
-    """Return the matrix of linear CKA: a row and a column for each output, dark for 1."""
+    """Return the matrix of linear CKA: a row and a column for each output, bright for 1."""
     import altair as alt
 
     names, cka = record["similarity"]["names"], record["similarity"]["cka"]
@@ -115,7 +112,7 @@ def surface_chart(record: Mapping[str, Any]) -> Any:
     panel = _curve if surface["directions"] == 1 else _map
     panels = [panel(surface["steps"], surface[key], name) for key, name in (("loss", "loss"), ("error", ERROR))]
     ways = "a random direction" if surface["directions"] == 1 else "two random directions"
-    chart = alt.hconcat(*panels, title=title_of(record, f"Loss and error along {ways}, filter-normalised"), spacing=40)
+    chart = alt.hconcat(*panels, title=title_of(record, f"Loss and error along {ways}, filter-normalised"), **SIDE)
     return chart.resolve_scale(color="independent")
 
 
@@ -130,13 +127,12 @@ def _curve(steps: Sequence[float], values: Sequence[float | None], name: str) ->
 
     rows = [{"step": step, "value": value} for step, value in zip(steps, values, strict=True) if finite(value)]
     is_wide = name == "loss" and _is_wide(rows)
-    scale = alt.Scale(type="log") if is_wide else alt.Scale(zero=True)
+    scale = alt.Scale(type="log", nice=False) if is_wide else alt.Scale(zero=True)
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="step (1: as long as the weights)", scale=alt.Scale(domain=[steps[0], steps[-1]])),
         y=alt.Y("value:Q", title=name, scale=scale, axis=alt.Axis(tickCount=6)),
     )
-    colour = HUE["residual"]
-    line, points = base.mark_line(strokeWidth=2, color=colour), base.mark_point(size=24, filled=True, color=colour)
+    line, points = base.mark_line(strokeWidth=2, color=COLOUR), base.mark_point(size=24, filled=True, color=COLOUR)
     return layered(rows, line, points).properties(title=name, width=WIDTH, height=HEIGHT)
 
 
