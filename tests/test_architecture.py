@@ -237,6 +237,7 @@ def test_no_third_party_beyond_its_file():
         "rich": {"show.terminal.console"},
         "altair": {
             *(f"show.charts.{n}" for n in ("chart", "copying", "costs", "curves", "findings", "intervals", "rates")),
+            "show.charts.probed",
             "show.charts.removal",
             "show.pages.pictures",
         },

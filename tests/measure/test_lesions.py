@@ -9,8 +9,11 @@ from measure.test_probe import Pair, cut, net_of, samples
 
 import reslab
 from reslab.errors import UserError
+from reslab.measure import passes
 from reslab.measure.lesions import DRAWS, draws, lesions, swappable
 from reslab.measure.removal import errors_without, removable
+from reslab.measure.similarity import similarity
+from reslab.measure.surface import surface
 from reslab.nets.model import Network, Note, build
 
 SMALL = {"widths": (3, 4, 5), "image_size": 8, "in_channels": 1}
@@ -89,7 +92,7 @@ def test_every_lesion_by_hand(case):
         order[one], order[other] = order[other], order[one]
         assert swap.error == pytest.approx(error_by_hand(net, pair, order))
     assert max(x.error for x in found.without) > 20
-    assert bool(found.swaps) == (case != "7x7 stem")  # whose stages have one removable block each
+    assert found.swaps
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
@@ -161,3 +164,18 @@ def test_imported_weights(imported):
         getattr(theirs, parent)[int(place)] = kept
         assert one.error == pytest.approx(wanted)
     assert max(one.error for one in found.without) > 0
+
+
+def test_progress_ends_at_the_whole(monkeypatch):
+    """Every share is counted once: the last line of each long computation is 100 %."""
+    monkeypatch.setattr(passes, "PACE", 0.0)
+    net = lively(*NETS["residual"])
+    pair, lines = samples(net, 20), []
+    lesions(net, cut(pair, 7), 20, 0, lines.append)
+    similarity(net, cut(pair, 7), 20, lines.append)
+    surface(net, cut(pair, 7), 20, "running", 0, 1, lines.append)
+    for word in ("lesions", "similarity", "surface"):
+        own = [int(line.removesuffix(" %").partition(": ")[2]) for line in lines if line.startswith(word)]
+        assert own == sorted(own)
+        assert own[-1] == 100
+        assert len(set(own)) > 2

@@ -109,10 +109,10 @@ def surface_chart(record: Mapping[str, Any]) -> Any:
     import altair as alt
 
     surface = record["surface"]
-    panel = _curve if surface["directions"] == 1 else _map
+    panel, side = (_curve, SIDE) if surface["directions"] == 1 else (_map, SIDE | {"spacing": 160})
     panels = [panel(surface["steps"], surface[key], name) for key, name in (("loss", "loss"), ("error", ERROR))]
     ways = "a random direction" if surface["directions"] == 1 else "two random directions"
-    chart = alt.hconcat(*panels, title=title_of(record, f"Loss and error along {ways}, filter-normalised"), **SIDE)
+    chart = alt.hconcat(*panels, title=title_of(record, f"Loss and error along {ways}, filter-normalised"), **side)
     return chart.resolve_scale(color="independent")
 
 
@@ -156,7 +156,7 @@ def _map(steps: Sequence[float], values: Sequence[Sequence[float | None]], name:
         y2="second_end:Q",
         color=alt.Color("value:Q", scale=scale, legend=_colour_legend(name)),
     )  # fmt: skip
-    centre = alt.Chart().mark_point(shape="cross", size=80, filled=True, color="white", stroke=AXIS)
+    centre = alt.Chart().mark_point(shape="cross", size=80, filled=True, opacity=1, color="white", stroke=AXIS)
     zero = layered([{"x": 0, "y": 0}], centre.encode(x=alt.X("x:Q", scale=ends), y=alt.Y("y:Q", scale=ends)))
     return alt.layer(layered(rows, cells), zero).properties(title=name, width=HEIGHT, height=HEIGHT)
 
