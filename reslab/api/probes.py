@@ -36,8 +36,9 @@ def probe(
 
     On request also its errors without blocks, the similarity of its blocks, and the loss around its weights.
 
-    source     a run or checkpoint folder; a model from `load`; a model's name or `Spec` (the net at initialisation,
-               with `switches` as in `build`); or a `Network`. An existing path takes precedence over a name
+    source     a run or checkpoint folder, or weights of others, as `load` takes them; a model from `load`; a name
+               or `Spec` (the net at initialisation, with `switches` as in `build`); or a `Network`. An existing path
+               takes precedence over a name
     {options}
     tell       called with lines of progress
     The images are not augmented. They are normalised with the run's statistics, or for a net without a run with those
@@ -50,6 +51,10 @@ def probe(
     data = None if options.data is None else source_of(options.data)
     if samples < 2:
         raise UserError(f"--samples: {samples} must be at least 2, because BN averages over samples")
+    if isinstance(source, str) and ":" in source:
+        from reslab.convert.sources import PREFIXES
+
+        source = opened(source) if source.startswith(PREFIXES) else source
     resolved = _spec_or_path(source, switches)
     import numpy as np
 

@@ -83,6 +83,7 @@ def test_refused(warm, trained, tmp_path):
     warm("probe", "cifar_resnet8", *QUICK, "--pictures", "p").refused("--pictures p: add --lesions")
     warm("probe", "cifar_resnet8", *QUICK, "--lesions", "--at", "conv2_1").refused("--at conv2_1", "--only jacobians")
     warm("probe", "cifar_resnet11", "--block", "bottleneck", *QUICK, "--lesions").refused("--lesions: cifar_resnet11")
+    warm("probe", "torchvision:resnet81", *QUICK, "--lesions").refused("torchvision:resnet81: unknown")
     warm("probe", trained, "--samples", "1", "--lesions").refused("samples")
     warm("probe", trained, *QUICK, "--lesions", "--pictures", trained / "run.json").refused("is a file, not a folder")
     warm("probe", trained, *QUICK, "--lesions", "--pictures", "/proc/pictures").refused("not writable")

@@ -67,7 +67,9 @@ def test_text_of_the_extremes():
         "a, b 9.00",
     ):
         assert line in lines
-    assert "step  loss" in probe_text(RECORD | {"surface": LINE})
+    lines = [" ".join(line.split()) for line in probe_text(RECORD | {"surface": LINE}).splitlines()]
+    assert "step loss error in %" in lines
+    assert sum(line.endswith(" 50.00") for line in lines) == 11
 
 
 def test_nothing_finite():

@@ -11,7 +11,6 @@ from reslab.show.series import finite
 
 CELLS = 520  # pixels of the side of a matrix
 STEP = 16  # pixels between two blocks on an axis at least; else some labels are left out
-COLOUR = HUE["residual"]
 ERROR = "top-1 error (%)"
 SIDE: dict[str, Any] = {"bounds": "flush", "spacing": 90}  # plots side by side begin at one height
 
@@ -25,41 +24,46 @@ def title_of(record: Mapping[str, Any], what: str) -> Any:
     return alt.TitleParams(what, subtitle=subject, subtitleFontSize=12, offset=12)
 
 
+def colour_of(record: Mapping[str, Any]) -> str:
+    """Return the hue of the network's kind, as in all charts."""
+    return HUE["plain" if "plain" in record["model"] else "residual"]
+
+
 def lesions_chart(record: Mapping[str, Any]) -> Any:
     """Return three panels: the error without each block, without k random blocks, with two neighbours swapped."""
     import altair as alt
 
-    lesions = record["lesions"]
+    lesions, colour = record["lesions"], colour_of(record)
     errors = [lesions["error"], *(x["error"] for x in (*lesions["without"], *lesions["swaps"]))]
     errors += [x["high"] for x in lesions["several"]]
     y = alt.Y("error:Q", title=ERROR, scale=alt.Scale(domain=[0, min(100.0, 1.05 * max(errors)) or 1.0], nice=True))
     single = [{"block": x["block"], "error": x["error"]} for x in lesions["without"]]
     swaps = [{"block": f"{x['first']}, {x['second']}", "error": x["error"]} for x in lesions["swaps"]]
-    panels = [_by_block(single, y, lesions["error"], "one block removed")]
+    panels = [_by_block(single, y, lesions["error"], "one block removed", colour)]
     several = [{"k": x["k"], "error": x["mean"], "low": x["low"], "high": x["high"]} for x in lesions["several"]]
     ks = alt.Axis(values=[x["k"] for x in several], format="d", grid=False)
     base = alt.Chart().encode(
         x=alt.X("k:Q", title="blocks removed at random", axis=ks, scale=alt.Scale(zero=False, padding=16, nice=False))
     )
-    ranges = base.mark_rule(strokeWidth=2, color=COLOUR).encode(
+    ranges = base.mark_rule(strokeWidth=2, color=colour).encode(
         y=alt.Y("low:Q", title=ERROR, scale=y.to_dict()["scale"]), y2="high:Q"
     )
-    line = base.mark_line(strokeWidth=2, color=COLOUR).encode(y=y)
-    points = base.mark_point(size=60, filled=True, opacity=1, color=COLOUR).encode(y=y)
+    line = base.mark_line(strokeWidth=2, color=colour).encode(y=y)
+    points = base.mark_point(size=60, filled=True, opacity=1, color=colour).encode(y=y)
     panel = alt.layer(layered(several, ranges, line, points), _whole(y, lesions["error"]))
     panels.append(panel.properties(title="k blocks removed: mean and range", height=HEIGHT, width=WIDTH * 0.6))
     if swaps:
-        panels.append(_by_block(swaps, y, lesions["error"], "two neighbours swapped"))
+        panels.append(_by_block(swaps, y, lesions["error"], "two neighbours swapped", colour))
     return alt.hconcat(*panels, title=title_of(record, "Errors of a damaged network (dashed: unchanged)"), **SIDE)
 
 
-def _by_block(rows: list[dict[str, Any]], y: Any, whole: float, title: str) -> Any:
+def _by_block(rows: list[dict[str, Any]], y: Any, whole: float, title: str, colour: str) -> Any:
     import altair as alt
 
     names = [row["block"] for row in rows]
     base = alt.Chart().encode(x=alt.X("block:N", title=None, sort=names, axis=_names_axis(-90)), y=y)
-    points = base.mark_point(size=60, filled=True, opacity=1, color=COLOUR)
-    line = base.mark_line(strokeWidth=1, color=COLOUR)
+    points = base.mark_point(size=60, filled=True, opacity=1, color=colour)
+    line = base.mark_line(strokeWidth=1, color=colour)
     width = max(WIDTH * 0.5, min(STEP * len(rows), 2 * WIDTH))
     return alt.layer(layered(rows, line, points), _whole(y, whole)).properties(title=title, height=HEIGHT, width=width)
 
@@ -110,7 +114,10 @@ def surface_chart(record: Mapping[str, Any]) -> Any:
 
     surface = record["surface"]
     panel, side = (_curve, SIDE) if surface["directions"] == 1 else (_map, SIDE | {"spacing": 160})
-    panels = [panel(surface["steps"], surface[key], name) for key, name in (("loss", "loss"), ("error", ERROR))]
+    panels = [
+        panel(surface["steps"], surface[key], name, colour_of(record))
+        for key, name in (("loss", "loss"), ("error", ERROR))
+    ]
     ways = "a random direction" if surface["directions"] == 1 else "two random directions"
     chart = alt.hconcat(*panels, title=title_of(record, f"Loss and error along {ways}, filter-normalised"), **side)
     return chart.resolve_scale(color="independent")
@@ -122,7 +129,7 @@ def _is_wide(rows: Sequence[Mapping[str, Any]]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > 30 * min(values)
 
 
-def _curve(steps: Sequence[float], values: Sequence[float | None], name: str) -> Any:
+def _curve(steps: Sequence[float], values: Sequence[float | None], name: str, colour: str) -> Any:
     import altair as alt
 
     rows = [{"step": step, "value": value} for step, value in zip(steps, values, strict=True) if finite(value)]
@@ -132,11 +139,11 @@ def _curve(steps: Sequence[float], values: Sequence[float | None], name: str) ->
         x=alt.X("step:Q", title="step (1: as long as the weights)", scale=alt.Scale(domain=[steps[0], steps[-1]])),
         y=alt.Y("value:Q", title=name, scale=scale, axis=alt.Axis(tickCount=6)),
     )
-    line, points = base.mark_line(strokeWidth=2, color=COLOUR), base.mark_point(size=24, filled=True, color=COLOUR)
+    line, points = base.mark_line(strokeWidth=2, color=colour), base.mark_point(size=24, filled=True, color=colour)
     return layered(rows, line, points).properties(title=name, width=WIDTH, height=HEIGHT)
 
 
-def _map(steps: Sequence[float], values: Sequence[Sequence[float | None]], name: str) -> Any:
+def _map(steps: Sequence[float], values: Sequence[Sequence[float | None]], name: str, _: str) -> Any:
     import altair as alt
 
     half = (steps[1] - steps[0]) / 2
