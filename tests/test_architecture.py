@@ -237,7 +237,7 @@ def test_no_third_party_beyond_its_file():
         "rich": {"show.terminal.console"},
         "altair": {
             *(f"show.charts.{n}" for n in ("chart", "copying", "costs", "curves", "findings", "intervals", "rates")),
-            *(f"show.charts.{n}" for n in ("removal", "scores")),
+            *(f"show.charts.{n}" for n in ("probed", "removal", "scores")),
             "show.pages.pictures",
         },
         "sklearn": {"data.sets.digits"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from reslab.api.scored import check_fits, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError, suggest_beside
 from reslab.nets.spec import Spec
-from reslab.options.scoring import ProbeOptions
+from reslab.options.scoring import EXTRAS, PARTS, ProbeOptions
 from reslab.runs.naming import FROM_DATA, resolve_recipe
 
 if TYPE_CHECKING:
@@ -25,36 +25,54 @@ if TYPE_CHECKING:
 
 
 @takes(ProbeOptions, "data")
-def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeOptions, **switches: Any) -> Probe:
+def probe(
+    source: str | Path | Spec | Network | TrainedModel,
+    *,
+    options: ProbeOptions,
+    tell: Callable[[str], None] | None = None,
+    **switches: Any,
+) -> Probe:
     """Measure layer responses (Fig. 7), activations, gradients, ‖F(x)‖/‖x‖ and block Jacobians of a network.
 
-    source     a run or checkpoint folder; a model from `load`; a model's name or `Spec` (the net at initialisation,
-               with `switches` as in `build`); or a `Network`. An existing path takes precedence over a name
+    On request also its errors without blocks, the similarity of its blocks, and the loss around its weights.
+
+    source     a run or checkpoint folder, or weights of others, as `load` takes them; a model from `load`; a name
+               or `Spec` (the net at initialisation, with `switches` as in `build`); or a `Network`. An existing path
+               takes precedence over a name
     {options}
+    tell       called with lines of progress
     The images are not augmented. They are normalised with the run's statistics, or for a net without a run with those
     of the training split by the data's default recipe; its default data are digits.
-    Raises UserError for unknown names, paths, parts and blocks, and for data that does not fit.
+    Raises UserError for unknown names, paths, parts and blocks, for data that does not fit, for lesions of a net
+    without a block that could be removed, and if the pictures' folder holds something or cannot be written.
     """
+    extras = _extras(options)
     split, samples = options.split, options.samples
     data = None if options.data is None else source_of(options.data)
     if samples < 2:
         raise UserError(f"--samples: {samples} must be at least 2, because BN averages over samples")
+    if isinstance(source, str) and ":" in source:
+        from reslab.convert.sources import PREFIXES
+
+        source = opened(source) if source.startswith(PREFIXES) else source
     resolved = _spec_or_path(source, switches)
     import numpy as np
 
     from reslab.data.batches.loader import evaluation_batches, statistics
     from reslab.data.splits import SPLITS
     from reslab.engines.machine import prepare, scoring
+    from reslab.measure.examine import check_extras, examine
     from reslab.measure.findings import Subject
     from reslab.measure.finite import check_network
     from reslab.measure.probe import batch_size, parts_of
-    from reslab.measure.probe import probe as measure
     from reslab.models.capacity import check_probe
     from reslab.models.inputs import fit, load_data, workers_for
     from reslab.models.trained import TrainedModel
     from reslab.nets.model import build
 
-    parts = parts_of(options.only)
+    parts = () if extras and options.only is None else parts_of(PARTS if options.only is None else options.only)
+    if not parts and options.at is not None:
+        raise UserError(f"--at {options.at}: is used only for Jacobians; add --only jacobians")
     settings = scoring(options.device, options.threads)
     trained = (
         opened(resolved) if isinstance(resolved, Path) else resolved if isinstance(resolved, TrainedModel) else None
@@ -97,18 +115,54 @@ def probe(source: str | Path | Spec | Network | TrainedModel, *, options: ProbeO
         seed,
     )
     first, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(loaded, options.workers)
-    result = measure(
-        net,
-        lambda: evaluation_batches(first, stats, size, processes, view),
-        subject,
-        parts,
-        options.at,
-        settings.device,
-    )
+    check_extras(net, extras, n)
+    folder = None if options.pictures is None else pictures_folder(options.pictures)
+    result = examine(
+        net, lambda: evaluation_batches(first, stats, size, processes, view), subject, n, parts, options.at,
+        settings.device, extras, options.surface or 1, options.seed, tell or (lambda line: None),
+    )  # fmt: skip
     unfit = _unfit(asdict(result))
     if unfit:
         result = replace(result, notes=(*result.notes, f"{unfit:,} figures are not finite: the network overflows"))
-    return result
+    return result if folder is None else replace(result, pictures=tuple(map(str, drawn(result.to_dict(), folder))))
+
+
+def _extras(options: ProbeOptions) -> tuple[str, ...]:
+    """Return the requested words of EXTRAS.
+
+    Raises UserError for another number of directions than 1 and 2, and for pictures of none of them.
+    """
+    if options.surface not in (None, 1, 2):
+        raise UserError(f"--surface: {options.surface} directions; give 1 or 2")
+    extras = tuple(word for word in EXTRAS if getattr(options, word))
+    if options.pictures is not None and not extras:
+        raise UserError(f"--pictures {options.pictures}: add --lesions, --similarity or --surface 1, which it shows")
+    return extras
+
+
+def pictures_folder(folder: Path) -> Path:
+    """Return the folder of the pictures, empty and writable. Raises UserError if it is not."""
+    from reslab.models.folder import check_target
+    from reslab.store.files import writable_folder
+
+    check_target(folder, "--pictures")
+    return writable_folder(folder, "--pictures")
+
+
+def drawn(record: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write a PNG for each of EXTRAS in a probe's record and return the files. Raises UserError if that fails."""
+    from reslab.show.charts.chart import save
+    from reslab.show.charts.probed import CHARTS
+
+    files = []
+    for word, chart in CHARTS.items():
+        if record.get(word) is not None:
+            files.append(folder / f"{word}.png")
+            try:
+                save(chart(record), files[-1])
+            except OSError as error:
+                raise UserError(f"--pictures {files[-1]}: cannot be written ({error.strerror or error})") from None
+    return files
 
 
 def _explicit(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]) -> Mapping[str, Any]:

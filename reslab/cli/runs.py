@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from reslab.cli.options import COMMON, Given, Json, command
-from reslab.cli.output import print_json, show
+from reslab.cli.output import print_json, say, show
 from reslab.errors import UserError
 from reslab.options.network import Switches
 from reslab.options.scoring import EvaluateOptions, ProbeOptions
@@ -98,7 +98,7 @@ def evaluate(paths: list[Path], /, *, options: Given, json_: Json = False) -> No
         show("\n\n".join([*map(evaluation_text, results), *comparison_text(results)]))
 
 
-PROBE = ("only", "at", "samples", "data", "split")
+PROBE = ("only", "lesions", "similarity", "surface", "pictures", "samples", "data", "split")
 
 
 @command(options=ProbeOptions, switches=Switches, common=PROBE)
@@ -108,14 +108,14 @@ def probe(source: str, /, *, options: Given, json_: Json = False, switches: Give
     Parameters
     ----------
     source
-        a run folder (newest checkpoint), a step-… folder, or a model's name: a net with its initial weights
+        a run, checkpoint, weights; or a name: initial weights
     json_
-        print JSON: responses, activations, gradients, layers …
+        print JSON instead of tables
     """
     from reslab.api import probes
-    from reslab.show.terminal.text import probe_text
+    from reslab.show.terminal.probed import probe_text
 
-    result = probes.probe(source, **options, **switches).to_dict()
+    result = probes.probe(source, **options, **switches, tell=say).to_dict()
     if json_:
         print_json(result)
     else:

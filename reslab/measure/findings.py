@@ -7,8 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reslab.measure.jacobian import BlockJacobian
+from reslab.measure.lesions import Lesions
+from reslab.measure.similarity import Similarity
+from reslab.measure.surface import Surface
 from reslab.notebook import table
-from reslab.options.scoring import PARTS
+from reslab.options.scoring import EXTRAS, PARTS
+
+REQUESTED = (*EXTRAS, "pictures")  # fields that are in the record only if they were requested
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Probe:
     residuals         evaluation mode; empty for a plain net
     jacobians         evaluation mode, float64, at the first sample
     notes             remarks for the reader, one line each
+    lesions, similarity, surface    evaluation mode; see their classes
+    pictures          files written
     """
 
     subject: Subject
@@ -102,6 +109,10 @@ class Probe:
     residuals: tuple[Residual, ...] | None
     jacobians: tuple[BlockJacobian, ...] | None
     notes: tuple[str, ...]
+    lesions: Lesions | None = None
+    similarity: Similarity | None = None
+    surface: Surface | None = None
+    pictures: tuple[str, ...] | None = None
 
     @property
     def responses_sorted(self) -> tuple[Response, ...]:
@@ -109,8 +120,11 @@ class Probe:
         return tuple(sorted(self.responses or (), key=lambda r: -r.std if math.isfinite(r.std) else -math.inf))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types for `--json`; numbers that are not finite are None."""
-        fields = asdict(self)
+        """Return plain types for `--json`; numbers that are not finite are None.
+
+        Lesions, similarity, surface and pictures are left out if they were not requested.
+        """
+        fields = {key: value for key, value in asdict(self).items() if key not in REQUESTED or value is not None}
         ranked = None if self.responses is None else [r.layer for r in self.responses_sorted]
         values: dict[str, Any] = {}
         for key, value in {**fields.pop("subject"), **fields}.items():
@@ -132,7 +146,7 @@ class Probe:
         return "\n".join(tables)
 
     def __repr__(self) -> str:
-        parts = [w for w in PARTS if getattr(self, w) is not None]
+        parts = [w for w in (*PARTS, *EXTRAS) if getattr(self, w) is not None]
         return f"Probe({self.subject.model}, {self.subject.split}, n = {self.n:,}: {', '.join(parts)})"
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, count, pairwise
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from reslab.errors import UserError, suggest
-from reslab.measure.evaluate import LabelledBatch, precise_statistics
 from reslab.measure.findings import BlockRms, LayerRms, Probe, Residual, Response, Subject, WeightGradient
 from reslab.measure.jacobian import BlockRows, block_jacobian, blocks_of, chosen, too_large
+from reslab.measure.passes import FRESH, Batches, moved, norms_of, settled
 from reslab.nets.model import Network
 from reslab.nets.plan import plan
 from reslab.nets.row import Row, path_of
@@ -120,7 +120,7 @@ def batch_size(spec: Spec, samples: int) -> int:
 
 def probe(
     net: Network,
-    batches: Callable[[], Iterable[LabelledBatch]],
+    batches: Batches,
     subject: Subject,
     what: str | Iterable[str] = PARTS,
     block: str | None = None,
@@ -145,9 +145,9 @@ def probe(
     if "residuals" in parts and not net.spec.residual:
         notes.append("no ‖F(x)‖/‖x‖: the net has no shortcuts")
     net = copy.deepcopy(net).to(device)
-    kind = _prepare(net, batches)
+    kind = settled(net, batches)
     if kind == "samples":
-        notes.append("BN has no statistics yet; it uses averages over batches of these samples")
+        notes.append(FRESH)
     layers = response_rows(net.spec) if "responses" in parts else ()
     outputs = {at for _, at in layers}
     if "gradients" in parts:
@@ -155,7 +155,7 @@ def probe(
     if "residuals" in parts:
         outputs |= {name for b in blocks if b.branch for name in (b.branch, b.shortcut)}
     n, moments = _moments(net, batches, outputs)
-    first = next(iter(_moved(net, batches)))[0][0]
+    first = next(iter(moved(net, batches)))[0][0]
     jacobians = tuple(block_jacobian(net, b, first) for b in jacobian_of) if "jacobians" in parts else None
     # Last, because BN in training mode changes the copy's moving averages.
     batch, loss, block_gradients, layer_gradients, weight_gradients = (
@@ -172,38 +172,11 @@ def probe(
     )  # fmt: skip
 
 
-def _norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-
-def _prepare(net: Network, batches: Callable[[], Iterable[LabelledBatch]]) -> str:
-    """Put `net` in evaluation mode with meaningful BN statistics; return which (see `Probe.bn`).
-
-    With initial moving averages, 0 and 1, BN would be the identity, unlike in the first training step.
-    """
-    norms = _norms(net)
-    fresh = [m for m in norms if m.num_batches_tracked is not None and int(m.num_batches_tracked) == 0]
-    if fresh:
-        with torch.no_grad():
-            precise_statistics(net, (images for images, _ in _moved(net, batches)))
-    net.eval()
-    return "samples" if fresh else "running" if norms else "none"
-
-
-def _moved(net: Network, batches: Callable[[], Iterable[LabelledBatch]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images and labels on the weights' device, images in the weights' precision."""
-    weight = next(net.parameters())
-    for batch in batches():
-        yield batch.images.to(weight.device, weight.dtype), batch.labels.to(weight.device)
-
-
 @torch.no_grad()
-def _moments(
-    net: Network, batches: Callable[[], Iterable[LabelledBatch]], names: set[str]
-) -> tuple[int, dict[str, Moments]]:
+def _moments(net: Network, batches: Batches, names: set[str]) -> tuple[int, dict[str, Moments]]:
     """Return the number of samples, and the moments of each named output over all of them."""
     n, moments = 0, {name: Moments() for name in names}
-    for images, _ in _moved(net, batches):
+    for images, _ in moved(net, batches):
         n += len(images)
         if names:
             for name, value in net(images, names=names)[1].items():
@@ -218,7 +191,7 @@ def _residual(block: BlockRows, moments: dict[str, Moments]) -> Residual:
 
 def _gradients(
     net: Network,
-    batches: Callable[[], Iterable[LabelledBatch]],
+    batches: Batches,
     blocks: tuple[BlockRows, ...],
     moments: dict[str, Moments],
 ) -> tuple[int, float, tuple[BlockRms, ...], tuple[LayerRms, ...], tuple[WeightGradient, ...]]:
@@ -226,10 +199,10 @@ def _gradients(
 
     The derivatives are with respect to each block's output, each layer's output, and each layer's weights.
     """
-    images, labels = (x[:GRADIENT_BATCH] for x in next(iter(_moved(net, batches))))
+    images, labels = (x[:GRADIENT_BATCH] for x in next(iter(moved(net, batches))))
     layers: list[Row] = [row for row in net.rows if row.is_weight_layer]
     weights = [net.get_parameter(f"{path_of(row)}.weight").requires_grad_() for row in layers]
-    for norm in _norms(net):
+    for norm in norms_of(net):
         norm.train(not net.is_frozen(norm))
     with torch.enable_grad():
         read = layer_rows(net.spec)

@@ -12,6 +12,7 @@ from reslab.options.texts import words
 
 Split = Literal["train", "val", "test"]
 PARTS = ("responses", "gradients", "residuals", "jacobians")
+EXTRAS = ("lesions", "similarity", "surface")  # measured only on request, because each takes many passes
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,21 @@ class ProbeOptions(Reading):
 
     verb: ClassVar[str] = "probe"
 
-    only: tuple[str, ...] = option(
-        PARTS, "parts to measure; gradients include activations", "Output", text=",".join(PARTS), read=words,
-        metavar="PART,…", common=True,
-    )  # fmt: skip
-    at: str | None = option(
-        None, "block to compute the Jacobian of, such as conv3_2", "Output", text="first and last identity block",
+    only: tuple[str, ...] | None = option(
+        None, "tables", "Output", text=f"{','.join(PARTS)}; none with the next three", read=words, metavar="PART,…",
         common=True,
     )  # fmt: skip
-    samples: int = option(500, "number of images, from the start of the split", "Data", common=True)
-    split: Split = option("train", "the split they come from", "Data", common=True)
-    seed: int = option(0, "seed of the initial weights if SOURCE is a model's name", "Training")
+    lesions: bool = option(False, "errors without blocks, and with two swapped", "Output", common=True)
+    similarity: bool = option(False, "CKA of each pair of blocks", "Output", common=True)
+    surface: int | None = option(
+        None, "loss along 1 or 2 random directions", "Output", text="none", metavar="N", common=True,
+    )  # fmt: skip
+    pictures: Path | None = option(None, "new folder for pictures of these three", "Output", text="none", common=True)
+    at: str | None = option(
+        None, "block to compute the Jacobian of, such as conv3_2", "Output", text="first and last identity block",
+    )  # fmt: skip
+    samples: int = option(500, "images, from the start of the split", "Data", common=True)
+    split: Split = option("train", "their split", "Data", common=True)
+    seed: int = option(
+        0, "seed of random blocks and directions, and of the initial weights if SOURCE is a model's name", "Training",
+    )  # fmt: skip

@@ -29,7 +29,7 @@ VERBS_WITH_OPTIONS = {
     "train": (reslab.train, TrainOptions, {"model", "tell", "command"}, {"config", "dry_run"}),
     "evaluate": (reslab.evaluate, EvaluateOptions, {"paths"}, {"json"}),
     "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json"}),
-    "probe": (reslab.probe, ProbeOptions, {"source"}, {"json"}),
+    "probe": (reslab.probe, ProbeOptions, {"source", "tell"}, {"json"}),
     "import": (reslab.import_weights, ImportOptions, {"source"}, {"json"}),
     "export": (reslab.export, ExportOptions, {"source", "second", "tell"}, set()),
     "audit": (reslab.audit, AuditOptions, {"target"}, {"json"}),

@@ -1,4 +1,4 @@
-"""Results as plain text: an evaluation by class, a probe, a prediction, a recipe and what the paper leaves open."""
+"""Results as plain text: an evaluation by class, a prediction, a recipe and what the paper leaves open."""
 
 from __future__ import annotations
 
@@ -53,76 +53,6 @@ def prediction_text(prediction: dict[str, Any]) -> str:
         f"{quoted(name)} {number(None if share is None else 100 * share, '.1f')} %" for name, share in shares
     )
     return f"{quoted(prediction['file'])}: {classes}"
-
-
-BN_STATISTICS = {
-    "running": "BN by its moving averages",
-    "samples": "BN by averages over these samples",
-    "none": "no BN",
-}
-
-
-def probe_text(probe: dict[str, Any]) -> str:
-    """Return a probe (`Probe.to_dict`): a head, and a table for each measured part."""
-    unknown = "(imported)" if probe["checkpoint"] else "in memory"
-    state = f"at iteration {probe['iteration']:,}" if probe["iteration"] is not None else unknown
-    if probe["iteration"] is None and probe["seed"] is not None:
-        state = f"at initialisation, seed {probe['seed']}"
-    lines = [
-        f"{probe['model']} {state}, the first {probe['n']:,} samples of {clean(probe['data'])} {probe['split']}, "
-        f"{BN_STATISTICS[probe['bn']]}",
-        *([f"  checkpoint  {clean(probe['checkpoint'])}"] if probe["checkpoint"] else []),
-        *(f"  note: {clean(note)}" for note in probe["notes"]),
-    ]
-    if probe["responses"] is not None:
-        rank = {layer: i for i, layer in enumerate(probe["responses_sorted"], start=1)}
-        rows = [[r["layer"], r["at"], number(r["std"], ".4g"), str(rank[r["layer"]])] for r in probe["responses"]]
-        lines += _table("Layer responses (Fig. 7)", ["layer", "read at", "std", "rank"], rows)
-    if probe["gradients"] is not None:
-        pairs = zip(probe["activations"], probe["gradients"], strict=True)
-        rows = [[a["block"], number(a["rms"], ".4g"), number(g["rms"], ".3e")] for a, g in pairs]
-        loss = f"loss {number(probe['loss'], '.4f')} over {probe['gradient_batch']} samples, BN as in training"
-        lines += _table(f"Block outputs x ({loss})", ["block", "rms of x", "rms of dL/dx"], rows)
-        rows = [
-            [x["layer"], x["at"], number(x["activation"], ".4g"), *(number(v, ".3e") for v in slopes)]
-            for x, w in zip(probe["layers"], probe["weight_gradients"], strict=True)
-            for slopes in [(x["gradient"], w["norm"], w["rms"])]
-        ]
-        head = ["layer", "x read at", "rms of x", "rms of dL/dx", "‖dL/dW‖", "rms of dL/dW"]
-        lines += _table("Layers: their outputs x and weights W", head, rows)
-    if probe["residuals"]:
-        rows = [[r["block"], r["line"], number(r["ratio"], ".4g")] for r in probe["residuals"]]
-        lines += _table("Residual ratios", ["block", "shortcut", "‖F(x)‖/‖x‖"], rows)
-    for block in probe["jacobians"] or []:
-        rows = [
-            [name, *(number(part[key], ".4g") for key in ("min", "median", "max")), f"{part['below']} of {part['n']}"]
-            for name, part in (
-                ("J_F", block["branch"]),
-                ("J_H before the last ReLU", block["before"]),
-                ("J_H after it", block["after"]),
-            )
-            if part is not None
-        ]
-        title = f"Singular values, {block['block']} at the first sample ({block['outputs']:,} x {block['inputs']:,})"
-        lines += _table(title, ["Jacobian", "min", "median", "max", "below 0.1"], rows)
-        if block["gap"] is not None:
-            shortcut = "I" if block["line"] == "solid" else "J of the shortcut"
-            lines.append(
-                f"  largest entry of J_H - (J_F + {shortcut}) before the last ReLU: {number(block['gap'], '.1e')}"
-            )
-        if block["inactive"] is not None:
-            lines.append(f"  outputs whose derivative is 0 after the last ReLU: {block['inactive']:,}")
-    return "\n".join(lines)
-
-
-def _table(title: str, head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return a title, a head, and rows; the first column is aligned left, the others right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        "  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in [head, *rows]
-    ]
-    return ["", title, *lines]
 
 
 def recipe_text(recipe: Recipe, about: str = "") -> str:
