@@ -53,7 +53,7 @@ def report(
     command = shlex.join(["reslab", "report", *map(str, sources), *(["--lang", language] if language != "en" else [])])
     from reslab.show.pages.page import publish
     from reslab.show.pages.report import study_page
-    from reslab.show.pages.runpage import runs_page
+    from reslab.show.pages.runpage import runs_page, scored_pictures
 
     try:
         if studies:
@@ -63,7 +63,8 @@ def report(
             html = study_page(judgements, language, command, origin, _counted(progress), link)
         else:
             link = link_to_networks(runs[0].folder, path) if len(runs) == 1 else ""
-            html = runs_page(runs, language, command, networks=link)
+            pictures = scored_pictures(runs[0].folder) if len(runs) == 1 else []
+            html = runs_page(runs, language, command, networks=link, pictures=pictures)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         paths = ", ".join(map(str, folders))
         raise UserError(f"{paths}: damaged records ({type(error).__name__}: {error}); give another folder") from error

@@ -18,9 +18,9 @@ from reslab.nets.row import path_of
 FITTED = 256  # training images that ranges and weights are fitted to
 JUDGED = 512  # others, whose largest error gives the bound
 FEWEST = 100  # images in all
-SAFETY = 1.5  # bound over that error
+SAFETY = 1.25  # bound over that error
 # Range of a map over the one measured: an image whose values are cut off has errors several times as large as others.
-HEADROOM = 1.25
+HEADROOM = 1.1
 BEYOND = 2.0  # images with values so many times the largest of calibration are computed in fp32
 
 
@@ -28,9 +28,9 @@ class Int8Inference:
     """`inference(images)` gives the logits [B, classes], float32, of images [B, in_channels, S, S]; as `Inference`.
 
     net          in evaluation mode; do not change it afterwards
-    calibration  training images in random order, FEWEST to FITTED + JUDGED. On the first third the network is
-                 quantised. On the others the margin between the two highest logits is compared with fp32's: `bound` is
-                 SAFETY times its largest error, in the unit of `margins`
+    calibration  training images in random order, FEWEST to FITTED + JUDGED. All of them give the ranges of the maps,
+                 the first third also the weights. On the others the margin between the two highest logits is compared
+                 with fp32's: `bound` is SAFETY times its largest error, in the unit of `margins`
     inputs       from some of them to the network's input, float32 [B, C, S, S]
     An image whose margin is within the bound is computed again in fp32. `seen` and `again` count images.
     `fallback` is the reason that all are computed in fp32, or None.
@@ -61,10 +61,11 @@ class Int8Inference:
         def pieces(images: Sequence[np.ndarray]) -> Iterator[Tensor]:
             return (inputs(images[start : start + size]) for start in range(0, len(images), size))
 
-        made = quantised(graph_of(net.spec, weights), pieces(calibration[:count]), headroom=HEADROOM)
+        fitted, judged = calibration[:count], calibration[count:]
+        made = quantised(graph_of(net.spec, weights), pieces(fitted), more=pieces(judged), headroom=HEADROOM)
         self._largest, self._run = made.largest, int8.Int8(made).run
         self._last = net.get_parameter(f"{path_of(net.rows[-1])}.weight").detach()
-        errors = [] if net.spec.classes < 2 else [self._errors(piece) for piece in pieces(calibration[count:])]
+        errors = [] if net.spec.classes < 2 else [self._errors(piece) for piece in pieces(judged)]
         self.bound = SAFETY * float(torch.cat(errors).max()) if net.spec.classes > 1 else 0.0
 
     def _errors(self, images: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 import numpy as np
 import torch
@@ -88,12 +89,15 @@ def int8_layers(graph: Graph) -> list[Step]:
     return [step for step in graph.steps if step.kind == "conv" and IMAGES not in step.inputs]
 
 
-def quantised(graph: Graph, batches: Iterable[Tensor], compensate: bool = True, headroom: float = 1.0) -> Quantised:
+def quantised(
+    graph: Graph, batches: Iterable[Tensor], compensate: bool = True, more: Iterable[Tensor] = (), headroom: float = 1.0
+) -> Quantised:
     """Return the network in 8 bits.
 
     batches      training images as the network sees them, float32 [B, C, S, S] each
     compensate   round weights so that their errors cancel on these images, which takes about as long as evaluating
                  them ten times; else each to the nearest
+    more         further training images that only the ranges of maps are measured on
     headroom     range of a map over the one measured; values beyond it are cut off
     """
     steps, layers = Steps(graph), {step.name for step in int8_layers(graph)}
@@ -105,11 +109,11 @@ def quantised(graph: Graph, batches: Iterable[Tensor], compensate: bool = True, 
         before = ranges.get(name, (least, most))
         ranges[name] = min(least, before[0]), max(most, before[1])
 
-    for images in batches:
+    for images, fits in chain(zip(batches, repeat(compensate)), zip(more, repeat(False))):
         seen(IMAGES, images)
         for step, inputs, output in steps(images):
             seen(step.name, output)
-            if compensate and step.name in layers:
+            if fits and step.name in layers:
                 columns = _columns(step, inputs[0], graph.spec.padding)
                 product = columns.T @ columns
                 moments[step.name] = moments[step.name] + product if step.name in moments else product

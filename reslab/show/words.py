@@ -72,6 +72,10 @@ PAGE: dict[str, Text] = {
     "command": Text("Command", "명령"),
     "run_networks": Text("Run these networks in the browser: draw or drop a picture, switch blocks off",
                          "이 신경망을 브라우저에서 돌려 보기: 이미지를 그리거나 끌어다 놓고, 블록을 꺼 본다"),
+    "scored": Text("What it gets wrong", "무엇을 틀리는가"),
+    "confusion": Text("Confusion matrix", "confusion matrix"),
+    "reliability": Text("Confidence against accuracy", "확신과 정확도"),
+    "worst": Text("The images with the highest loss", "loss가 가장 큰 이미지"),
     # the page of studies
     "study_title": Text("Residual networks: every claim of the notes and the paper, judged",
                         "Residual 네트워크: 노트와 논문의 주장을 하나씩 판정한 결과"),

@@ -17,6 +17,7 @@ from test_06_disks import disk, fill
 
 import reslab
 from benchmarks.origins import cifar6n2, randomised
+from reslab.convert.runtimes.onnx_nodes import Nodes
 from reslab.errors import RunError, UserError
 from reslab.models.folder import FILES
 
@@ -107,11 +108,32 @@ def test_fault_25_a_library_that_computes_otherwise(tmp_path, count, monkeypatch
     tally.told(count, 25, "one layer of torchvision's network changed: nothing is published")
 
 
+def test_fault_25_a_runtime_that_computes_otherwise(tmp_path, count, monkeypatch):
+    """The weights of one layer of the ONNX file changed by two percent, each in turn: the file is not published."""
+    model, constant, tally = model_of("cifar_resnet8"), Nodes.constant, Tally()
+    names = [f"{step.name}.weight" for step in model.graph.steps if step.weight is not None]
+    for number, changed in enumerate(names):
+
+        def broken(nodes, name, value, dtype=None, changed=changed):
+            return constant(nodes, name, value * 1.02 if name == changed else value, dtype)
+
+        monkeypatch.setattr(Nodes, "constant", broken)
+        try:
+            reslab.export(model, to="onnx", out=tmp_path / f"{number}.onnx")
+            wrong = "published"
+        except RunError as error:
+            wrong = "" if "other answers" in str(error) else str(error)
+        tally.add(f"changed {changed}", wrong or ("left behind" if [*tmp_path.iterdir()] else ""))
+    tally.told(count, 25, "one layer of the ONNX file changed: nothing is published")
+
+
 def test_fault_06_import_and_export_on_a_full_disk(reslab, tmp_path, count):
     torch.save(STATE, reslab.here / "a.pt")
     reslab("import", "a.pt", "--out", "model").good()
     for words, name in (
         (("import", "a.pt", "--out"), "model"), (("export", "model", "--out"), "b.safetensors"),
+        (("export", "model", "--to", "onnx", "--out"), "c.onnx"),
+        (("export", "model", "--to", "page", "--min-agreement", "0", "--out"), "d.html"),
     ):  # fmt: skip
         tally, draws = Tally(), Random(25)
         for number in range(FULL_DISKS):
@@ -124,7 +146,7 @@ def test_fault_06_import_and_export_on_a_full_disk(reslab, tmp_path, count):
                 if not wrong:
                     wrong = crash(reslab(*words, place / name))
                 tally.add(f"{free} bytes free", wrong)
-        tally.told(count, 6, f"{words[0]} on a disk without room, and again with it")
+        tally.told(count, 6, f"{words[0]} to {name} on a disk without room, and again with it")
 
 
 def test_fault_01_import_killed(reslab, count):

@@ -301,6 +301,11 @@ def test_reports_link_to_it(tmp_path):
     reslab.export(folder, to="page", out=folder / "network.html", min_agreement=0)
     assert '<a href="network.html">' in reslab.report([folder]).read_text()
     assert '<a href="cifar_resnet8/network.html">' in reslab.report([folder], out=tmp_path / "a.html").read_text()
+    assert "data:image" not in reslab.report([folder]).read_text()
+    reslab.evaluate(folder, pictures=folder / "evaluation", worst=3)
+    page = reslab.report([folder]).read_text()
+    assert page.count('<img src="data:image/svg+xml;base64,') == 2
+    assert page.count('<img src="data:image/png;base64,') == 1
     (tmp_path / "network.html").unlink()
     write_networks(tmp_path, {(Net("cifar_resnet8"), 0): folder}, "en", told.append)
     assert not (tmp_path / "network.html").exists()

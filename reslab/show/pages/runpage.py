@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from reslab.runs.runlog import Record
 from reslab.show import scores, tables, words
@@ -16,6 +19,28 @@ from reslab.show.pages.page import page
 from reslab.show.pages.report import RECORD_ERRORS
 from reslab.show.series import sound
 
+EVALUATION = "evaluation"  # folder in a run's: what `evaluate RUN --pictures RUN/evaluation` wrote
+SCORED = {"confusion": ".svg", "reliability": ".svg", "worst": ".png"}
+TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+@dataclass(frozen=True)
+class ScoredPicture:
+    """A picture of an evaluation: "confusion", "reliability" or "worst", and its content as a data: address."""
+
+    name: str
+    address: str
+
+
+def scored_pictures(folder: Path) -> list[ScoredPicture]:
+    """Return the pictures of a run's evaluation that are in its folder."""
+    files = [(name, folder / EVALUATION / f"{name}{ending}") for name, ending in SCORED.items()]
+    return [
+        ScoredPicture(name, f"data:{TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}")
+        for name, file in files
+        if file.is_file()
+    ]
+
 
 @unvalidated()
 def runs_page(
@@ -24,6 +49,7 @@ def runs_page(
     command: str = "",
     notes: Sequence[str] = (),
     networks: str = "",
+    pictures: Sequence[ScoredPicture] = (),
 ) -> str:
     """Return the page of one run, or of several compared, as a whole HTML document.
 
@@ -32,6 +58,7 @@ def runs_page(
     command   the command that makes this page
     notes     what a reader must know of the data; one line each
     networks  link to the page that runs the network of a single run, if there is one
+    pictures  of the evaluation of a single run
     Raises UserError for an unknown language.
     """
     words.PAGE["scores"](language)
@@ -61,6 +88,7 @@ def runs_page(
         about=_about(runs[0], language) if is_alone else "",
         members=[] if is_alone else names,
         networks=networks,
+        pictures=pictures,
         score=scores.score_words(runs[0], language) if is_alone else "",
         heads={name: tables.head(name, language) for name in words.HEADS},
         score_head=scores.score_head(runs, language)[is_alone:],
