@@ -50,19 +50,22 @@ def calibration(model: TrainedModel, sources: Sequence[Any], flag: str) -> list[
     """Return the pixels of training images that int8 is calibrated on, uint8 [S, S, C] each, in random order.
 
     sources   data to take them from, the first that are given and here; None: the training's own
-    Raises UserError, with the option `flag` that names data, if no training images are here or they are too few.
+    flag      the option that names data. Of data named with --calibration without a train split every image is taken
+    Raises UserError, which names `flag`, if no training images are here or they are too few.
     """
     import numpy as np
 
     from reslab.engines.calibrated import FEWEST, FITTED, JUDGED
 
     split, problem = None, ""
+    choices = (("train",), ("test",)) if flag == "--calibration" and None not in sources else (("train",),)
     for source in sources:
         try:
-            split = _found(model, source, (("train",),)).train
+            found = _found(model, source, choices)
         except UserError as error:
             problem = str(error)
             continue
+        split = found.train or found.test
         if split is not None:
             break
     if split is None:
