@@ -56,7 +56,9 @@ def _heat_map(result: dict[str, Any], names: list[str], matrix: list[list[int]])
         y=alt.Y("true:N", sort=labels, title="true class", axis=alt.Axis(**axis, **size)),
     )
     scale = alt.Scale(domain=[0, 0.1, 0.5, 1], range=SCHEME, interpolate="rgb")
-    legend = alt.Legend(title="share of the row", format=".0%", orient="right", gradientLength=min(160, cell * count))
+    legend = alt.Legend(
+        title=["share of", "the row"], format=".0%", orient="right", gradientLength=min(160, cell * count)
+    )
     tip = [alt.Tooltip("true:N"), alt.Tooltip("predicted:N"), alt.Tooltip("n:Q", title="images", format=",d")]
     layers = [
         base.mark_rect(stroke=GRID, strokeWidth=1 if count <= MOST_NUMBERS else 0.3).encode(
