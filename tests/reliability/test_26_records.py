@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from browsers import browser  # noqa: F401
 from counts import some
 from damage import Tally, copied, crash, outcome
-from test_browser import HOSTILE, browser  # noqa: F401
+from test_browser import HOSTILE
 from trained import TINY, end_of, same_end, sets
 from written_runs import write_run
 

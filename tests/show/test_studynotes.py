@@ -6,7 +6,7 @@ import re
 
 import pytest
 from cases import some
-from test_browser import browser, looked_at  # noqa: F401
+from test_browser import looked_at
 
 import reslab
 from reslab.api.verdicts import committed_studies
@@ -164,7 +164,7 @@ def test_the_page_holds_every_line_and_every_picture_once(all_sections, studies,
     ("language", "width"),
     some([("ko", 390), ("en", 1280), ("en", 390), ("ko", 1280)], quick=1, names=2),
 )
-def test_in_a_browser(browser, all_sections, studies, tmp_path, width, language):  # noqa: F811
+def test_in_a_browser(browser, all_sections, studies, tmp_path, width, language):
     page = looked_at(browser, notes_page(all_sections, studies, language), tmp_path / "notes.html", width)
     assert page.evaluate("document.documentElement.lang") == language
     assert page.evaluate("document.querySelectorAll('blockquote[lang=ko]').length") == 59
