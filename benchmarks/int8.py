@@ -33,7 +33,6 @@ from reslab.engines.inference import Inference
 from reslab.engines.machine import thread_count
 from reslab.engines.quantise import quantised
 from reslab.nets.flow import IMAGES
-from reslab.nets.graph import graph_of
 from reslab.nets.model import Network
 
 BAR = Bar(least=1.8, aim=3.0)
@@ -52,8 +51,7 @@ def openvino(file: Path, threads: int) -> Classify:
 
 def in_bytes(net: Network, images: Tensor, file: Path) -> Path:
     """Write the net in 8 bits as `export --to onnx-int8` does, and return the file."""
-    graph = graph_of(net.spec, {name: value.detach().numpy() for name, value in net.state_dict().items()})
-    nodes, shape = Nodes(), ["batch", *images.shape[1:]]
+    graph, nodes, shape = net.graph(), Nodes(), ["batch", *images.shape[1:]]
     add_network(nodes, graph, in_bytes=quantised(graph, images.split(8)), sums=True)
     first = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, shape)
     file.write_bytes(nodes.model(graph, first).SerializeToString())

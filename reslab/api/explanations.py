@@ -42,12 +42,15 @@ class Explanation:
 
         return drawn_map(self.pixels, self.map)
 
-    def _repr_png_(self) -> bytes:
+    def png(self) -> bytes:
+        """Return the picture as the content of a PNG file."""
         from io import BytesIO
 
         content = BytesIO()
         self.picture().save(content, "PNG")
         return content.getvalue()
+
+    _repr_png_ = png  # notebooks call it
 
     def __repr__(self) -> str:
         height, width = self.map.shape

@@ -12,8 +12,6 @@ from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.scoring import ClassifierOptions
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from reslab.models.classifier import Classifier
     from reslab.models.trained import TrainedModel
 
@@ -146,14 +144,8 @@ def classifier(source: str | Path | TrainedModel, *, options: ClassifierOptions)
     It takes one image or many: paths, bytes of image files, Pillow images, arrays uint8 [H, W, 3], [H, W, 1] or [H, W],
     tensors uint8 [3, H, W] or [1, H, W], and batches of arrays or tensors.
     """
+    from reslab.api.samples import calibration_for
     from reslab.models.classifier import Classifier
 
     model = opened(source)
     return Classifier(model, options, calibration_for(model, options))
-
-
-def calibration_for(model: TrainedModel, options: ClassifierOptions) -> list[np.ndarray]:
-    """Return the pixels of training images for int8; [] for other precisions. Raises UserError if they are not here."""
-    from reslab.api.samples import calibration
-
-    return calibration(model, [options.calibration], "--calibration") if options.precision == "int8" else []

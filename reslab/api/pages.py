@@ -64,9 +64,10 @@ def made_page(models: Sequence[TrainedModel], data: Any, least: float, language:
     pictures = sample(models[0], data, PICTURES, LEAST)
     nets = [_compared(model, graph, pictures, least) for model, graph in zip(models, graphs, strict=True)]
     html = net_page(nets, _strip(models[0], pictures), language)
-    if len(html.encode()) > MOST_PAGE:
-        size, most = _size(len(html.encode())), _size(MOST_PAGE)
-        raise UserError(f"--to page: the page would take {size}, the largest takes {most}; export one network")
+    if (size := len(html.encode())) > MOST_PAGE:
+        raise UserError(
+            f"--to page: the page would take {_size(size)}, the largest takes {_size(MOST_PAGE)}; export one network"
+        )
     return html, [
         f"{model.name}: weights in half precision keep {net.compared - net.changed:,} of {net.compared:,} answers "
         f"({pictures.source})"
@@ -107,9 +108,11 @@ def _small_enough(model: TrainedModel) -> Graph:
     from reslab.show.pages.netpage import MOST_NET, in_halves, weights_text
 
     graph = in_halves(model.graph)
-    if len(weights_text(graph)) > MOST_NET:
-        size, most = _size(len(weights_text(graph))), _size(MOST_NET)
-        raise UserError(f"--to page: {model.name} would take {size}, the largest network takes {most}; use --to onnx")
+    if (size := len(weights_text(graph))) > MOST_NET:
+        raise UserError(
+            f"--to page: {model.name} would take {_size(size)}, the largest network takes {_size(MOST_NET)}; use --to "
+            "onnx"
+        )
     if not all(np.isfinite(step.weight).all() for step in graph.steps if step.weight is not None):
         raise UserError(
             f"--to page: {model.name} has weights beyond 65,504, too large for half precision; use --to onnx"

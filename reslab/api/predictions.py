@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.api.arguments import takes
-from reslab.api.models import calibration_for, opened
+from reslab.api.models import opened
+from reslab.api.samples import calibration_for
 from reslab.errors import RunError, UserError, suggest_beside
 from reslab.options.scoring import PredictOptions
 
@@ -103,13 +104,11 @@ class MapFolder:
     """
 
     def __init__(self, model: TrainedModel, folder: Path) -> None:
+        from reslab.api.picturefolder import PictureFolder
         from reslab.measure.activation import map_row
-        from reslab.models.folder import check_target
-        from reslab.store.files import writable_folder
 
         map_row(model.network)
-        check_target(folder, "--explain")
-        self.model, self.folder, self.names = model, writable_folder(folder, "--explain"), set[str]()
+        self.model, self.folder, self.names = model, PictureFolder(folder, "--explain"), set[str]()
 
     def written(self, pictures: Sequence[tuple[str, np.ndarray]], classes: Sequence[int], device: str) -> list[Path]:
         """Write the maps of pictures (file, pixels) of these classes and return their files."""
@@ -119,20 +118,12 @@ class MapFolder:
         return [self._write(Path(file).stem, one) for (file, _), one in zip(pictures, found, strict=True)]
 
     def _write(self, stem: str, one: Explanation) -> Path:
-        from reslab.store.files import replacing
-
         name, number = stem, 1
         while name in self.names:
             number += 1
             name = f"{stem}-{number}"
         self.names.add(name)
-        path = self.folder / f"{name}.png"
-        try:
-            with replacing(path) as aside:
-                one.picture().save(aside, "PNG")
-        except OSError as error:
-            raise UserError(f"--explain {path}: cannot be written ({error.strerror or error})") from None
-        return path
+        return self.folder.write(f"{name}.png", one.png())
 
 
 def files_of(images: Iterable[str | Path]) -> list[str]:

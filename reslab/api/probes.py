@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reslab.api.arguments import takes
 from reslab.api.models import opened
 from reslab.api.networks import spec_of_word
+from reslab.api.picturefolder import PictureFolder
 from reslab.api.scored import check_fits, notes_on, read, requested
 from reslab.data.source import source_of
 from reslab.errors import UserError, suggest_beside
@@ -116,7 +117,7 @@ def probe(
     )
     first, size, processes = part.subset(np.arange(n)), batch_size(net.spec, n), workers_for(loaded, options.workers)
     check_extras(net, extras, n)
-    folder = None if options.pictures is None else pictures_folder(options.pictures)
+    folder = None if options.pictures is None else PictureFolder(options.pictures, "--pictures")
     result = examine(
         net, lambda: evaluation_batches(first, stats, size, processes, view), subject, n, parts, options.at,
         settings.device, extras, options.surface or 1, options.seed, tell or (lambda line: None),
@@ -140,29 +141,16 @@ def _extras(options: ProbeOptions) -> tuple[str, ...]:
     return extras
 
 
-def pictures_folder(folder: Path) -> Path:
-    """Return the folder of the pictures, empty and writable. Raises UserError if it is not."""
-    from reslab.models.folder import check_target
-    from reslab.store.files import writable_folder
-
-    check_target(folder, "--pictures")
-    return writable_folder(folder, "--pictures")
-
-
-def drawn(record: Mapping[str, Any], folder: Path) -> list[Path]:
+def drawn(record: Mapping[str, Any], folder: PictureFolder) -> list[Path]:
     """Write a PNG for each of EXTRAS in a probe's record and return the files. Raises UserError if that fails."""
-    from reslab.show.charts.chart import save
+    from reslab.show.charts.chart import rendered
     from reslab.show.charts.probed import CHARTS
 
-    files = []
-    for word, chart in CHARTS.items():
-        if record.get(word) is not None:
-            files.append(folder / f"{word}.png")
-            try:
-                save(chart(record), files[-1])
-            except OSError as error:
-                raise UserError(f"--pictures {files[-1]}: cannot be written ({error.strerror or error})") from None
-    return files
+    return [
+        folder.write(f"{word}.png", rendered(chart(record), ".png"))
+        for word, chart in CHARTS.items()
+        if record.get(word) is not None
+    ]
 
 
 def _explicit(source: str | Path | Spec | Network | TrainedModel, switches: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from reslab.convert.runtimes.onnx_file import Sample
     from reslab.data.splits import Data, Split
     from reslab.models.trained import TrainedModel
+    from reslab.options.scoring import ClassifierOptions, EvaluateOptions
 
 
 def sample(model: TrainedModel, data: Any, count: int, least: int) -> Sample:
     """Return `count` evenly spaced pictures of the test split (or val, or train), or all if there are fewer.
 
     least  fewer are filled up with made pictures
-
     data   None: the training's own; made pictures if they are not here. Raises UserError if the data do not fit
     """
     import numpy as np
@@ -46,11 +46,29 @@ def sample(model: TrainedModel, data: Any, count: int, least: int) -> Sample:
     return Sample(pictures, f"{found.name} {name}", labels)
 
 
-def calibration(model: TrainedModel, sources: Sequence[Any], flag: str) -> list[np.ndarray]:
+def calibration_for(
+    model: TrainedModel, options: EvaluateOptions | ClassifierOptions, data: Any = None
+) -> list[np.ndarray]:
+    """Return the images that `options.precision` is calibrated on, as `calibration`; [] unless it is int8.
+
+    data   taken if the training's own are not here
+    Of data named with --calibration that have no train split every image is taken.
+    """
+    if options.precision != "int8":
+        return []
+    if options.calibration is not None:
+        return calibration(model, [options.calibration], "--calibration", ("train", "test"))
+    return calibration(model, [None] if data is None else [None, data], "--calibration")
+
+
+def calibration(
+    model: TrainedModel, sources: Sequence[Any], flag: str, splits: Sequence[str] = ("train",)
+) -> list[np.ndarray]:
     """Return the pixels of training images that int8 is calibrated on, uint8 [S, S, C] each, in random order.
 
     sources   data to take them from, the first that are given and here; None: the training's own
-    flag      the option that names data. Of data named with --calibration without a train split every image is taken
+    flag      the option that names data
+    splits    of the data, the first that there is
     Raises UserError, which names `flag`, if no training images are here or they are too few.
     """
     import numpy as np
@@ -58,14 +76,13 @@ def calibration(model: TrainedModel, sources: Sequence[Any], flag: str) -> list[
     from reslab.engines.calibrated import FEWEST, FITTED, JUDGED
 
     split, problem = None, ""
-    choices = (("train",), ("test",)) if flag == "--calibration" and None not in sources else (("train",),)
     for source in sources:
         try:
-            found = _found(model, source, choices)
+            found = _found(model, source, [(name,) for name in splits])
         except UserError as error:
             problem = str(error)
             continue
-        split = found.train or found.test
+        split = next((part for part in found.splits().values() if part is not None), None)
         if split is not None:
             break
     if split is None:

@@ -29,13 +29,11 @@ class ScorePictures:
     """
 
     def __init__(self, folder: Path, worst: int, device: str) -> None:
-        from reslab.models.folder import check_target
-        from reslab.store.files import writable_folder
+        from reslab.api.picturefolder import PictureFolder
 
         if worst > MOST:
             raise UserError(f"--worst: {worst} images do not fit on one sheet; give at most {MOST}")
-        check_target(folder, "--pictures")
-        self.folder, self.worst, self.device = writable_folder(folder, "--pictures"), worst, device
+        self.folder, self.worst, self.device = PictureFolder(folder, "--pictures"), worst, device
 
     def written(self, result: Evaluation, job: Job, place: int | None, is_whole: bool) -> tuple[Path, ...]:
         """Write the pictures of a result and return their files.
@@ -48,13 +46,13 @@ class ScorePictures:
         from reslab.show.charts.scores import confusion_chart, reliability_chart
 
         name = "ensemble" if is_whole else result.model
-        folder = self.folder if place is None else self.folder / f"{place}-{name}"
+        folder = Path() if place is None else Path(f"{place}-{name}")
         told, paths = result.to_dict(), []
         for title, chart in (("confusion", confusion_chart(told)), ("reliability", reliability_chart(told))):
             for ending in (".svg", ".png"):
-                paths.append(self._write(folder / f"{title}{ending}", rendered(chart, ending)))
+                paths.append(self.folder.write(folder / f"{title}{ending}", rendered(chart, ending)))
         sheet = self._sheet(result, job, is_whole)
-        return (*paths, self._write(folder / "worst.png", sheet)) if sheet else tuple(paths)
+        return (*paths, self.folder.write(folder / "worst.png", sheet)) if sheet else tuple(paths)
 
     def _sheet(self, result: Evaluation, job: Job, is_whole: bool) -> bytes:
         """Return the sheet as PNG; nothing if no image has finite scores."""
@@ -102,16 +100,6 @@ class ScorePictures:
             found = explained(job.model, self.device, pixels[start : start + BATCH], numbers)
             drawn += [one.picture() for one in found]
         return drawn, MAPS
-
-    def _write(self, path: Path, content: bytes) -> Path:
-        from reslab.store.files import replacing
-
-        try:
-            with replacing(path) as aside:
-                aside.write_bytes(content)
-        except OSError as error:
-            raise UserError(f"--pictures {path}: cannot be written ({error.strerror or error})") from None
-        return path
 
 
 def has_map(model: TrainedModel) -> bool:

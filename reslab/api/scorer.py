@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reslab.api.samples import calibration
+from reslab.api.samples import calibration_for
 from reslab.options.scoring import EvaluateOptions
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ class Scorer:
 
     def logits_of(self, model: TrainedModel) -> Callable[[Tensor], Tensor]:
         """Return the function from images to logits in the options' precision."""
-        sources = (None, self.data) if self.options.calibration is None else (self.options.calibration,)
-        images = calibration(model, sources, "--calibration") if self.settings.precision == "int8" else []
-        return model.logits(self.settings, images)
+        return model.logits(self.settings, calibration_for(model, self.options, self.data))
 
     def batches(self, job: Job, split: str) -> Iterable[Batch]:
         """Return the batches of a split, centred and scaled for the job's model."""

@@ -11,11 +11,10 @@ from torch import Tensor
 from reslab.engines import int8
 from reslab.engines.inference import Inference, close_calls, margins, piece_of, unsuitable_reason
 from reslab.engines.quantise import quantised
-from reslab.nets.graph import graph_of
 from reslab.nets.model import Network
 from reslab.nets.row import path_of
 
-FITTED = 256  # training images that ranges and weights are fitted to
+FITTED = 256  # training images that weights are fitted to
 JUDGED = 512  # others, whose largest error gives the bound
 FEWEST = 100  # images in all
 SAFETY = 1.25  # bound over that error
@@ -54,7 +53,6 @@ class Int8Inference:
         if self.fallback is not None:
             return
         assert len(calibration) >= FEWEST, f"{len(calibration)} images are too few to calibrate on"
-        weights = {name: value.detach().numpy() for name, value in net.state_dict().items()}
         count = min(FITTED, len(calibration) * FITTED // (FITTED + JUDGED))
         size = piece_of(net.spec)
 
@@ -62,11 +60,11 @@ class Int8Inference:
             return (inputs(images[start : start + size]) for start in range(0, len(images), size))
 
         fitted, judged = calibration[:count], calibration[count:]
-        made = quantised(graph_of(net.spec, weights), pieces(fitted), more=pieces(judged), headroom=HEADROOM)
+        made = quantised(net.graph(), pieces(fitted), more=pieces(judged), headroom=HEADROOM)
         self._largest, self._run = made.largest, int8.Int8(made).run
         self._last = net.get_parameter(f"{path_of(net.rows[-1])}.weight").detach()
-        errors = [] if net.spec.classes < 2 else [self._errors(piece) for piece in pieces(judged)]
-        self.bound = SAFETY * float(torch.cat(errors).max()) if net.spec.classes > 1 else 0.0
+        if net.spec.classes > 1:
+            self.bound = SAFETY * float(torch.cat([self._errors(piece) for piece in pieces(judged)]).max())
 
     def _errors(self, images: Tensor) -> Tensor:
         """Return by how much 8 bits change the margin of each image's two highest classes, in units."""

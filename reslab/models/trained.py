@@ -28,7 +28,7 @@ from reslab.models import folder as folders
 from reslab.models.checkpoints import Checkpoint
 from reslab.models.transform import InputTransform
 from reslab.nets.cost import cost
-from reslab.nets.graph import Graph, graph_of
+from reslab.nets.graph import Graph
 from reslab.nets.model import Network
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
@@ -105,8 +105,7 @@ class TrainedModel:
     @property
     def graph(self) -> Graph:
         """The network as steps with batch norm folded. Raises UserError as `network`."""
-        weights = self.network.state_dict()
-        return graph_of(self.spec, {name: value.detach().cpu().numpy() for name, value in weights.items()})
+        return self.network.graph()
 
     def logits(self, settings: Settings, calibration: Sequence[np.ndarray] = ()) -> Callable[[Tensor], Tensor]:
         """Return the function from images [B, C, S, S] to logits [B, classes].

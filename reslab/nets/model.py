@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reslab.errors import UserError, suggest
 from reslab.nets.cost import cost, shown
+from reslab.nets.graph import Graph, graph_of
 from reslab.nets.kinds import KINDS, sizes
 from reslab.nets.modules import MAKERS
 from reslab.nets.names import name_of, spec_of, switches_of
@@ -129,6 +130,10 @@ class Network(nn.Module):
         for part in self.parts:
             x = self._modules[part](x, note)  # type: ignore[misc]
         return x if names is None else (x, note.outputs)
+
+    def graph(self) -> Graph:
+        """Return the network in evaluation mode as steps with batch norm folded."""
+        return graph_of(self.spec, {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()})
 
     def freeze(self, parts: Collection[str]) -> None:
         """Freeze parts of the plan (stem, conv2_x …): no gradients, and BN stays in evaluation mode."""

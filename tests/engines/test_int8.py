@@ -19,16 +19,10 @@ from reslab.engines.inference import Inference
 from reslab.engines.int8 import Int8, rounded
 from reslab.engines.machine import scoring
 from reslab.engines.quantise import DAMPING, LARGEST, Scale, _compensated, quantised, twin
-from reslab.nets.graph import graph_of
-from reslab.nets.model import Network
 
 needs_int8 = pytest.mark.skipif(bool(int8.unsuitable_reason()), reason=int8.unsuitable_reason())
 RESULTS = Path(__file__).parents[2] / "results"
 CIFAR10 = Path(os.environ.get("RESLAB_CIFAR10") or Path(__file__).parents[3] / "shared" / "data" / "cifar10")
-
-
-def graph(net: Network):
-    return graph_of(net.spec, {name: value.detach().numpy() for name, value in net.state_dict().items()})
 
 
 @needs_int8
@@ -37,7 +31,7 @@ def graph(net: Network):
 def test_as_rounded_step_by_step(model, switches):
     """The same logits as in fp32 with rounded weights and activations, up to levels that lie on the border of two."""
     net, images = ready(model, **switches)
-    made = quantised(graph(net), [images], compensate=False)
+    made = quantised(net.graph(), [images], compensate=False)
     wanted, exact = twin(made)(images), net(images)
     found = Int8(made, torch.float32).run(images)[1]
     assert off(found, wanted) < 0.6 * max(off(wanted, exact), 0.05)
