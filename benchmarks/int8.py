@@ -6,7 +6,8 @@ Peer    the better of onnxruntime fp32 (see `benchmarks.inference`) and OpenVINO
         threads), chosen for each batch size. OpenVINO in 8 bits, on the file that `export --to onnx-int8` writes, is
         measured beside them and printed as a note: its answers are not those of fp32.
 Ours    `reslab.engines.calibrated.Int8Inference`, calibrated on 768 random crops of training digits; close calls again
-        in fp32. Each piece takes the next images, so that the figure includes the usual share of close calls.
+        in bf16 and, if still close, in fp32. Each piece takes the next images, so that the figure includes the usual
+        share of close calls.
 Inputs  as in `benchmarks.inference`: a net trained in minutes on enlarged digits, and crops of held-out digits.
 """
 
@@ -51,10 +52,10 @@ def openvino(file: Path, threads: int) -> Classify:
 
 def in_bytes(net: Network, images: Tensor, file: Path) -> Path:
     """Write the net in 8 bits as `export --to onnx-int8` does, and return the file."""
-    graph, nodes, shape = net.graph(), Nodes(), ["batch", *images.shape[1:]]
-    add_network(nodes, graph, in_bytes=quantised(graph, images.split(8)), sums=True)
+    made, nodes, shape = quantised(net.graph(), images.split(8)), Nodes(), ["batch", *images.shape[1:]]
+    add_network(nodes, made.graph, in_bytes=made, sums=True)
     first = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, shape)
-    file.write_bytes(nodes.model(graph, first).SerializeToString())
+    file.write_bytes(nodes.model(made.graph, first).SerializeToString())
     return file
 
 
@@ -75,7 +76,7 @@ def rows(options: BenchmarkOptions) -> Iterator[Row]:
         exact = torch.cat([Inference(net, "fp32")(part) for part in held.split(32)]).argmax(1)
         answers = [torch.cat([one(part) for part in held.split(32)]).argmax(1) for one in (ours, beside)]
         same, theirs = (float((found == exact).double().mean()) for found in answers)
-        share = f"close calls, computed again in fp32: {100 * ours.again / ours.seen:.1f} % of {ours.seen:,}"
+        share = f"close calls, computed again: {100 * ours.again / ours.seen:.1f} % of {ours.seen:,}"
         yield Row(
             "classify with resnet50 in int8, top-1 agreement with fp32", "share", (same,), (1.0,), Bar(least=1.0),
             (f"n = {count:,}; OpenVINO int8: {theirs:.3f}", share),

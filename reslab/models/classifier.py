@@ -27,7 +27,7 @@ DEFAULTS = ClassifierOptions()
 class Classifier:
     """A function from images to class probabilities, float32 [N, classes].
 
-    With bf16 and int8 on a CPU, close calls are computed again in fp32, so that the first class is that of fp32.
+    With bf16 and int8 on a CPU, close calls are computed again, so that the first class is that of fp32.
     `calibration` has the pixels of training images, for int8 (`Int8Inference`).
     Attributes: `precision` (the one in use), `about` (how it computes, in one line).
     """

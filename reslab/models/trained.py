@@ -111,8 +111,8 @@ class TrainedModel:
         """Return the function from images [B, C, S, S] to logits [B, classes].
 
         calibration   pixels of training images, for int8 (`Int8Inference`)
-        The network is moved to the settings' device. In bf16 and int8 close calls are computed again in fp32
-        (`engines.inference`, `engines.calibrated`).
+        The network is moved to the settings' device. In bf16 and int8 close calls are computed again
+        (`engines.inference`, `engines.calibrated`), so that the highest logit is that of fp32.
         """
         net = self.network.to(settings.device)
         if settings.layout == "channels_last" and self.spec.family != "mlp":

@@ -48,7 +48,7 @@ class EvaluateOptions(Reading):
         text="none", common=True,
     )  # fmt: skip
     precision: Literal["fp32", "bf16", "int8"] = option(
-        "fp32", "bf16, int8: faster on CPUs with such units; close calls are computed again in fp32", "Machine",
+        "fp32", "bf16, int8: faster on CPUs with such units; close calls are computed again", "Machine",
         common=True,
     )  # fmt: skip
     calibration: Any = shared.calibration()
@@ -70,7 +70,7 @@ class ClassifierOptions(Machine):
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = option(
         "auto", "auto: bf16 on CPUs with bf16 units, else fp32; int8 needs training images. Close calls of bf16 and "
-        "int8 are computed again in fp32", "Machine", common=True,
+        "int8 are computed again", "Machine", common=True,
     )  # fmt: skip
     calibration: Any = shared.calibration()
     batch: int = option(32, "images per batch", "Machine", least=1, common=True)

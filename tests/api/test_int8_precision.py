@@ -26,7 +26,7 @@ def test_scores_and_answers_are_those_of_fp32(learned):
     (exact,), (fast,) = (reslab.evaluate(learned, precision=name) for name in ("fp32", "int8"))
     assert fast.scores.per_class == exact.scores.per_class
     assert fast.precision == "int8"
-    assert fast.note.endswith("of 500 images computed again in fp32")
+    assert fast.note.endswith("of 500 images computed again")
     assert 0 < int(fast.note.split()[0]) < 250
     images = digits().split("test").images[:60, :, :, 0]
     answers = [reslab.classifier(learned, precision=name)([*images]).argmax(1) for name in ("fp32", "int8")]
