@@ -19,7 +19,7 @@ EXTREME = (
     "batch=99999999999", "drops=,", "drops=3,2", "iterations=0", "name=x", "$(id)", "%s%n", "\x1b[31m", "x" * 300,
     "x" * 100_000, "A", "B", "basic", "basic,bottleneck", "cpu",
     "cuda", "digits", "cifar10", "cifar10:", "cifar10:x",
-    "test", "train", "C1", "C99", "all", "degradation", "fig6", "30m", "1s", "-5m", "m",
+    "test", "train", "onnx", "page", "int8", "C1", "C99", "all", "degradation", "fig6", "30m", "1s", "-5m", "m",
 )  # fmt: skip
 MODELS = (
     "cifar_resnet8", "cifar_resnet20", "cifar_plain56", "resnet18", "resnet50", "plain34", "vgg19", "mlp_resnet8",
@@ -32,6 +32,8 @@ SWITCHES = (
     "--widths", "--classes", "--in-channels", "--image-size", "--batch-norm", "--no-batch-norm", "--zero-init",
 )  # fmt: skip
 READING = ("--data", "--workers", "--val-share", "--bad-images", "--device", "--threads", "--download")
+JUDGING = ("--calibration", "--temperature", "--pictures", "--worst")
+INSIDE = ("--lesions", "--similarity", "--surface", "--pictures")
 OPTIONS = {
     "list": ("--json",),
     "describe": (*SWITCHES, "--json"),
@@ -45,22 +47,27 @@ OPTIONS = {
         "--layout", "--entry", "--names", "--stride-in", "--pad-at", "--padding", "--image-size", "--shorter",
         "--interpolation", "--mean", "--std", "--json",
     ),
-    "export": ("--to", "--out"),
+    "export": ("--to", "--out", "--data", "--with-preprocessing", "--min-agreement"),
     "audit": (*SWITCHES, "--reference", "--expect", "--json"),
-    "evaluate": (*READING, "--split", "--ensemble", "--json", "--precision"),
-    "predict": ("--top", "--json", "--bad-images", "--device", "--precision", "--batch", "--threads"),
-    "probe": (*READING, *SWITCHES, "--only", "--at", "--samples", "--split", "--seed", "--json"),
+    "evaluate": (*READING, "--split", "--ensemble", "--json", "--precision", *JUDGING),
+    "predict": ("--top", "--json", "--bad-images", "--device", "--precision", "--batch", "--threads", "--explain",
+        "--calibration",
+    ),
+    "probe": (*READING, *SWITCHES, "--only", "--at", "--samples", "--split", "--seed", "--json", *INSIDE),
     "claims": ("--records", "--json"),
     "report": ("--lang", "--out", "--overwrite"),
     "figure": ("--lang", "--out", "--overwrite"),
     "recipe show": ("--scale", "--set", "--json"),
     "reproduce": ("--data", "--depths", "--seeds", "--scale", "--recipe", "--set", "--lang", "--processes", "--device"),
 }  # fmt: skip
-ALONE = ("--json", "--blocks", "--overwrite", "--download", "--batch-norm", "--no-batch-norm", "--zero-init")
+ALONE = (
+    "--json", "--blocks", "--overwrite", "--download", "--batch-norm", "--no-batch-norm", "--zero-init", "--lesions",
+    "--similarity", "--temperature", "--with-preprocessing",
+)  # fmt: skip
 FIRST = {
     "list": (("cifar_*",), ("[",), ()), "claims": (("C1",), ("C99",), ()), "report": (("run",), ()),
     "evaluate": (("run",), ("run", "nowhere"), ()), "predict": (("run", "x.png"), ("run",), ("x.png", "run")),
-    "import": (("run",), ("x.png",), ("hf:",), ("timm:x",)), "export": (("run",), ("x",)),
+    "import": (("run",), ("x.png",), ("hf:",), ("timm:x",)), "export": (("run",), ("x",), ("run", "run")),
     "audit": (("run",), ("cifar_resnet8",), ("python:os:getcwd",), ("resnet18",)),
     "probe": (("run",), ("cifar_resnet8",)), "figure": (("fig6", "run"), ("table1",), ("fig99",)),
     "recipe show": ((), ("digits",), ("dígits",)), "reproduce": (("degradation",), ("C1", "C3"), ("x",)),
