@@ -40,7 +40,8 @@ class Int8Inference:
     calibration  training images in random order, FEWEST to FITTED + JUDGED. All of them give the ranges of the maps,
                  the first third also the weights and the mean error of the logits. On the others the margin between
                  the two highest logits is compared with fp32's: `bound` is SIGMAS times the root mean square of its
-                 errors, or the largest of them, in the unit of `margins`. All this is kept in the user's cache (`engines.kept`)
+                 errors, or the largest of them, in the unit of `margins`. All this is kept in the user's cache
+                 (`engines.kept`)
     inputs       from some of them to the network's input, float32 [B, C, S, S]
     An image whose margin is within the bound is computed again. `seen` and `again` count images.
     `fallback` is the reason that all are computed in fp32, or None.
