@@ -19,6 +19,7 @@ COMMON = Group("Options", sort_key=1)
 ORDER = ("Training", "Data", "Network", "Machine", "Output")  # on the help page
 GROUPS = {name: Group(name, sort_key=place, help_formatter=MORE) for place, name in enumerate(ORDER, 2)}
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, group=COMMON)]
+All = Annotated[bool, Parameter(name="--all", negative="", show_default=False, group=COMMON)]
 Given = dict[str, Any]  # the options that the user gave, by name
 
 

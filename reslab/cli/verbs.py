@@ -41,6 +41,12 @@ VERBS = {
         "reslab draw resnet18",
         "Writes resnet18.svg.",
     ),
+    "check": Verb(
+        "checking:check",
+        "Examine images before training on them.",
+        "reslab check photos",
+        "Prints what was found, faults first; the status is 1 if training would go wrong.",
+    ),
     "train": Verb(
         "runs:train",
         "Train a network, or resume a run bit for bit.",

@@ -6,10 +6,11 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 
+from reslab.data.check.survey import Watch
 from reslab.data.given import given
 from reslab.data.known import KNOWN, downloadable, grammar
-from reslab.data.sets.classes import split_folders
 from reslab.data.sets.folder import folder, labelled
+from reslab.data.sets.layout import layout_of
 from reslab.data.source import DataLike, DataSource, source_of
 from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
@@ -28,6 +29,9 @@ def load(
     bad_images: str = "error",
     pair: str = "train",
     classes: Sequence[str] = (),
+    channels: int = 3,
+    workers: int = 0,
+    watch: Watch | None = None,
 ) -> Data:
     """Read the data of `source`.
 
@@ -38,6 +42,8 @@ def load(
     download    allow the network, for a set such as "cifar10"; otherwise the environment variable RESLAB_CIFAR10 names
                 its folder or file
     pair, classes   split and class names for images given in Python without them (`given`)
+    channels    folders: 3, or 1 for grey
+    workers, watch   folders: processes that examine the files, and what is told meanwhile (`check.survey`)
     Raises UserError for anything unknown, missing, contradictory or damaged.
     """
     split_names = tuple(splits)
@@ -53,7 +59,11 @@ def load(
         return _own_size(given(source.given.value, pair, classes), size, val_share)
     if source.known_set is None:
         _check_folder(source)
-        return _placed(folder(source.text, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
+        data = folder(
+            source.text, size or FOLDER_SIZE, val_share,
+            bad_images=bad_images, channels=channels, workers=workers, watch=watch,
+        )  # fmt: skip
+        return _placed(data, source)
     if source.path == "":
         raise UserError(f"{source.word}: there is no path after the colon; write {source.word}:PATH")
     if source.path is None and (source.known_set.takes_path or source.known_set.downloads):
@@ -63,11 +73,12 @@ def load(
 
 
 def to_score(
-    source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error", by_order: bool = False
-) -> Data | None:
+    source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error", by_order: bool = False,
+    channels: int = 3, workers: int = 0, watch: Watch | None = None,
+) -> Data | None:  # fmt: skip
     """Return the labelled images of a folder without a train split, for scoring a network with these `classes`.
 
-    by_order   as in `folder.labelled`
+    by_order, channels, workers, watch   as in `folder.labelled`
     None if `source` is no such folder. Raises UserError as `folder.labelled` does.
     """
     source = source_of(source)
@@ -75,11 +86,15 @@ def to_score(
         return None
     _check_folder(source)
     try:
-        if "train" in split_folders(expanded(source.text, source.lead)):
+        if "train" in layout_of(expanded(source.text, source.lead)).folders:
             return None
     except OSError as error:
         raise UserError(f"data: {error.filename or source.text}: {error.strerror or error}") from None
-    return _placed(labelled(source.text, size, classes, bad_images=bad_images, by_order=by_order), source)
+    data = labelled(
+        source.text, size, classes,
+        bad_images=bad_images, by_order=by_order, channels=channels, workers=workers, watch=watch,
+    )  # fmt: skip
+    return _placed(data, source)
 
 
 def _placed(data: Data, source: DataSource) -> Data:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from reslab.data.check.finding import Finding
 from reslab.data.order import random_bits
 from reslab.data.paths import Paths
 from reslab.errors import UserError, suggest
@@ -53,6 +54,8 @@ class Files:
     """int64 [N]"""
     size: int
     """side of the square that the network sees, pixels"""
+    channels: int = 3
+    """3, or 1: decoded to grey"""
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int64 or self.labels.shape != (len(self.paths),):
@@ -68,7 +71,7 @@ class Files:
         """Return the samples `indices` (int64 [M], or bool [N]) in that order."""
         rows = np.arange(len(self))[indices]
         paths = self.paths.subset(rows) if isinstance(self.paths, Paths) else tuple(self.paths[row] for row in rows)
-        return Files(paths, self.labels[rows], self.size)
+        return Files(paths, self.labels[rows], self.size, self.channels)
 
 
 Split: TypeAlias = Memory | Files
@@ -91,6 +94,8 @@ class Data:
     """SHA-256 (hex) of the content of all splits, also of those that were not read"""
     notes: tuple[str, ...] = ()
     """what a reader of results should know about these data, one line each"""
+    findings: tuple[Finding, ...] = ()
+    """what the examination of a folder found"""
     place: str = ""
     """its --data text with an absolute path, "" if it has no path"""
     kind: str = "set"

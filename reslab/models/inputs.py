@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reslab.data.check.survey import Watch
 from reslab.data.source import DataLike, source_of
 from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
@@ -35,17 +36,27 @@ def load_data(
     splits: Sequence[str] = ("train", "val", "test"),
     pair: str = "train",
     classes: Sequence[str] = (),
+    workers: int | None = None,
+    watch: Watch | None = None,
 ) -> Data:
-    """Return the data of `source` with `holdout` training images held out; folders are read at the net's image size.
+    """Return the data of `source` with `holdout` training images held out.
 
-    pair, classes   as in `sources.load`
+    Folders are read at the net's image size, and in grey if it has one input channel.
+    pair, classes, watch   as in `sources.load`
+    workers                processes that examine files; None: one per core
     """
     source = source_of(source)
     data = load(
         source, splits=splits, size=model.image_size if source.kind == "folder" else None, download=download,
         val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
+        channels=channels_of(model), workers=host.cores() if workers is None else workers, watch=watch,
     )  # fmt: skip
     return hold_out(data, holdout) if holdout and data.train is not None else data
+
+
+def channels_of(model: Spec) -> int:
+    """Return the channels that a folder's images are read with for a net: 1 for a net of one, else 3."""
+    return 1 if model.in_channels == 1 else 3
 
 
 def fit(model: Spec, data: Data, explicit: Mapping[str, Any]) -> Spec:

@@ -16,6 +16,7 @@ from reslab.cli.verbs import VERBS, app
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES
 from reslab.options.auditing import AuditOptions
+from reslab.options.checking import CheckOptions
 from reslab.options.converting import ExportOptions, ImportOptions
 from reslab.options.network import Switches
 from reslab.options.option import Options, option
@@ -33,6 +34,7 @@ VERBS_WITH_OPTIONS = {
     "import": (reslab.import_weights, ImportOptions, {"source"}, {"json"}),
     "export": (reslab.export, ExportOptions, {"source", "second", "tell"}, set()),
     "audit": (reslab.audit, AuditOptions, {"target"}, {"json"}),
+    "check": (reslab.check, CheckOptions, {"data", "tell"}, {"json", "all"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
     "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
