@@ -162,6 +162,19 @@ def test_grey_folders_are_read_in_grey(tmp_path):
     assert wrong == round(scored.scores.top1_error * 6 / 100)
 
 
+def test_a_test_folder_beside_val_is_scored_once(tmp_path):
+    """F12: val is cut from train; test is not looked at before the end."""
+    root = photos(tmp_path / "photos")
+    (root / "val").rename(root / "test")
+    settings = {"batch": 4, "eval_every": 1, "clean_every": 9}
+    record = reslab.train(
+        "cifar_resnet8", data=root, val_share=0.25, image_size=32, iterations=3, set=settings, device="cpu", threads=1,
+        out=tmp_path / "run",
+    )  # fmt: skip
+    scored = [(line["iteration"], line["split"]) for line in record.metrics if line["kind"] == "eval"]
+    assert scored == [(1, "val"), (2, "val"), (3, "val"), (3, "test"), (3, "train")]
+
+
 def test_duplicates_in_memory():
     """Of sets in memory: rows by split; the digits have none."""
     assert reslab.check("digits").is_fine
