@@ -44,6 +44,7 @@ KINDS = {
     "layout": Kind("note", "folders read under another name"),
     "unlabelled": Kind("note", "images without class folders, not scored", "classify them with `reslab predict`"),
     "litter": Kind("note", "files and folders of systems and tools, left out"),
+    "headers": Kind("note", "files of which only the header was read", "`reslab check` reads them whole"),
     "not-read": Kind("note", "folders beside the splits, not read"),
     "missing-class": Kind("note", "classes of train without an image in another split"),
     "case-twins": Kind("note", "classes whose names differ in case only; they are kept apart"),

@@ -16,7 +16,7 @@ class Check:
     name       of the data
     splits     split → class → number of images that can be read
     findings   what was found, see `Finding`
-    examined   files of which every byte was read; of a larger folder 0, as only headers were
+    examined   files or images that were looked at
     """
 
     name: str

@@ -126,14 +126,23 @@ def refuse_unread(contents: Contents, skip: bool) -> None:
 
 
 def examine(
-    contents: Contents, size: int, skip: bool, *, channels: int = 3, workers: int = 0, watch: Watch | None = None
+    contents: Contents,
+    size: int,
+    skip: bool,
+    *,
+    channels: int = 3,
+    workers: int = 0,
+    watch: Watch | None = None,
+    most: float = MOST,
 ) -> None:
     """Examine every file, add what is found, and leave out those that cannot be read.
 
-    Of more than MOST files only the headers are read. Raises UserError with the names of the bad files; with `skip` it
+    Of more than `most` files only the headers are read. Raises UserError with the names of the bad files; with `skip` it
     adds a note, and these files to `watched`.
     """
-    entries = _entries(contents, workers, watch)
+    entries = _entries(contents, workers, watch, most)
+    if contents.files > most:
+        contents.findings.append(Finding("headers", contents.files))
     contents.findings += judged(entries, size, channels)
     bad = [entry for entry in entries if entry.facts.reason]
     if bad and not skip:
@@ -158,7 +167,7 @@ def examine(
     )
 
 
-def _entries(contents: Contents, workers: int, watch: Watch | None) -> list[Entry]:
+def _entries(contents: Contents, workers: int, watch: Watch | None, most: float) -> list[Entry]:
     """Return every file with its facts; of a large folder only those that have a bad header."""
     listed = [
         (paths[row][len(paths.lead) :], split, cls)
@@ -166,7 +175,7 @@ def _entries(contents: Contents, workers: int, watch: Watch | None) -> list[Entr
         for cls, paths in listing.items()
         for row in range(len(paths))
     ]
-    if len(listed) <= MOST:
+    if len(listed) <= most:
         facts = survey(contents.root, [name for name, _, _ in listed], workers, watch)
         return [Entry(*row, known) for row, known in zip(listed, facts, strict=True)]
     bad = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from reslab.data.check.facts import Facts, look_of
 from reslab.data.check.finding import Finding
 from reslab.data.check.judged import Entry, duplicates
 from reslab.data.check.result import Check
-from reslab.data.check.survey import MOST, Watch
+from reslab.data.check.survey import Watch
 from reslab.data.sets.classes import contents_of, examine, refuse_unread
 from reslab.data.sets.folder import Reading, check_classes, checked_folder, index_of
 from reslab.data.source import DataSource
@@ -27,7 +28,7 @@ def examined(
     try:
         contents = contents_of(root)
         refuse_unread(contents, True)
-        examine(contents, size, True, channels=channels, workers=workers, watch=watch)
+        examine(contents, size, True, channels=channels, workers=workers, watch=watch, most=math.inf)
     except OSError as error:
         raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
     splits = {
@@ -43,7 +44,7 @@ def examined(
         }  # fmt: skip
     except UserError as error:
         contents.findings.append(Finding("refused", 1, detail=str(error)))
-    return Check(source.text, splits, tuple(contents.findings), files if files <= MOST else 0)
+    return Check(source.text, splits, tuple(contents.findings), files)
 
 
 def in_memory(data: Data) -> Check:
