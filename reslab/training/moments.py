@@ -62,7 +62,7 @@ def _scored_often(data: Data) -> list[str]:
 
     Of a folder that has val, test is scored once: who looks at it on the way chooses by it.
     """
-    names = [name for name in ("val", "test") if name in data.splits()]
+    names: list[str] = [name for name in ("val", "test") if name in data.splits()]
     return ["val"] if data.kind == "folder" and "val" in names else names
 
 

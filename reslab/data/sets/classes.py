@@ -137,8 +137,8 @@ def examine(
 ) -> None:
     """Examine every file, add what is found, and leave out those that cannot be read.
 
-    Of more than `most` files only the headers are read. Raises UserError with the names of the bad files; with `skip` it
-    adds a note, and these files to `watched`.
+    Of more than `most` files only the headers are read. Raises UserError with the names of the bad files; with `skip`
+    it adds a note, and these files to `watched`.
     """
     entries = _entries(contents, workers, watch, most)
     if contents.files > most:
