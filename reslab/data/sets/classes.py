@@ -169,17 +169,18 @@ def examine(
 
 def _entries(contents: Contents, workers: int, watch: Watch | None, most: float) -> list[Entry]:
     """Return every file with its facts; of a large folder only those that have a bad header."""
-    listed = [
+    rows = (  # not a list: a million names take 150 MB
         (paths[row][len(paths.lead) :], split, cls)
         for split, listing in contents.listings.items()
         for cls, paths in listing.items()
         for row in range(len(paths))
-    ]
-    if len(listed) <= most:
+    )
+    if contents.files <= most:
+        listed = [*rows]
         facts = survey(contents.root, [name for name, _, _ in listed], workers, watch)
         return [Entry(*row, known) for row, known in zip(listed, facts, strict=True)]
     bad = []
-    for name, split, cls in listed:
+    for name, split, cls in rows:
         path = contents.lead + name
         try:
             probe(path)
