@@ -3,7 +3,7 @@
 `python -m benchmarks.check [--quick] [--pairs N] [--record]`. One process on both sides; both scale with processes.
 
 Peer    Pillow: open, decode whole, convert to RGB; each file once.
-Ours    `check.survey`: the same files, nothing remembered. A JPEG is decoded at a quarter or eighth of its size, for which
+Ours    `check.survey`: the same files, nothing remembered. A JPEG is decoded at 1/4 or 1/8 of its size, for which
         all of its bytes are read; a PNG's checksums are verified; bytes are hashed, look and range are measured.
 Files   as in `benchmarks.jpeg`, 500x375; and 32x32 PNG, where the cost of a file is not its pixels.
 """
