@@ -26,8 +26,8 @@ def checkup(out: Path) -> Checkup:
     has_packages = not any(f.prevents for f in sections["packages"])
     checks: dict[str, dict[str, Check]] = {
         "machine": {
-            "system": hardware.system, "cpu": lambda: hardware.cpu(has_packages), "cores": hardware.cores, "threads": hardware.threads,
-            "memory": hardware.memory, "gpu": hardware.gpu,
+            "system": hardware.system, "cpu": lambda: hardware.cpu(has_packages), "cores": hardware.cores,
+            "threads": hardware.threads, "memory": hardware.memory, "gpu": hardware.gpu,
         },
         "places": {
             "runs": lambda: places.runs(out), "cache": places.cache, "temp": places.temporary,
@@ -51,6 +51,9 @@ def checkup(out: Path) -> Checkup:
     if has_packages:
         result, problem = attempted(choices)
         chosen = result or ()
+        if chosen and all(choice.obstacle for choice in chosen):
+            text = f"not even the smallest typical net fits into memory: {chosen[0].obstacle}"
+            sections["auto"] = (Finding("memory", FAULT, text, prevents=True),)
         if problem:
             sections["auto"] = (Finding("auto", FAULT, f"cannot choose: {problem}", prevents=True),)
     return Checkup(_answer(sections, chosen), sections, chosen)
@@ -64,8 +67,9 @@ def _answer(sections: Mapping[str, tuple[Finding, ...]], chosen: tuple[Choice, .
     fitting = [choice for choice in chosen if not choice.obstacle] or list(chosen)
     where = ""
     if fitting:
-        place = next(f for f in sections["machine"] if f.subject == ("cpu" if fitting[0].device == "cpu" else "gpu 0"))
+        subject = "cpu" if fitting[0].device == "cpu" else "gpu 0"
+        name = next((f.values.get("name") for f in sections["machine"] if f.subject == subject), fitting[0].device)
         engines = "; ".join(f"{c.job.split()[0]} in {c.precision} with {c.engine}" for c in fitting)
         threads = f"{fitting[0].threads} thread{'s' if fitting[0].threads > 1 else ''}"
-        where = f": {place.values.get('name') or fitting[0].device}, {threads}; {engines}"
+        where = f": {name}, {threads}; {engines}"
     return f"reslab can train here{where}."

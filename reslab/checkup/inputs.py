@@ -22,12 +22,10 @@ def formats() -> Iterator[Finding]:
     from reslab.data.images.decode import FORMATS
 
     problems = {name: problem for name in FORMATS if (problem := _undecodable(name))}
-    turbo = features.check(TURBO)
-    works = [
-        f"{name} (libjpeg-turbo)" if name == "JPEG" and turbo else name for name in FORMATS if name not in problems
-    ]
-    values = {"works": [name for name in FORMATS if name not in problems], "libjpeg_turbo": bool(turbo)}
-    text = f"{', '.join(works) or 'none'}; others, such as AVIF and HEIC, are not read"
+    works, turbo = [name for name in FORMATS if name not in problems], features.check(TURBO)
+    shown = [f"{name} (libjpeg-turbo)" if name == "JPEG" and turbo else name for name in works]
+    values = {"works": works, "libjpeg_turbo": bool(turbo)}
+    text = f"{', '.join(shown) or 'none'}; others, such as AVIF and HEIC, are not read"
     yield Finding("formats", OK, text, values=values)
     for name, problem in problems.items():
         status = FAULT if name in PHOTOGRAPHS else NOTE

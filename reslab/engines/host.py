@@ -19,8 +19,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 # Blocks of at most LARGEST_BLOCK bytes come from the heap, whose free end is returned beyond KEPT_END bytes: both are
 # the largest values that glibc accepts.
 LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1
-# Address space that is taken without being used: stacks and heaps of threads (200 to 700 MB more than the memory in use,
-# measured in runs with 0 and 2 data workers). Where it ends, libraries abort the process instead of raising an error.
+# Address space that is taken without being used: stacks and heaps of threads (230 to 520 MB beyond the memory of an
+# update, measured in runs with 0 and 2 data workers). Where it ends, libraries abort the process and raise nothing.
 ADDRESSES, ADDRESS_RESERVE = "ulimit -v", 512 << 20
 MOST_PROCESSES = 4_096  # a larger number is a typing error, which the system would refuse without a reason
 

@@ -93,9 +93,8 @@ def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: C
     limits = host.memory_limits(swap=True)
     limit = min(limits, key=lambda name: limits[name][1], default="machine")
     is_raised = settings.device == "cpu" and limit.startswith("ulimit")
-    return (
-        f"no batch fits; {f'raise the limit ({limit}), or ' if is_raised else ''}take a smaller net or smaller images"
-    )
+    raise_it = f"raise the limit ({limit}), or " if is_raised else ""
+    return f"no batch fits; {raise_it}take a smaller net or smaller images"
 
 
 def largest_batch(
