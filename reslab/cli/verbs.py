@@ -125,6 +125,12 @@ VERBS = {
         "reslab figure fig6",
         "Writes fig6.svg.",
     ),
+    "doctor": Verb(
+        "health:doctor",
+        "Check this machine and installation.",
+        "reslab doctor",
+        "Prints whether reslab can train here, what is broken, and what `auto` chooses and why.",
+    ),
 }
 for place, (name, verb) in enumerate(VERBS.items()):
     help_text = f"{verb.line}\n\nExample: {verb.example}\n{verb.result}"

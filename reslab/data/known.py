@@ -60,6 +60,11 @@ KNOWN = {
 }
 
 
+def variable_of(word: str) -> str:
+    """Return the environment variable that may name the path of the set `word`: RESLAB_CIFAR10."""
+    return f"RESLAB_{word.upper()}"
+
+
 def pattern(word: str) -> str:
     """Return how the set `word` is written after --data: with :PATH if it takes one."""
     return f"{word}:PATH" if KNOWN[word].takes_path else word

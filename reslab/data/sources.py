@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from reslab.data.check.survey import Watch
 from reslab.data.given import given
-from reslab.data.known import KNOWN, downloadable, grammar
+from reslab.data.known import KNOWN, downloadable, grammar, variable_of
 from reslab.data.sets.folder import folder, labelled
 from reslab.data.sets.layout import layout_of
 from reslab.data.source import DataLike, DataSource, source_of
@@ -104,7 +104,7 @@ def _placed(data: Data, source: DataSource) -> Data:
 def _path_of(source: DataSource, download: bool) -> str:
     """Return the path of a set given without one: from its environment variable, or downloaded into the cache."""
     word, known_set = source.word, KNOWN[source.word]
-    variable = f"RESLAB_{word.upper()}"
+    variable = variable_of(word)
     if path := os.environ.get(variable):
         return path
     if not download:

@@ -78,6 +78,10 @@ def workers_for(data: Data, workers: int | None) -> int:
     if workers is not None and workers < 0:
         raise UserError(f"--workers: {workers} must be at least 0")
     host.check_processes("--workers", workers or 0)
-    if not isinstance(data.train or data.test or data.val, Files):
-        return 0
-    return host.cores() if workers is None else workers
+    in_files = isinstance(data.train or data.test or data.val, Files)
+    return workers if in_files and workers is not None else default_workers(in_files)
+
+
+def default_workers(in_files: bool) -> int:
+    """Return the number of processes that decode images if the user names none: one per core, 0 for data in memory."""
+    return host.cores() if in_files else 0

@@ -18,6 +18,7 @@ from reslab.nets.names import SWITCHES
 from reslab.options.auditing import AuditOptions
 from reslab.options.checking import CheckOptions
 from reslab.options.converting import ExportOptions, ImportOptions
+from reslab.options.health import DoctorOptions
 from reslab.options.network import Switches
 from reslab.options.option import Options, option
 from reslab.options.pages import ClaimsOptions, FigureOptions, NotesOptions, ReportOptions, ReproduceOptions
@@ -39,6 +40,7 @@ VERBS_WITH_OPTIONS = {
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
     "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
     "report": (reslab.report, ReportOptions, {"sources", "tell", "progress"}, set()),
+    "doctor": (reslab.doctor, DoctorOptions, set(), {"json"}),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }
 PAGES = [[*verb.split()] for verb in (*VERBS, "recipe list", "recipe show")]

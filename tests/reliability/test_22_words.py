@@ -57,6 +57,7 @@ OPTIONS = {
     "claims": ("--records", "--json"),
     "report": ("--lang", "--out", "--overwrite"),
     "figure": ("--lang", "--out", "--overwrite"),
+    "doctor": ("--out", "--json"),
     "recipe show": ("--scale", "--set", "--json"),
     "reproduce": ("--data", "--depths", "--seeds", "--scale", "--recipe", "--set", "--lang", "--processes", "--device"),
 }  # fmt: skip
@@ -70,6 +71,7 @@ FIRST = {
     "import": (("run",), ("x.png",), ("hf:",), ("timm:x",)), "export": (("run",), ("x",), ("run", "run")),
     "audit": (("run",), ("cifar_resnet8",), ("python:os:getcwd",), ("resnet18",)),
     "probe": (("run",), ("cifar_resnet8",)), "figure": (("fig6", "run"), ("table1",), ("fig99",)),
+    "doctor": ((),),
     "recipe show": ((), ("digits",), ("dígits",)), "reproduce": (("degradation",), ("C1", "C3"), ("x",)),
 }  # fmt: skip
 
