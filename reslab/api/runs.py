@@ -66,7 +66,7 @@ def train(
 
     tell = tell or default_teller()
     job, loaded = _job(model, options, switches, command, tell)
-    for level, line in told(loaded.findings):
+    for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
         tell({"kind": "warning" if level == "fault" else "note", "text": line})
     return loop.train(job, loaded, tell)
 

@@ -105,7 +105,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         sizes={name: len(part) for name, part in data.splits().items()},
         update=update, batch=batch_seconds, image=image, evaluated=images_to_evaluate(recipe, data, start),
         memory=max(peak, resident + max(needed.total, scoring)), free=free, warning=step.fallback,
-        findings=[f"{level}: {line}" for level, line in told(data.findings)],
+        findings=[f"{level}: {line}" for level, line in told(data.findings, skipped=data.bad_images == "skip")],
         init=job.init.words if job.init and not start else None,
     )  # fmt: skip
 

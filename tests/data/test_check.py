@@ -190,3 +190,9 @@ def test_duplicates_in_memory():
     assert found["across-splits"] == ("test 1 = train 2",)
     assert found["two-classes"] == ("test 3 = train 3", "train 5 = train 4")
     assert test
+
+
+def test_each_kind_has_its_words():
+    from reslab.show.found import KOREAN
+
+    assert set(KOREAN) == set(KINDS)

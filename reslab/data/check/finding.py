@@ -26,12 +26,13 @@ class Kind:
     remedy: str = ""
 
 
-LEAVE_OUT = "mend or remove them, or leave them out with --bad-images skip"
+LEAVE_OUT = "leave them out with --bad-images skip"
+MEND = f"mend or remove them, or {LEAVE_OUT}"
 KINDS = {
-    "damaged": Kind("fault", "damaged images", LEAVE_OUT),
-    "empty": Kind("fault", "empty files", LEAVE_OUT),
-    "no-image": Kind("fault", "files that are no images", LEAVE_OUT),
-    "format": Kind("fault", "images of formats that are not read", "convert them to JPEG or PNG"),
+    "damaged": Kind("fault", "damaged images", MEND),
+    "empty": Kind("fault", "empty files", MEND),
+    "no-image": Kind("fault", "files that are no images", MEND),
+    "format": Kind("fault", "images of formats that are not read", f"convert them to JPEG or PNG, or {LEAVE_OUT}"),
     "unreadable": Kind("fault", "folders or links that cannot be read", "make them readable"),
     "lopsided": Kind("fault", "classes that lose half of their files or more", "convert or mend these first"),
     "no-class-images": Kind("fault", "classes without an image in train", "add images, or remove the folder"),
@@ -150,11 +151,16 @@ def _kept(findings: Sequence[Finding], place: str) -> str:
     return f" {details[0]}" if details else ""
 
 
-def told(findings: Sequence[Finding], examples: int = EXAMPLES) -> list[tuple[Level, str]]:
-    """Return a line for each kind of finding, with its remedy and at most so many names; faults first."""
+def told(findings: Sequence[Finding], examples: int = EXAMPLES, skipped: bool = False) -> list[tuple[Level, str]]:
+    """Return a line for each kind of finding, with its remedy and at most so many names; faults first.
+
+    skipped   files that cannot be read were left out
+    """
     lines = []
     for finding in sorted(merged(findings), key=lambda finding: finding.level):
         remedy = KINDS[finding.kind].remedy
+        if skipped and remedy.endswith(LEAVE_OUT):
+            remedy = "left out"
         what_to_do = f". {remedy[0].upper()}{remedy[1:]}" if remedy else ""
         lines.append((finding.level, line_of(finding, examples) + what_to_do))
     return lines
