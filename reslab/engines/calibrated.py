@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reslab.engines import int8
+from reslab.engines import int8, kept
 from reslab.engines.inference import Inference, close_calls, margins, piece_of, unsuitable_reason
+from reslab.engines.kept import Calibrated
 from reslab.engines.quantise import quantised
+from reslab.nets.graph import Graph
 from reslab.nets.model import Network
 from reslab.nets.row import path_of
 
@@ -35,7 +37,7 @@ class Int8Inference:
     calibration  training images in random order, FEWEST to FITTED + JUDGED. All of them give the ranges of the maps,
                  the first third also the weights and the mean error of the logits. On the others the margin between
                  the two highest logits is compared with fp32's: `bound` is SAFETY times its largest error, in the
-                 unit of `margins`
+                 unit of `margins`. All this is kept in the user's cache (`engines.kept`)
     inputs       from some of them to the network's input, float32 [B, C, S, S]
     An image whose margin is within the bound is computed again. `seen` and `again` count images.
     `fallback` is the reason that all are computed in fp32, or None.
@@ -59,21 +61,35 @@ class Int8Inference:
         if self.fallback is not None:
             return
         assert len(calibration) >= FEWEST, f"{len(calibration)} images are too few to calibrate on"
-        count = min(FITTED, len(calibration) * FITTED // (FITTED + JUDGED))
-        size = piece_of(net.spec)
+        self._finer = self.exact if unsuitable_reason(net, "bf16") else Inference(net, "bf16")
+        self._last = net.get_parameter(f"{path_of(net.rows[-1])}.weight").detach()
+        graph = net.graph()
+        place = kept.place_of(graph, calibration, inputs)
+        found = kept.load(place, graph)
+        if found is None:
+            found = self._calibrated(graph, calibration, inputs)
+            kept.save(place, found)
+        else:
+            self._int8, self._mean = int8.Int8(found.made), torch.from_numpy(found.mean)
+        self._largest, self.bound = found.made.largest, found.bound
+
+    def _calibrated(
+        self, graph: Graph, calibration: Sequence[np.ndarray], inputs: Callable[[Sequence[np.ndarray]], Tensor]
+    ) -> Calibrated:
+        """Return the calibration, and set what `_run` needs."""
+        count, size = min(FITTED, len(calibration) * FITTED // (FITTED + JUDGED)), piece_of(graph.spec)
 
         def pieces(images: Sequence[np.ndarray]) -> Iterator[Tensor]:
             return (inputs(images[start : start + size]) for start in range(0, len(images), size))
 
         fitted, judged = calibration[:count], calibration[count:]
-        made = quantised(net.graph(), pieces(fitted), more=pieces(judged), headroom=HEADROOM)
-        self._finer = self.exact if unsuitable_reason(net, "bf16") else Inference(net, "bf16")
-        self._largest, self._int8 = made.largest, int8.Int8(made)
-        self._last = net.get_parameter(f"{path_of(net.rows[-1])}.weight").detach()
-        self._mean = torch.zeros(net.spec.classes)
+        made = quantised(graph, pieces(fitted), more=pieces(judged), headroom=HEADROOM)
+        self._int8, self._mean = int8.Int8(made), torch.zeros(graph.spec.classes)
         self._mean = torch.cat([self._run(piece)[1] - self.exact(piece) for piece in pieces(fitted)]).mean(0)
-        if net.spec.classes > 1:
-            self.bound = SAFETY * float(torch.cat([self._errors(piece) for piece in pieces(judged)]).max())
+        bound = 0.0
+        if graph.spec.classes > 1:
+            bound = SAFETY * float(torch.cat([self._errors(piece) for piece in pieces(judged)]).max())
+        return Calibrated(made, self._mean.numpy(), bound)
 
     def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return (features, logits less the mean of their errors) as computed in 8 bits."""

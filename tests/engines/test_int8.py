@@ -13,7 +13,7 @@ import reslab
 from reslab.api.samples import calibration
 from reslab.data import sources
 from reslab.data.source import source_of
-from reslab.engines import host, int8
+from reslab.engines import calibrated, host, int8, kept
 from reslab.engines.calibrated import FEWEST, Int8Inference
 from reslab.engines.inference import Inference
 from reslab.engines.int8 import Int8, rounded
@@ -96,6 +96,42 @@ def test_strange_images_are_computed_in_fp32():
     wanted = Inference(net, "fp32")(images)
     assert torch.equal(logits[:2].isnan(), wanted[:2].isnan())
     assert torch.allclose(logits[0], wanted[0])
+
+
+@needs_int8
+def test_a_calibration_is_kept(monkeypatch, tmp_path):
+    """The same bits without quantising again; not of other weights, images or a file that is damaged or not private."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made: list[int] = []
+    real = calibrated.quantised
+    monkeypatch.setattr(calibrated, "quantised", lambda *words, **more: made.append(1) or real(*words, **more))
+    net, images = ready("cifar_resnet8")
+    training = torch.randn(FEWEST, 3, 32, 32, generator=torch.Generator().manual_seed(1)).numpy()
+
+    def logits(net, training) -> torch.Tensor:
+        inference = Int8Inference(net, [*training], lambda part: torch.from_numpy(np.stack(part)))
+        return torch.cat([inference(images), torch.full((1, net.spec.classes), inference.bound)])
+
+    with torch.no_grad():
+        first = logits(net, training)
+        assert torch.equal(logits(net, training), first)
+        assert len(made) == 1
+        (file,) = (tmp_path / "reslab").glob("int8-*.npz")
+        whole = file.read_bytes()
+        for damaged in (b"", whole[:-1], whole[:-9] + b"x" + whole[-8:]):
+            file.write_bytes(damaged)
+            assert torch.equal(logits(net, training), first)
+            assert file.read_bytes() == whole
+        file.chmod(0o666)
+        assert torch.equal(logits(net, training), first)
+        assert len(made) == 5
+        logits(net, training[::-1].copy())
+        net.get_parameter("head.fc.weight").mul_(1.5)
+        assert not torch.equal(logits(net, training), first)
+        assert len(made) == 7
+        monkeypatch.setattr(kept, "MOST", 2)
+        logits(net, training + 0.01)
+    assert len([*(tmp_path / "reslab").glob("int8-*.npz")]) == 2
 
 
 @needs_int8
