@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from reslab.data.given import given
-from reslab.data.known import KNOWN, downloadable, grammar
+from reslab.data.known import KNOWN, downloadable, grammar, variable
 from reslab.data.sets.classes import split_folders
 from reslab.data.sets.folder import folder, labelled
 from reslab.data.source import DataLike, DataSource, source_of
@@ -31,7 +31,7 @@ def load(
 ) -> Data:
     """Read the data of `source`.
 
-    splits      splits to decode, if decoding is slow (CIFAR-10); the fingerprint does not depend on it
+    splits      splits to decode, if decoding is slow (CIFAR); the fingerprint does not depend on it
     size        folders: side of the images in pixels, default 224; sets in memory have a size of their own
     val_share   folders: share in (0, 1) of the training images that becomes the val split
     bad_images  folders: "error" or "skip" for files that are no images
@@ -89,12 +89,11 @@ def _placed(data: Data, source: DataSource) -> Data:
 def _path_of(source: DataSource, download: bool) -> str:
     """Return the path of a set given without one: from its environment variable, or downloaded into the cache."""
     word, known_set = source.word, KNOWN[source.word]
-    variable = f"RESLAB_{word.upper()}"
-    if path := os.environ.get(variable):
+    if path := os.environ.get(variable(word)):
         return path
     if not download:
         alternative = ", or allow --download" if known_set.downloads else ""
-        raise UserError(f"{word}: the path is missing; write {word}:PATH, or set {variable}{alternative}")
+        raise UserError(f"{word}: the path is missing; write {word}:PATH, or set {variable(word)}{alternative}")
     if (folder := cache()) is None:
         raise UserError(
             f"--download: there is no home folder to keep {known_set.title} in; set XDG_CACHE_HOME to a folder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from reslab.data.known import downloadable
 from reslab.options.option import option
 from reslab.options.texts import pairs
 
@@ -36,7 +37,7 @@ def lang(help: str) -> Any:
 
 def download() -> Any:
     """Return the option --download: whether a data set may be downloaded."""
-    return option(False, "download the archive for --data cifar10", "Data")
+    return option(False, f"download the archive for {downloadable()}", "Data")
 
 
 def val_share(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Read CIFAR-10 from Hugging Face's parquet files: encoded images and labels in columns.
+"""Read CIFAR-10 or CIFAR-100 from Hugging Face's parquet files: encoded images and labels in columns.
 
 Known files are compared with their SHA-256. In other files the checksums of pages are verified if they exist. These do
 not cover the headers, so the counts and types in the headers are compared with each other. Declared sizes are checked
@@ -18,7 +18,7 @@ import numpy as np
 
 from reslab.data.images.decode import BadImage, read_rgb
 from reslab.data.sets.pages import DATA, DICTIONARY, Column, pages, row_groups
-from reslab.data.splits import Memory, fingerprint
+from reslab.data.splits import Memory
 from reslab.errors import UserError
 
 KNOWN = {  # name: size in bytes and SHA-256 of a copy whose images are lossless WebP, 25,000 + 25,000 + 10,000 rows
@@ -27,10 +27,10 @@ KNOWN = {  # name: size in bytes and SHA-256 of a copy whose images are lossless
     "test-00000-of-00001.parquet": (18236067, "21e958eeb4ab5e36652e38cd579dbedb904fc5dbff1c629b8425958cf542b26d"),
 }
 UNCHECKED = "the parquet files have no checksums, so damaged pixels would not be noticed"
-_ROWS = 120_000  # in a split: twice what CIFAR-10 has in all
+_ROWS = 120_000  # in a split: twice what CIFAR has in all
 _FOOTER = 1 << 20  # bytes
 _PAGE = 128 << 20  # bytes, decompressed
-_COLUMN = 512 << 20  # bytes, decompressed; the pixels of CIFAR-10 are 184 MB
+_COLUMN = 512 << 20  # bytes, decompressed; the pixels of CIFAR are 184 MB
 _IMAGE = 1 << 20  # bytes of one encoded image of 32x32 pixels
 _BATCH = 256 << 20  # bytes of a batch of rows if each row has the largest entry of a dictionary
 _BATCH_ROWS = 256
@@ -42,6 +42,9 @@ class _File:
     """A checked file."""
 
     path: Path
+    column: str
+    """of the labels"""
+    classes: int
     digest: bytes
     rows: int
     has_exact: bool
@@ -51,16 +54,20 @@ class _File:
     """rows to read at once, which limits the memory if a large entry of a dictionary is repeated"""
 
 
-def read(folder: Path, splits: tuple[str, ...]) -> tuple[dict[str, Memory], str, list[str]]:
-    """Return the splits, the fingerprint of all files, and notes about images that are not exact or not checked.
+def read(
+    folder: Path, splits: tuple[str, ...], word: str, column: str, classes: int
+) -> tuple[dict[str, Memory], list[bytes], list[str]]:
+    """Return the splits, names and digests of all files, and notes about images that are not exact or not checked.
 
-    Files are train-*.parquet and test-*.parquet. Columns: `img` (bytes of an image file), `label`, and optionally
-    `exact` (whether the image equals the original). Raises UserError.
+    word      of the set, for messages
+    column    column of the labels, 0 .. classes - 1
+    Files are train-*.parquet and test-*.parquet. Other columns: `img` (bytes of an image file), and optionally `exact`
+    (whether the image equals the original). Raises UserError.
     """
     try:
         import pyarrow.parquet
     except ImportError:
-        raise UserError(f'cifar10:{folder}: parquet files need pyarrow; pip install "reslab[data]"') from None
+        raise UserError(f'{word}:{folder}: parquet files need pyarrow; pip install "reslab[data]"') from None
     hashes: list[bytes] = []
     parts: dict[str, Memory] = {}
     inexact: list[str] = []
@@ -71,9 +78,9 @@ def read(folder: Path, splits: tuple[str, ...]) -> tuple[dict[str, Memory], str,
         for path in sorted(folder.glob(f"{name}-*.parquet")):
             with path.open("rb") as stream:
                 try:
-                    file = _checked(path, stream)
+                    file = _checked(path, stream, column, classes)
                     if (rows := rows + file.rows) > _ROWS:
-                        raise UserError(f"{path}: {rows:,} {name} rows, more than {_ROWS:,}; this is not CIFAR-10")
+                        raise UserError(f"{path}: {rows:,} {name} rows, more than {_ROWS:,}; this is not {word}")
                     hashes += [name.encode(), file.digest]
                     is_checked = is_checked and file.is_checked
                     if file.has_exact:
@@ -90,10 +97,10 @@ def read(folder: Path, splits: tuple[str, ...]) -> tuple[dict[str, Memory], str,
         if images:
             parts[name] = Memory(np.concatenate(images), np.concatenate(labels))
     notes = [f"{' and '.join(inexact)} images are not bit-exact"] if inexact else []
-    return parts, fingerprint(hashes), notes + ([] if is_checked else [UNCHECKED])
+    return parts, hashes, notes + ([] if is_checked else [UNCHECKED])
 
 
-def _checked(path: Path, stream: BufferedReader) -> _File:
+def _checked(path: Path, stream: BufferedReader, column: str, classes: int) -> _File:
     """Return the file after all checks that do not read its columns. Raises UserError or ValueError."""
     digest = hashlib.file_digest(stream, "sha256")
     length = stream.seek(0, 2)
@@ -114,11 +121,11 @@ def _checked(path: Path, stream: BufferedReader) -> _File:
     stream.seek(length - 8 - footer)
     groups = row_groups(stream.read(footer))
     opened = _opened(stream)
-    names = _column_names(path, opened.schema_arrow)
+    names = _column_names(path, opened.schema_arrow, column)
     rows = opened.metadata.num_rows
     has_checksums, dictionary = _check_pages(groups, rows, stream, length - 8 - footer, names)
     batch = min(_BATCH_ROWS, max(1, _BATCH // max(1, dictionary)))
-    return _File(path, digest.digest(), rows, "exact" in names, is_known or has_checksums, batch)
+    return _File(path, column, classes, digest.digest(), rows, "exact" in names, is_known or has_checksums, batch)
 
 
 def _opened(stream: BufferedReader) -> Any:
@@ -134,21 +141,21 @@ def _opened(stream: BufferedReader) -> Any:
     )
 
 
-def _column_names(path: Path, schema: Any) -> list[str]:
+def _column_names(path: Path, schema: Any, column: str) -> list[str]:
     """Return the names of the columns to read. Raises UserError if one is missing or has another type."""
     import pyarrow
 
     kinds, names = pyarrow.types, set(schema.names)
-    if missing := {"img", "label"} - names:
+    if missing := {"img", column} - names:
         raise UserError(f"{path}: no column {sorted(missing)[0]!r} (there are: {', '.join(sorted(names))})")
     image = schema.field("img").type
     field = image.field("bytes").type if kinds.is_struct(image) and image.get_field_index("bytes") >= 0 else None
     if field is None or not (kinds.is_binary(field) or kinds.is_large_binary(field)):
         raise UserError(f"{path}: column 'img' is {image}, expected a struct with binary 'bytes'")
-    for name, fits in (("label", kinds.is_integer), ("exact", kinds.is_boolean)):
+    for name, fits in ((column, kinds.is_integer), ("exact", kinds.is_boolean)):
         if name in names and not fits(schema.field(name).type):
             raise UserError(f"{path}: column {name!r} is {schema.field(name).type}, expected {fits.__name__[3:]}")
-    return ["img.bytes", "label"] + (["exact"] if "exact" in names else [])
+    return ["img.bytes", column] + (["exact"] if "exact" in names else [])
 
 
 def _check_pages(
@@ -200,8 +207,10 @@ def _decoded(file: _File, stream: BufferedReader) -> Memory:
     """Return the images and labels of a file. Raises UserError for a bad image or label."""
     images, labels = np.empty((file.rows, 32, 32, 3), np.uint8), np.empty(file.rows, np.int64)
     row = 0
-    for batch in _batches(file, stream, ["img.bytes", "label"]):
-        for stored, label in zip(batch.column("img").field("bytes"), batch.column("label").to_pylist(), strict=True):
+    for batch in _batches(file, stream, ["img.bytes", file.column]):
+        for stored, label in zip(
+            batch.column("img").field("bytes"), batch.column(file.column).to_pylist(), strict=True
+        ):
             name = f"{file.path} row {row}"
             content = stored.as_buffer() if stored.is_valid else None
             if content is None:
@@ -214,8 +223,8 @@ def _decoded(file: _File, stream: BufferedReader) -> Memory:
                 raise UserError(str(error)) from None
             if pixels.shape != (32, 32, 3):
                 raise UserError(f"{name}: the image is {pixels.shape[1]}x{pixels.shape[0]}, expected 32x32")
-            if not isinstance(label, int) or not 0 <= label <= 9:
-                raise UserError(f"{name}: label {label!r} is not one of 0..9")
+            if not isinstance(label, int) or not 0 <= label < file.classes:
+                raise UserError(f"{name}: label {label!r} is not one of 0..{file.classes - 1}")
             images[row], labels[row] = pixels, label
             row += 1
     return Memory(images, labels)
