@@ -38,7 +38,7 @@ class DataSource:
 
     text   as the user wrote it; recorded as a run's `source`
     word   of a known set, "" for others
-    path   after the colon, or of the folder; None if there is none
+    path   after the colon, or of the folder or list; None if there is none
     given  the images, if they were given in Python
     """
 
@@ -49,7 +49,7 @@ class DataSource:
 
     @property
     def kind(self) -> str:
-        """Return "set", "folder" or "given", as in `Data.kind`."""
+        """Return "set", "folder" (also for a list) or "given", as in `Data.kind`."""
         return "given" if self.given else "set" if self.word else "folder"
 
     @property
@@ -58,7 +58,7 @@ class DataSource:
 
     @property
     def name(self) -> str:
-        """Return the name before the data are read: the word of a set, the text of a folder."""
+        """Return the name before the data are read: the word of a set, the text of a folder or list."""
         return GIVEN_NAME if self.given else self.word or self.text
 
     @property

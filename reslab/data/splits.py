@@ -94,11 +94,11 @@ class Data:
     place: str = ""
     """its --data text with an absolute path, "" if it has no path"""
     kind: str = "set"
-    """"set": known by a word; "folder": class folders of images; "given": from Python"""
+    """"set": known by a word; "folder": image files, in class folders or named by a list; "given": from Python"""
     val_share: float | None = None
-    """folders: the share of the training images that became val"""
+    """folders and lists: the share of the training images that became val"""
     bad_images: str = "error"
-    """folders: "error" refuses files that are no images, "skip" leaves them out"""
+    """folders and lists: "error" refuses files that are no images, "skip" leaves them out"""
 
     def __post_init__(self) -> None:
         for name, part in self.splits().items():

@@ -41,8 +41,8 @@ def download() -> Any:
 
 
 def val_share(text: str) -> Any:
-    """Return the option --val-share: the share of a folder that is held out for validation."""
-    return option(None, "share held out for validation from a folder without val/", "Data", text=text)
+    """Return the option --val-share: the share of a folder or list that is held out for validation."""
+    return option(None, "share of a folder or list without val that is held out for it", "Data", text=text)
 
 
 def bad_images() -> Any:

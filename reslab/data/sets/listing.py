@@ -12,12 +12,14 @@ damaged ones; `touch` on their folder makes reslab read all headers again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import os
+import time
 import zlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from reslab.data.paths import Paths
+from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
 
 MIN_FILES = 10_000  # files from which on an index is cached; the headers of fewer are read within a second
@@ -125,6 +128,22 @@ def signature(path: str) -> Signature:
 
 def _signature(status: os.stat_result) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def cached_index(name: str, key: Sequence[Any], lead: str, make: Callable[[], Index]) -> Index:
+    """Return the cached index with this `key`, or that of `make` if there is none or the files have changed.
+
+    name   of the kind of data, with which the name of the cached file begins
+    """
+    began = time.time()
+    if (folder := cache()) is None:
+        return make()
+    file = folder / f"{name}-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
+    index = load_index(file, key, lead)
+    if index is None:
+        index = make()
+        save_index(file, key, index, began)
+    return index
 
 
 def save_index(path: Path, key: Sequence[Any], index: Index, began: float) -> None:
