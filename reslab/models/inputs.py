@@ -36,7 +36,7 @@ def load_data(
     pair: str = "train",
     classes: Sequence[str] = (),
 ) -> Data:
-    """Return the data of `source` with `holdout` training images held out; folders and lists are read at the net's image size.
+    """Return the data of `source` with `holdout` training images held out; image files are read at the net's size.
 
     pair, classes   as in `sources.load`
     """

@@ -189,7 +189,7 @@ def test_what_is_no_data_is_refused_in_one_line(case):
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"size": 32}, "6x6; 32 is possible only with folders"), ({"val_share": 0.1}, "only folders are cut by a share"),
+    [({"size": 32}, "6x6; 32 is possible only with folders"), ({"val_share": 0.1}, "only folders and lists are cut by a share"),
      ({"download": True}, "only the word cifar10 can be downloaded")],
 )  # fmt: skip
 def test_options_of_other_data_are_refused(options, told):
