@@ -78,7 +78,7 @@ def variable(word: str) -> str:
 
 def grammar() -> str:
     """Return all forms of --data in one line."""
-    return f"{', '.join(map(pattern, KNOWN))}, a folder of class folders, or a .csv list"
+    return f"{', '.join(map(pattern, KNOWN))}, a folder, a .csv list, or parquet:PATH"
 
 
 def downloadable() -> str:

@@ -1,4 +1,4 @@
-"""Read the data of a `DataSource`: a set known by a word, class folders, a list of files, images from Python."""
+"""Read the data of a `DataSource`: a known set, class folders, a list of files, parquet files, images from Python."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from reslab.data.sets.filelist import filelist
 from reslab.data.sets.filelist import labelled as labelled_list
 from reslab.data.sets.folder import folder
 from reslab.data.sets.folder import labelled as labelled_folder
+from reslab.data.sets.parquet_set import labelled as labelled_parquet
+from reslab.data.sets.parquet_set import parquet_set
 from reslab.data.sets.table import SUFFIXES, is_table
 from reslab.data.source import DataLike, DataSource, source_of
 from reslab.data.splits import SPLITS, Data
@@ -36,9 +38,9 @@ def load(
     """Read the data of `source`.
 
     splits      splits to decode, if decoding is slow (CIFAR); the fingerprint does not depend on it
-    size        folders and lists: side of the images in pixels, default 224; sets in memory have a size of their own
-    val_share   folders and lists: share in (0, 1) of the training images that becomes the val split
-    bad_images  folders and lists: "error" or "skip" for files that are no images
+    size        image files: side of the images in pixels, default 224; sets in memory have a size of their own
+    val_share   image files: share in (0, 1) of the training images that becomes the val split
+    bad_images  image files: "error" or "skip" for files that are no images
     download    allow the network, for a set such as "cifar10"; otherwise the environment variable RESLAB_CIFAR10 names
                 its folder or file
     pair, classes   split and class names for images given in Python without them (`given`)
@@ -55,11 +57,12 @@ def load(
         )
     if source.given is not None:
         return _own_size(given(source.given.value, pair, classes), size, val_share)
-    if source.known_set is None:
-        read = filelist if _is_list(source) else folder
-        return _placed(read(source.text, size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
-    if source.path == "":
+    if source.path == "" and source.word:
         raise UserError(f"{source.word}: there is no path after the colon; write {source.word}:PATH")
+    if source.known_set is None:
+        read = parquet_set if source.word else filelist if _is_list(source) else folder
+        path = source.path if source.word else source.text
+        return _placed(read(path or "", size or FOLDER_SIZE, val_share, bad_images=bad_images), source)
     if source.path is None and (source.known_set.takes_path or source.known_set.downloads):
         source = dataclasses.replace(source, path=_path_of(source, download))
     data = KNOWN[source.word].opened().read(source.path, split_names)
@@ -77,6 +80,9 @@ def to_score(
     source = source_of(source)
     if source.kind != "folder":
         return None
+    if source.word:
+        images = labelled_parquet(source.path or "", size, classes, bad_images=bad_images, by_order=by_order)
+        return None if images is None else _placed(images, source)
     if _is_list(source):
         rows = labelled_list(source.text, size, classes, bad_images=bad_images, by_order=by_order)
         return None if rows is None else _placed(rows, source)

@@ -130,7 +130,7 @@ def test_the_registry_and_the_digits_agree():
 def test_what_may_follow_data_is_one_line():
     assert "digits, " in grammar()
     assert "cifar10:PATH, cifar100:PATH, cifar100-coarse:PATH, a folder" in grammar()
-    assert grammar().endswith("a folder of class folders, or a .csv list")
+    assert grammar().endswith("a folder, a .csv list, or parquet:PATH")
     assert "\n" not in grammar()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data.sets import archives, parquet
+from reslab.data.sets import archives, cifar_parquet
 from reslab.data.sets.cifar_layout import CHANNELS, PIXELS, SIZE, Layout
 from reslab.data.splits import Data, Memory
 from reslab.errors import UserError
@@ -41,7 +41,9 @@ def read(layout: Layout, path: str | Path, splits: Iterable[str]) -> Data:
             return _archive(layout, root, names)
         for folder in (root, root / "data", root / "plain_text", root / layout.word.partition("-")[0]):
             if any(folder.glob("train-*.parquet")) or any(folder.glob("test-*.parquet")):
-                parts, hashes, notes = parquet.read(folder, names, layout.word, layout.column, len(layout.classes))
+                parts, hashes, notes = cifar_parquet.read(
+                    folder, names, layout.word, layout.column, len(layout.classes)
+                )
                 return _data(layout, parts, layout.fingerprint(hashes), notes)
         for folder in (root, root / layout.binary_folder):
             if any((folder / f"{name}.bin").exists() for name in layout.files):

@@ -45,21 +45,33 @@ def note_missing(classes: Sequence[str], listings: Mapping[str, Listing], notes:
             notes.append(f"{split} has no images of class {missing[0]}{others}")
 
 
+def check_share(share: float) -> None:
+    """Raise UserError for a share out of (0, 1)."""
+    if not 0 < share < 1:
+        raise UserError(f"--val-share: {share} is not between 0 and 1")
+
+
+def held_out(names: Sequence[bytes], share: float) -> np.ndarray:
+    """Return bool [N]: which of the N files of a class are held out, at least one but not all.
+
+    A hash of its own name decides for each file, so adding files moves few of the others.
+    """
+    digests = [hashlib.sha256(name).digest() for name in names]
+    ranked = sorted(set(digests))
+    held = set(ranked[: min(max(round(share * len(ranked)), 1), len(ranked) - 1)])
+    return np.array([digest in held for digest in digests], bool)
+
+
 def cut(listing: Listing, share: float, notes: list[str]) -> dict[str, Listing]:
     """Return train and val, which gets `share` of each class of `listing`. Raises UserError for a share out of (0, 1).
 
     A path that is listed twice goes to one of them.
     """
-    if not 0 < share < 1:
-        raise UserError(f"--val-share: {share} is not between 0 and 1")
+    check_share(share)
     train: Listing = {}
     val: Listing = {}
     for name, files in listing.items():
-        # A hash of its own path decides for each file, so adding files moves few of the others.
-        digests = [hashlib.sha256(files.relative(row)).digest() for row in range(len(files))]
-        ranked = sorted(set(digests))
-        held = set(ranked[: min(max(round(share * len(ranked)), 1), len(ranked) - 1)])
-        is_held = np.array([digest in held for digest in digests], bool)
+        is_held = held_out([files.relative(row) for row in range(len(files))], share)
         val[name], train[name] = files.subset(is_held), files.subset(~is_held)
     count = sum(map(len, val.values()))
     notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their paths")
