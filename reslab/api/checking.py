@@ -19,22 +19,28 @@ if TYPE_CHECKING:
 def check(data: Any, *, options: CheckOptions, tell: Callable[[Pace], None] | None = None) -> Check:
     """Examine data as training would read them, and return what was found.
 
-    data    a folder of class folders, or any data that `train` takes
+    data    a folder of class folders, a list of files, or any data that `train` takes
     {options}
     tell    called about every five seconds with how far it is
     Every file is decoded once; what is known of a file is remembered until it changes, and `train` uses it too. Of sets
-    in memory (CIFAR-10, digits, images given in Python) duplicates are looked for. Raises UserError if there are no
-    such data.
+    in memory (CIFAR-10, digits, images given in Python) duplicates are looked for. Raises UserError if there
+    are no such data.
     """
-    from reslab.data.sets.examined import examined, in_memory
-    from reslab.data.sources import load
+    from reslab.data.sets.examined import examined, of_data
+    from reslab.data.sources import is_list, load
     from reslab.engines import host
 
-    source = source_of(data)
-    if source.kind == "folder":
-        workers = host.cores() if options.workers is None else options.workers
-        host.check_processes("--workers", workers)
-        return examined(source, options.size, options.val_share, 1 if options.grey else 3, workers, tell)
-    if options.val_share is not None:
-        raise UserError(f"--val-share: only folders are cut by a share, not {source.name}")
-    return in_memory(load(source))
+    source, channels = source_of(data), 1 if options.grey else 3
+    if source.kind != "folder":
+        if options.val_share is not None:
+            raise UserError(f"--val-share: only folders and lists are cut by a share, not {source.name}")
+        return of_data(load(source))
+    workers = host.cores() if options.workers is None else options.workers
+    host.check_processes("--workers", workers)
+    if not source.word and not is_list(source):
+        return examined(source, options.size, options.val_share, channels, workers, tell)
+    read = load(
+        source, size=options.size, val_share=options.val_share, bad_images="skip", channels=channels, workers=workers,
+        watch=tell,
+    )  # fmt: skip
+    return of_data(read)

@@ -92,7 +92,7 @@ def requested(
 
 
 def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], download: bool) -> Data:
-    """Return the requested data; of a folder without a train split, if it is not the training's own, every image."""
+    """Return the requested data; of a folder or list without train, if it is not the training's own, every image."""
     from reslab.data.sources import to_score
     from reslab.data.splits import hold_out
     from reslab.models.inputs import channels_of, load_data

@@ -39,9 +39,9 @@ def load_data(
     workers: int | None = None,
     watch: Watch | None = None,
 ) -> Data:
-    """Return the data of `source` with `holdout` training images held out.
+    """Return the data of `source` with `holdout` training images held out; image files are read at the net's size.
 
-    Folders are read at the net's image size, and in grey if it has one input channel.
+    They are read in grey if the net has one input channel.
     pair, classes, watch   as in `sources.load`
     workers                processes that examine files; None: one per core
     """

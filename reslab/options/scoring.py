@@ -28,7 +28,7 @@ class Reading(Machine):
     """The data that a trained network is applied to."""
 
     data: Any = option(
-        None, "as in `reslab train`, or a folder of class folders", "Data", text="the run's", common=True,
+        None, "as in `reslab train`; a folder or list may lack train", "Data", text="the run's", common=True,
     )  # fmt: skip
     workers: int | None = shared.workers()
     download: bool = shared.download()

@@ -158,7 +158,7 @@ def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFi
     """Yield Pillow's lazy image with its header checked; any error inside the block becomes a BadImage."""
     in_memory = isinstance(source, bytes)
     _silence_logger()
-    label = name or ("image bytes" if in_memory else os.fsdecode(source))
+    label = name or (str(getattr(source, "name", "image bytes")) if in_memory else os.fsdecode(source))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no output on stderr because of unusual metadata

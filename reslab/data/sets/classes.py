@@ -16,7 +16,7 @@ from reslab.data.check.judged import Entry, judged
 from reslab.data.check.survey import MOST, Watch, survey
 from reslab.data.images.decode import BadImage, probe
 from reslab.data.paths import Paths
-from reslab.data.sets.layout import Layout, layout_of
+from reslab.data.sets.layout import SPLITS, Layout, layout_of
 from reslab.data.sets.listing import Signature, files_below, is_visible, signature
 from reslab.errors import UserError
 
@@ -147,7 +147,7 @@ def examine(
     bad = [entry for entry in entries if entry.facts.reason]
     if bad and not skip:
         first, *others = bad
-        names = "".join(f", {entry.name}" for entry in others[: NAMED - 1]) + (" …" if len(bad) > NAMED else "")
+        names = "".join(f", {entry.name or os.curdir}" for entry in others[: NAMED - 1]) + (" …" if len(bad) > NAMED else "")
         raise UserError(
             f"{contents.lead}{first.name}: {first.facts.reason} (bad files: {len(bad)}{names}); remove them, or leave "
             "them out with --bad-images skip"
@@ -171,8 +171,8 @@ def _entries(contents: Contents, workers: int, watch: Watch | None, most: float)
     """Return every file with its facts; of a large folder only those that have a bad header."""
     rows = (  # not a list: a million names take 150 MB
         (paths[row][len(paths.lead) :], split, cls)
-        for split, listing in contents.listings.items()
-        for cls, paths in listing.items()
+        for split in sorted(contents.listings, key=SPLITS.index)
+        for cls, paths in contents.listings[split].items()
         for row in range(len(paths))
     )
     if contents.files <= most:

@@ -14,7 +14,8 @@ from reslab.data.check.judged import Entry, duplicates
 from reslab.data.check.result import Check
 from reslab.data.check.survey import Watch
 from reslab.data.sets.classes import contents_of, examine, refuse_unread
-from reslab.data.sets.folder import Reading, check_classes, checked_folder, index_of
+from reslab.data.sets.folder import check_classes, checked_folder, index_of
+from reslab.data.sets.indexing import Reading
 from reslab.data.source import DataSource
 from reslab.data.splits import Data, Memory
 from reslab.errors import UserError
@@ -47,8 +48,9 @@ def examined(
     return Check(source.text, splits, tuple(contents.findings), files)
 
 
-def in_memory(data: Data) -> Check:
-    """Return what is found about data in memory; an image is called "SPLIT ROW"."""
+def of_data(data: Data) -> Check:
+    """Return what is found about data that were read: of files what their reading found; of images in memory
+    duplicates, where an image is called "SPLIT ROW"."""
     entries = [
         Entry(f"{split} {row}", split, data.classes[label], _facts(image))
         for split, part in data.splits().items()
@@ -59,7 +61,8 @@ def in_memory(data: Data) -> Check:
         split: dict(zip(data.classes, np.bincount(part.labels, minlength=len(data.classes)).tolist(), strict=True))
         for split, part in data.splits().items()
     }
-    return Check(data.name, splits, tuple(duplicates(entries)), len(entries))
+    count = sum(map(len, data.splits().values()))
+    return Check(data.name, splits, (*data.findings, *duplicates(entries)), count)
 
 
 def _facts(image: np.ndarray) -> Facts:

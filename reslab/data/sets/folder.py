@@ -6,45 +6,29 @@ header is read before training; a file that Pillow cannot open is refused then, 
 
 from __future__ import annotations
 
-import hashlib
 import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import PIL
-
-from reslab.data.check.finding import Finding
 from reslab.data.check.survey import Watch
-from reslab.data.images.decode import FORMATS, MAX_PIXELS
 from reslab.data.sets.classes import Contents, contents_of, examine, refuse_unread
-from reslab.data.sets.cut import with_val
-from reslab.data.sets.listing import Index, content_of, load_index, part_of, save_index
-from reslab.data.splits import SPLITS, Data, Files, fingerprint
+from reslab.data.sets.indexing import (
+    DECODER,
+    Reading,
+    as_data,
+    check_options,
+    content_hash,
+    cut,
+    note_case_twins,
+    note_missing,
+    part,
+)
+from reslab.data.sets.listing import Index, cached_index
+from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
-from reslab.store.files import cache, expanded
+from reslab.store.files import expanded
 
 _FORM = 4  # version of the index file; an index of another version is not read
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a folder is read, see `folder`."""
-
-    size: int
-    val_share: float | None
-    skip: bool
-    channels: int
-    workers: int
-    watch: Watch | None
-
-    @property
-    def key(self) -> list[Any]:
-        """Return what an index depends on."""
-        return [self.size, self.val_share, self.skip, self.channels]
 
 
 def folder(
@@ -68,25 +52,7 @@ def folder(
         index = _cached_index(root, Reading(size, val_share, bad_images == "skip", channels, workers, watch))
     except OSError as error:
         raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
-    classes = np.arange(len(index.classes))
-    parts = {
-        split: Files(p.paths, np.repeat(classes, p.counts), size, channels) for split, p in index.parts.items()
-    }  # fmt: skip
-    return Data(
-        name=root.resolve().name,
-        classes=index.classes,
-        channels=channels,
-        size=size,
-        train=parts["train"],
-        val=parts.get("val"),
-        test=parts.get("test"),
-        fingerprint=index.fingerprint,
-        notes=index.notes,
-        findings=index.findings,
-        kind="folder",
-        val_share=val_share,
-        bad_images=bad_images,
-    )
+    return as_data(index, root.resolve().name, size, bad_images, val_share, channels)
 
 
 def labelled(
@@ -114,36 +80,19 @@ def labelled(
                         f"{contents.folder(split) / name}: the network knows no class {name!r}{suggest(name, classes)}"
                     )
         examine(contents, size, bad_images == "skip", channels=channels, workers=workers, watch=watch)
-        parts = {split: part_of(contents.lead, listing, classes) for split, listing in contents.listings.items()}
+        parts = {split: part(contents.lead, listing, classes) for split, listing in contents.listings.items()}
     except OSError as error:
         raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
-    for split, part in parts.items():
-        if not len(part.paths):
+    for split, files in parts.items():
+        if not len(files.paths):
             raise UserError(f"{contents.folder(split)}: no images in any of its class folders")
-    numbers = np.arange(len(classes))
-    files = {split: Files(p.paths, np.repeat(numbers, p.counts), size, channels) for split, p in parts.items()}
-    return Data(
-        name=root.resolve().name,
-        classes=tuple(classes),
-        channels=channels,
-        size=size,
-        train=None,
-        val=files.get("val"),
-        test=files.get("test"),
-        fingerprint=fingerprint(content_of(parts)),
-        notes=tuple(contents.notes),
-        findings=tuple(contents.findings),
-        kind="folder",
-        bad_images=bad_images,
-    )
+    index = Index(tuple(classes), parts, content_hash(parts), tuple(contents.notes), {}, tuple(contents.findings))
+    return as_data(index, root.resolve().name, size, bad_images, channels=channels)
 
 
 def checked_folder(path: str | Path, size: int, bad_images: str) -> Path:
     root = expanded(path, "data: ")
-    if bad_images not in ("error", "skip"):
-        raise UserError(f"--bad-images: {bad_images!r} is unknown; choose error or skip")
-    if size < 1:
-        raise UserError(f"size: {size} is no side of an image")
+    check_options(size, bad_images)
     if not root.is_dir():
         raise UserError(f"data: {path} is {'not a folder' if root.exists() else 'not there'}")
     return root
@@ -151,18 +100,9 @@ def checked_folder(path: str | Path, size: int, bad_images: str) -> Path:
 
 def _cached_index(root: Path, reading: Reading) -> Index:
     """Return the cached index, or a new one if there is none or the folder has changed."""
-    lead, began = str(root / "x")[:-1], time.time()
-    key = [
-        _FORM, str(root), os.path.realpath(root), *reading.key, PIL.__version__, list(FORMATS), MAX_PIXELS,
-    ]  # fmt: skip
-    if (cache_folder := cache()) is None:
-        return _index(root, reading)
-    file = cache_folder / f"folder-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
-    index = load_index(file, key, lead)
-    if index is None:
-        index = _index(root, reading)
-        save_index(file, key, index, began)
-    return index
+    lead = str(root / "x")[:-1]
+    key = [_FORM, str(root), os.path.realpath(root), *reading.key, *DECODER]
+    return cached_index("folder", key, lead, lambda: _index(root, reading))
 
 
 def _index(root: Path, reading: Reading) -> Index:
@@ -189,24 +129,20 @@ def index_of(contents: Contents, reading: Reading) -> Index:
         if not files:
             raise UserError(f"{contents.folder('train') / name}: no images in this class folder")
     if len(listings) < 2 or ("val" not in listings and reading.val_share is not None):
-        listings = {**listings, **with_val(contents.root, listings["train"], reading.val_share, notes)}
-    classes = sorted(listings["train"])
-    for split in ("val", "test"):
-        missing = [name for name in classes if split in listings and not listings[split].get(name)]
-        if missing:
-            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            notes.append(f"{split} has no images of class {missing[0]}{others}")
-            contents.findings.append(
-                Finding("missing-class", len(missing), len(classes), split, examples=tuple(missing))
+        if reading.val_share is None:
+            raise UserError(
+                f"{contents.root}: has no val folder; add one, or hold a share of the images out with --val-share 0.1, "
+                "say"
             )
-    parts = {split: part_of(contents.lead, listings[split], classes) for split in SPLITS if split in listings}
-    for split, part in parts.items():
-        if not len(part.paths):
+        listings = {**listings, **cut(listings["train"], reading.val_share, notes)}
+    classes = sorted(listings["train"])
+    note_missing(classes, listings, notes, contents.findings)
+    parts = {split: part(contents.lead, listings[split], classes) for split in SPLITS if split in listings}
+    for split, images in parts.items():
+        if not len(images.paths):
             raise UserError(f"{contents.folder(split)}: no images in any of its class folders")
     del listings  # frees a second copy of all names before the fingerprint makes a third
-    return Index(
-        tuple(classes), parts, fingerprint(content_of(parts)), tuple(notes), tuple(contents.findings), contents.watched
-    )
+    return Index(tuple(classes), parts, content_hash(parts), tuple(notes), contents.watched, tuple(contents.findings))
 
 
 def check_classes(contents: Contents) -> None:
@@ -219,14 +155,7 @@ def check_classes(contents: Contents) -> None:
         raise UserError(
             f"{contents.folder('train')}: one class only ({next(iter(classes))}); at least two class folders are needed"
         )
-    folded: dict[str, str] = {}
-    for name in classes:
-        other = folded.setdefault(name.casefold(), name)
-        if other != name:
-            contents.notes.append(
-                f"classes {other} and {name} differ in upper and lower case only; they are kept apart"
-            )
-            contents.findings.append(Finding("case-twins", 2, examples=(other, name)))
+    note_case_twins(list(classes), contents.notes, contents.findings)
     for split, listing in contents.listings.items():
         for name in listing:
             if name not in classes:

@@ -12,12 +12,14 @@ damaged ones; `touch` on their folder makes reslab read all headers again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import os
+import time
 import zlib
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ import numpy as np
 
 from reslab.data.check.finding import Finding
 from reslab.data.paths import Paths
+from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
 
 MIN_FILES = 10_000  # files from which on an index is cached; the headers of fewer are read within a second
@@ -121,27 +124,6 @@ class Part:
     sizes: np.ndarray
 
 
-def part_of(lead: str, listing: Mapping[str, Paths], classes: Sequence[str]) -> Part:
-    """Return the files of a split, class after class."""
-    empty = Paths(lead, b"")
-    paths = Paths.joined(lead, (listing.get(name, empty) for name in classes))
-    sizes = np.fromiter((os.stat(path).st_size for path in paths), np.int64, len(paths))
-    return Part(paths, tuple(len(listing.get(name, empty)) for name in classes), sizes)
-
-
-def content_of(parts: dict[str, Part]) -> list[bytes]:
-    """Return split, relative path, size in bytes and label of every file, sorted; the fingerprint hashes them."""
-    rows = []
-    for split, part in parts.items():
-        row = 0
-        for label, count in enumerate(part.counts):
-            for size in part.sizes[row : row + count].tolist():
-                rows.append(b"\0".join([part.paths.relative(row), f"{size} {label} {split}".encode()]))
-                row += 1
-    rows.sort()
-    return rows
-
-
 # -- the cached index
 
 
@@ -153,8 +135,8 @@ class Index:
     parts: dict[str, Part]
     fingerprint: str
     notes: tuple[str, ...]
-    findings: tuple[Finding, ...]
     watched: dict[str, Signature]
+    findings: tuple[Finding, ...] = ()
 
 
 def signature(path: str) -> Signature:
@@ -167,6 +149,22 @@ def signature(path: str) -> Signature:
 
 def _signature(status: os.stat_result) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def cached_index(name: str, key: Sequence[Any], lead: str, make: Callable[[], Index]) -> Index:
+    """Return the cached index with this `key`, or that of `make` if there is none or the files have changed.
+
+    name   of the kind of data, with which the name of the cached file begins
+    """
+    began = time.time()
+    if (folder := cache()) is None:
+        return make()
+    file = folder / f"{name}-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
+    index = load_index(file, key, lead)
+    if index is None:
+        index = make()
+        save_index(file, key, index, began)
+    return index
 
 
 def save_index(path: Path, key: Sequence[Any], index: Index, began: float) -> None:
@@ -224,7 +222,7 @@ def load_index(path: Path, key: Sequence[Any], lead: str) -> Index | None:
             return None
         findings = tuple(map(Finding.from_dict, facts["findings"]))
         return Index(
-            tuple(facts["classes"]), parts, facts["fingerprint"], tuple(facts["notes"]), findings, facts["watched"]
+            tuple(facts["classes"]), parts, facts["fingerprint"], tuple(facts["notes"]), facts["watched"], findings
         )
     except (OSError, ValueError, KeyError, TypeError):  # no file, or an incomplete one
         return None
