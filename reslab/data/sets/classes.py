@@ -147,7 +147,8 @@ def examine(
     bad = [entry for entry in entries if entry.facts.reason]
     if bad and not skip:
         first, *others = bad
-        names = "".join(f", {entry.name or os.curdir}" for entry in others[: NAMED - 1]) + (" …" if len(bad) > NAMED else "")
+        names = "".join(f", {entry.name or os.curdir}" for entry in others[: NAMED - 1])
+        names += " …" if len(bad) > NAMED else ""
         raise UserError(
             f"{contents.lead}{first.name}: {first.facts.reason} (bad files: {len(bad)}{names}); remove them, or leave "
             "them out with --bad-images skip"
