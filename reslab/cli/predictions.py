@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from reslab.cli.app import STDIN
 from reslab.cli.options import COMMON, GROUPS, Given, Json, command
 from reslab.cli.output import print_csv, print_json, say, show, valid
 from reslab.errors import UserError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from reslab.data.images.decode import BadImage
 
 Csv = Annotated[bool, Parameter(name="--csv", negative="", show_default=False, group=COMMON)]
-STDIN = Path("-")
 Null = Annotated[bool, Parameter(name=("--null", "-0"), negative="", show_default=False, group=GROUPS["Data"])]
 
 
@@ -39,7 +39,7 @@ def predict(
     csv
         print CSV: file, classes with probabilities, error
     null
-        paths from stdin end with a zero byte; recognised without it
+        paths from stdin end with a zero byte, which is usually recognised
     """
     from reslab.api import models, predictions
     from reslab.api.pathlist import PathList
@@ -47,11 +47,12 @@ def predict(
 
     if json_ and csv:
         raise UserError("--json and --csv are two forms of one output; give one of them")
-    if images.count(STDIN) > 1:
+    if images.count(Path(STDIN)) > 1:
         raise UserError("-: standard input can be read once; give it once")
+    chosen = PredictOptions.of(options)
+    skips, maps = chosen.bad_images == "skip", chosen.explain is not None
     model = models.opened(run)
-    skips = options.get("bad_images") == "skip"
-    places = min(options.get("top", PredictOptions.top), len(model.classes))
+    places = min(chosen.top, len(model.classes))
     number = bad = 0
 
     def report_bad(error: BadImage) -> None:
@@ -61,19 +62,19 @@ def predict(
 
     found = predictions.predict(
         model,
-        [PathList(null=null) if path == STDIN else path for path in images],
+        [PathList(null=null) if path == Path(STDIN) else path for path in images],
         **options,
         tell_bad=report_bad,
         tell=lambda engine: say(f"computed on: {engine}"),
     )
     for prediction in found:
         if csv and number == 0:
-            print_csv(heads(places, "explain" in options))
+            print_csv(heads(places, maps))
         number += 1
         if json_:
             print_json(prediction.to_dict(), indent=None)
         elif csv:
-            print_csv(cells(prediction.to_dict(), places, "explain" in options))
+            print_csv(cells(prediction.to_dict(), places, maps))
         elif prediction.error is None:
             show(prediction_text(prediction.to_dict()))
     if skips and bad:

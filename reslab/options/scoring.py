@@ -87,7 +87,8 @@ class PredictOptions(ClassifierOptions):
         None, "folder for the class activation map over each picture, as PNG", "Output", text="none", common=True,
     )  # fmt: skip
     bad_images: Literal["report", "skip", "error"] = option(
-        "report", "what follows once it is named: report: go on, exit 1; skip: go on, exit 0; error: stop", "Data", common=True,
+        "report", "a bad one is named; report: go on, exit 1; skip: go on, exit 0; error: stop", "Data",
+        common=True,
     )  # fmt: skip
 
 
