@@ -79,8 +79,8 @@ def predict(
             show(prediction_text(prediction.to_dict()))
     if skips and bad:
         say(f"{bad} files left out")
-    elif bad:
-        say(f"{bad} of {number} images are bad")
+    elif bad and number > 1:
+        say(f"{bad} of {number} images could not be read")
     return 1 if bad and not skips else 0
 
 

@@ -93,14 +93,14 @@ def _content(file: Any, name: str) -> bytes:
     """Return what an open file has from its position on."""
     try:
         content = file.read()
+        if isinstance(content, str):
+            raise UserError(f"{name}: the file is open as text; open it with mode 'rb'")
         if len(content) == 0 and file.seekable() and file.tell() > 0:
             raise BadImage(name, "nothing is left to read at its position; call seek(0) first")
-    except BadImage:
+    except (BadImage, UserError):
         raise
     except Exception as error:  # objects like files raise anything
         raise BadImage(name, f"cannot be read: {' '.join(str(error).split())[:160] or type(error).__name__}") from None
-    if isinstance(content, str):
-        raise UserError(f"{name}: the file is open as text; open it with mode 'rb'")
     return bytes(content)
 
 
