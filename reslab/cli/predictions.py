@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from reslab.cli.app import STDIN
-from reslab.cli.options import COMMON, GROUPS, Given, Json, command
+from reslab.cli.options import Csv, Given, Json, Null, command
 from reslab.cli.output import print_csv, print_json, say, show, valid
 from reslab.errors import UserError
 from reslab.options.scoring import PredictOptions
 
 if TYPE_CHECKING:
     from reslab.data.images.decode import BadImage
-
-Csv = Annotated[bool, Parameter(name="--csv", negative="", show_default=False, group=COMMON)]
-Null = Annotated[bool, Parameter(name=("--null", "-0"), negative="", show_default=False, group=GROUPS["Data"])]
 
 
 @command(options=PredictOptions, common=("top", "bad_images", "device"))
