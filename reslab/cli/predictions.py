@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reslab.cli.app import STDIN
 from reslab.cli.options import Csv, Given, Json, Null, command
 from reslab.cli.output import print_csv, print_json, say, show, valid
-from reslab.errors import UserError
+from reslab.errors import RunError, UserError
 from reslab.options.scoring import PredictOptions
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @command(options=PredictOptions, common=("top", "bad_images", "device"))
 def predict(
     run: Path, images: list[Path], /, *, options: Given, json_: Json = False, csv: Csv = False, null: Null = False
-) -> int:
+) -> None:
     """Classify image files.
 
     A name with ": ", two spaces or a line break is printed as a JSON string.
@@ -74,9 +74,8 @@ def predict(
             show(prediction_text(prediction.to_dict()))
     if skips and bad:
         say(f"{bad} files left out")
-    elif bad and number > 1:
-        say(f"{bad} of {number} images could not be read")
-    return 1 if bad and not skips else 0
+    elif bad:
+        raise RunError(f"{bad} of {number} images could not be read")
 
 
 def heads(places: int, maps: bool) -> list[str]:

@@ -100,7 +100,7 @@ def test_bad_files_are_named_and_change_nothing(warm, trained, mixed, words):
             assert bad[one["file"]] in one["error"]
             assert f"bad image: {one['file']}: {one['error']}" in whole.err.splitlines()
     assert {one["file"] for one in found if "error" in one} == bad.keys()
-    assert whole.err.splitlines()[-1] == f"{len(bad)} of {len(order)} images could not be read"
+    assert whole.err.splitlines()[-1] == f"reslab: {len(bad)} of {len(order)} images could not be read"
 
 
 def test_a_good_file_has_the_bits_that_it_has_alone(warm, trained, mixed):
@@ -150,8 +150,9 @@ def test_only_bad_files_and_nothing_at_all(warm, trained, mixed, tmp_path):
     _, _, bad = mixed
     told = warm("predict", trained, *bad, "--json")
     assert (told.code, len(records(told))) == (1, len(bad))
-    (only,) = warm("predict", trained, tmp_path / "mixed" / "text.jpg").err.splitlines()[1:]
-    assert "text.jpg: is no image" in only
+    _, reason, last = warm("predict", trained, tmp_path / "mixed" / "text.jpg").err.splitlines()
+    assert "text.jpg: is no image" in reason
+    assert last == "reslab: 1 of 1 images could not be read"
     (tmp_path / "nothing").mkdir()
     warm("predict", trained, tmp_path / "nothing").refused("no image files there")
     warm("predict", trained, tmp_path / "missing.png", tmp_path / "other").refused(

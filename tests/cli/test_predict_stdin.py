@@ -139,7 +139,7 @@ def test_a_folder_in_a_list_is_named_and_not_searched(trained, pictures):
     assert [exact(one) for one in records if "error" in one] == [pictures]
     assert len(records) == len(NAMES) + 1
     assert b"is a folder" in err
-    assert err.endswith(b"1 of %d images could not be read\n" % len(records))
+    assert err.endswith(b"reslab: 1 of %d images could not be read\n" % len(records))
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_fault_13_one_by_one(nobody, pets, here, count):
         refused.add(f"{name}: train --bad-images skip", wrong)
         predicted.add(f"{name}: error", refusal(nobody("predict", "run", file, "--bad-images", "error"), name))
         ended = nobody("predict", "run", file, folder / "0.png", "--json")
-        found = (ended.code, len(ended.out.splitlines()), "Traceback" in ended.err)
-        wrong = "" if found == (1, 2, False) else f"status, lines, traceback: {found}"
+        found = (ended.code, len(ended.out.splitlines()))
+        wrong = crash(ended) or ("" if found == (1, 2) else f"status, lines: {found}")
         predicted.add(f"{name}: report", wrong or ("" if name in ended.err else "no word of its name"))
         ended = nobody("predict", "run", file, folder / "0.png", "--json", "--bad-images", "skip")
         wrong = crash(ended) or (
