@@ -50,8 +50,9 @@ OPTIONS = {
     "export": ("--to", "--out", "--data", "--with-preprocessing", "--min-agreement"),
     "audit": (*SWITCHES, "--reference", "--expect", "--json"),
     "evaluate": (*READING, "--split", "--ensemble", "--json", "--precision", *JUDGING),
-    "predict": ("--top", "--json", "--bad-images", "--device", "--precision", "--batch", "--threads", "--explain",
-        "--calibration",
+    "predict": (
+        "--top", "--json", "--csv", "--null", "--bad-images", "--device", "--precision", "--batch", "--threads",
+        "--explain", "--calibration",
     ),
     "probe": (*READING, *SWITCHES, "--only", "--at", "--samples", "--split", "--seed", "--json", *INSIDE),
     "claims": ("--records", "--json"),
