@@ -26,7 +26,7 @@ from reslab.nets.graph import Graph
 from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
 
-_FORM = 1  # version of the file
+_FORM = 2  # version of the file
 MOST = 8  # files that are kept; a ResNet-50 takes 25 MB
 
 
