@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reslab.cli.options import All, Given, Json, command
 from reslab.cli.output import print_json, show
+from reslab.errors import RunError
 from reslab.options.checking import CheckOptions
 
 EXAMPLES = 3  # names that a finding shows
@@ -17,7 +18,7 @@ def check(
     options: Given,
     all_: All = False,
     json_: Json = False,
-) -> int:
+) -> None:
     """Examine images before training on them.
 
     The status is 1 if training or its score would go wrong.
@@ -32,6 +33,7 @@ def check(
         print JSON: name, fine, splits, examined, findings
     """
     from reslab.api.checking import check as examine
+    from reslab.data.check.finding import faults, merged
     from reslab.show.format import clean
     from reslab.show.terminal.console import teller
 
@@ -42,4 +44,5 @@ def check(
     else:
         for line in result.lines(10**9 if all_ else EXAMPLES):
             show(clean(line))
-    return int(not result.is_fine)
+    if count := len(faults(merged(result.findings))):
+        raise RunError(f"{result.name}: {count} kinds of faults; training or its score would go wrong")
