@@ -5,8 +5,8 @@ folders in the temporary folder (half a minute and 60 MB; each a hard link to on
 headers can be read) and removes them at the end. `--quick`: 20,000 in 100.
 
 Peer   one recursive pass of `os.scandir` over the same folders, which counts the files.
-Ours   `listed`: names, classes and labels, sorted; `folder`: the same, with all headers and sizes read (the first time)
-       or taken from the index (again), and val held out; `positions`: the first batch of a new epoch.
+Ours   `contents_of`: names, classes and labels, sorted; `folder`: the same, with all headers and sizes read (the first
+       time) or taken from the index (again), and val held out; `positions`: the first batch of a new epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from PIL import Image
 from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say, timed
 from reslab.data.order import positions
 from reslab.data.paths import Paths
-from reslab.data.sets.folder import folder, listed
+from reslab.data.sets.classes import contents_of
+from reslab.data.sets.folder import folder
 
 FILES, CLASSES = 1_281_167, 1_000
 FIRST, AGAIN, ORDER, MEMORY = Bar(most=1.5), Bar(most=0.1), Bar(most=0.01), Bar(most=1)
@@ -71,9 +72,9 @@ def shorter_scan(top: str) -> int:
 
 def index(top: Path) -> np.ndarray:
     """Join the names into one block and return the labels, without opening a file."""
-    lead = str(top / "x")[:-1]
-    listing = listed(top, lead, {}, [])[0]["train"]
-    Paths.joined(lead, listing.values())
+    contents = contents_of(top)
+    listing = contents.listings["train"]
+    Paths.joined(contents.lead, listing.values())
     return np.repeat(np.arange(len(listing)), [len(files) for files in listing.values()])
 
 

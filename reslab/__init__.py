@@ -1,10 +1,10 @@
 """reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
 
 `reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.load(...)`,
-`reslab.import_weights(...)`, `reslab.export(...)`, `reslab.audit(...)`, `reslab.classifier(...)`,
+`reslab.import_weights(...)`, `reslab.export(...)`, `reslab.audit(...)`, `reslab.check(...)`, `reslab.classifier(...)`,
 `reslab.predict(...)`, `reslab.explain(...)`, `reslab.evaluate(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`,
-`reslab.verdicts(...)`, `reslab.notes(...)`, `reslab.report(...)`, `reslab.picture(...)`. Importing this package imports
-no torch; the functions do when they are called.
+`reslab.verdicts(...)`, `reslab.notes(...)`, `reslab.report(...)`, `reslab.picture(...)`, `reslab.doctor()`. Importing
+this package imports no torch; the functions do when they are called.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from reslab.version import VERSION
 
 if TYPE_CHECKING:
     from reslab.api.audits import audit
+    from reslab.api.checking import check
+    from reslab.api.doctor import doctor
     from reslab.api.explanations import explain
     from reslab.api.models import classifier, export, import_weights, load
     from reslab.api.networks import build, spec
@@ -31,14 +33,15 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
-    "audit", "build", "classifier", "evaluate", "explain", "export", "import_weights", "load", "notes", "picture",
-    "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
+    "audit", "build", "check", "classifier", "doctor", "evaluate", "explain", "export", "import_weights", "load",
+    "notes", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
 ]  # fmt: skip
 
 # The file of reslab/api in which a public name is defined; it is imported when the name is first used, so `describe`
 # does not import the claims.
 _FILES = {
-    "audit": "audits", "build": "networks", "classifier": "models", "evaluate": "scores",
+    "audit": "audits", "build": "networks", "check": "checking", "classifier": "models", "doctor": "doctor",
+    "evaluate": "scores",
     "explain": "explanations", "export": "models",
     "import_weights": "models", "load": "models", "notes": "notes", "picture": "pictures", "predict": "predictions",
     "probe": "probes", "report": "reports", "reproduce": "studies", "spec": "networks", "train": "runs",

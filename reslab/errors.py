@@ -64,6 +64,8 @@ def unexpected(error: BaseException) -> ReslabError:
             f"not enough memory: {what}{place}; take a smaller batch (train: --set batch=…, predict: --batch), or "
             "train with --recompute on"
         )
+    if isinstance(error, ImportError) and not (error.name or "").startswith(PACKAGE.name):
+        return RunError(f"{what}: a package that reslab needs cannot be imported; `reslab doctor` says what to do")
     if isinstance(error, OSError):
         reason = error.strerror or text or kind
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # the user's path cannot be a file's

@@ -1,11 +1,20 @@
-"""The version, read by the package, `run.json` and the build; and the commit of a checkout."""
+"""The versions of reslab and of installed packages, and the commit of a checkout."""
 
 from __future__ import annotations
 
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 VERSION = "0.1.0"
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the version of an installed package without importing it, or None if it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def source_commit() -> str | None:

@@ -46,8 +46,8 @@ def record(tmp_path_factory):
 
 def test_the_package_shows_the_verbs():
     assert set(reslab.__all__) == {
-        "audit", "build", "classifier", "evaluate", "explain", "export", "import_weights", "load", "notes", "picture",
-        "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
+        "audit", "build", "check", "classifier", "doctor", "evaluate", "explain", "export", "import_weights", "load",
+        "notes", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
     }  # fmt: skip
     for name in reslab.__all__:
         assert getattr(reslab, name).__module__.startswith("reslab.api.")

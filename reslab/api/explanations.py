@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +63,15 @@ def explain(source: str | Path | TrainedModel, images: Any, *, options: ExplainO
     """Yield an `Explanation` for each picture: its exact class activation map, computed in fp32.
 
     source   as `load` takes it, or a model
-    images   a path, bytes, a Pillow image, an array or a tensor, or many of them, as `classifier` takes them
+    images   an image or an iterable of images, in any form that `predict` takes; folders are not searched
     {options}
     Exact: in a net that ends in global average pooling and one linear layer a logit is the mean of its map (Zhou et al.
     2016). Raises UserError for another net (VGG, MLP) and for an unknown class; BadImage for a file that is no image.
     """
     from reslab.engines.machine import prepare, scoring
     from reslab.measure.activation import map_row
-    from reslab.models.classifier import each, pixels_of
+    from reslab.models.classifier import pixels_of
+    from reslab.models.images import each
 
     model, settings = opened(source), scoring(options.device, options.threads)
     map_row(model.network)
@@ -79,15 +81,15 @@ def explain(source: str | Path | TrainedModel, images: Any, *, options: ExplainO
             f"target: {options.target!r} is no class of {model.origin.path}{suggest(options.target, names)}"
         )
     chosen = None if options.target is None else names.index(options.target)
-    sources = each(images)
+    items = each(images)
     prepare(settings)
 
     def found() -> Iterator[Explanation]:
-        for start in range(0, len(sources), options.batch):
-            batch = sources[start : start + options.batch]
-            pixels = [pixels_of(model, image) for image in batch]
+        decoded = ((image, pixels_of(model, image, name)) for name, image in items)
+        while batch := list(islice(decoded, options.batch)):
             numbers = None if chosen is None else [chosen] * len(batch)
-            for image, one in zip(batch, explained(model, settings.device, pixels, numbers), strict=True):
+            maps = explained(model, settings.device, [pixels for _, pixels in batch], numbers)
+            for (image, _), one in zip(batch, maps, strict=True):
                 yield replace(one, source=image)
 
     return found()

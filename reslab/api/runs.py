@@ -60,11 +60,15 @@ def train(
     a model from `load`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
+    from reslab.data.check.finding import told
     from reslab.show.terminal.notebook import default_teller
     from reslab.training import loop
 
-    job, loaded = _job(model, options, switches, command)
-    return loop.train(job, loaded, tell or default_teller())
+    tell = tell or default_teller()
+    job, loaded = _job(model, options, switches, command, tell)
+    for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
+        tell({"kind": "warning" if level == "fault" else "note", "text": line})
+    return loop.train(job, loaded, tell)
 
 
 @takes(TrainOptions, "data")
@@ -82,7 +86,7 @@ def rehearse(
 
 def _job(
     model: str | Spec | None, options: TrainOptions, switches: dict[str, Any], command: str | None,
-    leave_no_trace: bool = False,
+    tell: Tell | None = None, leave_no_trace: bool = False,
 ) -> tuple[Job, Data]:  # fmt: skip
     """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
     source, out, seed = source_of(options.data), options.out, options.seed
@@ -123,6 +127,7 @@ def _job(
     loaded = load_data(
         source, model_spec, recipe.holdout,
         download=options.download, val_share=options.val_share, bad_images=options.bad_images,
+        workers=options.workers, watch=None if tell is None else lambda pace: tell(pace.event()),
     )  # fmt: skip
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     init = pretrained.fitted(fitted, loaded) if pretrained else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reslab.data.source import DataLike, DataSource, recorded_kind, source_of
+from reslab.engines import host
 from reslab.errors import UserError
 from reslab.runs.extension import ends_of, extension_words
 from reslab.runs.naming import FROM_DATA
@@ -91,10 +92,10 @@ def requested(
 
 
 def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], download: bool) -> Data:
-    """Return the requested data; of a folder without a train split, if it is not the training's own, every image."""
+    """Return the requested data; of a folder or list without train, if it is not the training's own, every image."""
     from reslab.data.sources import to_score
     from reslab.data.splits import hold_out
-    from reslab.models.inputs import load_data
+    from reslab.models.inputs import channels_of, load_data
 
     def loaded(val_share: float | None, holdout: int = request.holdout) -> Data:
         return load_data(
@@ -109,8 +110,9 @@ def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], downl
     if request.own or request.val_share is not None:
         return loaded(request.val_share)
     unsplit = to_score(
-        request.source, request.classes, request.size, bad_images=request.bad_images, by_order=request.by_order
-    )
+        request.source, request.classes, request.size, bad_images=request.bad_images, by_order=request.by_order,
+        channels=channels_of(model.spec), workers=host.cores(),
+    )  # fmt: skip
     if unsplit is None:
         return loaded(None)
     if request.share is not None:  # the training's own folder may have moved here

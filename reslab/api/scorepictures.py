@@ -129,4 +129,4 @@ def source_of(job: Job, row: int) -> str:
     from reslab.data.splits import Memory
 
     split = job.part
-    return f"image {row:,}" if isinstance(split, Memory) else Path(split.paths[row]).name
+    return f"image {row:,}" if isinstance(split, Memory) else Path(split.name(row)).name

@@ -35,7 +35,7 @@ def evaluate(
 
     paths     folders of runs (their newest checkpoint) or of checkpoints, or models from `load`
     {options}
-    Of a folder of class folders without a train split, all images are scored, labelled by the checkpoint's classes; so
+    Of a folder or list without a train split, all images are scored, labelled by the checkpoint's classes; so
     are all of a pair (images, labels), as the split `split`. Training images given in Python must be given again.
     The ensemble is last in the list. Every result on the images of the first one is compared with it by McNemar's exact
     test. Calibration has 15 bins of equal width of the top-1 confidence. A temperature is fitted on the data's val

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
 
 ALL = "--help-all"
+STDIN = "\0stdin"  # no word of a command line has a zero byte
 
 
 class More:
@@ -36,9 +37,15 @@ class More:
         return f"{count}: reslab {verb} {ALL}" if self.hidden else ""
 
     def begin(self, words: list[str]) -> list[str]:
-        """Start a command: return its words with `--help-all` replaced by `--help`."""
+        """Start a command: return its words with `--help-all` replaced by `--help`, and `-` of `predict` by STDIN.
+
+        The parser would take `-` for an option.
+        """
         self.is_shown, self.hidden = ALL in words, 0
-        return ["--help" if word == ALL else word for word in words]
+        words = ["--help" if word == ALL else word for word in words]
+        if words[:1] == ["predict"]:
+            words[2:] = [STDIN if word == "-" else word for word in words[2:]]
+        return words
 
 
 MORE = More()

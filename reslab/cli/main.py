@@ -36,13 +36,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(words: list[str], debug: bool) -> int:
-    from cyclopts import CycloptsError
-
     from reslab.cli import output
-    from reslab.cli.app import MORE
-    from reslab.cli.verbs import app
     from reslab.errors import ReslabError, RunError, UserError, unexpected
 
+    try:
+        from cyclopts import CycloptsError
+
+        from reslab.cli.app import MORE
+        from reslab.cli.verbs import app
+    except Exception as error:
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        remedy = "install cyclopts again; `reslab.doctor()` in Python shows what else is missing"
+        return _fail(RunError(f"the command line cannot be loaded: {problem}; {remedy}"), debug)
     try:
         status = app(MORE.begin(words), exit_on_error=False, print_error=False)
         # This also flushes a help page, so that a full disk is reported.

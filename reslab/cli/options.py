@@ -19,6 +19,9 @@ COMMON = Group("Options", sort_key=1)
 ORDER = ("Training", "Data", "Network", "Machine", "Output")  # on the help page
 GROUPS = {name: Group(name, sort_key=place, help_formatter=MORE) for place, name in enumerate(ORDER, 2)}
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, group=COMMON)]
+All = Annotated[bool, Parameter(name="--all", negative="", show_default=False, group=COMMON)]
+Csv = Annotated[bool, Parameter(name="--csv", negative="", show_default=False, group=COMMON)]
+Null = Annotated[bool, Parameter(name=("--null", "-0"), negative="", show_default=False, group=GROUPS["Data"])]
 Given = dict[str, Any]  # the options that the user gave, by name
 
 

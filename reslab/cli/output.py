@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import codecs
+import csv
+import io
 import json
 import math
 import os
@@ -99,6 +101,15 @@ def print_json(value: Any, indent: int | None = 2) -> None:
     show(json_text(value, indent, codecs.lookup(encoding).name != "utf-8"))
 
 
+def print_csv(cells: list[Any]) -> None:
+    """Print a line of CSV (RFC 4180) in UTF-8, whatever the locale is."""
+    if codecs.lookup(getattr(sys.stdout, "encoding", None) or "ascii").name != "utf-8":
+        sys.stdout.reconfigure(encoding="utf-8", errors=ERRORS)  # type: ignore[union-attr]  # a text stream
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    show(line.getvalue(), end="")
+
+
 def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
     """Return `value` as standard JSON in valid UTF-8.
 
@@ -106,7 +117,7 @@ def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> s
     base64: `file_bytes` for `file`, a list for a list of names. A number that is not finite becomes null. Control
     characters are escaped.
     """
-    text = json.dumps(_valid(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    text = json.dumps(valid(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     return re.sub(r"[^ -~\n]", _escaped, text)
 
 
@@ -118,24 +129,25 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
-def _valid(value: Any) -> Any:
+def valid(value: Any) -> Any:
+    """Return plain types as `json_text` writes them: valid UTF-8, and the bytes of other names in extra keys."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, str):
         return value if _is_utf8(value) else _bytes_of(value).decode("utf-8", "replace")
     if isinstance(value, list | tuple):
-        return [_valid(item) for item in value]
+        return [valid(item) for item in value]
     if not isinstance(value, dict):
         return value
-    valid: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, item in value.items():
         key = key if _is_utf8(key) else key.encode("utf-8", "backslashreplace").decode()
-        valid[key] = _valid(item)
+        result[key] = valid(item)
         names = item if isinstance(item, list | tuple) else [item]
         if any(isinstance(name, str) and not _is_utf8(name) for name in names):
             exact = [base64.b64encode(_bytes_of(n)).decode() if isinstance(n, str) else None for n in names]
-            valid[f"{key}_bytes"] = exact if isinstance(item, list | tuple) else exact[0]
-    return valid
+            result[f"{key}_bytes"] = exact if isinstance(item, list | tuple) else exact[0]
+    return result
 
 
 def _is_utf8(text: str) -> bool:

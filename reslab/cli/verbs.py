@@ -41,6 +41,12 @@ VERBS = {
         "reslab draw resnet18",
         "Writes resnet18.svg.",
     ),
+    "check": Verb(
+        "checking:check",
+        "Examine images before training on them.",
+        "reslab check photos",
+        "Prints what was found, faults first; the status is 1 if training would go wrong.",
+    ),
     "train": Verb(
         "runs:train",
         "Train a network, or resume a run bit for bit.",
@@ -118,6 +124,12 @@ VERBS = {
         "Draw a figure or table of the paper from records.",
         "reslab figure fig6",
         "Writes fig6.svg.",
+    ),
+    "doctor": Verb(
+        "health:doctor",
+        "Check this machine and installation.",
+        "reslab doctor",
+        "Prints whether reslab can train here, what is broken, and what `auto` chooses and why.",
     ),
 }
 for place, (name, verb) in enumerate(VERBS.items()):

@@ -41,6 +41,7 @@ class KnownSet:
     recipe       the default recipe for training on it
     takes_path   it is in a file: at PATH of WORD:PATH, or in the environment variable RESLAB_WORD
     downloads    --download may fetch it
+    files_of     word of the set whose files, and whose environment variable, it shares; "" if they are its own
     """
 
     title: str
@@ -48,6 +49,7 @@ class KnownSet:
     recipe: str = DEFAULT_RECIPE
     takes_path: bool = False
     downloads: bool = False
+    files_of: str = ""
 
     def opened(self) -> SetFile:
         """Return the set's module; imported here, on first use, because it imports numpy."""
@@ -57,6 +59,10 @@ class KnownSet:
 KNOWN = {
     "digits": KnownSet("digits", "digits", recipe="digits"),
     "cifar10": KnownSet("CIFAR-10", "cifar", takes_path=True, downloads=True),
+    "cifar100": KnownSet("CIFAR-100", "cifar100", takes_path=True, downloads=True),
+    "cifar100-coarse": KnownSet(
+        "CIFAR-100 with 20 coarse labels", "cifar100_coarse", takes_path=True, downloads=True, files_of="cifar100"
+    ),
 }
 
 
@@ -65,17 +71,17 @@ def pattern(word: str) -> str:
     return f"{word}:PATH" if KNOWN[word].takes_path else word
 
 
+def variable_of(word: str) -> str:
+    """Return the environment variable that names the files of the set `word`."""
+    return f"RESLAB_{(KNOWN[word].files_of or word).upper()}"
+
+
 def grammar() -> str:
     """Return all forms of --data in one line."""
-    forms = [
-        form
-        for word, known_set in KNOWN.items()
-        for form in (pattern(word), *([f"{word} (with --download)"] if known_set.downloads else []))
-    ]
-    return f"{', '.join(forms)}, or a folder with train/CLASS and val/CLASS"
+    return f"{', '.join(map(pattern, KNOWN))}, a folder, a .csv list, or parquet:PATH"
 
 
 def downloadable() -> str:
     """Return "the word …" or "the words … and …": the sets that --download may fetch."""
     words = [word for word, known_set in KNOWN.items() if known_set.downloads]
-    return f"the word{'s' if len(words) > 1 else ''} {' and '.join(words)}"
+    return f"the word {words[0]}" if len(words) == 1 else f"the words {', '.join(words[:-1])} and {words[-1]}"

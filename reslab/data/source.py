@@ -25,6 +25,9 @@ class Items(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
+PARQUET = "parquet"  # the word before the path of parquet files
+
+
 @dataclass(frozen=True, eq=False)
 class Given:
     """Images given in Python, not yet read. Only equal to itself, because comparing arrays would read them."""
@@ -37,8 +40,8 @@ class DataSource:
     """A reference to data. `source_of` creates it; only there the text is parsed.
 
     text   as the user wrote it; recorded as a run's `source`
-    word   of a known set, "" for others
-    path   after the colon, or of the folder; None if there is none
+    word   of a known set, or "parquet"; "" for others
+    path   after the colon, or of the folder or list; None if there is none
     given  the images, if they were given in Python
     """
 
@@ -49,8 +52,8 @@ class DataSource:
 
     @property
     def kind(self) -> str:
-        """Return "set", "folder" or "given", as in `Data.kind`."""
-        return "given" if self.given else "set" if self.word else "folder"
+        """Return "set", "folder" (also for lists and parquet files) or "given", as in `Data.kind`."""
+        return "given" if self.given else "set" if self.word in KNOWN else "folder"
 
     @property
     def known_set(self) -> KnownSet | None:
@@ -58,7 +61,7 @@ class DataSource:
 
     @property
     def name(self) -> str:
-        """Return the name before the data are read: the word of a set, the text of a folder."""
+        """Return the name before the data are read: the word of a set, the text of a folder or list."""
         return GIVEN_NAME if self.given else self.word or self.text
 
     @property
@@ -124,6 +127,8 @@ def source_of(data: DataLike) -> DataSource:
         return DataSource(GIVEN, given=Given(data))
     word, colon, path = data.partition(":")
     known_set = KNOWN.get(word)
+    if colon and word == PARQUET:
+        return DataSource(data, word, path)
     if known_set is not None and (not colon or known_set.takes_path):
         return DataSource(data, word, path if colon else None)
     return DataSource(data, path=data)

@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from reslab.data.check.finding import Finding
+from reslab.data.encoded import EncodedImages
 from reslab.data.order import random_bits
 from reslab.data.paths import Paths
 from reslab.errors import UserError, suggest
@@ -47,12 +49,14 @@ class Memory:
 class Files:
     """A split as a list of image files, decoded when needed. Raises ValueError if the labels do not fit."""
 
-    paths: Sequence[str]
-    """N file names that can be opened: a tuple, or `Paths` for many files"""
+    paths: Sequence[str] | EncodedImages
+    """N file names that can be opened (a tuple, or `Paths` for many files), or the contents of such files"""
     labels: np.ndarray
     """int64 [N]"""
     size: int
     """side of the square that the network sees, pixels"""
+    channels: int = 3
+    """3, or 1: decoded to grey"""
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int64 or self.labels.shape != (len(self.paths),):
@@ -67,8 +71,13 @@ class Files:
     def subset(self, indices: np.ndarray) -> Files:
         """Return the samples `indices` (int64 [M], or bool [N]) in that order."""
         rows = np.arange(len(self))[indices]
-        paths = self.paths.subset(rows) if isinstance(self.paths, Paths) else tuple(self.paths[row] for row in rows)
-        return Files(paths, self.labels[rows], self.size)
+        if isinstance(self.paths, Paths | EncodedImages):
+            return Files(self.paths.subset(rows), self.labels[rows], self.size, self.channels)
+        return Files(tuple(self.paths[row] for row in rows), self.labels[rows], self.size, self.channels)
+
+    def name(self, row: int) -> str:
+        """Return the name of an image's file for messages."""
+        return self.paths.names[row] if isinstance(self.paths, EncodedImages) else self.paths[row]
 
 
 Split: TypeAlias = Memory | Files
@@ -91,21 +100,23 @@ class Data:
     """SHA-256 (hex) of the content of all splits, also of those that were not read"""
     notes: tuple[str, ...] = ()
     """what a reader of results should know about these data, one line each"""
+    findings: tuple[Finding, ...] = ()
+    """what the examination of a folder found"""
     place: str = ""
     """its --data text with an absolute path, "" if it has no path"""
     kind: str = "set"
-    """"set": known by a word; "folder": class folders of images; "given": from Python"""
+    """"set": known by a word; "folder": image files in folders, lists or parquet files; "given": from Python"""
     val_share: float | None = None
-    """folders: the share of the training images that became val"""
+    """folders and lists: the share of the training images that became val"""
     bad_images: str = "error"
-    """folders: "error" refuses files that are no images, "skip" leaves them out"""
+    """folders and lists: "error" refuses files that are no images, "skip" leaves them out"""
 
     def __post_init__(self) -> None:
         for name, part in self.splits().items():
             wrong = (part.labels < 0) | (part.labels >= len(self.classes))
             if wrong.any():
                 row = int(np.argmax(wrong))
-                sample = part.paths[row] if isinstance(part, Files) else f"sample {row}"
+                sample = part.name(row) if isinstance(part, Files) else f"sample {row}"
                 problem = f"label {part.labels[row]} is outside 0..{len(self.classes) - 1}"
                 raise UserError(f"{self.name}: {name} split, {sample}: {problem}")
 

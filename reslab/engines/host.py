@@ -19,19 +19,37 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 # Blocks of at most LARGEST_BLOCK bytes come from the heap, whose free end is returned beyond KEPT_END bytes: both are
 # the largest values that glibc accepts.
 LARGEST_BLOCK, KEPT_END = 32 << 20, 2**31 - 1
+# Address space that is taken without being used: stacks and heaps of threads (230 to 520 MB beyond the memory of an
+# update, measured in runs with 0 and 2 data workers). Where it ends, libraries abort the process and raise nothing.
+ADDRESSES, ADDRESS_RESERVE = "ulimit -v", 512 << 20
 MOST_PROCESSES = 4_096  # a larger number is a typing error, which the system would refuse without a reason
 
 
 def cores() -> int:
     """Return the cores that this process may use: its affinity (taskset, Slurm) within the control group's share."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    limits = [len(affinity(0)) if affinity else os.cpu_count() or 1]
+    return max(1, min(core_limits().values()))
+
+
+def core_limits() -> dict[str, int]:
+    """Return the cores of the machine, and those that the affinity and the control group leave, if they limit them."""
+    limits = {"machine": os.cpu_count() or 1}
+    if affinity := getattr(os, "sched_getaffinity", None):
+        limits["affinity"] = len(affinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        limits.append(math.ceil(int(quota) / int(period)))
+        limits["control group"] = math.ceil(int(quota) / int(period))
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         pass
-    return max(1, min(limits))
+    return limits
+
+
+def cpu_name() -> str:
+    """Return the name of the CPU, or that of its architecture."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def check_processes(option: str, count: int) -> None:
@@ -44,26 +62,26 @@ def check_processes(option: str, count: int) -> None:
 
 def bf16_units() -> frozenset[str]:
     """Return the CPU's units that multiply bf16, by torch's names; empty if it has none."""
-    return _units(BF16_UNITS)
+    return units(BF16_UNITS)
 
 
 def int8_units() -> frozenset[str]:
     """Return the CPU's units that multiply bytes (VNNI, AMX), by torch's names; empty if it has none."""
-    return _units(INT8_UNITS)
+    return units(INT8_UNITS)
 
 
-def _units(names: Sequence[str]) -> frozenset[str]:
+def units(names: Sequence[str]) -> frozenset[str]:
     """Return those of the CPU's units that have one of `names`."""
     import torch  # not at the top: the rest of this file is used before torch is imported
 
     get_capabilities = getattr(torch.cpu, "get_capabilities", None)
     capabilities = get_capabilities() if get_capabilities else {}
-    units = frozenset(unit for unit in names if capabilities.get(unit))
-    if not units:  # an older torch
+    found = frozenset(unit for unit in names if capabilities.get(unit))
+    if not found:  # an older torch
         with suppress(OSError):
             flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
-            units = frozenset(names).intersection(flags)
-    return units
+            found = frozenset(names).intersection(flags)
+    return found
 
 
 def keep_memory() -> bool:
@@ -100,37 +118,53 @@ def available(swap: bool = False) -> int | None:
 
     The limits of the control group and of the process (`ulimit -v`, `ulimit -d`) are respected.
     """
+    limits = [free for _, free in memory_limits(swap).values()]
+    return max(0, min(limits)) if limits else None
+
+
+def memory_limits(swap: bool = False) -> dict[str, tuple[int | None, int]]:
+    """Return what limits the memory of this process, each with its size (None: unknown) and unused part in bytes.
+
+    "machine", "control group", "ulimit -v" and "ulimit -d", as far as they exist and the system reports them; `swap`
+    counts free swap space too. Of "ulimit -v" a reserve of addresses is left out.
+    """
     memory = _fields(Path("/proc/meminfo"))
     free_swap = memory.get("SwapFree", 0) if swap else 0
-    limits = [memory["MemAvailable"] + free_swap] if "MemAvailable" in memory else []
+    limits: dict[str, tuple[int | None, int]] = {}
+    if "MemAvailable" in memory:
+        limits["machine"] = memory.get("MemTotal"), memory["MemAvailable"] + free_swap
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
             in_use = int(Path(used).read_text()) - _file_cache(Path(used).with_name("memory.stat"))
-            limits.append(int(Path(limit).read_text()) - in_use + free_swap)
+            size = int(Path(limit).read_text())
         except (OSError, ValueError):  # "max": no limit
             continue
+        limits["control group"] = size, size - in_use + free_swap
     if not limits and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        limits.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    limits += _process_limits()
-    return max(0, min(limits)) if limits else None
+        page = os.sysconf("SC_PAGE_SIZE")
+        limits["machine"] = os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
+    return limits | _process_limits()
 
 
-def _process_limits() -> list[int]:
-    """Return the unused bytes of each of the process's own limits; empty without limits, or without /proc."""
+def _process_limits() -> dict[str, tuple[int | None, int]]:
+    """Return the size and the unused bytes of each of the process's own limits; {} without limits, or without /proc."""
     try:
         import resource
     except ImportError:
-        return []
+        return {}
     used = _fields(Path("/proc/self/status"))
-    unused = []
-    for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+    limits: dict[str, tuple[int | None, int]] = {}
+    for name, limit, field in (
+        (ADDRESSES, resource.RLIMIT_AS, "VmSize"),
+        ("ulimit -d", resource.RLIMIT_DATA, "VmData"),
+    ):
         size = resource.getrlimit(limit)[0]
         if size != resource.RLIM_INFINITY and field in used:
-            unused.append(size - used[field])
-    return unused
+            limits[name] = size, size - used[field] - (ADDRESS_RESERVE if name == ADDRESSES else 0)
+    return limits
 
 
 def _fields(file: Path) -> dict[str, int]:

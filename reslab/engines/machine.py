@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from reslab.engines import choose, host, memory
 from reslab.errors import UserError, suggest
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
-from reslab.version import VERSION
+from reslab.version import VERSION, installed_version
 
 SMALL_STEP = 2e9  # multiply-adds of an update below which casts and compilation cost more than they save
 THREADS = torch.get_num_threads()  # torch's default, read before any run of this process changes it
@@ -195,20 +194,14 @@ def environment() -> dict[str, Any]:
     """Return versions and hardware, as recorded in `run.json`."""
     import numpy
 
-    cpu = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), cpu)
-    except OSError:
-        pass
     return {
         "reslab": VERSION,
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "torchvision": version("torchvision"),  # without its import, which imports torch's compiler
+        "torchvision": installed_version("torchvision"),  # without its import, which imports torch's compiler
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu,
+        "cpu": host.cpu_name(),
         "cores": host.cores(),
         "bf16_units": bool(host.bf16_units()),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -156,14 +156,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A file and its most probable classes, each with its probability (softmax of the logits), highest first.
+    """An image and its most probable classes, each with its probability (softmax of the logits), highest first.
 
-    map   file of the class activation map, if one was asked for
+    file    path of the image, or its place, as `images[2]`, if it has none
+    map     file of the class activation map, if one was asked for
+    error   the reason that a bad image has no classes; None for a good one
     """
 
     file: str
     classes: tuple[tuple[str, float], ...]
     map: Path | None = None
+    error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for `--json`."""
@@ -172,9 +175,10 @@ class Prediction:
             "classes": [name for name, _ in self.classes],
             "probabilities": [share if math.isfinite(share) else None for _, share in self.classes],
             **({} if self.map is None else {"map": str(self.map)}),
+            **({} if self.error is None else {"error": self.error}),
         }
 
     def _repr_html_(self) -> str:
-        return table(
-            self.file, ("class", "probability"), [(name, percent(100 * share)) for name, share in self.classes]
-        )
+        rows = [(name, percent(100 * share)) for name, share in self.classes]
+        title = self.file if self.error is None else f"{self.file}: {self.error}"
+        return table(title, ("class", "probability"), rows)

@@ -1,23 +1,22 @@
-"""Images to class probabilities: from paths, bytes, Pillow images, arrays or tensors."""
+"""Images in any form to class probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from reslab.data.images.decode import read, upright
 from reslab.engines import host
 from reslab.engines.calibrated import Int8Inference
 from reslab.engines.inference import Inference, unsuitable_reason
 from reslab.engines.machine import prepare, scoring
-from reslab.errors import RunError, UserError
+from reslab.errors import RunError
+from reslab.models.images import Named, each, is_held, is_path, opened
 from reslab.models.trained import TrainedModel
 from reslab.options.scoring import ClassifierOptions
 
@@ -51,26 +50,19 @@ class Classifier:
     def __call__(self, images: Any) -> Tensor:
         """Return the probabilities of one image or of many, on the CPU.
 
-        images    one of these, or an iterable of them: a path, the bytes of an image file, a Pillow image, an array
-                  uint8 [H, W], [H, W, 1] or [H, W, 3], a tensor uint8 [1 or 3, H, W]; an array or tensor with one more
-                  dimension is a batch
+        images    an image or an iterable of images, in any form that `predict` takes; folders are not searched
         Raises BadImage for a file that is not an image, UserError for any other value that is not one, RunError for
         scores that are not finite.
         """
-        sources = each(images)
         parts = []
         with ThreadPoolExecutor(self.settings.threads) as pool:
-            for start in range(0, len(sources), self.batch):
-                batch = sources[start : start + self.batch]
-                shares, unfit = self.shares([*pool.map(self.pixels, batch)])
+            futures = decoded(self.model, each(images), pool, at_once=not is_held(images))
+            while batch := list(islice(futures, self.batch)):
+                shares, unfit = self.shares([future.result() for _, future in batch])
                 if unfit:
-                    raise RunError(f"image {start + unfit[0]}: {self.unfit_reason()}")
+                    raise RunError(f"{batch[unfit[0]][0]}: {self.unfit_reason()}")
                 parts.append(shares)
         return torch.cat(parts) if parts else torch.empty(0, len(self.model.classes))
-
-    def pixels(self, image: Any) -> np.ndarray:
-        """Return the pixels of an image that the network sees, uint8 [S, S, C]."""
-        return pixels_of(self.model, image)
 
     def shares(self, pixels: Sequence[np.ndarray]) -> tuple[Tensor, list[int]]:
         """Return the probabilities [B, classes] of squares of pixels, and the rows whose scores are not finite."""
@@ -82,42 +74,20 @@ class Classifier:
         return f"its scores are not finite, so it has no class; use another checkpoint than {self.model.origin.path}"
 
 
-def pixels_of(model: TrainedModel, image: Any) -> np.ndarray:
-    """Return the pixels of an image that a model sees, uint8 [S, S, C]."""
-    return model.transform.pixels(_opened(image))
+def pixels_of(model: TrainedModel, image: Any, name: str) -> np.ndarray:
+    """Return the pixels of an image of `each` that a model sees, uint8 [S, S, C]. Raises BadImage."""
+    return model.transform.pixels(opened(image, name))
 
 
-def each(images: Any) -> Sequence[Any]:
-    """Return the single images of an argument of `Classifier`."""
-    if isinstance(images, np.ndarray | Tensor):
-        return [*images] if images.ndim == 4 else [images]
-    if isinstance(images, str | Path | bytes | bytearray | Image.Image):
-        return [images]
-    if isinstance(images, Iterable):
-        return [*images]
-    raise _not_an_image(images)
+def decoded(
+    model: TrainedModel, images: Iterable[Named], pool: Executor, at_once: bool
+) -> Iterator[tuple[str, Future[np.ndarray]]]:
+    """Yield the name of each image and its pixels to be; files are decoded in the pool.
 
-
-def _not_an_image(value: Any) -> UserError:
-    return UserError(f"images: {type(value).__name__} is not an image; give a path, bytes, a Pillow image or an array")
-
-
-def _opened(image: Any) -> Image.Image:
-    if isinstance(image, str | Path):
-        return read(str(image))
-    if isinstance(image, bytes | bytearray):
-        return read(bytes(image), name=f"{len(image):,} bytes")
-    if isinstance(image, Image.Image):
-        return upright(image)
-    if isinstance(image, Tensor) and image.ndim == 3:
-        image = image.permute(1, 2, 0)
-    if not isinstance(image, np.ndarray | Tensor):
-        raise _not_an_image(image)
-    array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3) or array.size == 0:
-        raise UserError(
-            f"images: an array of {array.dtype} {[*array.shape]} is not an image; give uint8 [H, W, 3], [H, W, 1] or "
-            "[H, W] (a tensor [3, H, W] or [1, H, W]), or pass normalised inputs to model.network"
-        )
-    return Image.fromarray(array if channels == 3 else array.reshape(array.shape[:2]))
+    at_once   finish an image in memory before the next one is fetched: an iterator may close or overwrite it then
+    """
+    for name, image in images:
+        future = pool.submit(pixels_of, model, image, name)
+        if at_once and not is_path(image):
+            wait([future])
+        yield name, future

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reslab.data.check.survey import Watch
 from reslab.data.source import DataLike, source_of
 from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
@@ -35,17 +36,27 @@ def load_data(
     splits: Sequence[str] = ("train", "val", "test"),
     pair: str = "train",
     classes: Sequence[str] = (),
+    workers: int | None = None,
+    watch: Watch | None = None,
 ) -> Data:
-    """Return the data of `source` with `holdout` training images held out; folders are read at the net's image size.
+    """Return the data of `source` with `holdout` training images held out; image files are read at the net's size.
 
-    pair, classes   as in `sources.load`
+    They are read in grey if the net has one input channel.
+    pair, classes, watch   as in `sources.load`
+    workers                processes that examine files; None: one per core
     """
     source = source_of(source)
     data = load(
         source, splits=splits, size=model.image_size if source.kind == "folder" else None, download=download,
         val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
+        channels=channels_of(model), workers=host.cores() if workers is None else workers, watch=watch,
     )  # fmt: skip
     return hold_out(data, holdout) if holdout and data.train is not None else data
+
+
+def channels_of(model: Spec) -> int:
+    """Return the channels that a folder's images are read with for a net: 1 for a net of one, else 3."""
+    return 1 if model.in_channels == 1 else 3
 
 
 def fit(model: Spec, data: Data, explicit: Mapping[str, Any]) -> Spec:
@@ -67,6 +78,10 @@ def workers_for(data: Data, workers: int | None) -> int:
     if workers is not None and workers < 0:
         raise UserError(f"--workers: {workers} must be at least 0")
     host.check_processes("--workers", workers or 0)
-    if not isinstance(data.train or data.test or data.val, Files):
-        return 0
-    return host.cores() if workers is None else workers
+    in_files = isinstance(data.train or data.test or data.val, Files)
+    return workers if in_files and workers is not None else default_workers(in_files)
+
+
+def default_workers(in_files: bool) -> int:
+    """Return the number of processes that decode images if the user names none: one per core, 0 for data in memory."""
+    return host.cores() if in_files else 0

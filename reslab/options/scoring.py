@@ -28,7 +28,7 @@ class Reading(Machine):
     """The data that a trained network is applied to."""
 
     data: Any = option(
-        None, "as in `reslab train`, or a folder of class folders", "Data", text="the run's", common=True,
+        None, "as in `reslab train`; a folder or list may lack train", "Data", text="the run's", common=True,
     )  # fmt: skip
     workers: int | None = shared.workers()
     download: bool = shared.download()
@@ -78,7 +78,7 @@ class ClassifierOptions(Machine):
 
 @dataclass(frozen=True)
 class PredictOptions(ClassifierOptions):
-    """What `predict` prints and which files it takes."""
+    """What `predict` prints, and what a bad image means."""
 
     verb: ClassVar[str] = "predict"
 
@@ -86,8 +86,8 @@ class PredictOptions(ClassifierOptions):
     explain: Path | None = option(
         None, "folder for the class activation map over each picture, as PNG", "Output", text="none", common=True,
     )  # fmt: skip
-    bad_images: Literal["error", "skip"] = option(
-        "error", "error: stop at a file that is not an image; skip: leave it out and name it on stderr", "Data",
+    bad_images: Literal["report", "skip", "error"] = option(
+        "report", "a bad one is named; report: go on, exit 1; skip: go on, exit 0; error: stop", "Data",
         common=True,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from reslab.data.known import downloadable
 from reslab.options.option import option
 from reslab.options.texts import pairs
 
@@ -36,12 +37,12 @@ def lang(help: str) -> Any:
 
 def download() -> Any:
     """Return the option --download: whether a data set may be downloaded."""
-    return option(False, "download the archive for --data cifar10", "Data")
+    return option(False, f"download the archive for {downloadable()}", "Data")
 
 
 def val_share(text: str) -> Any:
-    """Return the option --val-share: the share of a folder that is held out for validation."""
-    return option(None, "share held out for validation from a folder without val/", "Data", text=text)
+    """Return the option --val-share: the share of a folder or list that is held out for validation."""
+    return option(None, "share of a folder or list without val that is held out for it", "Data", text=text)
 
 
 def bad_images() -> Any:

@@ -122,6 +122,13 @@ PAGE: dict[str, Text] = {
     "value": Text("value", "값"),
     "chosen": Text("chosen", "고른 값"),
     "paper_says": Text("what the paper says", "논문의 설명"),
+    "found": Text("What was found in the data", "데이터에서 찾은 것"),
+    "found_about": Text(
+        "Before training, faults first; number of images, files or classes",
+        "학습 전에 검사한 결과. 문제부터 적고, 수는 이미지·파일·클래스의 수",
+    ),
+    "found_count": Text("number", "개수"),
+    "found_where": Text("where", "어디"),
     "machine": Text("Data, hardware, versions, settings", "데이터, 하드웨어, 버전, 설정"),
     "as_recorded": Text("As the runs recorded them; “|” separates values that differ between runs.",
                         "실행할 때 기록된 값이다. 실행마다 다르면 “|”로 나누었다."),

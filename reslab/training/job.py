@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reslab.data.check.finding import EXAMPLES
 from reslab.data.splits import Data
 from reslab.engines import choose
 from reslab.engines.machine import UNDECIDED, ComputeOptions, Settings, environment, resolve_device, settle
@@ -89,6 +90,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
             "classes": list(data.classes),
             "sizes": {name: len(part) for name, part in data.splits().items()},
             "notes": list(data.notes),
+            **({"findings": [finding.to_dict(EXAMPLES) for finding in data.findings]} if data.findings else {}),
         },
         "environment": environment(),
         "command": job.command,

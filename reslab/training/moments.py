@@ -52,7 +52,18 @@ def images_to_evaluate(recipe: Recipe, data: Data, start: int = 0) -> int:
     tests = _moments_left(recipe.eval_every, start, recipe.iterations)
     cleans = _moments_left(recipe.clean_every, start, recipe.iterations)
     sizes = {name: len(part) for name, part in data.splits().items()}
-    return tests * (sizes.get("val", 0) + sizes.get("test", 0)) + cleans * sizes["train"]
+    often = sum(sizes[name] for name in _scored_often(data))
+    last = 0 if start >= recipe.iterations else sizes.get("val", 0) + sizes.get("test", 0) - often
+    return tests * often + last + cleans * sizes["train"]
+
+
+def _scored_often(data: Data) -> list[str]:
+    """Return the splits, besides train, that are scored at every interval; the others are at the end.
+
+    Of a folder that has val, test is scored once: who looks at it on the way chooses by it.
+    """
+    names: list[str] = [name for name in ("val", "test") if name in data.splits()]
+    return ["val"] if data.kind == "folder" and "val" in names else names
 
 
 def _moments_left(every: int, start: int, last: int) -> int:
@@ -96,7 +107,9 @@ def _scores(
     recipe = job.recipe
     due: list[str] = []
     if is_moment(iteration, recipe.eval_every, recipe.iterations):
-        due += [name for name in ("val", "test") if name in data.splits()]
+        often = _scored_often(data)
+        is_end = iteration == recipe.iterations
+        due += [name for name in ("val", "test") if name in often or (is_end and name in data.splits())]
     if is_moment(iteration, recipe.clean_every, recipe.iterations):
         due.append("train")
     step.net.eval()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from reslab.data.batches.loader import evaluation_batches
+from reslab.data.check.finding import told
 from reslab.data.splits import Data
 from reslab.engines import host, memory
 from reslab.engines.machine import Settings, prepared, settle
@@ -38,6 +39,7 @@ class Rehearsal:
     evaluated               images that are evaluated until the end
     memory                  predicted peak of the process (on a GPU: of its memory there)
     free                    memory that the machine or GPU can give beyond that of the process now (None: unknown)
+    findings                what was found in the data, a line for each kind
     warning                 why a slower engine replaces the chosen one, or None
     init                    what a new run takes over from a trained model, or None
     """
@@ -57,6 +59,7 @@ class Rehearsal:
     memory: int
     free: int | None
     warning: str | None
+    findings: list[str]
     init: str | None = None
 
     @property
@@ -102,6 +105,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         sizes={name: len(part) for name, part in data.splits().items()},
         update=update, batch=batch_seconds, image=image, evaluated=images_to_evaluate(recipe, data, start),
         memory=max(peak, resident + max(needed.total, scoring)), free=free, warning=step.fallback,
+        findings=[f"{level}: {line}" for level, line in told(data.findings, skipped=data.bad_images == "skip")],
         init=job.init.words if job.init and not start else None,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from reslab.engines import choose, memory
+from reslab.engines import choose, host, memory
 from reslab.engines.machine import AUTO, ROOM, ComputeOptions, Settings, resolve_device, settle
 from reslab.errors import UserError
 from reslab.models.capacity import ROUGH, free_bytes
@@ -90,7 +90,11 @@ def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: C
         return advice
     if recipe.bn_batch:
         return f"no multiple of bn_batch = {recipe.bn_batch} fits; take a smaller bn_batch or a smaller net"
-    return "no batch fits; take a smaller net or smaller images"
+    limits = host.memory_limits(swap=True)
+    limit = min(limits, key=lambda name: limits[name][1], default="machine")
+    is_raised = settings.device == "cpu" and limit.startswith("ulimit")
+    raise_it = f"raise the limit ({limit}), or " if is_raised else ""
+    return f"no batch fits; {raise_it}take a smaller net or smaller images"
 
 
 def largest_batch(

@@ -156,7 +156,7 @@ def test_other_arrays_are_refused(run):
     [
         ((np.zeros((4, 8, 8), np.float32), [0, 1, 0, 1]), {}, "images are float32"),
         (arrays(), {"val_share": 0.1}, "--val-share: only folders"),
-        (arrays(), {"download": True}, "only the word cifar10"),
+        (arrays(), {"download": True}, "only the words cifar10"),
         (arrays(), {"classes": 7}, "classes: 7, but given has 10"),
         ({"test": arrays()["test"]}, {}, "given has no 'train' split"),
         (None, {}, "a NoneType is no data"),

@@ -87,8 +87,10 @@ def test_files_that_are_no_images(run, files, tmp_path):
     good = sorted(files.iterdir())[:3]
     bad = tmp_path / "note.png"
     bad.write_text("no image")
+    before = reslab.predict(run, [*good, bad], bad_images="error")
+    assert [next(before).file for _ in good] == [str(file) for file in good]
     with pytest.raises(BadImage, match=r"note\.png"):
-        list(reslab.predict(run, [*good, bad]))
+        next(before)
     told = []
     found = list(reslab.predict(run, [good[0], bad, *good[1:]], bad_images="skip", tell_bad=told.append, batch=2))
     assert [one.file for one in found] == [str(file) for file in good]

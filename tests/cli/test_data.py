@@ -87,7 +87,7 @@ def test_options_that_contradict_the_data(warm, tmp_path, images):
     warm(*SMOKE, "--classes", "5", *out).refused("classes: 5, but", "digits has 10", "leave it out")
     warm(*SMOKE, "--in-channels", "3", *out).refused("in_channels: 3, but", "digits has 1")
     warm(*SMOKE, "--image-size", "32", *out).refused("image_size: 32, but", "digits has 8")
-    warm(*SMOKE, "--val-share", "0.1", *out).refused("only folders are cut by a share", "digits")
+    warm(*SMOKE, "--val-share", "0.1", *out).refused("only folders and lists are cut by a share", "digits")
     warm(*SMOKE, "--download", "--data", "digits", *out).refused("download", "digits")
     warm(*SMOKE, "--set", "holdout=5000", *out).refused("hold out 5,000 of 1,297")
     warm(*IMAGES, "--data", images, "--val-share", "0.1", *out).refused("has a val folder", "leave out --val-share")

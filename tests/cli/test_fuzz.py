@@ -65,6 +65,7 @@ BASE = {
     ("claims",): (),
     ("notes",): ("000.6",),
     ("report",): ("{run}", "--out", "{new}.html"),
+    ("doctor",): ("--out", "{new}"),
     ("figure",): ("table1", "--out", "{new}.svg"),
 }
 

@@ -25,7 +25,7 @@ def binary_tar(before: bytes = b"", after: bytes = b"") -> bytes:
     """The binary version with `RECORDS` random images a file, and raw blocks around it."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for name in (*cifar._TRAIN, *cifar._TEST):
+        for name in cifar.LAYOUT.files:
             rows = np.random.default_rng(len(name)).integers(0, 10, (RECORDS, 3073), np.uint8)
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
             member.size = rows.nbytes
@@ -201,4 +201,6 @@ def test_members_are_those_of_tarfile(tmp_path):
     file = write_gzip(tmp_path / "x.tar.gz", binary_tar())
     with tarfile.open(file) as tar:
         expected = [(member.name, tar.extractfile(member).read()) for member in tar]
-    assert [(member.name, content.read(1 << 20)) for member, content in archives.members(file, 1 << 20)] == expected
+    assert [
+        (member.name, content.read(1 << 20)) for member, content in archives.members(file, 1 << 20, "CIFAR-10")
+    ] == expected

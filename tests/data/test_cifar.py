@@ -1,5 +1,6 @@
 """CIFAR-10 in its layouts: the real parquet files where they are at hand, tiny synthetic ones of every layout."""
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -28,7 +29,7 @@ rng = np.random.default_rng(0)
 def binary_files() -> dict[str, bytes]:
     """The six files of the binary version with RECORDS random images each."""
     files = {}
-    for name in (*cifar._TRAIN, *cifar._TEST):
+    for name in cifar.LAYOUT.files:
         rows = np.random.default_rng(len(files)).integers(0, 256, (RECORDS, 3073), np.uint8)
         rows[:, 0] %= 10
         files[f"{name}.bin"] = rows.tobytes()
@@ -180,7 +181,7 @@ class Canary:
 
 
 def poisoned(canary: Path) -> dict[str, bytes]:
-    return {name: pickle.dumps(Canary(canary)) for name in (*cifar._TRAIN, *cifar._TEST, "batches.meta")}
+    return {name: pickle.dumps(Canary(canary)) for name in (*cifar.LAYOUT.files, "batches.meta")}
 
 
 def test_fault_11_a_python_version_with_another_checksum_is_never_unpickled(tmp_path):
@@ -201,26 +202,22 @@ def test_fault_11_a_python_version_with_another_checksum_is_never_unpickled(tmp_
 def test_the_python_version_is_read_once_its_checksum_is_right(tmp_path, monkeypatch):
     """The official archive is not at hand: a synthetic one, with its own MD5 in the place of the official one."""
     expected, files = {}, {}
-    for name in (*cifar._TRAIN, *cifar._TEST):
+    for name in cifar.LAYOUT.files:
         data = rng.integers(0, 256, (RECORDS, 3072), np.uint8)
         expected[name] = data, [int(v) for v in rng.integers(0, 10, RECORDS)]
         files[name] = pickle.dumps({"data": data, "labels": expected[name][1]}, protocol=2)
     files["batches.meta"] = pickle.dumps({"label_names": list(cifar.CLASSES)}, protocol=2)
     tar = write_tar(tmp_path / "cifar-10-python.tar.gz", files, "cifar-10-batches-py")
     folder = write_folder(tmp_path / "cifar-10-batches-py", files)
-    monkeypatch.setattr(cifar, "ARCHIVE_MD5", hashlib.md5(tar.read_bytes()).hexdigest())
-    monkeypatch.setattr(cifar, "ARCHIVE_BYTES", tar.stat().st_size)
-    from torchvision.datasets import CIFAR10
-
-    md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, md5[name]] for name in cifar._TRAIN])
-    monkeypatch.setattr(CIFAR10, "test_list", [[name, md5[name]] for name in cifar._TEST])
-    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5["batches.meta"]})
+    md5s = {name: hashlib.md5(files[name]).hexdigest() for name in cifar.LAYOUT.md5s}
+    archive_md5, size = hashlib.md5(tar.read_bytes()).hexdigest(), tar.stat().st_size
+    own = dataclasses.replace(cifar.LAYOUT, md5s=md5s, archive_md5=archive_md5, archive_bytes=size)
+    monkeypatch.setattr(cifar, "LAYOUT", own)
     first, second = cifar10(tar), cifar10(folder)
     for data in (first, second):
         assert data.fingerprint == first.fingerprint
         assert np.array_equal(data.test.images[2], expected["test_batch"][0][2].reshape(3, 32, 32).transpose(1, 2, 0))
-        assert data.train.labels.tolist() == [label for name in cifar._TRAIN for label in expected[name][1]]
+        assert data.train.labels.tolist() == [label for name in cifar.LAYOUT.train for label in expected[name][1]]
         assert data.train.images.shape == (5 * RECORDS, 32, 32, 3)
     assert cifar10(folder, ("test",)).train is None
 
@@ -228,7 +225,9 @@ def test_the_python_version_is_read_once_its_checksum_is_right(tmp_path, monkeyp
 def test_the_checksums_are_the_publishers():
     from torchvision.datasets import CIFAR10
 
-    assert CIFAR10.tgz_md5 == cifar.ARCHIVE_MD5
+    assert CIFAR10.tgz_md5 == cifar.LAYOUT.archive_md5
+    assert dict(CIFAR10.train_list + CIFAR10.test_list) == cifar.LAYOUT.md5s
+    assert CIFAR10.base_folder == cifar.LAYOUT.python_folder
 
 
 def test_download_without_a_network_is_one_line(tmp_path, monkeypatch):

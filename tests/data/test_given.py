@@ -189,8 +189,9 @@ def test_what_is_no_data_is_refused_in_one_line(case):
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"size": 32}, "6x6; 32 is possible only with folders"), ({"val_share": 0.1}, "only folders are cut by a share"),
-     ({"download": True}, "only the word cifar10 can be downloaded")],
+    [({"size": 32}, "6x6; 32 is possible only with folders"),
+     ({"val_share": 0.1}, "only folders and lists are cut by a share"),
+     ({"download": True}, "only the words cifar10, cifar100 and cifar100-coarse can be downloaded")],
 )  # fmt: skip
 def test_options_of_other_data_are_refused(options, told):
     with pytest.raises(UserError, match=told):

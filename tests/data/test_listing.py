@@ -112,8 +112,8 @@ def opened(monkeypatch, root: Path, **options):
         patch.setattr(folders, "_index", lambda *words: made.append(words) or index(*words))
         data = folder(root, 32, 0.4, **options)
         with patch.context() as without:
-            without.setattr(folders, "load_index", lambda *_: None)
-            without.setattr(folders, "save_index", lambda *_: None)
+            without.setattr(listing, "load_index", lambda *_: None)
+            without.setattr(listing, "save_index", lambda *_: None)
             fresh = folder(root, 32, 0.4, **options)
     assert same(data, fresh)
     return data, len(made) == 1
@@ -268,7 +268,7 @@ def test_an_index_that_another_user_may_have_written_is_not_read(pets, monkeypat
 
 
 def test_without_a_home_the_index_is_not_kept(pets, monkeypatch, tmp_path):
-    monkeypatch.setattr(folders, "cache", lambda: None)
+    monkeypatch.setattr(listing, "cache", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert not opened(monkeypatch, pets)[1]
     assert not opened(monkeypatch, pets)[1]

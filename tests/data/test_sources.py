@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data.known import KNOWN, grammar, pattern
+from reslab.data.known import KNOWN, grammar, pattern, variable_of
 from reslab.data.sets import cifar
 from reslab.data.source import DataSource, example, recorded_kind, source_of
 from reslab.data.sources import load
@@ -16,7 +16,8 @@ from reslab.runs.recipes import RECIPES
 
 @pytest.fixture(autouse=True)
 def _no_variable(monkeypatch):
-    monkeypatch.delenv("RESLAB_CIFAR10", raising=False)
+    for word in ("cifar10", "cifar100", "cifar100-coarse"):
+        monkeypatch.delenv(variable_of(word), raising=False)
 
 
 def test_digits():
@@ -40,7 +41,10 @@ def test_digits():
         ("digits", {"val_share": 0.1}, "--val-share: only folders"),
         ("~nosuchuser/x", {}, "data: ~nosuchuser/x: no such user here"),
         ("cifar10:~nosuchuser/x", {}, "cifar10:~nosuchuser/x: no such user here"),
-        ("digits", {"download": True}, "only the word cifar10"),
+        ("digits", {"download": True}, "only the words cifar10, cifar100 and cifar100-coarse"),
+        ("cifar100:", {}, "there is no path after the colon"),
+        ("cifar100-coarse:/nowhere", {}, "cifar100-coarse:/nowhere: no such file or folder"),
+        ("cifar-100", {}, "did you mean cifar100"),
         ("digits", {"splits": ("train", "tests")}, "did you mean test"),
     ],
 )
@@ -125,8 +129,8 @@ def test_the_registry_and_the_digits_agree():
 
 def test_what_may_follow_data_is_one_line():
     assert "digits, " in grammar()
-    assert "cifar10:PATH, cifar10 (with --download), " in grammar()
-    assert grammar().endswith("or a folder with train/CLASS and val/CLASS")
+    assert "cifar10:PATH, cifar100:PATH, cifar100-coarse:PATH, a folder" in grammar()
+    assert grammar().endswith("a folder, a .csv list, or parquet:PATH")
     assert "\n" not in grammar()
 
 

@@ -16,7 +16,9 @@ from reslab.cli.verbs import VERBS, app
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES
 from reslab.options.auditing import AuditOptions
+from reslab.options.checking import CheckOptions
 from reslab.options.converting import ExportOptions, ImportOptions
+from reslab.options.health import DoctorOptions
 from reslab.options.network import Switches
 from reslab.options.option import Options, option
 from reslab.options.pages import ClaimsOptions, FigureOptions, NotesOptions, ReportOptions, ReproduceOptions
@@ -28,15 +30,17 @@ from reslab.runs.config import KEYS, read
 VERBS_WITH_OPTIONS = {
     "train": (reslab.train, TrainOptions, {"model", "tell", "command"}, {"config", "dry_run"}),
     "evaluate": (reslab.evaluate, EvaluateOptions, {"paths"}, {"json"}),
-    "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json"}),
+    "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json", "csv", "null"}),
     "probe": (reslab.probe, ProbeOptions, {"source", "tell"}, {"json"}),
     "import": (reslab.import_weights, ImportOptions, {"source"}, {"json"}),
     "export": (reslab.export, ExportOptions, {"source", "second", "tell"}, set()),
     "audit": (reslab.audit, AuditOptions, {"target"}, {"json"}),
+    "check": (reslab.check, CheckOptions, {"data", "tell"}, {"json", "all"}),
     "reproduce": (reslab.reproduce, ReproduceOptions, {"what", "tell", "command"}, set()),
     "claims": (reslab.verdicts, ClaimsOptions, {"ids"}, {"json", "lang"}),
     "notes": (reslab.notes, NotesOptions, {"section", "tell"}, {"json"}),
     "report": (reslab.report, ReportOptions, {"sources", "tell", "progress"}, set()),
+    "doctor": (reslab.doctor, DoctorOptions, set(), {"json"}),
     "figure": (reslab.picture, FigureOptions, {"name", "sources", "tell"}, set()),
 }
 PAGES = [[*verb.split()] for verb in (*VERBS, "recipe list", "recipe show")]
@@ -141,8 +145,8 @@ def test_help_fits_one_screen(words, monkeypatch):
 def test_help_all_states_every_option_and_its_default(verb, monkeypatch):
     short, full = (page(verb, flag, columns=100, monkeypatch=monkeypatch) for flag in ("--help", "--help-all"))
     whole = re.sub(r"\s+", " ", re.sub(r"\s*│\s*│\s*", " ", full.replace("\n", "")))
-    _, options, _, _ = VERBS_WITH_OPTIONS[verb]
-    hidden = 0
+    _, options, _, alone = VERBS_WITH_OPTIONS[verb]
+    hidden = sum(f"│ --{flag} " in full and f"│ --{flag} " not in short for flag in alone)
     for one in options.described().values():
         assert f"│ {one.flag} " in full
         assert f"(default: {one.about.default})" in whole, one.flag

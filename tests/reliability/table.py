@@ -51,7 +51,6 @@ FAULTS = {
 NOT_RUN = {
     4: "not built: reslab trains on one device",
     5: "not built: reslab trains on one device",
-    17: "not built: no verb compares images across splits",
     21: "not built: reslab trains on one device",
     24: "not run: no GPU (that there is none is tested by `make test`)",
 }

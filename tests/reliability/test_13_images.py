@@ -62,7 +62,11 @@ def test_fault_13_one_by_one(nobody, pets, here, count):
         if not wrong and skipped.code:  # damage that only decoding shows ends the run by name
             wrong = refusal(skipped, name)
         refused.add(f"{name}: train --bad-images skip", wrong)
-        predicted.add(f"{name}: error", refusal(nobody("predict", "run", file), name))
+        predicted.add(f"{name}: error", refusal(nobody("predict", "run", file, "--bad-images", "error"), name))
+        ended = nobody("predict", "run", file, folder / "0.png", "--json")
+        found = (ended.code, len(ended.out.splitlines()))
+        wrong = crash(ended) or ("" if found == (1, 2) else f"status, lines: {found}")
+        predicted.add(f"{name}: report", wrong or ("" if name in ended.err else "no word of its name"))
         ended = nobody("predict", "run", file, folder / "0.png", "--json", "--bad-images", "skip")
         wrong = crash(ended) or (
             "" if len(ended.out.splitlines()) == 1 else f"{len(ended.out.splitlines())} predictions"
@@ -70,7 +74,7 @@ def test_fault_13_one_by_one(nobody, pets, here, count):
         predicted.add(f"{name}: skip", wrong or ("" if name in ended.err else "left out without its name"))
         file.unlink()
     refused.told(count, 13, f"{len(names)} bad files, each among good ones: train, dry run, error and skip")
-    predicted.told(count, 13, f"{len(names)} bad files: predict, error and skip")
+    predicted.told(count, 13, f"{len(names)} bad files: predict, error, report and skip")
 
 
 def test_fault_13_evaluated(nobody, pets, here, count):

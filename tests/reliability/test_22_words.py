@@ -50,19 +50,22 @@ OPTIONS = {
     "export": ("--to", "--out", "--data", "--with-preprocessing", "--min-agreement"),
     "audit": (*SWITCHES, "--reference", "--expect", "--json"),
     "evaluate": (*READING, "--split", "--ensemble", "--json", "--precision", *JUDGING),
-    "predict": ("--top", "--json", "--bad-images", "--device", "--precision", "--batch", "--threads", "--explain",
-        "--calibration",
+    "predict": (
+        "--top", "--json", "--csv", "--null", "--bad-images", "--device", "--precision", "--batch", "--threads",
+        "--explain", "--calibration",
     ),
     "probe": (*READING, *SWITCHES, "--only", "--at", "--samples", "--split", "--seed", "--json", *INSIDE),
     "claims": ("--records", "--json"),
     "report": ("--lang", "--out", "--overwrite"),
     "figure": ("--lang", "--out", "--overwrite"),
+    "doctor": ("--out", "--json"),
+    "check": ("--size", "--grey", "--val-share", "--workers", "--all", "--json"),
     "recipe show": ("--scale", "--set", "--json"),
     "reproduce": ("--data", "--depths", "--seeds", "--scale", "--recipe", "--set", "--lang", "--processes", "--device"),
 }  # fmt: skip
 ALONE = (
     "--json", "--blocks", "--overwrite", "--download", "--batch-norm", "--no-batch-norm", "--zero-init", "--lesions",
-    "--similarity", "--temperature", "--with-preprocessing",
+    "--similarity", "--temperature", "--with-preprocessing", "--all", "--grey",
 )  # fmt: skip
 FIRST = {
     "list": (("cifar_*",), ("[",), ()), "claims": (("C1",), ("C99",), ()), "report": (("run",), ()),
@@ -70,6 +73,7 @@ FIRST = {
     "import": (("run",), ("x.png",), ("hf:",), ("timm:x",)), "export": (("run",), ("x",), ("run", "run")),
     "audit": (("run",), ("cifar_resnet8",), ("python:os:getcwd",), ("resnet18",)),
     "probe": (("run",), ("cifar_resnet8",)), "figure": (("fig6", "run"), ("table1",), ("fig99",)),
+    "doctor": ((),), "check": (("digits",), (".",), ("run",), ("x",), ()),
     "recipe show": ((), ("digits",), ("dígits",)), "reproduce": (("degradation",), ("C1", "C3"), ("x",)),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
 from reslab.data.batches.crops import DeviceCrops, crops
-from reslab.data.batches.views import View, centre_crop, training_box, training_view
+from reslab.data.batches.views import View, centre_crop, luma, training_box, training_view
 from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import BadImage, read, read_part
 from reslab.data.order import batches_per_epoch, positions_of
@@ -98,8 +98,13 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _stack(split: Files, rows: np.ndarray, view: View | None = None) -> np.ndarray:
-    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, 3]; default: centre crops. Raises BadImage."""
-    return np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows])
+    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C]; default: centre crops. Raises BadImage."""
+    return _in_channels(np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows]), split)
+
+
+def _in_channels(views: np.ndarray, split: Files) -> np.ndarray:
+    """Return RGB views (uint8 [B, size, size, 3]) with the channels of the split: all three, or their luma."""
+    return views if split.channels == 3 else luma(views)
 
 
 class TrainLoader:
@@ -193,7 +198,7 @@ class TrainLoader:
                 yield self._shrunk(Batch(crops.crop(part), self._labels[part[0]], batch_rows), iteration)
 
     def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the decoded, cropped files of an iteration (uint8 [B, size, size, 3]) and their rows (int64 [B])."""
+        """Return the decoded, cropped files of an iteration (uint8 [B, size, size, C]) and their rows (int64 [B])."""
         assert isinstance(self.split, Files)
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
         if self.augment == "none":
@@ -203,7 +208,7 @@ class TrainLoader:
             box_of = partial(training_box, self.split.size, side, top, left)
             part = read_part(self.split.paths[row], box_of, min_side=round(self.split.size * side))
             views.append(training_view(part, self.split.size, bool(flip) and mirrors))
-        return np.stack(views), rows
+        return _in_channels(np.stack(views), self.split), rows
 
 
 def evaluation_batches(

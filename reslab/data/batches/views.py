@@ -76,6 +76,13 @@ def training_view(part: np.ndarray, size: int, flip: bool) -> np.ndarray:
     return (view[0].flip(1) if flip else view[0]).numpy()
 
 
+def luma(views: np.ndarray) -> np.ndarray:
+    """Return the grey of RGB views, uint8 [..., 3] → uint8 [..., 1], as Pillow converts RGB to L; grey stays equal."""
+    red, green, blue = np.moveaxis(views.astype(np.uint32), -1, 0)
+    grey: np.ndarray = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+    return grey.astype(np.uint8)[..., None]
+
+
 def _box(width: int, height: int, size: int, shorter: int, top: float, left: float) -> Box:
     """Return the part that a crop of `size` pixels shows of width x height resized to a shorter side `shorter`."""
     factor = shorter / min(height, width)

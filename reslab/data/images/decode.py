@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -33,18 +34,18 @@ from reslab.errors import RunError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
 _ONE_AT_A_TIME = threading.Lock()
-_ORIENTATION = 0x0112  # the EXIF tag
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 Source = str | os.PathLike[str] | bytes
+
+
+class Header(NamedTuple):
+    """Format and mode as Pillow names them, size of the upright image in pixels, whether EXIF turns or mirrors it."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    turned: bool
 
 
 class BadImage(RunError):
@@ -74,11 +75,21 @@ def read(
         return pixels.picture(image, _load(image))
 
 
+def examine(source: Source, *, min_side: int | None = None) -> tuple[Header, Image.Image]:
+    """Return what the header says, and the image of `read`. Raises BadImage."""
+    with _open(source, None, MAX_PIXELS) as image:
+        (width, height), mode, name = image.size, image.mode, image.format or ""
+        _shrink(image, min_side)
+        turn = _load(image)
+        width, height = (height, width) if turn in pixels.TRANSPOSING else (width, height)
+        return Header(name, mode, width, height, turn is not None), pixels.picture(image, turn)
+
+
 def upright(image: Image.Image, *, name: str = "the image") -> Image.Image:
     """Return a Pillow image as `read` returns its file: upright RGB. Raises BadImage."""
     try:
         image.load()
-        return pixels.picture(image.copy(), _turn(image))
+        return pixels.picture(image.copy(), pixels.turn_of(image))
     except Exception as error:
         raise BadImage(name, _reason(error)) from None
 
@@ -93,7 +104,7 @@ def read_part(
     """
     with _open(source, name, MAX_PIXELS) as image:
         fraction = _shrink(image, min_side)
-        if image.format == "JPEG" and image.mode == "RGB" and _turn(image) is None:
+        if image.format == "JPEG" and image.mode == "RGB" and pixels.turn_of(image) is None:
             decoded = part(_bytes(image), fraction, *image.size, box_of(*image.size))
             if decoded is not None:
                 return decoded
@@ -127,7 +138,7 @@ def _load(image: ImageFile) -> Image.Transpose | None:
         png.verify(image.fp)
     with _silent_libtiff() if image.format == "TIFF" else nullcontext():
         image.load()
-    return _turn(image)
+    return pixels.turn_of(image)
 
 
 def _bytes(image: ImageFile) -> bytes:
@@ -147,7 +158,7 @@ def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFi
     """Yield Pillow's lazy image with its header checked; any error inside the block becomes a BadImage."""
     in_memory = isinstance(source, bytes)
     _silence_logger()
-    label = name or ("image bytes" if in_memory else os.fsdecode(source))
+    label = name or (str(getattr(source, "name", "image bytes")) if in_memory else os.fsdecode(source))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no output on stderr because of unusual metadata
@@ -226,14 +237,3 @@ def _reason(error: Exception) -> str:
         return "permission denied"
     text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
     return f"cannot be decoded: {text[:160]}"
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return the rotation that makes the image upright, or None; it is reliable after load(), for a JPEG before it."""
-    # Not before load() for PNG, whose EXIF may follow the pixels, and TIFF, which Pillow rotates itself on loading.
-    if image.format in ("BMP", "GIF", "PPM"):
-        return None
-    try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged metadata, good pixels
-        return None

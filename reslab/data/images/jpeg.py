@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,12 +42,25 @@ def part(file: bytes, fraction: int, width: int, height: int, box: PixelBox) -> 
     return None if library.decode(file, len(file), fraction, width, height, *box, *buffers) else pixels
 
 
-@lru_cache(maxsize=1)
+def unavailable_reason() -> str:
+    """Return the reason Pillow decodes whole images here, or "" if parts can be decoded. Compiles on first use."""
+    return _found()[1]
+
+
 def _library() -> ctypes.CDLL | None:
-    with suppress(RunError):
-        if _imaging.__file__:
-            library = native.library(SOURCE, *FLAGS)
-            library.decode.argtypes = _DECODE
-            if library.use(os.fsencode(_imaging.__file__)):
-                return library
-    return None
+    return _found()[0]
+
+
+@lru_cache(maxsize=1)
+def _found() -> tuple[ctypes.CDLL | None, str]:
+    """Return the library, or None and the reason."""
+    if not _imaging.__file__:
+        return None, "Pillow's decoder is no file of its own"
+    try:
+        library = native.library(SOURCE, *FLAGS)
+    except RunError as error:
+        return None, str(error)
+    library.decode.argtypes = _DECODE
+    if library.use(os.fsencode(_imaging.__file__)):
+        return library, ""
+    return None, "Pillow's JPEG library cannot skip parts of an image"

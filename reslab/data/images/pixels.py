@@ -21,7 +21,7 @@ from reslab.data.images.jpeg import PixelBox
 LARGE = 1 << 24  # pixels from which on an image is converted in strips
 _STRIP = 1 << 20  # pixels
 _SMALL_MODES = ("1", "L", "P")  # one byte a pixel in Pillow
-_TRANSPOSING = (
+TRANSPOSING = (
     Image.Transpose.TRANSPOSE,
     Image.Transpose.ROTATE_90,
     Image.Transpose.ROTATE_270,
@@ -34,8 +34,30 @@ _REVERSING = (  # the first row of the file becomes the last row or column
     Image.Transpose.TRANSVERSE,
 )
 
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 Turn = Image.Transpose | None
 Strip = tuple[Image.Image, tuple[int, int]]  # upright RGB, and the position of its upper left corner
+
+
+def turn_of(image: Image.Image) -> Turn:
+    """Return the rotation that makes the image upright, or None; it is reliable after load(), for a JPEG before it."""
+    # Not before load() for PNG, whose EXIF may follow the pixels, and TIFF, which Pillow rotates itself on loading.
+    if image.format in ("BMP", "GIF", "PPM"):
+        return None
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged metadata, good pixels
+        return None
 
 
 def picture(image: Image.Image, turn: Turn) -> Image.Image:
@@ -76,7 +98,7 @@ def array(image: Image.Image, turn: Turn, box_of: Callable[[int, int], PixelBox]
 
 
 def _turned_size(image: Image.Image, turn: Turn) -> tuple[int, int]:
-    return (image.height, image.width) if turn in _TRANSPOSING else image.size
+    return (image.height, image.width) if turn in TRANSPOSING else image.size
 
 
 def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
@@ -87,7 +109,7 @@ def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
     for first in range(0, height, rows):
         last = min(first + rows, height)
         x, y = _corner(turn, first, last, height)
-        long, short = (last - first, width) if turn in _TRANSPOSING else (width, last - first)
+        long, short = (last - first, width) if turn in TRANSPOSING else (width, last - first)
         if x < box[2] and x + long > box[0] and y < box[3] and y + short > box[1]:
             spans.append((first, last, (x, y)))
 
@@ -126,7 +148,7 @@ def _stored(strips: Iterator[Image.Image]) -> IO[bytes] | None:
 def _corner(turn: Turn, first: int, last: int, height: int) -> tuple[int, int]:
     """Return the position in the upright image of the rows `first` to `last` of the file."""
     start = height - last if turn in _REVERSING else first
-    return (start, 0) if turn in _TRANSPOSING else (0, start)
+    return (start, 0) if turn in TRANSPOSING else (0, start)
 
 
 def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:

@@ -32,14 +32,14 @@ class _Readable(Protocol):
 class _Bounded:
     """A reader of at most `limit` bytes of `file`. Raises UserError if there are more."""
 
-    def __init__(self, file: _Readable, limit: int, path: Path) -> None:
-        self.file, self.limit, self.path, self.count = file, limit, path, 0
+    def __init__(self, file: _Readable, limit: int, path: Path, title: str) -> None:
+        self.file, self.limit, self.path, self.title, self.count = file, limit, path, title, 0
 
     def read(self, size: int) -> bytes:
         content = self.file.read(min(size, _BLOCK))
         self.count += len(content)
         if self.count > self.limit:
-            raise UserError(f"{self.path}: it unpacks to more than {self.limit:,} bytes, so it is not CIFAR-10")
+            raise UserError(f"{self.path}: it unpacks to more than {self.limit:,} bytes, so it is not {self.title}")
         return content
 
 
@@ -79,16 +79,17 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def members(path: Path, limit: int) -> Iterator[tuple[tarfile.TarInfo, _Readable | None]]:
+def members(path: Path, limit: int, title: str) -> Iterator[tuple[tarfile.TarInfo, _Readable | None]]:
     """Yield each member and its content (None if it has none); read the content before the next member.
 
+    title   the set that it should be, for messages
     Reads to the end, where the checksum of the compression is. Raises UserError if the archive has, or unpacks to, more
     than `limit` bytes, or has more than 200 members. Raises ValueError, OSError, EOFError, tarfile.TarError,
     zlib.error, lzma.LZMAError or RecursionError if it is damaged.
     """
     with path.open("rb") as file:
         if (size := file.seek(0, 2)) > limit:
-            raise UserError(f"{path}: {size:,} bytes, more than {limit:,}, so it is not CIFAR-10")
+            raise UserError(f"{path}: {size:,} bytes, more than {limit:,}, so it is not {title}")
         file.seek(0)
         start = file.read(6)
         file.seek(0)
@@ -99,11 +100,11 @@ def members(path: Path, limit: int) -> Iterator[tuple[tarfile.TarInfo, _Readable
             content = bz2.BZ2File(file)
         elif start.startswith((b"\xfd7zXZ\0", b"]\0\0")):
             content = _Xz(file)
-        bounded = _Bounded(content, limit, path)
+        bounded = _Bounded(content, limit, path, title)
         with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Member) as tar:  # type: ignore[call-overload]
             for count, member in enumerate(tar, 1):
                 if count > _MEMBERS:
-                    raise UserError(f"{path}: more than {_MEMBERS} members, so it is not CIFAR-10")
+                    raise UserError(f"{path}: more than {_MEMBERS} members, so it is not {title}")
                 yield member, tar.extractfile(member) if member.isfile() else None
         while bounded.read(_BLOCK):
             pass

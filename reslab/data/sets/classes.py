@@ -1,76 +1,110 @@
-"""Find the split and class folders under a folder, and the files in them that are images."""
+"""The class folders of each split, the files in them that are images, and what is found about them."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from reslab.data.check.facts import Facts, began_like
+from reslab.data.check.finding import Finding
+from reslab.data.check.judged import Entry, judged
+from reslab.data.check.survey import MOST, Watch, survey
 from reslab.data.images.decode import BadImage, probe
 from reslab.data.paths import Paths
+from reslab.data.sets.layout import SPLITS, Layout, layout_of
 from reslab.data.sets.listing import Signature, files_below, is_visible, signature
 from reslab.errors import UserError
 
-_SPLITS = ("train", "val", "test")
-_SYNONYMS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-             "testing": "test"}  # fmt: skip
+NAMED = 20  # damaged files that a message names
 Listing = dict[str, Paths]  # class name -> its image files, sorted
 
 
-def listed(
-    root: Path, lead: str, watched: dict[str, Signature], unread: list[str]
-) -> tuple[dict[str, Listing], list[str]]:
-    """Return the files by split and class, and the names of the split folders (empty if the classes are in `root`).
+@dataclass
+class Contents:
+    """What a folder holds.
 
-    Adds every folder to `watched`, and a line to `unread` for each one that cannot be read. Raises UserError if there
-    are no images in class folders, or if the split folders have other names.
+    layout     its splits
+    listings   split → class → files; "train" alone if the classes are in the folder itself
+    watched    files and folders that must be unchanged for this to stay true
+    unread     a line for each folder that cannot be read
+    litter     names that were left out
+    findings   what was found
+    notes      what a reader of results should know
     """
-    splits = split_folders(root)
-    if splits and "train" not in splits:
-        raise UserError(f"{root}: has {splits[0]} but no train folder, whose class folders are the map of classes")
-    return {split: class_files(root, lead, split, watched, unread) for split in splits} or {
-        "train": class_files(root, lead, "", watched, unread)
-    }, splits
+
+    layout: Layout
+    listings: dict[str, Listing] = field(default_factory=dict)
+    watched: dict[str, Signature] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    litter: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def root(self) -> Path:
+        return self.layout.root
+
+    @property
+    def lead(self) -> str:
+        return str(self.root / "x")[:-1]
+
+    @property
+    def files(self) -> int:
+        """Number of files in class folders."""
+        return sum(len(paths) for listing in self.listings.values() for paths in listing.values())
+
+    def folder(self, split: str) -> Path:
+        """Return the folder of a split's classes."""
+        return self.root / self.layout.folders.get(split, "")
 
 
-def split_folders(root: Path) -> list[str]:
-    """Return which of the folders train, val and test exist.
+def contents_of(path: Path, splits: Sequence[str] = ("train", "val", "test"), alone: str = "train") -> Contents:
+    """Return the files of a folder by split and class.
 
-    Raises UserError if one has another name ("validation") or is a broken link.
+    splits   that are listed; `alone`: the split that the classes are if they are in the folder itself
+    Raises UserError if there are no images in class folders, or if the layout is not understood.
     """
-    for split in _SPLITS:
-        if _is_broken_link(root / split):
-            raise UserError(f"{root / split}: a broken link; repair it, or remove it")
-    splits = [name for name in _SPLITS if (root / name).is_dir()]
-    others = sorted(n for n in os.listdir(root) if is_visible(n) and (root / n).is_dir() and n not in splits)
-    # Otherwise a folder with such a name may be a class.
-    if len(splits) < 2 and (splits or all(name.casefold() in _SYNONYMS for name in others)):
-        for name in others:
-            split = _SYNONYMS.get(name.casefold(), "")
-            if split and split not in splits:
-                raise UserError(f"{root / name}: split folders are called train, val and test; rename it to {split}")
-    return splits
+    layout = layout_of(path)
+    contents = Contents(layout, findings=[*layout.findings])
+    contents.watched["."] = signature(str(layout.root))
+    folders = {split: name for split, name in layout.folders.items() if split in splits} or {alone: ""}
+    for split, name in folders.items():
+        contents.listings[split] = _class_files(contents, name)
+    if contents.litter:
+        names = Counter(os.path.basename(name) for name in contents.litter)
+        shown = ", ".join(f"{count:,} {name}" for name, count in names.most_common(5))
+        contents.findings.append(Finding("litter", len(contents.litter), examples=tuple(contents.litter), detail=shown))
+    return contents
 
 
 def _is_broken_link(path: Path) -> bool:
     return os.path.islink(path) and not os.path.exists(path)
 
 
-def class_files(root: Path, lead: str, split: str, watched: dict[str, Signature], unread: list[str]) -> Listing:
-    """Return the files of each class folder of a split ("": of `root`). Raises UserError if there are none."""
-    folder = root / split
+def _class_files(contents: Contents, split: str) -> Listing:
+    """Return the files of each class folder of a split's folder ("": of the root). Raises UserError without any."""
+    folder, unread = contents.root / split, contents.unread
     if split:
-        watched[split] = signature(str(folder))
-    entries = sorted(filter(is_visible, os.listdir(folder)))
-    class_names = [name for name in entries if os.path.isdir(folder / name)]
-    for name in sorted(set(entries) - set(class_names)):
+        contents.watched[split] = signature(str(folder))
+    names = os.listdir(folder)
+    visible = sorted(filter(is_visible, names))
+    contents.litter += [os.path.join(split, name) for name in sorted(names) if not is_visible(name)]
+    class_names = [name for name in visible if os.path.isdir(folder / name)]
+    for name in sorted({*visible} - {*class_names}):
         if _is_broken_link(folder / name):  # perhaps a class on a disk that is not mounted
-            watched[os.path.join(split, name)] = None
+            contents.watched[os.path.join(split, name)] = None
             unread.append(f"{folder / name}: cannot be read (a broken link)")
-    listing = {name: files_below(lead, os.path.join(split, name), watched, unread) for name in class_names}
+    listing = {
+        name: files_below(contents.lead, os.path.join(split, name), contents.watched, unread, contents.litter)
+        for name in class_names
+    }
     if not any(listing.values()):
-        problem = "its files are outside class folders" if len(class_names) < len(entries) else "it is empty"
+        problem = "its files are outside class folders" if len(class_names) < len(visible) else "it is empty"
         if listing:
             problem = "its class folders are empty"
         if unread:
@@ -79,39 +113,78 @@ def class_files(root: Path, lead: str, split: str, watched: dict[str, Signature]
     return listing
 
 
-def refuse_unread(unread: list[str], skip: bool, notes: list[str]) -> None:
+def refuse_unread(contents: Contents, skip: bool) -> None:
     """Raise UserError with the first folder that cannot be read; with `skip`, add a note instead."""
+    unread = contents.unread
     if unread and not skip:
         raise UserError(
             f"{unread[0]} (such folders: {len(unread)}); make it readable, or leave them out with --bad-images skip"
         )
     if unread:
-        notes.append(f"{len(unread)} folders that cannot be read were left out, the first is {unread[0]}")
+        contents.notes.append(f"{len(unread)} folders that cannot be read were left out, the first is {unread[0]}")
+        contents.findings.append(Finding("unreadable", len(unread), examples=tuple(unread)))
 
 
-def without_bad(
-    listings: dict[str, Listing], skip: bool, notes: list[str], watched: dict[str, Signature]
-) -> dict[str, Listing]:
-    """Return the files with the header of an image.
+def examine(
+    contents: Contents,
+    size: int,
+    skip: bool,
+    *,
+    channels: int = 3,
+    workers: int = 0,
+    watch: Watch | None = None,
+    most: float = MOST,
+) -> None:
+    """Examine every file, add what is found, and leave out those that cannot be read.
 
-    Raises UserError with the first bad file and their number; with `skip`, adds a note and the files to `watched`.
+    Of more than `most` files only the headers are read. Raises UserError with the names of the bad files; with `skip`
+    it adds a note, and these files to `watched`.
     """
-    bad: list[BadImage] = []
-    good: dict[str, Listing] = {}
-    for split, listing in listings.items():
-        good[split] = {}
-        for name, files in listing.items():
-            rows = []
-            for row, file in enumerate(files):
-                try:
-                    probe(file)
-                    rows.append(row)
-                except BadImage as error:
-                    bad.append(error)
-                    watched[file[len(files.lead) :]] = signature(file)
-            good[split][name] = files if len(rows) == len(files) else files.subset(np.array(rows, np.int64))
+    entries = _entries(contents, workers, watch, most)
+    if contents.files > most:
+        contents.findings.append(Finding("headers", contents.files))
+    contents.findings += judged(entries, size, channels)
+    bad = [entry for entry in entries if entry.facts.reason]
     if bad and not skip:
-        raise UserError(f"{bad[0]} (bad files: {len(bad)}); remove them, or leave them out with --bad-images skip")
-    if bad:
-        notes.append(f"{len(bad)} files that are no images were left out, the first is {bad[0].name}")
-    return good
+        first, *others = bad
+        names = "".join(f", {entry.name or os.curdir}" for entry in others[: NAMED - 1])
+        names += " …" if len(bad) > NAMED else ""
+        raise UserError(
+            f"{contents.lead}{first.name}: {first.facts.reason} (bad files: {len(bad)}{names}); remove them, or leave "
+            "them out with --bad-images skip"
+        )
+    if not bad:
+        return
+    lost = Counter((entry.split, entry.cls) for entry in bad)
+    for entry in bad:
+        contents.watched[entry.name] = signature(contents.lead + entry.name)
+    gone = {entry.name for entry in bad}
+    for split, cls in lost:
+        files = contents.listings[split][cls]
+        rows = [row for row in range(len(files)) if files[row][len(files.lead) :] not in gone]
+        contents.listings[split][cls] = files.subset(np.array(rows, np.int64))
+    contents.notes.append(
+        f"{len(bad)} files that are no images were left out, the first is {contents.lead}{bad[0].name}"
+    )
+
+
+def _entries(contents: Contents, workers: int, watch: Watch | None, most: float) -> list[Entry]:
+    """Return every file with its facts; of a large folder only those that have a bad header."""
+    rows = (  # not a list: a million names take 150 MB
+        (paths[row][len(paths.lead) :], split, cls)
+        for split in sorted(contents.listings, key=SPLITS.index)
+        for cls, paths in contents.listings[split].items()
+        for row in range(len(paths))
+    )
+    if contents.files <= most:
+        listed = [*rows]
+        facts = survey(contents.root, [name for name, _, _ in listed], workers, watch)
+        return [Entry(*row, known) for row, known in zip(listed, facts, strict=True)]
+    bad = []
+    for name, split, cls in rows:
+        path = contents.lead + name
+        try:
+            probe(path)
+        except BadImage as error:
+            bad.append(Entry(name, split, cls, Facts(error.reason, began_like(path))))
+    return bad

@@ -12,12 +12,14 @@ damaged ones; `touch` on their folder makes reslab read all headers again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import os
+import time
 import zlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,35 +27,50 @@ from typing import Any
 
 import numpy as np
 
+from reslab.data.check.finding import Finding
 from reslab.data.paths import Paths
+from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
 
 MIN_FILES = 10_000  # files from which on an index is cached; the headers of fewer are read within a second
 SETTLED = 2.0  # seconds since the last change; a later change could have the same time if the clock is coarse
 SAMPLE = 500
 CHECKSUM = 4  # bytes of the CRC-32, which for 80 MB of names takes a third of the time of a SHA-256
-LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # files of operating systems, in lower case
-INITIALS = ".tTdD_"  # initials of hidden names and of LITTER
+# Files and folders of systems, network disks and tools, in lower case; then beginnings and endings of such names.
+LITTER = (
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "#snapshot", "lost+found",
+    "$recycle.bin", "system volume information", "__pycache__",
+)  # fmt: skip
+BEGINNINGS, ENDINGS = ("~$",), (".part", ".crdownload")
+INITIALS = sorted({"~", ".", *(initial for name in LITTER for initial in (name[0], name[0].upper()))})
 
 Signature = list[int] | None
 
 
 def is_visible(name: str) -> bool:
-    """Return whether a name is neither hidden nor a file of the operating system."""
-    return not name.startswith(".") and name.lower() not in LITTER
+    """Return whether a name is neither hidden nor one that a system or tool has left there."""
+    return not name.startswith((".", *BEGINNINGS)) and name.lower() not in LITTER and not name.endswith(ENDINGS)
 
 
-def files_below(lead: str, name: str, watched: dict[str, Signature], unread: list[str]) -> Paths:
+def files_below(
+    lead: str, name: str, watched: dict[str, Signature], unread: list[str], litter: list[str] | None = None
+) -> Paths:
     """Return all visible files below the folder lead + name, at any depth, sorted.
 
-    Adds the folders to `watched`, and a line to `unread` for each folder that cannot be read: its path and the reason.
+    Adds the folders to `watched`, a line to `unread` for each folder that cannot be read (its path and the reason), and
+    to `litter` the names of those that are left out.
     """
-    return Paths(lead, os.fsencode(_names_below(lead, name, watched, unread, set())))
+    return Paths(lead, os.fsencode(_names_below(lead, name, watched, unread, [] if litter is None else litter, set())))
 
 
 def _names_below(
-    lead: str, name: str, watched: dict[str, Signature], unread: list[str], visited: set[tuple[int, int]]
-) -> str:  # fmt: skip
+    lead: str,
+    name: str,
+    watched: dict[str, Signature],
+    unread: list[str],
+    litter: list[str],
+    visited: set[tuple[int, int]],
+) -> str:
     """Return the sorted names as one text, each ended by a zero byte."""
     watched[name] = None
     try:
@@ -62,7 +79,7 @@ def _names_below(
         if (status.st_dev, status.st_ino) in visited:  # a link to a parent folder would never end
             return ""
         visited.add((status.st_dev, status.st_ino))
-        files, folders = _entries(lead + name)
+        files, folders = entries(lead + name)
     except OSError as error:
         unread.append(f"{lead}{name}: cannot be read ({error.strerror or error})")
         return ""
@@ -70,17 +87,23 @@ def _names_below(
     for initial in INITIALS:  # checks only the names with these initials
         first, end = bisect_left(files, initial), bisect_left(files, chr(ord(initial) + 1))
         if first < end:
+            litter += [f"{name}{os.sep}{file}" for file in files[first:end] if not is_visible(file)]
             files[first:end] = filter(is_visible, files[first:end])
     start = name + os.sep
     text = start + f"\0{start}".join(files) + "\0" if files else ""
+    if any(f"{ending}\0" in text for ending in ENDINGS):
+        litter += [start + file for file in files if not is_visible(file)]
+        files = [file for file in files if is_visible(file)]
+        text = start + f"\0{start}".join(files) + "\0" if files else ""
     if not folders:
         return text
+    litter += [start + folder for folder in folders if not is_visible(folder)]
     for folder in sorted(filter(is_visible, folders)):
-        text += _names_below(lead, start + folder, watched, unread, visited)
+        text += _names_below(lead, start + folder, watched, unread, litter, visited)
     return "".join(f"{path}\0" for path in sorted(text.split("\0")[:-1]))
 
 
-def _entries(folder: str) -> tuple[list[str], list[str]]:
+def entries(folder: str) -> tuple[list[str], list[str]]:
     """Return the names of files and of folders, links followed; a broken link counts as a file."""
     folders: list[str] = []
     try:
@@ -92,9 +115,6 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
         return sorted(set(names) - set(folders)), folders
 
 
-# -- the cached index
-
-
 @dataclass(frozen=True)
 class Part:
     """A split: its files class after class, the number of files of each class, and their sizes in bytes (int64 [N])."""
@@ -102,6 +122,9 @@ class Part:
     paths: Paths
     counts: tuple[int, ...]
     sizes: np.ndarray
+
+
+# -- the cached index
 
 
 @dataclass(frozen=True)
@@ -113,6 +136,7 @@ class Index:
     fingerprint: str
     notes: tuple[str, ...]
     watched: dict[str, Signature]
+    findings: tuple[Finding, ...] = ()
 
 
 def signature(path: str) -> Signature:
@@ -125,6 +149,22 @@ def signature(path: str) -> Signature:
 
 def _signature(status: os.stat_result) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def cached_index(name: str, key: Sequence[Any], lead: str, make: Callable[[], Index]) -> Index:
+    """Return the cached index with this `key`, or that of `make` if there is none or the files have changed.
+
+    name   of the kind of data, with which the name of the cached file begins
+    """
+    began = time.time()
+    if (folder := cache()) is None:
+        return make()
+    file = folder / f"{name}-{hashlib.sha256(repr(key).encode(errors='backslashreplace')).hexdigest()[:16]}.index"
+    index = load_index(file, key, lead)
+    if index is None:
+        index = make()
+        save_index(file, key, index, began)
+    return index
 
 
 def save_index(path: Path, key: Sequence[Any], index: Index, began: float) -> None:
@@ -148,7 +188,7 @@ def save_index(path: Path, key: Sequence[Any], index: Index, began: float) -> No
         offset += 16 * n + len(block) + -len(block) % 8
     facts = {
         "key": key, "classes": index.classes, "parts": parts, "fingerprint": index.fingerprint, "notes": index.notes,
-        "watched": index.watched,
+        "findings": [finding.to_dict() for finding in index.findings], "watched": index.watched,
     }  # fmt: skip
     with suppress(OSError), replacing_privately(path) as file:
         checksum = 0
@@ -180,7 +220,10 @@ def load_index(path: Path, key: Sequence[Any], lead: str) -> Index | None:
             parts[split] = Part(Paths(lead, block, starts), tuple(counts), sizes)
         if not all(map(_unchanged, parts.values())):
             return None
-        return Index(tuple(facts["classes"]), parts, facts["fingerprint"], tuple(facts["notes"]), facts["watched"])
+        findings = tuple(map(Finding.from_dict, facts["findings"]))
+        return Index(
+            tuple(facts["classes"]), parts, facts["fingerprint"], tuple(facts["notes"]), facts["watched"], findings
+        )
     except (OSError, ValueError, KeyError, TypeError):  # no file, or an incomplete one
         return None
 

@@ -1,4 +1,4 @@
-"""Read CIFAR-10 from Hugging Face's parquet files: encoded images and labels in columns.
+"""Open Hugging Face's parquet files of images: encoded images and labels in columns.
 
 Known files are compared with their SHA-256. In other files the checksums of pages are verified if they exist. These do
 not cover the headers, so the counts and types in the headers are compared with each other. Declared sizes are checked
@@ -8,17 +8,15 @@ against limits before anything is read: a small file may declare terabytes.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from reslab.data.images.decode import BadImage, read_rgb
 from reslab.data.sets.pages import DATA, DICTIONARY, Column, pages, row_groups
-from reslab.data.splits import Memory, fingerprint
 from reslab.errors import UserError
 
 KNOWN = {  # name: size in bytes and SHA-256 of a copy whose images are lossless WebP, 25,000 + 25,000 + 10,000 rows
@@ -27,21 +25,40 @@ KNOWN = {  # name: size in bytes and SHA-256 of a copy whose images are lossless
     "test-00000-of-00001.parquet": (18236067, "21e958eeb4ab5e36652e38cd579dbedb904fc5dbff1c629b8425958cf542b26d"),
 }
 UNCHECKED = "the parquet files have no checksums, so damaged pixels would not be noticed"
-_ROWS = 120_000  # in a split: twice what CIFAR-10 has in all
 _FOOTER = 1 << 20  # bytes
 _PAGE = 128 << 20  # bytes, decompressed
-_COLUMN = 512 << 20  # bytes, decompressed; the pixels of CIFAR-10 are 184 MB
-_IMAGE = 1 << 20  # bytes of one encoded image of 32x32 pixels
+_COLUMN = 512 << 20  # bytes, decompressed; the pixels of CIFAR are 184 MB
 _BATCH = 256 << 20  # bytes of a batch of rows if each row has the largest entry of a dictionary
 _BATCH_ROWS = 256
 _ENCODINGS = (0, 2, 3, 5, 6, 8)  # a value takes no more than its page; not so for DELTA_BYTE_ARRAY
 
 
+@dataclass(frozen=True)
+class Form:
+    """Which columns are read.
+
+    images, labels   names that the column may have; the first that exists is read
+    has_texts        labels may also be texts
+    is_large         the images may take more than those of CIFAR: up to four times the file's size
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    has_texts: bool = False
+    is_large: bool = False
+
+
 @dataclass
-class _File:
+class File:
     """A checked file."""
 
     path: Path
+    image: str
+    """column of the images"""
+    label: str
+    """column of the labels"""
+    names: tuple[str, ...]
+    """names of the labels, if the file declares them as `datasets` does; else ()"""
     digest: bytes
     rows: int
     has_exact: bool
@@ -51,49 +68,30 @@ class _File:
     """rows to read at once, which limits the memory if a large entry of a dictionary is repeated"""
 
 
-def read(folder: Path, splits: tuple[str, ...]) -> tuple[dict[str, Memory], str, list[str]]:
-    """Return the splits, the fingerprint of all files, and notes about images that are not exact or not checked.
-
-    Files are train-*.parquet and test-*.parquet. Columns: `img` (bytes of an image file), `label`, and optionally
-    `exact` (whether the image equals the original). Raises UserError.
-    """
+@contextmanager
+def opened(path: Path, lead: str, form: Form) -> Iterator[tuple[File, BufferedReader]]:
+    """Yield a file after all checks that do not read its columns. Raises UserError if it cannot be read."""
     try:
         import pyarrow.parquet
     except ImportError:
-        raise UserError(f'cifar10:{folder}: parquet files need pyarrow; pip install "reslab[data]"') from None
-    hashes: list[bytes] = []
-    parts: dict[str, Memory] = {}
-    inexact: list[str] = []
-    is_checked = True
-    for name in ("train", "test"):
-        images, labels, exact = list[np.ndarray](), list[np.ndarray](), list[Any]()
-        rows = 0
-        for path in sorted(folder.glob(f"{name}-*.parquet")):
-            with path.open("rb") as stream:
-                try:
-                    file = _checked(path, stream)
-                    if (rows := rows + file.rows) > _ROWS:
-                        raise UserError(f"{path}: {rows:,} {name} rows, more than {_ROWS:,}; this is not CIFAR-10")
-                    hashes += [name.encode(), file.digest]
-                    is_checked = is_checked and file.is_checked
-                    if file.has_exact:
-                        exact += [v for batch in _batches(file, stream, ["exact"]) for v in batch.column(0).to_pylist()]
-                    if name in splits:
-                        part = _decoded(file, stream)
-                        images.append(part.images)
-                        labels.append(part.labels)
-                except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
-                    reason = " ".join(str(error).split())[:160]
-                    raise UserError(f"{path}: not a readable parquet file: {reason}") from None
-        if exact.count(False):
-            inexact.append(f"{exact.count(False)} of {len(exact):,} {name}")
-        if images:
-            parts[name] = Memory(np.concatenate(images), np.concatenate(labels))
-    notes = [f"{' and '.join(inexact)} images are not bit-exact"] if inexact else []
-    return parts, fingerprint(hashes), notes + ([] if is_checked else [UNCHECKED])
+        raise UserError(f'{lead}{path.parent}: parquet files need pyarrow; pip install "reslab[data]"') from None
+    try:
+        with path.open("rb") as stream:
+            yield _checked(path, stream, form), stream
+    except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path}: not a readable parquet file: {reason}") from None
 
 
-def _checked(path: Path, stream: BufferedReader) -> _File:
+def rows_of(file: File, stream: BufferedReader) -> Iterator[tuple[Any, Any]]:
+    """Yield the encoded image (a buffer of pyarrow, None without bytes) and the label of each row."""
+    for batch in batches(file, stream, [f"{file.image}.bytes", file.label]):
+        images = batch.column(file.image).field("bytes")
+        for image, label in zip(images, batch.column(file.label).to_pylist(), strict=True):
+            yield image.as_buffer() if image.is_valid else None, label
+
+
+def _checked(path: Path, stream: BufferedReader, form: Form) -> File:
     """Return the file after all checks that do not read its columns. Raises UserError or ValueError."""
     digest = hashlib.file_digest(stream, "sha256")
     length = stream.seek(0, 2)
@@ -113,12 +111,18 @@ def _checked(path: Path, stream: BufferedReader) -> _File:
         raise ValueError(f"it declares a footer of {footer:,} bytes, more than {_FOOTER:,}")
     stream.seek(length - 8 - footer)
     groups = row_groups(stream.read(footer))
-    opened = _opened(stream)
-    names = _column_names(path, opened.schema_arrow)
-    rows = opened.metadata.num_rows
-    has_checksums, dictionary = _check_pages(groups, rows, stream, length - 8 - footer, names)
+    parquet = _opened(stream)
+    if form.has_texts:
+        for _, columns in groups:
+            columns.pop("exact", None)  # a column of another meaning
+    image, label, *others = _columns(path, parquet.schema_arrow, form)
+    names = [f"{image}.bytes", label, *others]
+    rows = parquet.metadata.num_rows
+    limit = max(_COLUMN, 4 * length) if form.is_large else _COLUMN
+    has_checksums, dictionary = _check_pages(groups, rows, stream, length - 8 - footer, names, limit)
     batch = min(_BATCH_ROWS, max(1, _BATCH // max(1, dictionary)))
-    return _File(path, digest.digest(), rows, "exact" in names, is_known or has_checksums, batch)
+    declared = _label_names(parquet.schema_arrow, label)
+    return File(path, image, label, declared, digest.digest(), rows, "exact" in names, is_known or has_checksums, batch)
 
 
 def _opened(stream: BufferedReader) -> Any:
@@ -134,30 +138,60 @@ def _opened(stream: BufferedReader) -> Any:
     )
 
 
-def _column_names(path: Path, schema: Any) -> list[str]:
-    """Return the names of the columns to read. Raises UserError if one is missing or has another type."""
+def _columns(path: Path, schema: Any, form: Form) -> list[str]:
+    """Return the columns to read: image, label, and "exact" if there is one.
+
+    Raises UserError if one is missing or has another type.
+    """
     import pyarrow
 
     kinds, names = pyarrow.types, set(schema.names)
-    if missing := {"img", "label"} - names:
-        raise UserError(f"{path}: no column {sorted(missing)[0]!r} (there are: {', '.join(sorted(names))})")
-    image = schema.field("img").type
+    chosen = []
+    for choices in (form.images, form.labels):
+        name = next((choice for choice in choices if choice in names), None)
+        if name is None:
+            there = ", ".join(sorted(names))
+            raise UserError(f"{path}: no column {' or '.join(map(repr, choices))} (there are: {there})")
+        chosen.append(name)
+    image = schema.field(chosen[0]).type
     field = image.field("bytes").type if kinds.is_struct(image) and image.get_field_index("bytes") >= 0 else None
     if field is None or not (kinds.is_binary(field) or kinds.is_large_binary(field)):
-        raise UserError(f"{path}: column 'img' is {image}, expected a struct with binary 'bytes'")
-    for name, fits in (("label", kinds.is_integer), ("exact", kinds.is_boolean)):
-        if name in names and not fits(schema.field(name).type):
-            raise UserError(f"{path}: column {name!r} is {schema.field(name).type}, expected {fits.__name__[3:]}")
-    return ["img.bytes", "label"] + (["exact"] if "exact" in names else [])
+        raise UserError(f"{path}: column {chosen[0]!r} is {image}, expected a struct with binary 'bytes'")
+    label = schema.field(chosen[1]).type
+    is_text = form.has_texts and (kinds.is_string(label) or kinds.is_large_string(label))
+    if not kinds.is_integer(label) and not is_text:
+        expected = "integer or string" if form.has_texts else "integer"
+        raise UserError(f"{path}: column {chosen[1]!r} is {label}, expected {expected}")
+    if form.has_texts or "exact" not in names:
+        return chosen
+    if not kinds.is_boolean(schema.field("exact").type):
+        raise UserError(f"{path}: column 'exact' is {schema.field('exact').type}, expected boolean")
+    return [*chosen, "exact"]
+
+
+def _label_names(schema: Any, column: str) -> tuple[str, ...]:
+    """Return the names of a `ClassLabel` in the metadata that `datasets` writes, () without them."""
+    try:
+        declared = json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+    is_list = isinstance(declared, list) and all(isinstance(name, str) for name in declared)
+    return tuple(declared) if is_list and len(set(declared)) == len(declared) else ()
 
 
 def _check_pages(
-    groups: list[tuple[int, dict[str, Column]]], rows: int, stream: BufferedReader, end: int, names: list[str]
+    groups: list[tuple[int, dict[str, Column]]],
+    rows: int,
+    stream: BufferedReader,
+    end: int,
+    names: list[str],
+    limit: int,
 ) -> tuple[bool, int]:
     """Return whether all pages of the columns `names` have checksums, and the bytes of the largest dictionary.
 
     rows   rows of the file
     end    bytes before its footer
+    limit  bytes that a column may have after decompression
     Raises ValueError if the pages declare more than the limits, or another number of rows.
     """
     has_checksums, total, dictionary = True, dict.fromkeys(names, 0), 0
@@ -172,8 +206,8 @@ def _check_pages(
                 raise ValueError(f"column {name!r} declares bytes that the file does not have")
             for page in pages(stream, column.start, column.end):
                 total[name] += page.size
-                if page.size > _PAGE or total[name] > _COLUMN:
-                    raise ValueError(f"column {name!r} declares more than {_COLUMN >> 20} MiB, or {_PAGE >> 20} a page")
+                if page.size > _PAGE or total[name] > limit:
+                    raise ValueError(f"column {name!r} declares more than {limit >> 20} MiB, or {_PAGE >> 20} a page")
                 if page.kind in DATA + DICTIONARY and page.encoding not in _ENCODINGS:
                     raise ValueError(f"column {name!r} has encoding {page.encoding}, which is not read")
                 values += page.values if page.kind in DATA else 0
@@ -186,7 +220,7 @@ def _check_pages(
     return has_checksums, dictionary
 
 
-def _batches(file: _File, stream: BufferedReader, columns: list[str]) -> Iterator[Any]:
+def batches(file: File, stream: BufferedReader, columns: list[str]) -> Iterator[Any]:
     """Yield batches of `columns`. Raises ValueError if the number of rows is not the declared one."""
     rows = 0
     for batch in _opened(stream).iter_batches(file.batch, columns=columns, use_threads=False):
@@ -194,28 +228,3 @@ def _batches(file: _File, stream: BufferedReader, columns: list[str]) -> Iterato
         yield batch
     if rows != file.rows:
         raise ValueError(f"it has {rows:,} rows, but declares {file.rows:,}")
-
-
-def _decoded(file: _File, stream: BufferedReader) -> Memory:
-    """Return the images and labels of a file. Raises UserError for a bad image or label."""
-    images, labels = np.empty((file.rows, 32, 32, 3), np.uint8), np.empty(file.rows, np.int64)
-    row = 0
-    for batch in _batches(file, stream, ["img.bytes", "label"]):
-        for stored, label in zip(batch.column("img").field("bytes"), batch.column("label").to_pylist(), strict=True):
-            name = f"{file.path} row {row}"
-            content = stored.as_buffer() if stored.is_valid else None
-            if content is None:
-                raise UserError(f"{name}: the image has no bytes")
-            if content.size > _IMAGE:
-                raise UserError(f"{name}: the image file has {content.size:,} bytes, more than {_IMAGE:,}")
-            try:
-                pixels = read_rgb(content.to_pybytes(), name=name, max_pixels=32 * 32)
-            except BadImage as error:
-                raise UserError(str(error)) from None
-            if pixels.shape != (32, 32, 3):
-                raise UserError(f"{name}: the image is {pixels.shape[1]}x{pixels.shape[0]}, expected 32x32")
-            if not isinstance(label, int) or not 0 <= label <= 9:
-                raise UserError(f"{name}: label {label!r} is not one of 0..9")
-            images[row], labels[row] = pixels, label
-            row += 1
-    return Memory(images, labels)

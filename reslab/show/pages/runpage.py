@@ -12,6 +12,7 @@ from reslab.show import scores, tables, words
 from reslab.show.charts.chart import unvalidated
 from reslab.show.choices import choice_table
 from reslab.show.format import clean
+from reslab.show.found import found_rows
 from reslab.show.notes import data_notes, run_notes, translated
 from reslab.show.pages.embed import Shelf
 from reslab.show.pages.figures import Drawn, figure, records_figures
@@ -114,6 +115,7 @@ def runs_page(
             for note in run_notes(run, language)
         ],
         missing=missing,
+        found=found_rows(runs, language),
     )  # fmt: skip
 
 

@@ -66,6 +66,10 @@ class Teller:
             self._move("campaign", {"iteration": round(100 * event["done"]), "iterations": 100, "text": line_of(event)})
         elif kind == "page":
             self._move("page", {**event, "text": "claims drawn"})
+        elif kind == "survey":
+            self._move("files", {**event, "text": f"files examined, {duration(event['left'])} left"})
+            if event["iteration"] == event["iterations"]:
+                self._finish("files")
         elif kind == "end":
             self._finish(name)
             self._print(line_of(event))

@@ -1,9 +1,9 @@
 """Training events as plain lines, for pipes and CI. Needs neither rich nor a terminal.
 
 Events are dicts from the training loop; `kind` is start, train, eval, checkpoint, warning, note, end, campaign (many
-runs at once), or page (claims of a page drawn). Rates are in images per second, errors in percent, `data_wait` is a
-share from 0 to 1, `left` is in seconds. `name` is the event's run; an event without it belongs to the run that started
-last.
+runs at once), page (claims of a page drawn), or survey (files examined). Rates are in images per second, errors in
+percent, `data_wait` is a share from 0 to 1, `left` is in seconds. `name` is the event's run; an event without it
+belongs to the run that started last.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ def line_of(event: Event) -> str | None:
             return clean(event["text"])
         work = f"{number(percent(event['done']), '.0f', ' %')} of the work"
         return f"{event['runs_done']} of {event['runs']} runs done, {work}, {duration(event.get('left'))} left"
+    if kind == "survey":
+        return (
+            f"{event['iteration']:,} of {event['iterations']:,} files examined, {event['rate']:,.0f} a second, "
+            f"{duration(event['left'])} left"
+        )
     if kind == "page":
         return f"page: {event['iteration']} of {event['iterations']} claims drawn"
     if kind == "warning":

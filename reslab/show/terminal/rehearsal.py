@@ -29,4 +29,5 @@ def lines(rehearsal: Mapping[str, Any]) -> list[str]:
         figures["weights"] = clean(rehearsal["init"])
     if rehearsal["warning"]:
         figures["warning"] = rehearsal["warning"]
-    return [rehearsal["name"], *(f"  {key:<11} {value}" for key, value in figures.items())]
+    found = (f"  {clean(line)}" for line in rehearsal["findings"])
+    return [rehearsal["name"], *(f"  {key:<11} {value}" for key, value in figures.items()), *found]

@@ -1,0 +1,1 @@
+"""What a machine and an installation have, and what training would use of it: `doctor`."""

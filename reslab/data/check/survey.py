@@ -1,0 +1,184 @@
+"""Examine every file of a folder once, in worker processes; the facts are remembered by path, size and times.
+
+They are kept in the user's cache, one file for each folder. A file is examined again if its inode, size or times have
+changed. A decoder that kills its process is found by examining the files of the lost part one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import PIL
+
+from reslab.data.check.facts import Facts, facts_of
+from reslab.data.images.decode import FORMATS, MAX_PIXELS
+from reslab.store.files import cache
+from reslab.store.trust import distrust, is_trusted, replacing_privately
+
+MOST = 100_000  # files of which the bodies are examined before training; of larger folders only the headers
+ALONE = 64  # files that one process examines faster than several begin
+FEWEST = 64  # files of a folder whose facts are remembered; fewer are examined within a second
+CHUNK = 32  # files that a process examines before it answers
+PACE = 5.0  # seconds between two reports
+SETTLED = 2_000_000_000  # nanoseconds since the last change
+_FORM = 1  # version of the remembered facts
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far a survey is: files done of those to examine, files per second, seconds left."""
+
+    done: int
+    files: int
+    rate: float
+    left: float
+
+    def event(self) -> dict[str, Any]:
+        """Return the event that tells it on the command line."""
+        facts = {"iteration": self.done, "iterations": self.files, "rate": self.rate, "left": self.left}
+        return {"kind": "survey", "name": "files", **facts}
+
+
+Watch = Callable[[Pace], None]
+Signature = list[int]
+Known = dict[str, tuple[Signature | None, Facts]]
+
+
+def survey(root: Path, names: Sequence[str], workers: int = 0, watch: Watch | None = None) -> list[Facts]:
+    """Return the facts of the files `names` of the folder `root`, in order.
+
+    workers   processes that decode; 0: this one
+    watch     called about every five seconds while files are examined, and at their end if it was called before
+    """
+    place = _place(root)
+    known, fresh = _remembered(place), dict[str, Facts]()
+    signatures = {name: _signature(os.path.join(root, name)) for name in names}
+    missing = [name for name, signed in signatures.items() if name not in known or known[name][0] != signed]
+    began = told = time.monotonic()
+    try:
+        for name, facts in _examined(root, missing, workers if len(missing) > ALONE else 0):
+            fresh[name] = facts
+            now = time.monotonic()
+            is_end = len(fresh) == len(missing) and told > began
+            if watch is not None and (is_end or now - told >= PACE):
+                told, rate = now, len(fresh) / (now - began)
+                watch(Pace(len(fresh), len(missing), rate, (len(missing) - len(fresh)) / rate))
+    finally:  # what was examined before an interruption is not lost
+        if fresh:
+            known |= {name: (signatures[name], facts) for name, facts in fresh.items()}
+            if len(known) >= FEWEST:
+                _remember(place, known)
+    return [known[name][1] for name in names]
+
+
+# -- processes
+
+
+def _examined(root: Path, names: Sequence[str], workers: int) -> Iterator[tuple[str, Facts]]:
+    """Yield each file with its facts, in the order in which they are known."""
+    if not workers:
+        for name in names:
+            yield name, facts_of(os.path.join(root, name))
+        return
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    lost: list[Sequence[str]] = []
+    pool = _pool(min(workers, len(chunks)))
+    try:
+        jobs = {pool.submit(_facts_of_all, root, chunk): chunk for chunk in chunks}
+        for job in as_completed(jobs):
+            try:
+                yield from zip(jobs[job], job.result(), strict=True)
+            except BrokenProcessPool:
+                lost.append(jobs[job])
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    for name in chain.from_iterable(lost):
+        yield name, _alone(root, name)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # to the process group: the parent ends its workers itself
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _facts_of_all(root: Path, names: Sequence[str]) -> list[Facts]:
+    return [facts_of(os.path.join(root, name)) for name in names]
+
+
+def _alone(root: Path, name: str) -> Facts:
+    """Return the facts of a file from a process of its own, which the file may kill."""
+    with _pool(1) as pool:
+        try:
+            return pool.submit(_facts_of_all, root, [name]).result()[0]
+        except BrokenProcessPool:
+            return Facts("the decoder's process dies of it")
+
+
+# -- what is remembered
+
+
+def _signature(path: str) -> Signature | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _place(root: Path) -> Path | None:
+    """Return the file that holds what is known of a folder, or None without a cache folder."""
+    if (folder := cache()) is None:
+        return None
+    key = repr((_FORM, os.path.realpath(root), PIL.__version__, FORMATS, MAX_PIXELS))
+    return folder / f"facts-{hashlib.sha256(key.encode(errors='backslashreplace')).hexdigest()[:16]}.json"
+
+
+def _remembered(place: Path | None) -> Known:
+    """Return what the file holds, {} if it is absent, damaged, or may have been written by somebody else."""
+    if place is None or not is_trusted(place):
+        return {}
+    try:
+        content = place.read_bytes()
+        checksum, text = content[:8], content[8:]
+        if checksum != b"%08x" % zlib.crc32(text):
+            return {}
+        return {name: (signed, Facts(*values)) for name, signed, values in json.loads(text)}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _remember(place: Path | None, known: Known) -> None:
+    """Write the file, unless the cache cannot be written or is not private to the user; what changed just now is left
+    out, as a later change could have the same time."""
+    if place is None or distrust(place.parent, create=True):
+        return
+    now = time.time_ns()
+    rows = [
+        (name, signed, astuple(facts))
+        for name, (signed, facts) in known.items()
+        if signed is not None and now - max(signed[2:]) > SETTLED
+    ]
+    text = json.dumps(rows).encode()
+    with suppress(OSError), replacing_privately(place) as file:
+        file.write(b"%08x" % zlib.crc32(text) + text)

@@ -1,0 +1,147 @@
+"""From listings of files by split and class to `Data`: what folders and lists of files have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL
+
+from reslab.data.check.finding import Finding
+from reslab.data.check.survey import Watch
+from reslab.data.images.decode import FORMATS, MAX_PIXELS
+from reslab.data.paths import Paths
+from reslab.data.sets.classes import Listing
+from reslab.data.sets.listing import Index, Part
+from reslab.data.splits import Data, Files, fingerprint
+from reslab.errors import UserError
+
+DECODER = [PIL.__version__, list(FORMATS), MAX_PIXELS]  # what decides whether a file is an image
+
+
+def check_options(size: int, bad_images: str) -> None:
+    """Raise UserError unless `size` is a side in pixels and `bad_images` is "error" or "skip"."""
+    if bad_images not in ("error", "skip"):
+        raise UserError(f"--bad-images: {bad_images!r} is unknown; choose error or skip")
+    if size < 1:
+        raise UserError(f"size: {size} is no side of an image")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read, see `folder.folder`."""
+
+    size: int
+    val_share: float | None
+    skip: bool
+    channels: int
+    workers: int
+    watch: Watch | None
+
+    @property
+    def key(self) -> list[Any]:
+        """Return what an index depends on."""
+        return [self.size, self.val_share, self.skip, self.channels]
+
+
+def note_case_twins(classes: Sequence[str], notes: list[str], findings: list[Finding]) -> None:
+    """Note the names of classes that differ only in upper and lower case."""
+    folded: dict[str, str] = {}
+    for name in classes:
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            notes.append(f"classes {other} and {name} differ in upper and lower case only; they are kept apart")
+            findings.append(Finding("case-twins", 2, examples=(other, name)))
+
+
+def note_missing(
+    classes: Sequence[str], listings: Mapping[str, Listing], notes: list[str], findings: list[Finding]
+) -> None:
+    """Note the classes of train that val or test lack."""
+    for split in ("val", "test"):
+        missing = [name for name in classes if split in listings and not listings[split].get(name)]
+        if missing:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            notes.append(f"{split} has no images of class {missing[0]}{others}")
+            findings.append(Finding("missing-class", len(missing), len(classes), split, examples=tuple(missing)))
+
+
+def check_share(share: float) -> None:
+    """Raise UserError for a share out of (0, 1)."""
+    if not 0 < share < 1:
+        raise UserError(f"--val-share: {share} is not between 0 and 1")
+
+
+def held_out(names: Sequence[bytes], share: float) -> np.ndarray:
+    """Return bool [N]: which of the N files of a class are held out, at least one but not all.
+
+    A hash of its own name decides for each file, so adding files moves few of the others.
+    """
+    digests = [hashlib.sha256(name).digest() for name in names]
+    ranked = sorted(set(digests))
+    held = set(ranked[: min(max(round(share * len(ranked)), 1), len(ranked) - 1)])
+    return np.array([digest in held for digest in digests], bool)
+
+
+def cut(listing: Listing, share: float, notes: list[str]) -> dict[str, Listing]:
+    """Return train and val, which gets `share` of each class of `listing`. Raises UserError for a share out of (0, 1).
+
+    A path that is listed twice goes to one of them.
+    """
+    check_share(share)
+    train: Listing = {}
+    val: Listing = {}
+    for name, files in listing.items():
+        is_held = held_out([files.relative(row) for row in range(len(files))], share)
+        val[name], train[name] = files.subset(is_held), files.subset(~is_held)
+    count = sum(map(len, val.values()))
+    notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their paths")
+    return {"train": train, "val": val}
+
+
+def part(lead: str, listing: Listing, classes: Sequence[str]) -> Part:
+    """Return the files of a split, class after class."""
+    empty = Paths(lead, b"")
+    paths = Paths.joined(lead, (listing.get(name, empty) for name in classes))
+    sizes = np.fromiter((os.stat(path).st_size for path in paths), np.int64, len(paths))
+    return Part(paths, tuple(len(listing.get(name, empty)) for name in classes), sizes)
+
+
+def content_hash(parts: Mapping[str, Part]) -> str:
+    """Return the fingerprint over split, relative path, size in bytes and label of every file, sorted."""
+    rows = []
+    for split, files in parts.items():
+        row = 0
+        for label, count in enumerate(files.counts):
+            for size in files.sizes[row : row + count].tolist():
+                rows.append(b"\0".join([files.paths.relative(row), f"{size} {label} {split}".encode()]))
+                row += 1
+    rows.sort()
+    return fingerprint(rows)
+
+
+def as_data(
+    index: Index, name: str, size: int, bad_images: str, val_share: float | None = None, channels: int = 3
+) -> Data:
+    """Return the files of `index`, which are decoded later, to size x size pixels."""
+    numbers = np.arange(len(index.classes))
+    files = {split: Files(p.paths, np.repeat(numbers, p.counts), size, channels) for split, p in index.parts.items()}
+    return Data(
+        name=name,
+        classes=index.classes,
+        channels=channels,
+        size=size,
+        train=files.get("train"),
+        val=files.get("val"),
+        test=files.get("test"),
+        fingerprint=index.fingerprint,
+        notes=index.notes,
+        findings=index.findings,
+        kind="folder",
+        val_share=val_share,
+        bad_images=bad_images,
+    )

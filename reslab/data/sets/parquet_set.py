@@ -1,0 +1,132 @@
+"""Sets of images in Hugging Face's parquet files: a column of encoded images of any size, and a column of labels.
+
+All encoded images are kept in memory, and are decoded when needed, as files are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reslab.data.check.finding import Finding
+from reslab.data.encoded import EncodedImages
+from reslab.data.sets.indexing import check_share, held_out, note_case_twins
+from reslab.data.sets.parquet_rows import Read, read, root_of, splits_of
+from reslab.data.splits import Data, Files, fingerprint
+from reslab.errors import UserError, suggest
+
+
+def parquet_set(
+    path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error", channels: int = 3
+) -> Data:
+    """Return the images of parquet files, which are decoded later, to size x size pixels.
+
+    path         a file, or a folder that holds some at any depth
+    val_share    in (0, 1): moves this share of each training class into val, chosen by a hash of the row's name.
+                 Required if there is no val or test split, and refused if there is one
+    bad_images   "error" refuses rows that hold no image; "skip" leaves them out and notes their number
+    Classes are the names that the files declare, else the sorted labels of train. A split without any label is left
+    out, which is noted. Raises UserError.
+    """
+    content = read(path, size, bad_images, "train")
+    if "train" not in content.parts:
+        raise UserError(f"{content.root}: there is no train split (there are: {', '.join(content.parts)})")
+    classes = content.declared or _sorted({label for label in content.parts["train"].labels if label is not None})
+    if len(classes) < 2:
+        raise UserError(f"{content.root}: one class only ({', '.join(classes)}); at least two are needed")
+    findings: list[Finding] = []
+    note_case_twins(classes, content.notes, findings)
+    files = _files(content, classes, size, "train has", channels)
+    if len(files) > 1 and val_share is not None:
+        raise UserError(f"{content.root}: has a {list(files)[1]} split; leave out --val-share")
+    if len(files) < 2 and val_share is None:
+        raise UserError(
+            f"{content.root}: has no validation files; hold a share of the images out with --val-share 0.1, say"
+        )
+    if val_share is not None:
+        files = _cut(files["train"], val_share, content.notes)
+        content.hashes.append(f"val share {val_share}".encode())
+    return _data(content, files, classes, size, bad_images, val_share, tuple(findings))
+
+
+def labelled(
+    path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error", by_order: bool = False,
+    channels: int = 3,
+) -> Data | None:  # fmt: skip
+    """Return parquet files for scoring, labelled by `classes`; their labels must be some of these.
+
+    by_order   the names of `classes` are a guess: as many labels under other names are taken in their order
+    A file without a split in its name becomes the test split. None if there is a train split. Raises UserError.
+    """
+    if "train" in splits_of(root_of(path, size, bad_images), "test"):
+        return None
+    content = read(path, size, bad_images, "test")
+    labels = {label for part in content.parts.values() for label in part.labels if label is not None}
+    names = content.declared or _sorted(labels)
+    if by_order and len(names) == len(classes):
+        classes = names
+    files = _files(content, classes, size, "the network knows", channels)
+    return _data(content, files, tuple(classes), size, bad_images)
+
+
+def _data(
+    content: Read, files: Mapping[str, Files], classes: Sequence[str], size: int, bad_images: str,
+    val_share: float | None = None, findings: tuple[Finding, ...] = (),
+) -> Data:  # fmt: skip
+    for split, part in files.items():
+        missing = [
+            classes[label] for label in np.flatnonzero(np.bincount(part.labels, minlength=len(classes)) == 0).tolist()
+        ]
+        if missing:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            content.notes.append(f"{split} has no images of class {missing[0]}{others}")
+    return Data(
+        name=content.root.resolve().name,
+        classes=tuple(classes),
+        channels=next(iter(files.values())).channels,
+        size=size,
+        train=files.get("train"),
+        val=files.get("val"),
+        test=files.get("test"),
+        fingerprint=fingerprint(content.hashes),
+        notes=tuple(content.notes),
+        findings=findings,
+        kind="folder",
+        val_share=val_share,
+        bad_images=bad_images,
+    )
+
+
+def _sorted(labels: set[str]) -> tuple[str, ...]:
+    """Return the labels in order: numbers by value, texts by alphabet."""
+    return tuple(sorted(labels, key=int if all(map(str.isdecimal, labels)) else None))
+
+
+def _files(content: Read, classes: Sequence[str], size: int, who: str, channels: int) -> dict[str, Files]:
+    """Return the splits with labels 0 .. K - 1. Raises UserError for a row without a label, or of another class."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    files = {}
+    for split, part in content.parts.items():
+        labels = np.empty(len(part.labels), np.int64)
+        for row, label in enumerate(part.labels):
+            if label is None or label not in numbers:
+                hint = "" if label is None else suggest(label, classes)
+                problem = "it has no label" if label is None else f"{who} no class {label!r}{hint}"
+                raise UserError(f"{content.lead}{part.names[row]}: {problem}")
+            labels[row] = numbers[label]
+        files[split] = Files(part.images(content.lead), labels, size, channels)
+    return files
+
+
+def _cut(train: Files, share: float, notes: list[str]) -> dict[str, Files]:
+    """Return train and val, which gets `share` of each class."""
+    check_share(share)
+    assert isinstance(train.paths, EncodedImages)
+    is_held = np.zeros(len(train), bool)
+    for label in np.unique(train.labels):
+        rows = np.flatnonzero(train.labels == label)
+        is_held[rows] = held_out([train.paths.names.relative(row) for row in rows.tolist()], share)
+    notes.append(f"{is_held.sum():,} of {len(train):,} images held out as val by a hash of their file and row")
+    return {"train": train.subset(~is_held), "val": train.subset(is_held)}
