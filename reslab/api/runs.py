@@ -66,9 +66,15 @@ def train(
 
     tell = tell or default_teller()
     job, loaded = _job(model, options, switches, command, tell)
-    for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
-        tell({"kind": "warning" if level == "fault" else "note", "text": line})
-    return loop.train(job, loaded, tell)
+
+    def telling(event: dict[str, Any]) -> None:
+        """Tell what was found in the data after the start, when nothing can be refused any more."""
+        tell(event)
+        if event.get("kind") == "start":
+            for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
+                tell({"kind": "warning" if level == "fault" else "note", "text": line})
+
+    return loop.train(job, loaded, telling)
 
 
 @takes(TrainOptions, "data")

@@ -52,6 +52,7 @@ BASE = {
     ("list",): (),
     ("describe",): ("resnet18",),
     ("draw",): ("resnet18", "--out", "{new}.svg"),
+    ("check",): ("digits",),
     ("train",): (*SMOKE[1:], "--iterations", "1", "--dry-run"),
     ("evaluate",): ("{run}",),
     ("probe",): ("cifar_resnet8", "--samples", "4", "--only", "responses"),
