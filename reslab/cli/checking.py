@@ -33,7 +33,6 @@ def check(
         print JSON: name, fine, splits, examined, findings
     """
     from reslab.api.checking import check as examine
-    from reslab.data.check.finding import faults, merged
     from reslab.show.format import clean
     from reslab.show.terminal.console import teller
 
@@ -44,5 +43,5 @@ def check(
     else:
         for line in result.lines(10**9 if all_ else EXAMPLES):
             show(clean(line))
-    if count := len(faults(merged(result.findings))):
-        raise RunError(f"{result.name}: {count} kinds of faults; training or its score would go wrong")
+    if not result.is_fine:
+        raise RunError(f"{result.name}: {result.faults} kinds of faults; training or its score would go wrong")

@@ -13,6 +13,21 @@ from typing import overload
 
 import numpy as np
 
+Signature = list[int] | None
+
+
+def signature(path: str) -> Signature:
+    """Return inode, size and times of a file or folder, which reveal a change, or None if it cannot be read."""
+    try:
+        return signed(os.stat(path))
+    except OSError:
+        return None
+
+
+def signed(status: os.stat_result) -> list[int]:
+    """Return the `signature` of a file or folder with this status."""
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
 
 class Paths(Sequence[str]):
     """A sequence of file names, each `lead` plus a name in `block`.

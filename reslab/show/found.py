@@ -12,7 +12,6 @@ KOREAN = {
     "damaged": "손상된 이미지", "empty": "빈 파일", "no-image": "이미지가 아닌 파일",
     "format": "읽지 않는 형식의 이미지",
     "unreadable": "읽을 수 없는 폴더나 링크", "lopsided": "파일의 절반 이상을 잃는 클래스",
-    "no-class-images": "train 이미지가 없는 클래스",
     "across-splits": "val이나 test에도 있는 train 이미지(바이트까지 같음)",
     "two-classes": "두 클래스에 있는 이미지(바이트까지 같음)", "dark": "검게 나오는 16비트 이미지",
     "refused": "학습을 막는 문제", "layout": "다른 이름으로 읽은 폴더",

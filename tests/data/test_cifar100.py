@@ -5,15 +5,12 @@ import hashlib
 import io
 import json
 import pickle
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data.commanded import interrupt, reslab
 from PIL import Image
 
 from reslab.data.known import variable_of
@@ -229,24 +226,6 @@ def test_download_without_a_network_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-COMMAND = [sys.executable, "-m", "reslab"]
-
-
-def reslab(folder: Path, *words: object) -> str:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, cwd=folder, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def interrupt(folder: Path, run: Path, *words: object) -> None:
-    """Send Ctrl-C to a process that trains, once there is a checkpoint; it exits with 75."""
-    process = subprocess.Popen([*COMMAND, *map(str, words)], cwd=folder, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not any(run.glob("checkpoints/step-*")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(240) == 75
-
-
 @pytest.mark.parametrize(("word", "classes"), [("cifar100", 100), ("cifar100-coarse", 20)])
 def test_train_resume_evaluate_and_predict(tmp_path, word, classes):
     """On parquet files, whose number of rows is free."""
@@ -260,8 +239,8 @@ def test_train_resume_evaluate_and_predict(tmp_path, word, classes):
     assert sha256(whole / "weights.safetensors") == sha256(resumed / "weights.safetensors")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (record["data"]["name"], record["data"]["kind"], record["spec"]["classes"]) == (word, "set", classes)
-    (scores,) = json.loads(reslab(tmp_path, "evaluate", "run", "--threads", 1, "--json"))
+    (scores,) = json.loads(reslab(tmp_path, "evaluate", "run", "--threads", 1, "--json").stdout)
     assert (scores["n"], scores["iteration"], len(scores["per_class"])) == (RECORDS, 30, classes)
     Image.fromarray(draw("test")[0][0]).save(tmp_path / "0.png")
-    answer = reslab(tmp_path, "predict", "run", "0.png", "--threads", 1)
+    answer = reslab(tmp_path, "predict", "run", "0.png", "--threads", 1).stdout
     assert any(name in answer for name in (coarse_set if classes == 20 else fine_set).CLASSES)

@@ -4,14 +4,11 @@ import dataclasses
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data.commanded import interrupt, reslab
 from PIL import Image
 
 from reslab.data.sets import filelist as lists
@@ -333,24 +330,6 @@ def test_where_a_list_is_not(tmp_path, monkeypatch):
     Path("folder.csv").mkdir()
     with pytest.raises(UserError, match="it is empty; put the images of each class into a folder"):
         load("folder.csv")
-
-
-COMMAND = [sys.executable, "-m", "reslab"]
-
-
-def reslab(folder: Path, *words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, cwd=folder, timeout=240)
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def interrupt(folder: Path, run: Path, *words: object) -> None:
-    """Send Ctrl-C to a process that trains, once there is a checkpoint; it exits with 75."""
-    process = subprocess.Popen([*COMMAND, *map(str, words)], cwd=folder, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not any(run.glob("checkpoints/step-*")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(240) == 75
 
 
 def test_train_resume_evaluate_predict_and_a_changed_list(tmp_path):

@@ -3,14 +3,11 @@
 import hashlib
 import io
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data.commanded import interrupt, reslab
 from PIL import Image
 
 from reslab.data.images.decode import read
@@ -243,24 +240,6 @@ def test_what_the_text_means(tmp_path, monkeypatch):
         load("parquet:")
 
 
-COMMAND = [sys.executable, "-m", "reslab"]
-
-
-def reslab(folder: Path, *words: object) -> str:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, cwd=folder, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def interrupt(folder: Path, run: Path, *words: object) -> None:
-    """Send Ctrl-C to a process that trains, once there is a checkpoint; it exits with 75."""
-    process = subprocess.Popen([*COMMAND, *map(str, words)], cwd=folder, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not any(run.glob("checkpoints/step-*")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(240) == 75
-
-
 def test_train_resume_evaluate_and_predict(tmp_path):
     pets(tmp_path / "pets", train=24, val=6)
     train = ["train", "cifar_resnet8", "--image-size", 32, "--data", "parquet:pets", "--threads", 1, "--workers", 2]
@@ -270,11 +249,11 @@ def test_train_resume_evaluate_and_predict(tmp_path):
     reslab(tmp_path, *train, "run")
     whole, resumed = (tmp_path / run / "checkpoints" / "step-00000030" for run in ("whole", "run"))
     assert sha256(whole / "weights.safetensors") == sha256(resumed / "weights.safetensors")
-    (scores,) = json.loads(reslab(tmp_path, "evaluate", "run", "--pictures", "seen", "--workers", 1, "--json"))
+    (scores,) = json.loads(reslab(tmp_path, "evaluate", "run", "--pictures", "seen", "--workers", 1, "--json").stdout)
     assert (scores["n"], scores["split"], scores["data"], scores["iteration"]) == (6, "val", "pets", 30)
     assert (tmp_path / "seen" / "worst.png").is_file()
     write(tmp_path / "more.parquet", [0, 1, 2])
-    (other,) = json.loads(reslab(tmp_path, "evaluate", "run", "--data", "parquet:more.parquet", "--json"))
+    (other,) = json.loads(reslab(tmp_path, "evaluate", "run", "--data", "parquet:more.parquet", "--json").stdout)
     assert (other["n"], other["split"]) == (3, "test")
     (tmp_path / "0.png").write_bytes(encoded(0))
-    assert any(name in reslab(tmp_path, "predict", "run", "0.png") for name in NAMES)
+    assert any(name in reslab(tmp_path, "predict", "run", "0.png").stdout for name in NAMES)

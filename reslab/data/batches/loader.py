@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
 from reslab.data.batches.crops import DeviceCrops, crops
-from reslab.data.batches.views import View, centre_crop, luma, training_box, training_view
+from reslab.data.batches.views import View, centre_crop, in_channels, training_box, training_view
 from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import BadImage, read, read_part
 from reslab.data.order import batches_per_epoch, positions_of
@@ -99,12 +99,8 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
 
 def _stack(split: Files, rows: np.ndarray, view: View | None = None) -> np.ndarray:
     """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C]; default: centre crops. Raises BadImage."""
-    return _in_channels(np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows]), split)
-
-
-def _in_channels(views: np.ndarray, split: Files) -> np.ndarray:
-    """Return RGB views (uint8 [B, size, size, 3]) with the channels of the split: all three, or their luma."""
-    return views if split.channels == 3 else luma(views)
+    views = np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows])
+    return in_channels(views, split.channels)
 
 
 class TrainLoader:
@@ -141,9 +137,8 @@ class TrainLoader:
         if pad < 0 or workers < 0:
             raise UserError(f"pad and workers must be at least 0, not {pad} and {workers}")
         batches_per_epoch(batch, len(split), last_batch)  # raises before the first iteration
-        self.split, self.statistics = split, statistics
+        self.split, self.statistics, self.flip, self.small = split, statistics, flip, small
         self.seed, self.batch, self.augment, self.last_batch = seed, batch, augment, last_batch
-        self.flip, self.small = flip, small
         self.pad, self.workers = pad if augment != "none" else 0, workers
         self._labels = torch.tensor(split.labels)
         if isinstance(split, Memory):
@@ -208,7 +203,7 @@ class TrainLoader:
             box_of = partial(training_box, self.split.size, side, top, left)
             part = read_part(self.split.paths[row], box_of, min_side=round(self.split.size * side))
             views.append(training_view(part, self.split.size, bool(flip) and mirrors))
-        return _in_channels(np.stack(views), self.split), rows
+        return in_channels(np.stack(views), self.split.channels), rows
 
 
 def evaluation_batches(

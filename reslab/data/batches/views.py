@@ -76,8 +76,10 @@ def training_view(part: np.ndarray, size: int, flip: bool) -> np.ndarray:
     return (view[0].flip(1) if flip else view[0]).numpy()
 
 
-def luma(views: np.ndarray) -> np.ndarray:
-    """Return the grey of RGB views, uint8 [..., 3] → uint8 [..., 1], as Pillow converts RGB to L; grey stays equal."""
+def in_channels(views: np.ndarray, channels: int) -> np.ndarray:
+    """Return RGB views (uint8 [..., 3]) with 3 channels, or 1: grey as Pillow converts RGB to L; grey stays equal."""
+    if channels == 3:
+        return views
     red, green, blue = np.moveaxis(views.astype(np.uint32), -1, 0)
     grey: np.ndarray = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
     return grey.astype(np.uint8)[..., None]

@@ -35,7 +35,6 @@ KINDS = {
     "format": Kind("fault", "images of formats that are not read", f"convert them to JPEG or PNG, or {LEAVE_OUT}"),
     "unreadable": Kind("fault", "folders or links that cannot be read", "make them readable"),
     "lopsided": Kind("fault", "classes that lose half of their files or more", "convert or mend these first"),
-    "no-class-images": Kind("fault", "classes without an image in train", "add images, or remove the folder"),
     "across-splits": Kind(
         "fault", "images of train that are in val or test too, byte for byte", "remove one: the score is too good"
     ),

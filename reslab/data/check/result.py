@@ -25,9 +25,14 @@ class Check:
     examined: int
 
     @property
+    def faults(self) -> int:
+        """Number of kinds of faults."""
+        return len(faults(merged(self.findings)))
+
+    @property
     def is_fine(self) -> bool:
         """Return whether nothing was found for which training or its score would go wrong."""
-        return not faults(self.findings)
+        return not self.faults
 
     def to_dict(self, examples: int | None = None) -> dict[str, Any]:
         """Return everything in plain types; at most so many names for a finding."""
@@ -43,8 +48,7 @@ class Check:
         """Return a head and a line for each kind of finding, faults first, with at most so many names."""
         sizes = ", ".join(f"{split} {sum(classes.values()):,}" for split, classes in self.splits.items())
         classes = max((len(classes) for classes in self.splits.values()), default=0)
-        count = len(faults(merged(self.findings)))
-        verdict = f"{count} fault{'s' if count > 1 else ''}" if count else "no fault"
+        verdict = f"{self.faults} fault{'s' if self.faults > 1 else ''}" if self.faults else "no fault"
         head = f"{self.name}: {verdict}; {sizes}; {classes:,} classes"
         return [head, *(f"{level}  {line}" for level, line in told(self.findings, examples))]
 

@@ -27,6 +27,7 @@ import PIL
 
 from reslab.data.check.facts import Facts, facts_of
 from reslab.data.images.decode import FORMATS, MAX_PIXELS
+from reslab.data.paths import Signature, signature
 from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
 
@@ -55,8 +56,7 @@ class Pace:
 
 
 Watch = Callable[[Pace], None]
-Signature = list[int]
-Known = dict[str, tuple[Signature | None, Facts]]
+Known = dict[str, tuple[Signature, Facts]]
 
 
 def survey(root: Path, names: Sequence[str], workers: int = 0, watch: Watch | None = None) -> list[Facts]:
@@ -67,7 +67,7 @@ def survey(root: Path, names: Sequence[str], workers: int = 0, watch: Watch | No
     """
     place = _place(root)
     known, fresh = _remembered(place), dict[str, Facts]()
-    signatures = {name: _signature(os.path.join(root, name)) for name in names}
+    signatures = {name: signature(os.path.join(root, name)) for name in names}
     missing = [name for name, signed in signatures.items() if name not in known or known[name][0] != signed]
     began = told = time.monotonic()
     try:
@@ -136,14 +136,6 @@ def _alone(root: Path, name: str) -> Facts:
 
 
 # -- what is remembered
-
-
-def _signature(path: str) -> Signature | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _place(root: Path) -> Path | None:

@@ -15,9 +15,9 @@ from reslab.data.check.finding import Finding
 from reslab.data.check.judged import Entry, judged
 from reslab.data.check.survey import MOST, Watch, survey
 from reslab.data.images.decode import BadImage, probe
-from reslab.data.paths import Paths
+from reslab.data.paths import Paths, Signature, signature
 from reslab.data.sets.layout import SPLITS, Layout, layout_of
-from reslab.data.sets.listing import Signature, files_below, is_visible, signature
+from reslab.data.sets.listing import files_below, is_visible
 from reslab.errors import UserError
 
 NAMED = 20  # damaged files that a message names

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reslab.data.check.finding import Finding
 from reslab.data.check.survey import Watch
-from reslab.data.paths import Paths
+from reslab.data.paths import Paths, Signature, signature
 from reslab.data.sets.classes import Contents, Listing, examine
 from reslab.data.sets.indexing import (
     DECODER,
@@ -27,7 +27,7 @@ from reslab.data.sets.indexing import (
     part,
 )
 from reslab.data.sets.layout import Layout
-from reslab.data.sets.listing import Index, Signature, cached_index, signature
+from reslab.data.sets.listing import Index, cached_index
 from reslab.data.sets.table import SPLITS, Row, refuse_two_labels, rows_of
 from reslab.data.splits import Data
 from reslab.errors import UserError, suggest

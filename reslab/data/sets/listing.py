@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from reslab.data.check.finding import Finding
-from reslab.data.paths import Paths
+from reslab.data.paths import Paths, Signature, signature, signed
 from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
 
@@ -43,8 +43,6 @@ LITTER = (
 )  # fmt: skip
 BEGINNINGS, ENDINGS = ("~$",), (".part", ".crdownload")
 INITIALS = sorted({"~", ".", *(initial for name in LITTER for initial in (name[0], name[0].upper()))})
-
-Signature = list[int] | None
 
 
 def is_visible(name: str) -> bool:
@@ -75,7 +73,7 @@ def _names_below(
     watched[name] = None
     try:
         status = os.stat(lead + name)
-        watched[name] = _signature(status)  # before the entries are read, so that a later change is noticed next time
+        watched[name] = signed(status)  # before the entries are read, so that a later change is noticed next time
         if (status.st_dev, status.st_ino) in visited:  # a link to a parent folder would never end
             return ""
         visited.add((status.st_dev, status.st_ino))
@@ -137,18 +135,6 @@ class Index:
     notes: tuple[str, ...]
     watched: dict[str, Signature]
     findings: tuple[Finding, ...] = ()
-
-
-def signature(path: str) -> Signature:
-    """Return inode, size and times of a file or folder, which reveal a change, or None if it cannot be read."""
-    try:
-        return _signature(os.stat(path))
-    except OSError:
-        return None
-
-
-def _signature(status: os.stat_result) -> list[int]:
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def cached_index(name: str, key: Sequence[Any], lead: str, make: Callable[[], Index]) -> Index:
