@@ -24,7 +24,8 @@ from PIL import Image
 from torchvision import transforms
 
 from benchmarks.side import Bar, BenchmarkOptions, Row, Side, in_turn, main, say, timed
-from reslab.data.batches.loader import Statistics, TrainLoader
+from reslab.data.batches.loader import Statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.sets.folder import folder
 from reslab.engines.host import keep_memory
 

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.evidence import find_cifar10
-from reslab.data.batches.loader import TrainLoader
 from reslab.data.batches.loader import statistics as image_statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.sets.cifar import CLASSES
 from reslab.data.sources import load
 from reslab.data.splits import Memory

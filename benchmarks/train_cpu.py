@@ -28,7 +28,8 @@ import torch.nn.functional as F
 
 from benchmarks.plain_loop import LEAD, SEED, Peer, images, loader_of, piece
 from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say, timed
-from reslab.data.batches.loader import Batch, TrainLoader
+from reslab.data.batches.loader import Batch
+from reslab.data.batches.training import TrainLoader
 from reslab.engines.choose import ENGINES
 from reslab.engines.machine import ComputeOptions, Settings, prepare, settle
 from reslab.errors import UserError

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
-from reslab.data.source import source_of
+from reslab.data.source import DataSource, source_of
 from reslab.errors import ReslabError, UserError
 from reslab.nets.names import spec_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.options.option import shown
 from reslab.options.training import TrainOptions
+from reslab.runs.limits import LONGEST
 from reslab.runs.naming import FROM_DATA, command_of, resolve_recipe, run_name
-from reslab.runs.recipe import LONGEST, changed
+from reslab.runs.recipe import Recipe, changed
 from reslab.runs.runlog import RUN, Tell
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from reslab.training.rehearsal import Rehearsal
 
 RUNS = Path("runs")  # folder of the runs without --out
+EARLIER = "paper-cifar"  # what own images were trained with before `photos` and `finetune`; such runs keep it
 
 
 def check_machine(device: str, threads: int = 0) -> None:
@@ -96,13 +99,11 @@ def _job(
 ) -> tuple[Job, Data]:  # fmt: skip
     """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
     source, out, seed = source_of(options.data), options.out, options.seed
-    iterations, epochs = options.iterations, options.epochs
-    recipe = resolve_recipe(source, options.recipe, iterations=None, scale=options.scale, set=options.set)
-    if iterations is not None:
-        recipe = changed(recipe, {"iterations": iterations})
+    epochs = options.epochs
+    recipe = _recipe(options, source)
     if isinstance(model, Spec) and switches:
         raise UserError(f"train: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
-    if epochs is not None and iterations is not None:
+    if epochs is not None and options.iterations is not None:
         raise UserError("--epochs and --iterations: both set the length; give one of them")
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"--epochs: {epochs} must be a positive number")
@@ -127,7 +128,7 @@ def _job(
     # Checked before the data are decoded, if batch and folder are known.
     if expected_spec is not None and pretrained:
         pretrained.check(expected_spec, source.name)
-    if expected_spec is not None and epochs is None and recipe.last_batch != "keep":
+    if expected_spec is not None and epochs is None and recipe.last_batch != "keep" and not recipe.images:
         default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed, init=init_names)
         check_run(out or default_folder, expected_spec, recipe, compute, frozen=frozen, extend=options.extend)
     loaded = load_data(
@@ -137,18 +138,31 @@ def _job(
     )  # fmt: skip
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     init = pretrained.fitted(fitted, loaded) if pretrained else None
+    images = len(loaded.split("train"))
+
+    def folder_of(recipe: Recipe) -> Path:
+        return out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind, init_names)
+
+    def of_images(named: str | Recipe | None) -> Recipe:
+        """Return the recipe for the number of images, as long as the options say."""
+        recipe = _recipe(options, source, images, named)
+        if epochs is None:
+            return recipe
+        length = round(min(epochs * iterations_per_epoch(recipe, images), 2.0 * LONGEST))
+        return _recipe(replace(options, iterations=max(1, length)), source, images, named)
+
+    recipe = of_images(options.recipe)
+    if options.recipe is None and source.known_set is None:
+        earlier = of_images(EARLIER)
+        if _is_begun(folder_of(earlier), earlier) and not (out is None and _is_begun(folder_of(recipe), recipe)):
+            recipe = earlier
     on_small_images(fitted, recipe)
     check_optimizer(fitted, recipe)
-    per_epoch = iterations_per_epoch(recipe, len(loaded.split("train")))
-    if epochs is not None:
-        recipe = changed(recipe, {"iterations": max(1, round(min(epochs * per_epoch, 2.0 * LONGEST)))})
-    check_batch_norm(
-        fitted, changed(recipe, {"iterations": options.extend or recipe.iterations}), len(loaded.split("train"))
-    )
+    check_batch_norm(fitted, changed(recipe, {"iterations": options.extend or recipe.iterations}), images)
     from reslab.training.job import Job
 
-    folder = out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind, init_names)
-    check_run(folder, fitted, recipe, compute, len(loaded.split("train")), frozen, options.extend)
+    folder = folder_of(recipe)
+    check_run(folder, fitted, recipe, compute, images, frozen, options.extend)
     job = Job(
         fitted, source.text, recipe, seed, folder, compute, workers_for(loaded, options.workers),
         command or command_of(
@@ -159,6 +173,26 @@ def _job(
         threads_explicit=True, init=init, extend=options.extend,
     )  # fmt: skip
     return job, loaded
+
+
+def _recipe(
+    options: TrainOptions, source: DataSource, images: int | None = None, named: str | Recipe | None = None
+) -> Recipe:
+    """Return the recipe of the options, for a number of training images if that is known; `named` replaces its name."""
+    return resolve_recipe(
+        source, named or options.recipe, images=images, init=options.init_from is not None,
+        iterations=options.iterations, scale=options.scale, set=options.set,
+    )  # fmt: skip
+
+
+def _is_begun(folder: Path, recipe: Recipe) -> bool:
+    """Return whether `folder` holds a run of this recipe."""
+    from reslab.runs import runlog
+
+    try:
+        return bool((folder / RUN).exists() and runlog.read(folder).run["recipe"].get("name") == recipe.name)
+    except (OSError, UserError):  # refused later, with the reason
+        return False
 
 
 def _spec(model: str | Spec | None, switches: dict[str, Any]) -> Spec:

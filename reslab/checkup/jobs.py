@@ -16,6 +16,7 @@ class TypicalJob(NamedTuple):
     in_files: bool
 
 
+RECIPE = "paper-cifar"
 JOBS = (
     TypicalJob("cifar_resnet20", "CIFAR-10", False),
     TypicalJob("resnet18", "a folder, 224 pixels", True),
@@ -29,14 +30,13 @@ def choices() -> tuple[Choice, ...]:
 
 
 def _choice(job: TypicalJob) -> Choice:
-    from reslab.data.known import DEFAULT_RECIPE
     from reslab.engines.machine import UNDECIDED, settle
     from reslab.models.inputs import default_workers
     from reslab.nets.names import spec_of
     from reslab.runs.recipes import recipe
     from reslab.training.room import check_update
 
-    spec, plan = spec_of(job.model), recipe(DEFAULT_RECIPE)
+    spec, plan = spec_of(job.model), recipe(RECIPE)
     settings = settle(spec, plan, UNDECIDED)
     obstacle = ""
     try:
@@ -44,6 +44,6 @@ def _choice(job: TypicalJob) -> Choice:
     except UserError as error:
         obstacle = str(error)
     return Choice(
-        f"{job.model} on {job.data} with {DEFAULT_RECIPE}", settings.device, settings.precision, settings.engine,
+        f"{job.model} on {job.data} with {RECIPE}", settings.device, settings.precision, settings.engine,
         settings.threads, default_workers(job.in_files), settings.recompute, settings.why, obstacle,
     )  # fmt: skip

@@ -37,20 +37,24 @@ def _schedule(r: Recipe) -> str:
         words += f", to 0 by a {'line' if r.schedule == 'linear' else 'cosine'}"
     elif r.drops:
         words += f", times {r.drop_factor:g} at {' and '.join(f'{drop:,}' for drop in r.drops)}"
-    return f"{words}; {r.iterations:,} iterations"
+    words += f"; {r.iterations:,} iterations"
+    return words + (f", fewer if val does not improve {r.patience} times" if r.patience else "")
 
 
 def _is_paper_schedule(r: Recipe, is_imagenet: bool) -> bool:
-    if (r.schedule, r.rise, r.lr, r.drop_factor) != ("steps", 0, 0.1, 0.1):
+    if (r.schedule, r.rise, r.lr, r.drop_factor, r.patience) != ("steps", 0, 0.1, 0.1, 0):
         return False
     return r.iterations <= 600_000 if is_imagenet else (r.drops, r.iterations) == ((32_000, 48_000), 64_000)
 
 
 def _augmentation(r: Recipe) -> str:
-    words = {"crop-flip": f"{r.pad} pixels padded, random crop and flip", "crop": f"{r.pad} pixels padded, random crop"}
+    crop = f"{r.pad} pixels padded, random crop"
+    words = {"crop-flip": f"{crop} and flip", "crop": crop, "trivial": f"{crop} and flip, TrivialAugment"}
     text = words.get(r.augment, "none")
     if r.augment == "crop-flip" and r.flip != "random":
         text += f" ({r.flip})"
+    text += f", mixup {r.mixup:g}" if r.mixup else ""
+    text += f", CutMix {r.cutmix:g}" if r.cutmix else ""
     return text + (f"; {r.small_size} pixels until {r.small_until:,}" if r.small_size and r.small_until else "")
 
 
@@ -60,7 +64,18 @@ def _scaled_augmentation(r: Recipe) -> str:
 
 def _is_paper_augmentation(r: Recipe, is_imagenet: bool) -> bool:
     plain = r.augment == "crop-flip" and r.flip == "random" and not (r.small_size and r.small_until)
+    plain = plain and not (r.mixup or r.cutmix)
     return plain and r.pad == 4 and not is_imagenet  # colours are not augmented
+
+
+def _loss(r: Recipe) -> str:
+    words = f"softmax, labels smoothed by {r.label_smoothing:g}" if r.label_smoothing else "softmax, no smoothing"
+    balance = {
+        "none": "",
+        "loss": ", classes weighted by inverse frequency",
+        "sampling": ", classes drawn equally often",
+    }
+    return words + balance[r.balance]
 
 
 SETTINGS: dict[str, _Setting] = {
@@ -98,16 +113,14 @@ SETTINGS: dict[str, _Setting] = {
     "loss": _Setting(
         "softmax, no smoothing of labels (§4.2)",
         "softmax, no smoothing of labels (§3.3)",
-        lambda r: (
-            f"softmax, labels smoothed by {r.label_smoothing:g}" if r.label_smoothing else "softmax, no smoothing"
-        ),
-        lambda r, is_imagenet: not r.label_smoothing,
+        _loss,
+        lambda r, is_imagenet: not r.label_smoothing and r.balance == "none",
     ),
     "evaluation": _Setting(
         "a single view of the original image (§4.2)",
         "10-crop testing (§3.4)",
-        lambda r: "a single view",
-        lambda r, is_imagenet: not is_imagenet,
+        lambda r: "a single view" + (", averaged weights" if r.average else ""),
+        lambda r, is_imagenet: not is_imagenet and not r.average,
     ),
 }
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from reslab.data.splits import Data
 
-DEFAULT_RECIPE = "paper-cifar"  # of data without a recipe of their own
-
 
 class SetFile(Protocol):
     """The interface of a file in `data/sets` for a known set.
@@ -46,7 +44,7 @@ class KnownSet:
 
     title: str
     file: str
-    recipe: str = DEFAULT_RECIPE
+    recipe: str = "paper-cifar"
     takes_path: bool = False
     downloads: bool = False
     files_of: str = ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-from reslab.data.known import DEFAULT_RECIPE, KNOWN, KnownSet, pattern
+from reslab.data.known import KNOWN, KnownSet, pattern
 from reslab.errors import UserError
 from reslab.store.files import expanded
 
@@ -63,11 +63,6 @@ class DataSource:
     def name(self) -> str:
         """Return the name before the data are read: the word of a set, the text of a folder or list."""
         return GIVEN_NAME if self.given else self.word or self.text
-
-    @property
-    def recipe(self) -> str:
-        """Return the name of the default recipe for these data."""
-        return self.known_set.recipe if self.known_set else DEFAULT_RECIPE
 
     @property
     def lead(self) -> str:

@@ -55,8 +55,9 @@ def need(
     parts = [*dropwhile(lambda part: part[0].part in frozen, _by_part(rows))]
     activations = _activations(spec, parts, batch, size, recompute)
     largest = batch * max(_elements(row) for row in rows) * size
-    # weights, gradients, momentum; casts to bf16
-    weights = cost(spec).parameters * (3 * FLOAT + (size if size < FLOAT else 0)) - 2 * FLOAT * _fixed(rows, frozen)
+    # weights, gradients, momentum, averages; casts to bf16
+    copies = 3 + (recipe.average > 0)
+    weights = cost(spec).parameters * (copies * FLOAT + size * (size < FLOAT)) - 2 * FLOAT * _fixed(rows, frozen)
     gaps = round(FRAGMENTATION * activations) if recompute else 0
     images = batch * spec.in_channels * spec.image_size**2 * (FLOAT + size)
     return MemoryEstimate(activations + images, weights, TEMPORARY * largest + gaps + SCRATCH)

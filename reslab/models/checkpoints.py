@@ -5,9 +5,11 @@ complete. Nothing in it is pickled: reading a checkpoint never runs code.
 
 checkpoints/step-00001200/
     weights.safetensors   parameters and BN buffers, by name
-    state.safetensors     momentum, statistics of the data (mean, scale), running sums
+    state.safetensors     momentum, statistics of the data (mean, scale), running sums; the weights, if WEIGHTS has
+                          their average
     state.json            iteration, phase, spec, classes …
     manifest.json         SHA-256 of the three
+checkpoints/best/         the checkpoint with the best scores of val, without momentum and sums
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from reslab.store.files import MANIFEST, read_json, verified_manifest
 FORMAT = 1
 FAR = 4  # a spec with so many times the weights in the file is of another net, not of one with missing weights
 WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
+MOMENTUM, OWN = "momentum.", "own."  # before the names of tensors in STATE; OWN: of the weights behind averaged ones
+BEST = "best"  # folder of the best checkpoint on val, among the others
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,14 @@ def folders(run: Path) -> list[Path]:
 def number_of(folder: Path) -> int:
     """Return the iteration of a step-… folder."""
     return int(folder.name.removeprefix("step-"))
+
+
+def kept_best(run: Path) -> int | None:
+    """Return the iteration of a run's best checkpoint on val; None if there is none, or if it is damaged."""
+    try:
+        return _read(run / CHECKPOINTS / BEST).iteration
+    except (RunError, UserError):
+        return None
 
 
 def newest(run: Path, passed_over: list[str] | None = None) -> Checkpoint | None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from reslab.data.known import DEFAULT_RECIPE
 from reslab.data.source import DataLike, DataSource, source_of
 from reslab.errors import UserError
 from reslab.nets.names import SWITCHES, name_of, switches_of
@@ -34,18 +33,26 @@ def resolve_recipe(
     data: DataLike,
     recipe: str | Recipe | None = None,
     *,
+    images: int | None = None,
+    init: bool = False,
     iterations: int | None = None,
     scale: float | None = None,
     set: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Return the recipe of a training command: the named one, scaled, then with fields set. Raises UserError."""
-    base = recipe if isinstance(recipe, Recipe) else recipes.recipe(recipe or recipes.default_for(data))
+    """Return the recipe of a training command: the named one, scaled, then with fields set. Raises UserError.
+
+    images   in the training split, for a recipe that is sized by them (`recipes.recipe`)
+    init     the run begins from trained weights: decides about the default of own images
+    """
+    base = recipe if isinstance(recipe, Recipe) else recipes.recipe(recipe or recipes.default_for(data, init), images)
     if scale is not None:
         base = scaled(base, scale)
     values = {k: parsed(k, v) if isinstance(v, str) else v for k, v in (set or {}).items()}
     if "name" in values:
         raise UserError("--set: name is the recipe's own; choose a recipe with --recipe")
     if iterations is not None:
+        if base.images:  # with its rise and intervals
+            base = scaled(base, iterations / base.iterations)
         values["iterations"] = iterations
     return changed(base, values)
 
@@ -60,7 +67,7 @@ def run_name(
     init         hash of the trained model's weights, then the frozen parts
     """
     switches = _explicit_switches(model, kind or source_of(data).kind)
-    is_named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name) == recipe
+    is_named = recipe.name in recipes.RECIPES and recipes.recipe(recipe.name, recipe.images) == recipe
     parts = [name_of(model), "".join(c if c.isalnum() or c in "-_" else "-" for c in data), recipe.name, f"s{seed}"]
     if switches or not is_named:
         parts.append(_digits(_changes_from_defaults(model, recipe)))
@@ -123,7 +130,7 @@ def command_of(
 
 def _call(model: Spec, data: DataSource, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> str:
     """Return the Python call that trains a run on data, or from a model, given in Python."""
-    name, fields_set = _recipe_changes(recipe, DEFAULT_RECIPE)
+    name, fields_set = _recipe_changes(recipe, recipes.default_for(data))
     words = [repr(name_of(model)), "data" if data.given is not None else repr(data.text)]
     arguments = {"recipe": name, "seed": seed, **({"set": fields_set} if fields_set else {})}
     for key, value in {**arguments, **options, **_explicit_switches(model, data.kind)}.items():
@@ -150,8 +157,10 @@ def recipe_words(recipe: Recipe, data: DataLike) -> list[str]:
 def _recipe_changes(recipe: Recipe, default: str) -> tuple[str, dict[str, Any]]:
     """Return the recipe that `recipe` is named after (`default` if its name is unknown), and the fields that differ."""
     name = recipe.name if recipe.name in recipes.RECIPES else default
-    named = recipes.recipe(name).to_dict()
-    return name, {key: value for key, value in recipe.to_dict().items() if key != "name" and value != named[key]}
+    named = recipes.recipe(name, recipe.images).to_dict()
+    return name, {
+        key: value for key, value in recipe.to_dict().items() if key not in ("name", "images") and value != named[key]
+    }
 
 
 def _flag(value: Any) -> str:

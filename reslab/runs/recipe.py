@@ -1,76 +1,42 @@
 """How a network is trained: one frozen, torch-free `Recipe`, each choice a named field.
 
-Values that the paper states have its section. Choices that it leaves open are fields too (`OPEN_CHOICES`), so that
-every run records its choice.
+Values that the paper states have its section. Choices that it leaves open are fields too (`openchoices`), so that every
+run records its choice.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from reslab.errors import UserError, suggest
-from reslab.nets.spec import LARGEST_SIDE
+from reslab.runs.limits import LONGEST, check
 
-# The choices that the paper leaves open, by field: shown by `reslab recipe show`, recorded in every run.
-OPEN_CHOICES: dict[str, str] = {
-    "holdout": "the text trains the final nets 'on the training set'; whether on 50,000 or 45,000 images is not stated",
-    "bn_batch": "two GPUs with 64 images each and no synchronised BN make the BN batch 64; 0 is the whole batch",
-    "bn_momentum": "not stated; the weight of the newest batch in the moving BN statistics",
-    "bn_statistics": "not stated: 'moving' averages, or 'precise' ones from a pass with the final weights",
-    "decay_on": "not stated whether weight decay acts on BN's γ, β and on biases ('all') or not ('weights')",
-    "momentum_form": "not stated; 'caffe' keeps the old rate in the velocity after a drop, 'torch' does not",
-    "last_batch": "not stated: 'fill' from the next epoch, 'keep' it short, or 'drop' it",
-    "scale": "the paper subtracts a mean and states no division; 'std' divides by the training split's one std",
-    "warmup_window": "not stated over which window 'training error below 80 %' is measured; here iterations",
-    "clean_every": "not stated when and how training error is measured; here a clean pass in evaluation mode",
-}
-
-
-# Also open, but not fields of the recipe: name to (the choice here, the reason).
-OPEN_BEYOND: dict[str, tuple[str, str]] = {
-    "head weights": (
-        "N(0, 1/fan_in)",
-        "not stated; the 2 of He initialisation [13] is for a ReLU, and none follows",
-    ),
-    "fan": ("in", "not stated; [13] allows fan-in and fan-out; 'in' keeps the forward variance; --fan"),
-    "pad_at": ("end", "not stated on which side option A adds zeros; 'end' keeps each channel's index; --pad-at"),
-    "ensemble": ("softmax", "not stated what an ensemble averages; the paper's release: softmax; evaluate --ensemble"),
-}
-
-NOT_NEGATIVE = (
-    "pad", "holdout", "bn_batch", "weight_decay", "warmup_alarm", "warmup_from_depth", "probe_every", "rise",
-    "small_size", "small_until",
-)  # fmt: skip
-
-# A run counts its samples in 64 bits: the last number is iterations x batch, at most 2^62.
-LONGEST, LARGEST_BATCH = 10**12, 2**22
-LARGEST: dict[str, int] = {
-    **dict.fromkeys(
-        ("iterations", "warmup_window", "warmup_alarm", "warmup_from_depth", "holdout", "eval_every", "clean_every",
-         "probe_every", "log_every", "save_every", "rise", "small_until"),
-        LONGEST,
-    ),
-    "batch": LARGEST_BATCH,
-    "bn_batch": LARGEST_BATCH,
-    "pad": LARGEST_SIDE,
-    "small_size": LARGEST_SIDE,
-}  # fmt: skip
+# What other libraries call a field → the field.
+OTHER_NAMES = {"accumulate": "bn_batch", "accumulation": "bn_batch", "grad_accum": "bn_batch",
+    "gradient_accumulation": "bn_batch", "ema": "average", "early_stop": "patience", "class_weights": "balance",
+    "epochs": "iterations", "learning_rate": "lr", "batch_size": "batch"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A complete recipe. Lengths are in iterations (an iteration is one update with `batch` images), errors in percent.
 
+    images                training images that a recipe of this name was sized by (`recipes`); 0: of fixed length
     iterations, drops     stop after `iterations`; the rate is multiplied by `drop_factor` at each of `drops` (§4.2)
     lr, momentum, weight_decay    SGD (§4.2)
     warmup_lr             the rate of the error-conditioned phase for nets of `warmup_from_depth` layers or more (§4.2)
     warmup_error          the phase ends when the running training error over `warmup_window` iterations is below this
     warmup_alarm          warn if the phase has not ended after this many iterations; training continues
-    augment               "crop-flip" (pad, random crop, flip: §4.2), "crop" (no flip: digits, letters) or "none"
+    augment               "crop-flip" (pad, random crop, flip: §4.2), "crop" (no flip: digits, letters) or "none";
+                          beyond the paper "trivial": crop and flip, then TrivialAugment (Müller, Hutter 2021)
     centre                "pixel": the training split's per-pixel mean is subtracted (§4.2), before padding; "channel"
+    bn_batch              images that BN sees at once, 0: the batch. An update accumulates the gradients of these parts,
+                          in the memory of one; without BN that equals the whole batch
+    bn_statistics         "moving" averages, or "precise": those of a pass with the weights, before they are scored
     holdout               training images held out as the val split (5,000 for the paper's 45k/5k split)
     eval_every            iterations between measurements of the test (or val) error
     clean_every           iterations between clean passes over the training split in evaluation mode
@@ -78,7 +44,7 @@ class Recipe:
                           no probes
     log_every, save_every iterations between lines of running loss, and between checkpoints
 
-    Beyond the paper, for fast recipes (the defaults are the paper's):
+    Beyond the paper (the defaults are the paper's):
 
     schedule, rise        the rate rises over `rise` iterations, then falls in "steps" (`drops`), or to 0 at the end
                           along a line ("linear") or half a cosine ("cosine")
@@ -87,9 +53,18 @@ class Recipe:
     label_smoothing       the share of a label that is spread evenly over all classes; the training loss includes it
     flip                  "alternating": each sample is mirrored in every second epoch, beginning at random
     small_size, small_until    images are shrunk to `small_size` pixels a side before iteration `small_until`
+    mixup, cutmix         parameter of the Beta distribution of the share by which a batch is mixed with itself, pixel
+                          by pixel (Zhang et al. 2018) or by a rectangle (Yun et al. 2019); with both, either at even
+                          odds; 0: not mixed. The running error then counts the larger label
+    average               the exponential average of the weights that is scored and saved keeps this share at each
+                          update, less in the first ones: min(average, (1 + t) / (10 + t)); 0: the weights themselves
+    balance               unequal classes: "loss" weighs an image by the inverse frequency of its class, 1 on average;
+                          "sampling" draws all classes equally often
+    patience              stop after so many scores of val in a row without a new best; 0: never
     """
 
     name: str = "paper-cifar"
+    images: int = 0
     batch: int = 128
     iterations: int = 64_000
     lr: float = 0.1
@@ -102,7 +77,7 @@ class Recipe:
     warmup_error: float = 80.0
     warmup_window: int = 100
     warmup_alarm: int = 4_000
-    augment: Literal["crop-flip", "crop", "none"] = "crop-flip"
+    augment: Literal["crop-flip", "crop", "none", "trivial"] = "crop-flip"
     pad: int = 4
     centre: Literal["pixel", "channel"] = "pixel"
     scale: Literal["std", "channel-std", "255", "none"] = "std"
@@ -126,27 +101,14 @@ class Recipe:
     flip: Literal["random", "alternating"] = "random"
     small_size: int = 0
     small_until: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    average: float = 0.0
+    balance: Literal["none", "loss", "sampling"] = "none"
+    patience: int = 0
 
     def __post_init__(self) -> None:
-        for key, hint in _hints().items():
-            _check_type(key, getattr(self, key), hint)
-        for key in ("batch", "iterations", "warmup_window", "eval_every", "clean_every", "log_every", "save_every"):
-            if getattr(self, key) < 1:
-                raise UserError(f"recipe: {key} = {getattr(self, key)} must be at least 1")
-        for key, limit in LARGEST.items():
-            _check_limit(key, getattr(self, key), limit)
-        for drop in self.drops:
-            _check_limit("drops", drop, LONGEST)
-        for key in NOT_NEGATIVE:
-            if getattr(self, key) < 0:
-                raise UserError(f"recipe: {key} = {getattr(self, key)} must not be negative")
-        for key in ("lr", "warmup_lr", "drop_factor", "bn_momentum", "muon_lr"):
-            value = getattr(self, key)
-            if not (math.isfinite(value) and value > 0):
-                raise UserError(f"recipe: {key} = {value} must be a positive number")
-        for key in ("momentum", "label_smoothing"):
-            if not 0 <= getattr(self, key) < 1:
-                raise UserError(f"recipe: {key} = {getattr(self, key)} must be in [0, 1)")
+        check({key: getattr(self, key) for key in _hints()}, _hints())
         if self.momentum_form == "nesterov" and not self.momentum:
             raise UserError("recipe: momentum_form = 'nesterov' needs a momentum above 0")
         if list(self.drops) != sorted(set(self.drops)) or any(d < 1 for d in self.drops):
@@ -164,29 +126,6 @@ class Recipe:
         return changed(Recipe(), values)
 
 
-def _check_limit(key: str, value: int, limit: int) -> None:
-    if value > limit:  # the value is not shown: it may have thousands of digits
-        raise UserError(f"recipe: {key} is too large; the largest value is {limit:,}")
-
-
-def _check_type(key: str, value: Any, hint: Any) -> None:
-    if get_origin(hint) is Literal:
-        allowed = get_args(hint)
-        if value not in allowed:
-            raise UserError(f"recipe: {key} = {value!r} is none of {', '.join(allowed)}{suggest(str(value), allowed)}")
-    elif hint is float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise UserError(f"recipe: {key} = {value!r} is not a number")
-    elif hint is int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(f"recipe: {key} = {value!r} is not a whole number")
-    elif hint is str:
-        if not isinstance(value, str):
-            raise UserError(f"recipe: {key} = {value!r} is not a text")
-    elif not (isinstance(value, tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)):
-        raise UserError(f"recipe: {key} = {value!r} is not a list of whole numbers")
-
-
 def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     """Return `recipe` with some fields replaced; lists become tuples.
 
@@ -195,12 +134,15 @@ def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     names = [f.name for f in fields(Recipe)]
     for key in values:
         if key not in names:
-            raise UserError(f"recipe: unknown key {key!r}{suggest(key, names)}; `reslab recipe show` lists them")
+            raise UserError(f"recipe: unknown key {key!r}{_hint(key, names)}; `reslab recipe show` lists them")
     floats = {k for k, hint in _hints().items() if hint is float}
-    converted: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else float(v) if k in floats and type(v) is int else v
-        for k, v in values.items()
-    }
+    try:
+        converted: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else float(v) if k in floats and type(v) is int else v
+            for k, v in values.items()
+        }
+    except OverflowError:
+        raise UserError("recipe: a number has too many digits") from None
     return replace(recipe, **converted)
 
 
@@ -208,7 +150,7 @@ def parsed(key: str, text: str) -> Any:
     """Return the value of `--set key=text` in the field's type. Raises UserError with the type that the field needs."""
     hints = _hints()
     if key not in hints:
-        raise UserError(f"--set: unknown key {key!r}{suggest(key, hints)}; `reslab recipe show` lists them")
+        raise UserError(f"--set: unknown key {key!r}{_hint(key, hints)}; `reslab recipe show` lists them")
     hint = hints[key]
     try:
         if hint is int:
@@ -223,10 +165,17 @@ def parsed(key: str, text: str) -> Any:
     return text
 
 
+def _hint(key: str, names: Iterable[str]) -> str:
+    """Return the field that `key` may mean, as the end of a message."""
+    other = OTHER_NAMES.get(key.replace("-", "_").lower())
+    return f"; here it is {other}" if other else suggest(key, names)
+
+
 def scaled(recipe: Recipe, factor: float) -> Recipe:
     """Return `recipe` with its whole schedule scaled: its length and the iterations at which the rate changes.
 
-    Measuring and saving keep their intervals, and so their share of the time. Raises UserError for a wrong factor.
+    Measuring and saving keep their intervals, and so their share of the time; those of a recipe that is sized by the
+    images are a part of its length. Raises UserError for a wrong factor.
     """
     if not (math.isfinite(factor) and factor > 0):
         raise UserError(f"--scale: {factor} must be a positive number")
@@ -234,6 +183,14 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
     def times(count: int) -> int:
         return max(1, round(min(count * factor, 2.0 * LONGEST)))  # a value above LONGEST is refused as a field
 
+    if recipe.images:
+        recipe = replace(
+            recipe,
+            eval_every=times(recipe.eval_every),
+            clean_every=times(recipe.clean_every),
+            save_every=times(recipe.save_every),
+            log_every=times(recipe.log_every),
+        )
     return replace(
         recipe,
         iterations=times(recipe.iterations),

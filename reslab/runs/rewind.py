@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from reslab.runs.runlog import METRICS, RUN, Record, is_whole
 from reslab.store import jsonl
 
 
-def rewind(record: Record, facts: dict[str, Any]) -> tuple[bool, list[str]]:
+def rewind(record: Record, facts: dict[str, Any], due: Collection[str]) -> tuple[set[str], list[str]]:
     """Remove the lines of `metrics.jsonl` that are newer than a checkpoint with these facts, and record the resume.
 
-    Returns whether the checkpoint's iteration is measured, and warnings, one line each. It is measured (again) if the
-    checkpoint was written before the measurement, or if lines are lost, which may have been its results.
+    due   what is measured at the checkpoint's iteration: names of splits, "probe"
+    Returns what of that has been measured, and warnings, one line each. All is measured (again) if only a part was, or
+    if lines are lost, which may have been its results.
     """
     at, end, path = int(facts["iteration"]), jsonl.Tail.from_dict(facts.get("metrics")), record.folder / METRICS
     lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
-    measured = bool(facts["measured"]) and not lost
+    there = {
+        line["split"] if line["kind"] == "eval" else "probe"
+        for line in record.metrics
+        if line["kind"] in ("eval", "probe") and line["iteration"] == at
+    }
+    measured = there if there >= {*due} and not lost else set[str]()
 
     def belongs(line: dict[str, Any]) -> bool:
         iteration = line.get("iteration", 0) if is_whole(line) else math.inf

@@ -103,6 +103,12 @@ class Record:
         return self.ends[-1] in ends if self.run.get("extended") else bool(ends)
 
     @property
+    def ended(self) -> int | None:
+        """Return the iteration at which the run ended last: before its recipe's end if val had stalled; or None."""
+        ends = [int(m["iteration"]) for m in self.metrics if m.get("kind") == "end"]
+        return ends[-1] if ends else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Return what sets the run apart from one of its recipe alone, one line each: a trained model, an extension."""
         init = Init.of(self.run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reslab.claims.text import Text
-from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES
+from reslab.runs.openchoices import OPEN_BEYOND, OPEN_CHOICES
 from reslab.show.tables import Table, value
 
 CHOICES_KO = {

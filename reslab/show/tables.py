@@ -11,7 +11,8 @@ from reslab.claims.evidence import key_of
 from reslab.claims.phrases import shown, threshold
 from reslab.claims.rules import Always, Figure
 from reslab.runs.naming import FROM_DATA
-from reslab.runs.recipe import OPEN_CHOICES, Recipe
+from reslab.runs.openchoices import OPEN_CHOICES
+from reslab.runs.recipe import Recipe
 from reslab.runs.recipes import paper_cifar
 from reslab.runs.runlog import Record
 from reslab.show import words

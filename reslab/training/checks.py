@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 
+import numpy as np
+import torch
+
 from reslab.data.order import batch_span, batches_per_epoch
+from reslab.data.splits import Data
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.names import name_of
@@ -27,6 +31,13 @@ def on_small_images(model: Spec, recipe: Recipe) -> Spec:
     small = dataclasses.replace(model, image_size=size)
     plan(small)  # refuses an image too small for the net
     return small
+
+
+def class_weights(data: Data) -> torch.Tensor:
+    """Return the inverse frequency of each class in the training split, float32 [classes]; 1 on average over images."""
+    counts = np.bincount(data.split("train").labels, minlength=len(data.classes))
+    present = int((counts > 0).sum())
+    return torch.tensor(counts.sum() / (present * np.maximum(counts, 1)), dtype=torch.float32)
 
 
 def check_optimizer(model: Spec, recipe: Recipe) -> None:

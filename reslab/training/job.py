@@ -160,6 +160,11 @@ def check_extension(record: Record, extend: int | None) -> None:
             f"--extend {ends[-1]} goes on with it" if is_extended else "without --extend the same command resumes it"
         )
         raise UserError(f"--extend {extend}: the run in {out} has not reached iteration {ends[-1]:,}; {remedy}")
+    if record.ended is not None and record.ended < ends[-1]:
+        raise UserError(
+            f"--extend {extend}: the run in {out} stopped at iteration {record.ended:,}, as val had not improved; "
+            f"begin a new run with --init-from {out}"
+        )
     if extend <= ends[-1]:
         raise UserError(f"--extend {extend}: the run in {out} has {ends[-1]:,} iterations already; give more")
     if (schedule := record.run["recipe"].get("schedule", "steps")) != "steps":

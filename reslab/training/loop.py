@@ -5,8 +5,8 @@
     rate      divided by 10 at each drop; deep nets begin at a small rate until the training error is below 80 %
     measure   every so many iterations: test error, training error in a clean pass, and the probe
 
-Each iteration first measures and saves if that is due, and leaves if a signal has come. So the state in a checkpoint is
-always that between two updates.
+Each iteration first saves and measures if that is due, and leaves if a signal has come. So the state in a checkpoint is
+always that between two updates, and a measurement that fails loses none of them.
 
 Everything that decides a number is a pure function of (recipe, seed, iteration) or is saved in the checkpoint. A run
 that was killed and resumed therefore ends with the same bits as an uninterrupted one, on the same machine with equal
@@ -16,28 +16,33 @@ versions and thread count.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
-from reslab.data.batches.loader import Statistics, TrainLoader
+from reslab.data.batches.loader import Statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.splits import Data
 from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted
 from reslab.measure.evaluate import precise_statistics
+from reslab.models.checkpoints import BEST, kept_best
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.nets.plan import is_random
 from reslab.runs import runlog
-from reslab.runs.runlog import METRICS, Record, Tell, steady
+from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import CHECKPOINTS, METRICS, Record, Tell, steady
 from reslab.runs.schedule import is_moment, rate
 from reslab.store import jsonl
 from reslab.store.files import sweep, writable_folder
 from reslab.store.lock import locked
 from reslab.training import moments
+from reslab.training.checks import class_weights
 from reslab.training.extension import begin, legs
 from reslab.training.job import Job, enter, keep_settings
 from reslab.training.progress import Clock
-from reslab.training.state import restored, save_state
+from reslab.training.state import State, restored, save_best, save_state
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
@@ -64,7 +69,7 @@ def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     settings, changes = enter(job, data)
     record = runlog.read(job.out)
     if record.finished and job.extend in (None, record.ends[-1]):
-        tell({"kind": "end", "text": f"finished already at iteration {record.ends[-1]:,}: {job.out}"})
+        tell({"kind": "end", "text": f"finished already at iteration {record.ended:,}: {job.out}"})
         return record
     prepare(settings)
     for leg in legs(job, record):  # one, unless the run is extended
@@ -79,7 +84,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     # -- network, optimizer, and the state of the run: fresh, or from the newest checkpoint
     net = build(job.spec, seed=job.seed)
     net.freeze(job.frozen)
-    step = Step(net, recipe, settings)
+    step = Step(net, recipe, settings, class_weights(data) if recipe.balance == "loss" else None)
     state = restored(job, data, step, settings, runlog.read(out), tell)
     keep_settings(job, settings)  # after `restored`: a sealed run.json requires that every line has its check
     begin(job, tell)
@@ -95,32 +100,51 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
          "settings": settings.why, "out": str(out), "resumed": start > 0}
     )  # fmt: skip
+    saved = start if start else None
     while True:
-        is_last = state.iteration == recipe.iterations
-        # -- BN statistics: a pass with the final weights, if the recipe asks for it
-        if is_last and recipe.bn_statistics == "precise" and not state.measured:
+        end = state.iteration if _has_stalled(recipe, state) else recipe.iterations
+        is_last = state.iteration == end
+        due = moments.due(job, data, state.iteration, end) - state.measured
+        saves = is_moment(state.iteration, recipe.save_every, end) and saved != state.iteration
+        # -- BN statistics: a pass with these weights, if the recipe asks for it
+        if due - {moments.PROBE} and recipe.bn_statistics == "precise":
             count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
             first = recipe.small_until  # earlier batches are of small images, and the scores are of full ones
-            precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(first, first + count)))
-        # -- measure: test error, training error in a clean pass, probe
-        if not state.measured:
-            try:
-                moments.measure(job, data, state.statistics, step, state.iteration, tell, stop)
-                state.measured = True
-            except Interrupted:
-                pass  # the checkpoint below records that this iteration is still to be measured
-            clock.pause()
-        # -- checkpoint
+            with step.averaged():
+                precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(first, first + count)))
+        # -- checkpoint, before the measurement, which may fail
         is_stopping = stop()  # read once: a signal between two reads would leave without saving
-        if state.iteration > start and (
-            is_moment(state.iteration, recipe.save_every, recipe.iterations) or is_stopping
-        ):
+        if state.iteration > start and (saves or (is_stopping and saved != state.iteration)):
             save_state(job, data, step, state)
+            saved = state.iteration
             tell({"kind": "checkpoint", "iteration": state.iteration})
             clock.pause()
+        # -- measure: test error, training error in a clean pass, probe
+        if due and not is_stopping:
+            try:
+                with step.averaged():
+                    lines = moments.measure(job, data, state.statistics, step, state.iteration, due, tell, stop)
+            except Interrupted:
+                is_stopping = True
+                if state.iteration > start and saved != state.iteration:
+                    save_state(job, data, step, state)
+                    tell({"kind": "checkpoint", "iteration": state.iteration})
+            else:
+                state.measured |= due
+                moments.compare_losses(job, lines, state.running, state.iteration, tell)
+                for line in lines:
+                    state.best = state.best.after(line)
+            clock.pause()
+        # -- the best on val, kept beside the last
+        if state.best.iteration == state.iteration and kept_best(out) != state.iteration:
+            save_best(job, data, step, state)
         # -- leave
         if is_stopping:
             raise Interrupted(_stopped(state.iteration, start))
+        if _has_stalled(recipe, state) and not is_last:
+            text = f"val has not improved in {recipe.patience} scores: stops at iteration {state.iteration:,}"
+            tell({"kind": "note", "text": text})
+            continue
         if is_last:
             break
         # -- batch
@@ -137,7 +161,9 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         loss, wrong = step(images, labels, lr)
         state.logs.add(loss, wrong, len(labels))
         state.iteration += 1
-        state.measured = not moments.is_due(recipe, state.iteration)
+        state.measured = set()
+        if step.average is not None:
+            step.average.update(state.iteration)
         clock.stepped(len(labels))
         if step.fallback:
             moments.warn(job, state.iteration, step.fallback, tell)
@@ -148,9 +174,27 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
             state.warming = moments.still_warming(job, state.iteration, state.window, tell)
         # -- log
         if is_moment(state.iteration, recipe.log_every, recipe.iterations):
-            moments.log(job, data, state.logs, state.iteration, lr, clock, tell)
+            state.running = moments.log(job, data, state.logs, state.iteration, lr, clock, tell)
     jsonl.append(out / METRICS, {"kind": "end", "iteration": state.iteration, "clock": {"seconds": clock.total()}})
-    tell({"kind": "end", "text": f"finished {recipe.iterations:,} iterations: {out}"})
+    tell({"kind": "end", "text": f"finished {state.iteration:,} iterations: {out}"})
+    if state.best.iteration is not None:
+        tell({"kind": "note", "text": _two_checkpoints(out, state)})
+
+
+def _has_stalled(recipe: Recipe, state: State) -> bool:
+    """Return whether val has just been scored for the `patience`th time without a new best."""
+    return 0 < recipe.patience <= state.best.since and "val" in state.measured
+
+
+def _two_checkpoints(out: Path, state: State) -> str:
+    """Return where the last checkpoint and the best on val are."""
+    best = state.best
+    if best.iteration == state.iteration:
+        return f"the last checkpoint is the best on val ({best.error:.2f} % wrong)"
+    return (
+        f"best on val: {best.error:.2f} % wrong at iteration {best.iteration:,}, in {out / CHECKPOINTS / BEST}; last: "
+        f"iteration {state.iteration:,}, in {out}"
+    )
 
 
 def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoader:
@@ -162,7 +206,7 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
     return TrainLoader(
         data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,
         last_batch=r.last_batch, workers=job.workers, flip=r.flip, small=(r.small_size, r.small_until),
-        device=device,
+        mix=(r.mixup, r.cutmix), balanced=r.balance == "sampling", classes=len(data.classes), device=device,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ iteration are written together once all are measured, so an interrupted measurem
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,21 @@ PROBED = 128  # samples of a probe: the paper's batch
 PARTS = ("responses", "gradients", "residuals")
 
 
-def is_due(recipe: Recipe, iteration: int) -> bool:
-    """Return whether anything is measured after `iteration` updates."""
-    intervals = (recipe.eval_every, recipe.clean_every)
-    return any(is_moment(iteration, every, recipe.iterations) for every in intervals) or _is_probed(recipe, iteration)
+PROBE = "probe"
+APART = 10  # times the running loss from which on that of the clean pass is a warning
+LEAST_LOSS = 0.1  # running loss below which the two are not compared
+
+
+def due(job: Job, data: Data, iteration: int, end: int) -> set[str]:
+    """Return what is measured after `iteration` updates of a run that ends at `end`: names of splits, "probe"."""
+    recipe, names = job.recipe, set[str]()
+    if is_moment(iteration, recipe.eval_every, end):
+        names |= {*_scored_often(data)}
+        if iteration == end:
+            names |= {*data.splits()} - {"train"}
+    if is_moment(iteration, recipe.clean_every, end):
+        names.add("train")
+    return names | ({PROBE} if _is_probed(recipe, iteration, end) else set())
 
 
 def evaluation_batch(spec: Spec) -> int:
@@ -71,27 +82,45 @@ def _moments_left(every: int, start: int, last: int) -> int:
     return 0 if start >= last else last // every - start // every + (last % every > 0)
 
 
-def _is_probed(recipe: Recipe, iteration: int) -> bool:
+def _is_probed(recipe: Recipe, iteration: int, end: int) -> bool:
     """Return whether the probe is due; unlike an evaluation, it is also made of the initial weights."""
     every = recipe.probe_every
-    return every > 0 and (iteration == 0 or is_moment(iteration, every, recipe.iterations))
+    return every > 0 and (iteration == 0 or is_moment(iteration, every, end))
 
 
 def measure(
-    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, tell: Tell, stop: Callable[[], bool]
-) -> None:
-    """Measure, record and report what is due: test (and val) error, the clean pass over the training split, the probe.
+    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, names: Collection[str], tell: Tell,
+    stop: Callable[[], bool],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Measure, record, report and return the lines of `names`: error on splits (train: the clean pass), the probe.
 
     Raises Interrupted if `stop()` becomes true during an evaluation; nothing is recorded then.
     """
-    lines = _scores(job, data, stats, step, iteration, stop)
-    if _is_probed(job.recipe, iteration):
+    lines = _scores(job, data, stats, step, iteration, names, stop)
+    if PROBE in names:
         lines.append(_probed(job, data, stats, step, iteration))
     for line in lines:
         if line["kind"] == "eval" and line["loss"] is None:
             tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
         jsonl.append(job.out / METRICS, line)
         tell(line)
+    return lines
+
+
+def compare_losses(
+    job: Job, lines: Iterable[dict[str, Any]], running: float | None, iteration: int, tell: Tell
+) -> None:
+    """Warn if the loss of the clean pass is far above the `running` one: BN's averages do not fit the weights."""
+    clean = next((line for line in lines if line["kind"] == "eval" and line["split"] == "train"), None)
+    if clean is None or running is None or job.recipe.bn_statistics == "precise" or not job.spec.batch_norm:
+        return
+    if clean["loss"] is None or clean["loss"] > APART * max(running, LEAST_LOSS):
+        loss = "not finite" if clean["loss"] is None else f"{clean['loss']:.3g}"
+        text = (
+            f"the training images' loss is {loss} in evaluation and {running:.3g} in training: BN's moving averages "
+            "are too young or the rate too high for them; --set bn_statistics=precise measures them before scores"
+        )
+        warn(job, iteration, text, tell)
 
 
 def warn(job: Job, iteration: int, text: str, tell: Tell) -> None:
@@ -101,20 +130,13 @@ def warn(job: Job, iteration: int, text: str, tell: Tell) -> None:
 
 
 def _scores(
-    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, stop: Callable[[], bool]
-) -> list[dict[str, Any]]:
-    """Return a line for each split whose scores are due."""
-    recipe = job.recipe
-    due: list[str] = []
-    if is_moment(iteration, recipe.eval_every, recipe.iterations):
-        often = _scored_often(data)
-        is_end = iteration == recipe.iterations
-        due += [name for name in ("val", "test") if name in often or (is_end and name in data.splits())]
-    if is_moment(iteration, recipe.clean_every, recipe.iterations):
-        due.append("train")
+    job: Job, data: Data, stats: Statistics, step: Step, iteration: int, names: Collection[str],
+    stop: Callable[[], bool],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return a line for each split of `names`."""
     step.net.eval()
     lines: list[dict[str, Any]] = []
-    for name in due:
+    for name in (name for name in ("val", "test", "train") if name in names):
         split = data.split(name)
         batches = evaluation_batches(split, stats, evaluation_batch(job.spec), job.workers)
         scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
@@ -185,8 +207,8 @@ def still_warming(job: Job, iteration: int, window: Sums, tell: Tell) -> bool:
     return True
 
 
-def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clock, tell: Tell) -> None:
-    """Record and report the running loss and error since the last log. Raises RunError if the loss is not finite."""
+def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Clock, tell: Tell) -> float:
+    """Record, report and return the running loss since the last log, with the error. Raises RunError if not finite."""
     loss, error, _ = logs.take()
     if not math.isfinite(loss):
         raise RunError(f"{job.out}: the loss is not finite at iteration {iteration:,}; {remedy(job)}")
@@ -196,6 +218,7 @@ def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Cloc
     timing = clock.read(iteration, job.recipe.iterations)
     jsonl.append(job.out / METRICS, {**line, "clock": timing})
     tell({**line, "iterations": job.recipe.iterations, **timing})
+    return loss
 
 
 def remedy(job: Job) -> str:

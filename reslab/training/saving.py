@@ -23,7 +23,18 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from reslab.errors import RunError, UserError
-from reslab.models.checkpoints import FORMAT, STATE, WEIGHTS, find, folder_of, folders, number_of
+from reslab.models.checkpoints import (
+    BEST,
+    FORMAT,
+    MOMENTUM,
+    OWN,
+    STATE,
+    WEIGHTS,
+    find,
+    folder_of,
+    folders,
+    number_of,
+)
 from reslab.nets.model import Network
 from reslab.runs.runlog import FACTS
 from reslab.store.files import FULL, aside_folder, aside_of, publish_folder
@@ -37,11 +48,7 @@ def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any
     state   tensors by name: momentum, input statistics, running sums
     Raises RunError if a weight is not finite (such a state is never saved) or if the write fails.
     """
-    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    for name, value in weights.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise RunError(f"{run}: {name} is not finite at iteration {facts['iteration']}; not saved")
-    target = _publish(run, weights, {k: v.detach().cpu().contiguous() for k, v in state.items()}, facts)
+    target = _publish(run, _finite_weights(run, net, facts), _on_cpu(state), facts)
     existing = folders(run)
     # Later ones are damaged: the run passed over them when it resumed.
     later = [c for c in existing if number_of(c) > number_of(target)]
@@ -51,9 +58,33 @@ def save(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any
     return target
 
 
-def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Publish the files of a checkpoint. Raises RunError if the write fails; the partial checkpoint is removed."""
+def save_as_best(run: Path, net: Network, state: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+    """Publish a checkpoint of `net` as the best of the run, in place of the one before. Raises RunError as `save`."""
+    return _publish(run, _finite_weights(run, net, facts), _on_cpu(state), facts, BEST)
+
+
+def _finite_weights(run: Path, net: Network, facts: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the weights. Raises RunError if one is not finite."""
+    weights = _on_cpu(net.state_dict())
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise RunError(f"{run}: {name} is not finite at iteration {facts['iteration']}; not saved")
+    return weights
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+
+
+def _publish(
+    run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], facts: dict[str, Any], name: str = ""
+) -> Path:
+    """Publish the files of a checkpoint, by default as step-….
+
+    Raises RunError if the write fails; the partial checkpoint is removed.
+    """
     target = folder_of(run, int(facts["iteration"]))
+    target = target.with_name(name) if name else target
     files = {WEIGHTS: bytes_of(weights), STATE: bytes_of(state), FACTS: json.dumps(facts, indent=2).encode("ascii")}
     aside = aside_of(target)
     try:
@@ -62,11 +93,12 @@ def _publish(run: Path, weights: dict[str, Tensor], state: dict[str, Tensor], fa
         for name, content in files.items():
             (aside / name).write_bytes(content)
         if target.exists():
-            shutil.rmtree(target)  # damaged: `newest` passed over it
+            shutil.rmtree(target)  # damaged: `newest` passed over it; or the best one before
         publish_folder(aside, target, FORMAT)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise RunError(_unsaved(target, sum(map(len, files.values())), error)) from None
+        size = sum(map(len, files.values()))
+        raise RunError(_unsaved(folder_of(run, int(facts["iteration"])), size, error)) from None
     return target
 
 
@@ -97,7 +129,7 @@ def copied(run: Path, target: Path, source: str, *, to_resume: bool) -> Path:
     to_resume  keep the momentum, without which a run can be scored but not resumed
     """
     checkpoint = find(run)
-    state = {k: v for k, v in checkpoint.state.items() if to_resume or not k.startswith("momentum.")}
+    state = {k: v for k, v in checkpoint.state.items() if to_resume or not k.startswith((MOMENTUM, OWN))}
     data = {k: v for k, v in checkpoint.facts["data"].items() if k != "place"}
     facts = {**checkpoint.facts, "data": {**data, "source": source}}
     return _publish(target, checkpoint.weights, state, facts)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from reslab.data.batches.loader import Statistics, statistics
 from reslab.data.splits import Data
 from reslab.engines.machine import Settings
 from reslab.errors import RunError, UserError
 from reslab.models import checkpoints
+from reslab.models.checkpoints import MOMENTUM, OWN
+from reslab.runs import runlog
+from reslab.runs.best import Best
 from reslab.runs.rewind import rewind
 from reslab.runs.runlog import METRICS, Record, Tell
 from reslab.runs.schedule import warms_up
 from reslab.store import jsonl
 from reslab.store.files import sync
 from reslab.training import moments
+from reslab.training.average import Average
 from reslab.training.job import Job
 from reslab.training.progress import Sums
-from reslab.training.saving import save
+from reslab.training.saving import save, save_as_best
 from reslab.training.step import Step
 
 
@@ -30,7 +36,9 @@ class State:
     statistics  mean and scale of the inputs
     iteration   updates done
     warming     in the first phase of §4.2, which lasts until the training error is low enough
-    measured    what is due at this iteration has been measured
+    measured    what has been measured at this iteration: names of splits, "probe"
+    best        the best scores of val so far, and the number of scores since
+    running     the last logged running loss
     logs        running loss and error since the last line of the log
     window      running loss and error since the last check of the first phase
     """
@@ -38,7 +46,9 @@ class State:
     statistics: Statistics
     iteration: int
     warming: bool
-    measured: bool
+    measured: set[str]
+    best: Best
+    running: float | None
     logs: Sums
     window: Sums
 
@@ -58,17 +68,26 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
             statistics_of(job, data),
             iteration=0,
             warming=warms_up(job.recipe, job.spec.depth),
-            measured=not moments.is_due(job.recipe, 0),
+            measured=set(),
+            best=Best(),
+            running=None,
             logs=Sums.fresh(settings.device),
             window=Sums.fresh(settings.device),
         )
     iteration, facts, tensors = checkpoint.iteration, checkpoint.facts, checkpoint.state
     checkpoints.fill(step.net, checkpoint.weights, str(checkpoint.folder))
+    if step.average is not None:  # the checkpoint's weights are the averages
+        step.average = Average(step.net, job.recipe.average)
+        own = {k.removeprefix(OWN): v for k, v in tensors.items() if k.startswith(OWN)}
+        checkpoints.fill(step.net, own, str(checkpoint.folder))
     try:
-        step.descent.restore({k[9:]: v for k, v in tensors.items() if k.startswith("momentum.")}, facts["rate"])
+        step.descent.restore(
+            {k.removeprefix(MOMENTUM): v for k, v in tensors.items() if k.startswith(MOMENTUM)}, facts["rate"]
+        )
     except ValueError as error:
         raise UserError(f"{checkpoint.folder}: {error}; put a whole copy of the checkpoint back") from None
-    measured, warnings = rewind(record, facts)
+    measured, warnings = rewind(record, facts, moments.due(job, data, iteration, job.recipe.iterations))
+    lines = runlog.read(job.out).metrics
     tell({"kind": "note", "text": f"resumes at iteration {iteration:,} from {checkpoint.folder}"})
     for text in warnings:
         moments.warn(job, iteration, text, tell)
@@ -76,7 +95,9 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
         checkpoint.statistics,
         iteration=iteration,
         warming=bool(facts["warming"]),
-        measured=measured or not moments.is_due(job.recipe, iteration),
+        measured=measured,
+        best=Best.of(lines),
+        running=next((line["loss"] for line in reversed(lines) if line["kind"] == "train"), None),
         logs=Sums(tensors["logs"].to(settings.device)),
         window=Sums(tensors["window"].to(settings.device)),
     )
@@ -93,12 +114,29 @@ def save_state(job: Job, data: Data, step: Step, state: State) -> None:
     """Write a checkpoint. Raises RunError if the running loss is not finite: such weights are not worth keeping."""
     if not state.logs.finite:
         raise RunError(f"{job.out}: the loss is not finite before iteration {state.iteration:,}; {moments.remedy(job)}")
-    stats = state.statistics
-    tensors = {f"momentum.{k}": v for k, v in step.descent.momentum().items()}
-    tensors |= {"mean": torch.from_numpy(stats.mean), "scale": torch.from_numpy(stats.scale)}
+    tensors = {f"{MOMENTUM}{k}": v for k, v in step.descent.momentum().items()} | _inputs(state)
     tensors |= {"logs": state.logs.values, "window": state.window.values}
+    if step.average is not None:
+        tensors |= {f"{OWN}{k}": v for k, v in step.net.state_dict().items()}
+    if (job.out / METRICS).exists():
+        sync(job.out / METRICS)  # first, so that no checkpoint is newer than the lines of the log before it
+    with step.averaged():
+        save(job.out, step.net, tensors, _facts(job, data, step, state))
+
+
+def save_best(job: Job, data: Data, step: Step, state: State) -> None:
+    """Write the weights as the best on val, without what only a resumed run needs."""
+    with step.averaged():
+        save_as_best(job.out, step.net, _inputs(state), _facts(job, data, step, state))
+
+
+def _inputs(state: State) -> dict[str, Tensor]:
+    return {"mean": torch.from_numpy(state.statistics.mean), "scale": torch.from_numpy(state.statistics.scale)}
+
+
+def _facts(job: Job, data: Data, step: Step, state: State) -> dict[str, Any]:
     recorded = job.recorded
-    facts = {
+    return {
         "iteration": state.iteration,
         "spec": recorded["spec"],
         "classes": list(data.classes),
@@ -107,10 +145,7 @@ def save_state(job: Job, data: Data, step: Step, state: State) -> None:
         "seed": recorded["seed"],
         "rate": step.descent.rate,
         "warming": state.warming,
-        "measured": state.measured,
+        "measured": not moments.due(job, data, state.iteration, job.recipe.iterations) - state.measured,
         "metrics": asdict(jsonl.tail(job.out / METRICS)),
         **recorded,  # init and extended, if the run has them
     }
-    if (job.out / METRICS).exists():
-        sync(job.out / METRICS)  # first, so that no checkpoint is newer than the lines of the log before it
-    save(job.out, step.net, tensors, facts)

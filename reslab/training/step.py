@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -16,6 +17,7 @@ from reslab.engines.machine import Settings
 from reslab.engines.replay import WARM_UP, RecordingError, Replayed
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
+from reslab.training.average import Average
 from reslab.training.descent import Descent
 
 
@@ -31,20 +33,22 @@ def part_ends(samples: int, bn_batch: int) -> list[int]:
 class Step:
     """`step(images, labels, lr)` makes one update and returns (loss, wrong).
 
-    images  [B, in_channels, S, S] and labels [B] on the run's device
+    images  [B, in_channels, S, S] and labels [B], or shares of classes [B, classes], on the run's device
     loss    mean over the batch, before the update
     wrong   number of misclassified images. Both stay on the device, so that nothing waits for the GPU; a recorded
             update overwrites them in the next call
 
-    Attributes: `net`, `descent`, `fallback` (why the engine was replaced by a slower one, or None), `warm_up` (updates
-    until the engine runs at full speed).
+    Attributes: `net`, `descent`, `average` (of the weights, or None), `fallback` (why the engine was replaced by a
+    slower one, or None), `warm_up` (updates until the engine runs at full speed).
     """
 
-    def __init__(self, net: Network, recipe: Recipe, settings: Settings) -> None:
+    def __init__(self, net: Network, recipe: Recipe, settings: Settings, class_weights: Tensor | None = None) -> None:
+        """Prepare `net` for the engine; `class_weights`, float32 [classes], multiply the loss of an image."""
         self.net = net.to(settings.device)
         if net.spec.family != "mlp" and settings.layout == "channels_last":
             self.net = self.net.to(memory_format=torch.channels_last)
         self.recipe, self.settings = recipe, settings
+        self.class_weights = None if class_weights is None else class_weights.to(settings.device)
         self.fallback: str | None = None
         for module in net.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -63,6 +67,7 @@ class Step:
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._compiled = torch.compile(self._score, fullgraph=True, dynamic=False)
         self._replayed = Replayed(self._update, settings.device) if settings.engine in choose.RECORDED else None
+        self.average = Average(self.net, recipe.average) if recipe.average else None
         self.warm_up = WARM_UP + 1 if self._replayed else 1
 
     def _autocast(self) -> torch.autocast:
@@ -75,8 +80,13 @@ class Step:
         with self._autocast():
             logits = self._forward(images)
         logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        return loss, (logits.argmax(1) != labels).sum()
+        smoothing = self.recipe.label_smoothing
+        if self.class_weights is None:
+            loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        else:  # the mean over images: torch's divides by the sum of their weights, which differs from part to part
+            loss = F.cross_entropy(logits, labels, self.class_weights, reduction="none", label_smoothing=smoothing)
+            loss = loss.mean()
+        return loss, (logits.argmax(1) != (labels if labels.dim() == 1 else labels.argmax(1))).sum()
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         self.descent.prepare(lr)
@@ -123,6 +133,10 @@ class Step:
                 )
                 self._compiled = None
         return self._score(images, labels)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which the net has the averages of its weights, if the recipe wants them."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def logits(self, images: Tensor) -> Tensor:
         """Return logits [B, classes] in the run's precision. The caller sets the network's mode."""

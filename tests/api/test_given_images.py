@@ -134,9 +134,9 @@ def test_the_recorded_command_is_a_call_that_finds_the_run(tmp_path, monkeypatch
     assert [path.name for path in Path("runs").iterdir()] == [first.folder.name]
 
 
-def test_the_default_recipe_is_the_papers(tmp_path):
+def test_the_default_recipe_is_sized_by_the_images(tmp_path):
     found = rehearse("cifar_resnet8", arrays(200), out=tmp_path / "run", threads=1, engine="eager", device="cpu")
-    assert (found.iterations, found.sizes) == (64_000, {"train": 200, "test": 200})
+    assert (found.iterations, found.sizes) == (625, {"train": 200, "test": 200})
 
 
 def test_other_arrays_are_refused(run):

@@ -6,7 +6,8 @@ import pytest
 
 from reslab.conformance.recipe import audit_recipe
 from reslab.nets.names import spec_of
-from reslab.runs.recipe import OPEN_CHOICES, Recipe
+from reslab.runs.openchoices import OPEN_CHOICES
+from reslab.runs.recipe import Recipe
 from reslab.runs.recipes import fast_cifar, paper_cifar
 
 CHANGES = {
@@ -28,13 +29,28 @@ CHANGES = {
     "label_smoothing": ({"label_smoothing": 0.1}, "loss"),
     "flip": ({"flip": "alternating"}, "augmentation"),
     "small_size": ({"small_size": 20, "small_until": 10}, "augmentation"),
+    "mixup": ({"mixup": 0.2}, "augmentation"),
+    "cutmix": ({"cutmix": 1.0}, "augmentation"),
+    "average": ({"average": 0.999}, "evaluation"),
+    "balance": ({"balance": "loss"}, "loss"),
+    "patience": ({"patience": 3}, "schedule"),
 }
 ONLY_DEEP = {"warmup_lr": 0.02, "warmup_error": 70.0}
 OPEN = {
     "holdout": 5_000, "bn_batch": 64, "bn_momentum": 0.2, "bn_statistics": "precise", "decay_on": "weights",
     "momentum_form": "caffe", "last_batch": "drop", "scale": "none", "warmup_window": 7, "clean_every": 5,
 }  # fmt: skip
-MOMENTS = {"name", "eval_every", "probe_every", "log_every", "save_every", "warmup_alarm", "muon_lr", "small_until"}
+MOMENTS = {
+    "name",
+    "images",
+    "eval_every",
+    "probe_every",
+    "log_every",
+    "save_every",
+    "warmup_alarm",
+    "muon_lr",
+    "small_until",
+}
 NET = spec_of("cifar_resnet20")
 
 

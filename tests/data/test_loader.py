@@ -14,7 +14,8 @@ from cases import some
 from PIL import Image
 
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
-from reslab.data.batches.loader import Statistics, TrainLoader, evaluation_batches, statistics
+from reslab.data.batches.loader import Statistics, evaluation_batches, statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.batches.views import centre_crop, training_box, training_view
 from reslab.data.images.decode import BadImage, read
 from reslab.data.order import positions_of
@@ -375,7 +376,8 @@ def test_fault_23_a_dead_worker_is_one_line(files):
 def test_leaving_the_program_with_a_stream_open_does_not_hang(tmp_path, files, how):
     code = (
         "import sys\nfrom reslab.data.sets.folder import folder\n"
-        "from reslab.data.batches.loader import TrainLoader, statistics\n"
+        "from reslab.data.batches.loader import statistics\n"
+        "from reslab.data.batches.training import TrainLoader\n"
         "split = folder(sys.argv[1], 16, 0.3).train\n"
         "stream = TrainLoader(split, statistics(split), seed=0, batch=2, augment='none', pad=0, last_batch='fill', "
         f"workers=2).stream(0, 1000)\nnext(stream)\n{how}\n"

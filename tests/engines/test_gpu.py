@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import reslab
-from reslab.data.batches.loader import TrainLoader, statistics
+from reslab.data.batches.loader import statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.splits import Memory
 from reslab.engines import memory
 from reslab.engines.machine import ComputeOptions, Settings, prepare, settle

@@ -31,8 +31,14 @@ def test_the_order_of_the_words_does_not_matter():
 
 WORDS = {"augment": "none", "centre": "channel", "scale": "none", "bn_statistics": "precise", "last_batch": "keep",
          "decay_on": "weights", "momentum_form": "caffe", "schedule": "linear", "optimizer": "muon",
-         "flip": "alternating"}  # fmt: skip
-NUMBERS = {"drops": (1,), "bn_batch": 2, "momentum": 0.5, "label_smoothing": 0.5}  # where one more would not be allowed
+         "flip": "alternating", "balance": "loss"}  # fmt: skip
+NUMBERS = {
+    "drops": (1,),
+    "bn_batch": 2,
+    "momentum": 0.5,
+    "label_smoothing": 0.5,
+    "average": 0.5,
+}  # where one more would not be allowed
 
 
 def test_every_field_and_every_switch_makes_another_name():

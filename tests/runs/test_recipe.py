@@ -4,7 +4,8 @@ import pytest
 
 from reslab.data.order import batch_span
 from reslab.errors import UserError
-from reslab.runs.recipe import LARGEST, Recipe, changed, parsed, scaled
+from reslab.runs.limits import LARGEST
+from reslab.runs.recipe import Recipe, changed, parsed, scaled
 
 
 @pytest.mark.parametrize("key", [*LARGEST, "drops"])

@@ -12,7 +12,8 @@ from reslab.nets.cost import cost
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.nets.spec import Spec
-from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES, Recipe, changed, parsed, scaled
+from reslab.runs.openchoices import OPEN_BEYOND, OPEN_CHOICES
+from reslab.runs.recipe import Recipe, changed, parsed, scaled
 from reslab.runs.recipes import RECIPES, recipe
 from reslab.runs.schedule import is_moment, rate, warms_up
 from reslab.show.terminal.text import recipe_text

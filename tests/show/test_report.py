@@ -21,7 +21,7 @@ from reslab.claims.ledger import order
 from reslab.claims.overview import is_exploratory
 from reslab.claims.rules import NOT_RUN
 from reslab.errors import UserError
-from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES
+from reslab.runs.openchoices import OPEN_BEYOND, OPEN_CHOICES
 from reslab.runs.runlog import Record, read
 from reslab.show import choices, words
 from reslab.show.pages.embed import packed, unpacked

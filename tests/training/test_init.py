@@ -12,7 +12,8 @@ import torch
 import reslab
 from reslab.api.runs import rehearse
 from reslab.cli.main import main
-from reslab.data.batches.loader import Statistics, TrainLoader
+from reslab.data.batches.loader import Statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.given import given
 from reslab.data.sets.digits import digits
 from reslab.engines.machine import Settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from reslab.runs.recipe import OPEN_BEYOND, OPEN_CHOICES, Recipe
+from reslab.runs.openchoices import OPEN_BEYOND, OPEN_CHOICES
+from reslab.runs.recipe import Recipe
 from reslab.show.format import clean, number, quoted
 from reslab.show.terminal.evaluated import (
     balanced_lines,
