@@ -67,8 +67,10 @@ class Rooms:
 
     def batches(self, data: Any, recipe: Any, seed: int, span: range, workers: int) -> Iterator[Any]:
         """Yield the training batches of the iterations of `span`: images, labels, indices."""
-        stats = self.of("data.loader").statistics(data.split("train"), recipe.centre, recipe.scale)
-        loader = self.of("data.loader").TrainLoader(
+        loading = self.of("data.loader")
+        stats = loading.statistics(data.split("train"), recipe.centre, recipe.scale)
+        of_training = loading if hasattr(loading, "TrainLoader") else self.of("data.batches.training")
+        loader = of_training.TrainLoader(
             data.split("train"), stats, seed=seed, batch=recipe.batch, augment=recipe.augment, pad=recipe.pad,
             last_batch=recipe.last_batch, workers=workers, flip=recipe.flip,
             small=(recipe.small_size, recipe.small_until),
