@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
 from reslab.api.models import opened
+from reslab.data.images.levels import FULL, Levels, levels_of
 from reslab.data.source import source_of
 from reslab.errors import ReslabError, UserError
 from reslab.nets.names import spec_of
@@ -16,6 +17,7 @@ from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.options.option import shown
 from reslab.options.training import TrainOptions
+from reslab.runs import runlog
 from reslab.runs.naming import FROM_DATA, command_of, resolve_recipe, run_name
 from reslab.runs.recipe import LONGEST, changed
 from reslab.runs.runlog import RUN, Tell
@@ -95,7 +97,9 @@ def _job(
     tell: Tell | None = None, leave_no_trace: bool = False,
 ) -> tuple[Job, Data]:  # fmt: skip
     """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
-    source, out, seed = source_of(options.data), options.out, options.seed
+    source, out, seed, levels = source_of(options.data), options.out, options.seed, levels_of(options.range)
+    if levels not in (None, FULL) and source.kind != "folder":
+        raise UserError(f"--range {options.range}: {source.name} has no files of 16 bits; leave it out")
     iterations, epochs = options.iterations, options.epochs
     recipe = resolve_recipe(source, options.recipe, iterations=None, scale=options.scale, set=options.set)
     if iterations is not None:
@@ -130,13 +134,17 @@ def _job(
     if expected_spec is not None and epochs is None and recipe.last_batch != "keep":
         default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed, init=init_names)
         check_run(out or default_folder, expected_spec, recipe, compute, frozen=frozen, extend=options.extend)
-    loaded = load_data(
-        source, model_spec, recipe.holdout,
-        download=options.download, val_share=options.val_share, bad_images=options.bad_images,
-        workers=options.workers, watch=None if tell is None else lambda pace: tell(pace.event()),
-    )  # fmt: skip
+
+    def read(levels: Levels | None) -> Data:
+        return load_data(
+            source, model_spec, recipe.holdout,
+            download=options.download, val_share=options.val_share, bad_images=options.bad_images,
+            workers=options.workers, watch=None if tell is None else lambda pace: tell(pace.event()),
+            group=options.group, levels=levels,
+        )  # fmt: skip
+
+    loaded = read(levels)
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
-    init = pretrained.fitted(fitted, loaded) if pretrained else None
     on_small_images(fitted, recipe)
     check_optimizer(fitted, recipe)
     per_epoch = iterations_per_epoch(recipe, len(loaded.split("train")))
@@ -149,16 +157,29 @@ def _job(
 
     folder = out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind, init_names)
     check_run(folder, fitted, recipe, compute, len(loaded.split("train")), frozen, options.extend)
+    begun = begun_with(folder) if levels is None and loaded.kind == "folder" else None
+    if begun not in (None, loaded.levels):  # auto has decided once; records from before it are of the full range
+        loaded = read(begun)
+    init = pretrained.fitted(fitted, loaded) if pretrained else None
     job = Job(
         fitted, source.text, recipe, seed, folder, compute, workers_for(loaded, options.workers),
         command or command_of(
             fitted, source, recipe, seed,
             val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
-            download=options.download, init_from=options.init_from, freeze=options.freeze,
+            download=options.download, init_from=options.init_from, freeze=options.freeze, group=options.group,
+            range=options.range,
         ),
         threads_explicit=True, init=init, extend=options.extend,
     )  # fmt: skip
     return job, loaded
+
+
+def begun_with(folder: Path) -> Levels | None:
+    """Return the levels of 16-bit pixels that the run in `folder` was begun with, None without a readable record."""
+    try:
+        return Levels.of(runlog.read(folder).run["data"]) if (folder / RUN).exists() else None
+    except (ReslabError, KeyError, TypeError, ValueError):
+        return None  # a damaged record is refused by the check of the folder
 
 
 def _spec(model: str | Spec | None, switches: dict[str, Any]) -> Spec:

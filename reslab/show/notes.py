@@ -19,6 +19,11 @@ KOREAN = tuple(
          "학습 이미지 {1}장 중 {0}장을 validation용으로 떼어 놓았다(seed {2})"),
         (r"([\d,]+) of ([\d,]+) images held out as val by a hash of their paths",
          "이미지 {1}장 중 {0}장을 경로의 hash에 따라 validation용으로 떼어 놓았다"),
+        (r"([\d,]+) of ([\d,]+) images held out as val by a hash of the groups of --group (.+); val has ([\d,]+) of "
+         r"([\d,]+) groups(?:; ([\d,]+) images match no group and are cut one by one)?(?:; ([\d,]+) names are in train "
+         r"and, in another class, in val)?",
+         "이미지 {1}장 중 {0}장을 그룹(--group {2})의 hash에 따라 validation용으로 떼어 놓았다(그룹 {4}개 중 {3}개)"),
+        (r"16-bit pixels: levels ([\d,]+) to ([\d,]+) become 0 to 255", "16비트 픽셀: {0}~{1}을 0~255로 옮겼다"),
         (r"the parquet files have no checksums, so damaged pixels would not be noticed",
          "parquet 파일에 checksum이 없어 픽셀이 손상되어도 알 수 없다"),
         (r"(\d+) folders that cannot be read were left out, the first is (.+)",

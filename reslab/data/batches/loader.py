@@ -99,7 +99,7 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
 
 def _stack(split: Files, rows: np.ndarray, view: View | None = None) -> np.ndarray:
     """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C]; default: centre crops. Raises BadImage."""
-    views = np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows])
+    views = np.stack([(view or centre_crop(split.size))(read(split.paths[row], levels=split.levels)) for row in rows])
     return in_channels(views, split.channels)
 
 
@@ -198,10 +198,10 @@ class TrainLoader:
         epochs, rows = positions_of(self.seed, iteration, self.batch, len(self.split), self.last_batch)
         if self.augment == "none":
             return _stack(self.split, rows), rows
-        views, mirrors = [], self.augment == "crop-flip"
+        views, mirrors, levels = [], self.augment == "crop-flip", self.split.levels
         for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows, self.flip), strict=True):
             box_of = partial(training_box, self.split.size, side, top, left)
-            part = read_part(self.split.paths[row], box_of, min_side=round(self.split.size * side))
+            part = read_part(self.split.paths[row], box_of, min_side=round(self.split.size * side), levels=levels)
             views.append(training_view(part, self.split.size, bool(flip) and mirrors))
         return in_channels(np.stack(views), self.split.channels), rows
 
