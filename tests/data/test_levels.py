@@ -38,7 +38,7 @@ def test_full_is_a_division_by_257():
 def test_the_text_of_an_option():
     assert (levels_of("auto"), levels_of("full"), levels_of(" 12, 4095")) == (None, FULL, Levels(12, 4095))
     for text in ("", "0", "5,5", "9,2", "-1,5", "0,65536", "a,b", "1,2,3", "0;5", "1.5,3", "auto,full"):
-        with pytest.raises(UserError, match="^--range: .* is none of auto, full and LOW,HIGH"):
+        with pytest.raises(UserError, match=r"^--range: .* is none of auto, full and LOW,HIGH"):
             levels_of(text)
 
 
