@@ -14,6 +14,7 @@ import reslab
 from reslab.cli.main import main
 from reslab.data.images.levels import FULL, Levels
 from reslab.errors import Interrupted, UserError
+from reslab.runs.recipe import Recipe
 from reslab.store.files import sha256
 
 LOW, HIGH = 1000, 1100  # 16-bit levels of the files below; over the full range all of them are 4 of 255
@@ -244,3 +245,23 @@ def test_the_command_line(stripes, tmp_path, capsys):
         assert line.count("\n") == 1
     assert main(["train", "cifar_resnet8", "--range", "0,4095", "--out", str(tmp_path / "run")]) == 2
     assert "--range 0,4095: digits has no files of 16 bits; leave it out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_study_that_began_over_the_full_range_goes_on_so(stripes, tmp_path):
+    """`reproduce` has no --range: its runs share the range that the first of them has."""
+    settings = {"iterations": 2, "drops": (), "batch": 8, "warmup_from_depth": 0, "log_every": 1, "probe_every": 0}
+    options = {"data": str(stripes), "depths": (8, 14), "seeds": 1, "set": settings, "tell": lambda event: None}
+    for name, begun, text in (("new", False, [LOW, HIGH]), ("old", True, None)):
+        out = tmp_path / name
+        if begun:
+            found = next((tmp_path / "new").glob("cifar_resnet8-*"))
+            record = json.loads((found / "run.json").read_text())
+            reslab.train(
+                "cifar_resnet8", stripes, recipe=Recipe.from_dict(record["recipe"]), out=out / found.name,
+                range="full", threads=1, workers=0, device="cpu", tell=lambda event: None,
+            )  # fmt: skip
+        reslab.reproduce("degradation", **options, out=out, processes=1)
+        runs = [recorded(file.parent) for file in out.glob("cifar_*/run.json")]
+        assert len(runs) == 4
+        assert [run.get("range") for run in runs] == [text] * 4

@@ -39,6 +39,11 @@ class Levels:
     def words(self) -> str:
         return "divided by 257" if self.is_full else f"levels {self.low:,} to {self.high:,} become 0 to 255"
 
+    @property
+    def text(self) -> str:
+        """The value of `--range` that means these levels."""
+        return "full" if self.is_full else f"{self.low},{self.high}"
+
     def recorded(self) -> dict[str, list[int]]:
         """Return the entry of a record; {} of the full range, which older records did not name."""
         return {} if self.is_full else {"range": [self.low, self.high]}
