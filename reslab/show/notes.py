@@ -19,10 +19,12 @@ KOREAN = tuple(
          "학습 이미지 {1}장 중 {0}장을 validation용으로 떼어 놓았다(seed {2})"),
         (r"([\d,]+) of ([\d,]+) images held out as val by a hash of their paths",
          "이미지 {1}장 중 {0}장을 경로의 hash에 따라 validation용으로 떼어 놓았다"),
-        (r"([\d,]+) of ([\d,]+) images held out as val by a hash of the groups of --group (.+); val has ([\d,]+) of "
-         r"([\d,]+) groups(?:; ([\d,]+) images match no group and are cut one by one)?(?:; ([\d,]+) names are in train "
-         r"and, in another class, in val)?",
-         "이미지 {1}장 중 {0}장을 그룹(--group {2})의 hash에 따라 validation용으로 떼어 놓았다(그룹 {4}개 중 {3}개)"),
+        (r"([\d,]+) of ([\d,]+) images held out as val by a hash of their groups",
+         "이미지 {1}장 중 {0}장을 그룹의 hash에 따라 validation용으로 떼어 놓았다"),
+        (r"--group (.+): val has ([\d,]+) of ([\d,]+) groups", "--group {0}: 그룹 {2}개 중 {1}개가 val에 있다"),
+        (r"([\d,]+) images match no group and are cut one by one", "어느 그룹에도 맞지 않는 이미지 {0}장은 하나씩 나누었다"),
+        (r"([\d,]+) names of groups are in train and, in another class, in val",
+         "그룹 이름 {0}개는 한 클래스에서는 train에, 다른 클래스에서는 val에 있다"),
         (r"16-bit pixels: levels ([\d,]+) to ([\d,]+) become 0 to 255", "16비트 픽셀: {0}~{1}을 0~255로 옮겼다"),
         (r"the parquet files have no checksums, so damaged pixels would not be noticed",
          "parquet 파일에 checksum이 없어 픽셀이 손상되어도 알 수 없다"),

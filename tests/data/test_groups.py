@@ -17,6 +17,7 @@ from reslab.data.sets.folder import folder
 from reslab.data.sets.groups import Groups, check_group
 from reslab.data.sets.indexing import held_out
 from reslab.errors import UserError
+from reslab.show.notes import translated
 
 SMALL = {"batch": 8, "iterations": 1, "drops": (), "log_every": 1, "save_every": 1, "eval_every": 1, "clean_every": 1}
 
@@ -69,8 +70,10 @@ def test_no_group_is_on_both_sides(tmp_path, share):
         assert abs(held - share * sum(sizes)) <= max(sizes)
         assert {cls} <= {name for name, _ in train} & {name for name, _ in val}
     groups, both = len(train) + len(val), {name for _, name in train} & {name for _, name in val}
-    line = f"val has {len(val)} of {groups} groups" + (f"; {len(both)} names are in train and, in" if both else "")
-    assert any(line in note for note in data.notes)
+    assert rf"--group (clip\d+)_: val has {len(val)} of {groups} groups" in data.notes
+    line = f"{len(both)} names of groups are in train and, in another class, in val"
+    assert (line in data.notes) == bool(both)
+    assert all(re.search("[가-힣]", translated(note, "ko")) for note in data.notes)
     assert not any(finding.kind == "clips" for finding in data.findings)
 
 

@@ -19,6 +19,7 @@ from reslab.data.sets.filelist import filelist
 from reslab.data.sets.folder import folder, labelled
 from reslab.data.sources import load
 from reslab.errors import UserError
+from reslab.show.notes import translated
 
 ALL = np.arange(65536)
 
@@ -179,6 +180,7 @@ def test_auto_takes_the_levels_of_train(tmp_path):
     assert found.detail == "levels 40 to 3,000 become 0 to 255; in 12 of them others are clipped"
     assert not any(finding.kind in ("dark", "blank") for finding in data.findings)
     assert "16-bit pixels: levels 40 to 3,000 become 0 to 255" in data.notes
+    assert "40~3,000" in translated("16-bit pixels: levels 40 to 3,000 become 0 to 255", "ko")
     assert data.origin()["range"] == [40, 3000]
 
 

@@ -81,14 +81,14 @@ class Groups:
         return np.array([key in held for key in keys], bool)
 
     @property
-    def note(self) -> str:
-        """What the cut came to, in one line."""
+    def notes(self) -> list[str]:
+        """What the cut came to, in lines."""
         both = sum(len(sides) > 1 for sides in self.sides.values())
-        return "".join((
-            f"val has {self.sizes['val']:,} of {self.sizes.total():,} groups",
-            f"; {self.single:,} images match no group and are cut one by one" if self.single else "",
-            f"; {both:,} names are in train and, in another class, in val" if both else "",
-        ))  # fmt: skip
+        return [
+            f"--group {self.group}: val has {self.sizes['val']:,} of {self.sizes.total():,} groups",
+            *([f"{self.single:,} images match no group and are cut one by one"] if self.single else []),
+            *([f"{both:,} names of groups are in train and, in another class, in val"] if both else []),
+        ]
 
 
 def _chosen(sizes: Counter[_Key], share: float) -> set[_Key]:

@@ -115,8 +115,9 @@ def cut(
         if few:
             findings += _cut_clips(name, [os.fsdecode(path) for path in relative], inside, is_held, groups)
     count = sum(map(len, val.values()))
-    how = "their paths" if groups is None else f"the groups of --group {group}; {groups.note}"
-    notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of {how}")
+    what = "paths" if groups is None else "groups"
+    notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their {what}")
+    notes += groups.notes if groups else []
     return {"train": train, "val": val}
 
 
