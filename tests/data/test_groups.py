@@ -73,6 +73,7 @@ def test_no_group_is_on_both_sides(tmp_path, share):
     assert rf"--group (clip\d+)_: val has {len(val)} of {groups} groups" in data.notes
     line = f"{len(both)} names of groups are in train and, in another class, in val"
     assert (line in data.notes) == bool(both)
+    assert [f.count for f in data.findings if f.kind == "both-sides"] == [len(both)] * bool(both)
     assert all(re.search("[가-힣]", translated(note, "ko")) for note in data.notes)
     assert not any(finding.kind == "clips" for finding in data.findings)
 
@@ -98,7 +99,7 @@ def test_random_groups_meet_the_share(seed):
     chosen = {key for key, side in sides.items() if side == {True}}
     if 1 < len(chosen) < len(sizes) - 1:
         assert abs(held.sum() - share * len(names)) <= max(sizes.values()) / 2
-    assert groups.single == sum(name.startswith("single") for name in sizes)
+    assert sorted(groups.single) == sorted(f"x/{name}" for name in sizes if name.startswith("single"))
 
 
 def test_the_cut_does_not_depend_on_the_order_of_the_files():
@@ -130,7 +131,9 @@ def test_the_class_folder_is_no_part_of_the_path(tmp_path):
     with pytest.raises(UserError, match=r"all .* images of class 'cat' are one group"):
         folder(root, 16, 0.3, group="(clip)")
     each = folder(root, 16, 0.3, group="train|cat|dog")  # matches no file
-    assert any("images match no group and are cut one by one" in note for note in each.notes)
+    count = len(each.train) + len(each.val)
+    assert f"{count} images match no group and are cut one by one" in each.notes
+    assert [finding.count for finding in each.findings if finding.kind == "ungrouped"] == [count]
     deep = write(
         tmp_path / "deep", [f"{c}/{c[0]}{k}/{n}.png" for c in ("cat", "dog") for k in range(5) for n in range(4)]
     )

@@ -56,6 +56,10 @@ KINDS = {
         "note", "names in val or test numbered like frames of a clip in train",
         f"keep a clip in one split; a cut by --val-share keeps clips whole with --group '{CLIP}'",
     ),
+    "ungrouped": Kind("note", "images that match no group of --group, cut one by one"),
+    "both-sides": Kind(
+        "note", "names of groups in train and, in another class, in val", "make folders train and val if none may be"
+    ),
     "extension": Kind("note", "files whose extension names another format; read as what they are"),
     "cropped": Kind("note", "images of which the view shows less than half of the area"),
     "small": Kind("note", "images smaller than half the network's input", "a smaller --image-size costs less time"),

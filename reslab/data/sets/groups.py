@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from reslab.data.check.finding import Finding
 from reslab.errors import UserError
 
 _Key = tuple[str | None, str]  # the name of a group and "", or None and the path of a file that matches none
@@ -38,13 +39,13 @@ class Groups:
     """The groups of a regular expression, and what the cut of each class by them came to.
 
     sizes       number of groups of train and of val
-    single      files that do not match, which are groups of their own
+    single      paths of files that do not match, which are groups of their own
     sides       name → the splits in which it is, of all classes
     """
 
     group: str
     sizes: Counter[str] = field(default_factory=Counter)
-    single: int = 0
+    single: list[str] = field(default_factory=list)
     sides: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def name(self, path: str) -> str | None:
@@ -72,7 +73,7 @@ class Groups:
                 "regular expression that tells its groups apart, or put some of them into a val folder"
             )
         held = _chosen(sizes, share)
-        self.single += sum(name is None for name, _ in sizes)
+        self.single += [path for name, path in sizes if name is None]
         for key in sizes:
             side = "val" if key in held else "train"
             self.sizes[side] += 1
@@ -83,12 +84,21 @@ class Groups:
     @property
     def notes(self) -> list[str]:
         """What the cut came to, in lines."""
-        both = sum(len(sides) > 1 for sides in self.sides.values())
+        both, single = self._on_both_sides(), len(self.single)
         return [
             f"--group {self.group}: val has {self.sizes['val']:,} of {self.sizes.total():,} groups",
-            *([f"{self.single:,} images match no group and are cut one by one"] if self.single else []),
-            *([f"{both:,} names of groups are in train and, in another class, in val"] if both else []),
+            *([f"{single:,} images match no group and are cut one by one"] if single else []),
+            *([f"{len(both):,} names of groups are in train and, in another class, in val"] if both else []),
         ]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the cut came to that was perhaps not meant."""
+        found = (("ungrouped", self.single), ("both-sides", self._on_both_sides()))
+        return [Finding(kind, len(names), examples=tuple(names)) for kind, names in found if names]
+
+    def _on_both_sides(self) -> list[str]:
+        return [name for name, sides in self.sides.items() if len(sides) > 1]
 
 
 def _chosen(sizes: Counter[_Key], share: float) -> set[_Key]:

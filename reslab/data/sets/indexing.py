@@ -117,7 +117,9 @@ def cut(
     count = sum(map(len, val.values()))
     what = "paths" if groups is None else "groups"
     notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their {what}")
-    notes += groups.notes if groups else []
+    if groups is not None:
+        notes += groups.notes
+        findings += groups.findings
     return {"train": train, "val": val}
 
 
