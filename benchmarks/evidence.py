@@ -133,7 +133,7 @@ def write_record(run: Path, target: Path, source: str) -> str:
     """`run.json` and `metrics.jsonl` of a run, `source` in place of its data's path; returns its command."""
     record = runlog.read(run)
     spec = reslab.spec(record.model, **record.run["switches"])
-    cut = {k: record.run["data"][k] for k in ("val_share", "bad_images") if k in record.run["data"]}
+    cut = {k: record.run["data"][k] for k in ("val_share", "bad_images", "group") if k in record.run["data"]}
     asked = record.run["settings"]["precision"] if "--precision" in str(record.run.get("command")) else "auto"
     command = command_of(spec, source, Recipe.from_dict(record.run["recipe"]), record.seed, precision=asked, **cut)
     told = {**record.run, "command": command, "data": {**record.run["data"], "source": source}}

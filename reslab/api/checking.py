@@ -27,9 +27,11 @@ def check(data: Any, *, options: CheckOptions, tell: Callable[[Pace], None] | No
     are no such data.
     """
     from reslab.data.sets.examined import examined, of_data
+    from reslab.data.sets.groups import check_group
     from reslab.data.sources import is_list, load
     from reslab.engines import host
 
+    check_group(options.group, options.val_share)
     source, channels = source_of(data), 1 if options.grey else 3
     if source.kind != "folder":
         if options.val_share is not None:
@@ -38,9 +40,9 @@ def check(data: Any, *, options: CheckOptions, tell: Callable[[Pace], None] | No
     workers = host.cores() if options.workers is None else options.workers
     host.check_processes("--workers", workers)
     if not source.word and not is_list(source):
-        return examined(source, options.size, options.val_share, channels, workers, tell)
+        return examined(source, options.size, options.val_share, options.group, channels, workers, tell)
     read = load(
         source, size=options.size, val_share=options.val_share, bad_images="skip", channels=channels, workers=workers,
-        watch=tell,
+        watch=tell, group=options.group,
     )  # fmt: skip
     return of_data(read)

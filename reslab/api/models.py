@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,11 +88,14 @@ def export(
     if second is not None and options.to != "page":
         raise UserError(f"{second}: a second model is for --to page, not for --to {options.to}; leave it out")
     model, data = opened(source), options.data
+    models = [model] if second is None else [model, opened(second)]
+    if tell is not None and options.to != "safetensors":
+        for line in _range_lines(models, options.to):
+            tell(line)
     if options.to == "page":
         from reslab.api.pages import exported_page
 
         out = options.out or Path(f"{model.name}.html")
-        models = [model] if second is None else [model, opened(second)]
         exported_page(models, out, data, options.min_agreement, options.lang, tell)
         return out
     if not options.to.startswith("onnx"):
@@ -116,6 +119,14 @@ def export(
         for line in check.lines():
             tell(line)
     return out
+
+
+def _range_lines(models: Sequence[TrainedModel], to: str) -> Iterator[str]:
+    """Yield a line for each model with a range of 16-bit levels, which the exported file does not map itself."""
+    for model in models:
+        if not (levels := model.transform.levels).is_full:
+            what = "a browser divides them by 257; give the page" if to == "page" else "the file takes 8 bits; give it"
+            yield f"{model.name}: of 16-bit pictures {levels.words}; {what} pictures mapped like that"
 
 
 # targets of the options that not every target has

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import os
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
-from reslab.api.models import opened
-from reslab.data.source import DataSource, source_of
-from reslab.errors import ReslabError, UserError
-from reslab.nets.names import spec_of
-from reslab.nets.plan import plan
+from reslab.api.jobs import job_of
 from reslab.nets.spec import Spec
-from reslab.options.option import shown
 from reslab.options.training import TrainOptions
-from reslab.runs.limits import LONGEST
-from reslab.runs.naming import FROM_DATA, command_of, resolve_recipe, run_name
-from reslab.runs.recipe import Recipe, changed
 from reslab.runs.runlog import RUN, Tell
+from reslab.show.format import duration
 
 if TYPE_CHECKING:
     from reslab.data.splits import Data
     from reslab.runs.runlog import Record
-    from reslab.training.init import Pretrained
     from reslab.training.job import Job
     from reslab.training.rehearsal import Rehearsal
-
-RUNS = Path("runs")  # folder of the runs without --out
-EARLIER = "paper-cifar"  # what own images were trained with before `photos` and `finetune`; such runs keep it
-
-
-def check_machine(device: str, threads: int = 0) -> None:
-    """Raise UserError for a missing device or a negative number of threads, before anything is written."""
-    if device != "auto" or threads:
-        from reslab.engines.machine import resolve_device, thread_count
-
-        resolve_device(device)
-        thread_count(threads)
 
 
 @takes(TrainOptions, "data")
@@ -68,7 +44,7 @@ def train(
     from reslab.training import loop
 
     tell = tell or default_teller()
-    job, loaded = _job(model, options, switches, command, tell)
+    job, loaded = job_of(model, options, switches, command, tell)
 
     def telling(event: dict[str, Any]) -> None:
         """Tell what was found in the data after the start, when nothing can be refused any more."""
@@ -77,6 +53,8 @@ def train(
             for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
                 tell({"kind": "warning" if level == "fault" else "note", "text": line})
 
+    if job.recipe.images and not (job.out / RUN).exists():
+        tell({"kind": "note", "text": _announcement(job, loaded)})
     return loop.train(job, loaded, telling)
 
 
@@ -90,137 +68,17 @@ def rehearse(
     """
     from reslab.training import rehearsal
 
-    return rehearsal.rehearse(*_job(model, options, switches, command, leave_no_trace=True))
+    return rehearsal.rehearse(*job_of(model, options, switches, command, leave_no_trace=True))
 
 
-def _job(
-    model: str | Spec | None, options: TrainOptions, switches: dict[str, Any], command: str | None,
-    tell: Tell | None = None, leave_no_trace: bool = False,
-) -> tuple[Job, Data]:  # fmt: skip
-    """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
-    source, out, seed = source_of(options.data), options.out, options.seed
-    epochs = options.epochs
-    recipe = _recipe(options, source)
-    if isinstance(model, Spec) and switches:
-        raise UserError(f"train: {', '.join(switches)} given with a Spec; use dataclasses.replace on the Spec")
-    if epochs is not None and options.iterations is not None:
-        raise UserError("--epochs and --iterations: both set the length; give one of them")
-    if epochs is not None and not 0 < epochs < math.inf:
-        raise UserError(f"--epochs: {epochs} must be a positive number")
-    check_machine(options.device, options.threads)
-    # The last check without a folder: `init_from` may name weights that have to be downloaded.
-    pretrained = _pretrained(model, options, switches)
-    model_spec = pretrained.spec if pretrained else _spec(model, switches)
-    plan(model_spec)
-    if out is not None and not leave_no_trace:
-        from reslab.store.files import writable_folder
+def _announcement(job: Job, data: Data) -> str:
+    """Return the recipe, the length and the expected time of a new run in a line."""
+    from reslab.training.checks import iterations_per_epoch
+    from reslab.training.rehearsal import expected_seconds
 
-        writable_folder(out)
-    from reslab.engines.machine import ComputeOptions
-    from reslab.models.inputs import expected, fit, load_data, workers_for
-    from reslab.training.checks import check_batch_norm, check_optimizer, iterations_per_epoch, on_small_images
-    from reslab.training.room import check_run
-
-    compute = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
-    frozen = pretrained.frozen if pretrained else ()
-    init_names = (pretrained.digest, *frozen) if pretrained else ()
-    expected_spec = expected(model_spec, source)
-    # Checked before the data are decoded, if batch and folder are known.
-    if expected_spec is not None and pretrained:
-        pretrained.check(expected_spec, source.name)
-    if expected_spec is not None and epochs is None and recipe.last_batch != "keep" and not recipe.images:
-        default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed, init=init_names)
-        check_run(out or default_folder, expected_spec, recipe, compute, frozen=frozen, extend=options.extend)
-    loaded = load_data(
-        source, model_spec, recipe.holdout,
-        download=options.download, val_share=options.val_share, bad_images=options.bad_images,
-        workers=options.workers, watch=None if tell is None else lambda pace: tell(pace.event()),
-    )  # fmt: skip
-    fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
-    init = pretrained.fitted(fitted, loaded) if pretrained else None
-    images = len(loaded.split("train"))
-
-    def folder_of(recipe: Recipe) -> Path:
-        return out or RUNS / run_name(fitted, loaded.name, recipe, seed, loaded.kind, init_names)
-
-    def of_images(named: str | Recipe | None) -> Recipe:
-        """Return the recipe for the number of images, as long as the options say."""
-        recipe = _recipe(options, source, images, named)
-        if epochs is None:
-            return recipe
-        length = round(min(epochs * iterations_per_epoch(recipe, images), 2.0 * LONGEST))
-        return _recipe(replace(options, iterations=max(1, length)), source, images, named)
-
-    recipe = of_images(options.recipe)
-    if options.recipe is None and source.known_set is None:
-        earlier = of_images(EARLIER)
-        if _is_begun(folder_of(earlier), earlier) and not (out is None and _is_begun(folder_of(recipe), recipe)):
-            recipe = earlier
-    on_small_images(fitted, recipe)
-    check_optimizer(fitted, recipe)
-    check_batch_norm(fitted, changed(recipe, {"iterations": options.extend or recipe.iterations}), images)
-    from reslab.training.job import Job
-
-    folder = folder_of(recipe)
-    check_run(folder, fitted, recipe, compute, images, frozen, options.extend)
-    job = Job(
-        fitted, source.text, recipe, seed, folder, compute, workers_for(loaded, options.workers),
-        command or command_of(
-            fitted, source, recipe, seed,
-            val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
-            download=options.download, init_from=options.init_from, freeze=options.freeze,
-        ),
-        threads_explicit=True, init=init, extend=options.extend,
-    )  # fmt: skip
-    return job, loaded
-
-
-def _recipe(
-    options: TrainOptions, source: DataSource, images: int | None = None, named: str | Recipe | None = None
-) -> Recipe:
-    """Return the recipe of the options, for a number of training images if that is known; `named` replaces its name."""
-    return resolve_recipe(
-        source, named or options.recipe, images=images, init=options.init_from is not None,
-        iterations=options.iterations, scale=options.scale, set=options.set,
-    )  # fmt: skip
-
-
-def _is_begun(folder: Path, recipe: Recipe) -> bool:
-    """Return whether `folder` holds a run of this recipe."""
-    from reslab.runs import runlog
-
-    try:
-        return bool((folder / RUN).exists() and runlog.read(folder).run["recipe"].get("name") == recipe.name)
-    except (OSError, UserError):  # refused later, with the reason
-        return False
-
-
-def _spec(model: str | Spec | None, switches: dict[str, Any]) -> Spec:
-    """Return the net of `train`'s arguments. Raises UserError if there is none."""
-    if model is None:
-        raise UserError("train: missing a required argument: 'model'; give a name from `reslab list`, or init_from")
-    return model if isinstance(model, Spec) else spec_of(model, **switches)
-
-
-def _pretrained(model: str | Spec | None, options: TrainOptions, switches: dict[str, Any]) -> Pretrained | None:
-    """Return the trained model of `init_from`, or None without it. Raises UserError if it is not of the net `model`."""
-    if options.init_from is None:
-        if options.freeze is not None:
-            raise UserError(
-                f"--freeze {options.freeze}: random weights would never learn; give the trained ones with --init-from"
-            )
-        return None
-    from reslab.models.trained import TrainedModel
-    from reslab.training.init import pretrained
-
-    source = options.init_from
-    if isinstance(source, TrainedModel):
-        return pretrained(source, str(source.origin.path), options.freeze, model, switches)
-    if not isinstance(source, str | os.PathLike):
-        raise UserError(f"--init-from: {shown(source)} is neither a path nor a trained model; give one of them")
-    try:
-        trained = opened(source if isinstance(source, str) else Path(source))
-    except ReslabError as error:
-        is_begun = options.out is not None and (options.out / RUN).exists()
-        raise UserError(f"--init-from {error}{'; the run in --out needs it at every start' * is_begun}") from None
-    return pretrained(trained, os.fspath(source), options.freeze, model, switches)
+    recipe, images = job.recipe, len(data.split("train"))
+    epochs = recipe.iterations / iterations_per_epoch(recipe, images)
+    return (
+        f"recipe {recipe.name} for {images:,} images: {recipe.iterations:,} updates of {recipe.batch} images, "
+        f"{epochs:.3g} epochs; about {duration(expected_seconds(job, data))} on this machine"
+    )

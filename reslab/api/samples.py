@@ -118,4 +118,4 @@ def _pictures(split: Split, rows: np.ndarray, channels: int) -> list[Image.Image
         arrays = [array if array.shape[2] == 3 else array[:, :, 0] for array in split.images[rows]]
         return [Image.fromarray(array) for array in arrays]
     mode = "RGB" if channels == 3 else "L"
-    return [picture_of(split.paths[row]).convert(mode) for row in rows.tolist()]
+    return [picture_of(split.paths[row], levels=split.levels).convert(mode) for row in rows.tolist()]

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reslab.data.images.levels import FULL, Levels
 from reslab.data.source import DataLike, DataSource, recorded_kind, source_of
 from reslab.engines import host
 from reslab.errors import UserError
@@ -28,6 +29,8 @@ class DataRequest:
     share, fingerprint    of the training
     pair         the split of images given in Python that name none
     by_order     the names of `classes` are assumed, so folders of other names are taken in their order
+    group        with which the training's val was cut by `share`
+    levels       of 16-bit pixels, as the model was trained
     """
 
     source: DataSource
@@ -41,6 +44,8 @@ class DataRequest:
     fingerprint: str | None
     pair: str
     by_order: bool = False
+    group: str | None = None
+    levels: Levels = FULL
 
 
 def requested(
@@ -57,7 +62,7 @@ def requested(
             raise UserError(f"{model.origin.path}: imported weights do not name their data; give some with --data")
         return DataRequest(
             explicit, False, val_share, bad, 0, model.spec.image_size, model.classes, None, None, pair,
-            _has_assumed_names(model),
+            _has_assumed_names(model), levels=model.transform.levels,
         )  # fmt: skip
     share, text, place = recorded.get("val_share"), recorded["source"], recorded.get("place")
     if recorded_kind(recorded) == "given":
@@ -87,7 +92,7 @@ def requested(
         )
     return DataRequest(
         source, own, val_share, bad, model.origin.holdout, model.spec.image_size, model.classes, share,
-        recorded.get("fingerprint"), pair,
+        recorded.get("fingerprint"), pair, group=recorded.get("group"), levels=model.transform.levels,
     )  # fmt: skip
 
 
@@ -100,7 +105,8 @@ def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], downl
     def loaded(val_share: float | None, holdout: int = request.holdout) -> Data:
         return load_data(
             request.source, model.spec, holdout, splits=splits, download=download, val_share=val_share,
-            bad_images=request.bad_images, pair=request.pair, classes=request.classes,
+            bad_images=request.bad_images, pair=request.pair, classes=request.classes, levels=request.levels,
+            group=request.group if val_share is not None and val_share == request.share else None,
         )  # fmt: skip
 
     if request.source.given is not None:
@@ -111,7 +117,7 @@ def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], downl
         return loaded(request.val_share)
     unsplit = to_score(
         request.source, request.classes, request.size, bad_images=request.bad_images, by_order=request.by_order,
-        channels=channels_of(model.spec), workers=host.cores(),
+        channels=channels_of(model.spec), workers=host.cores(), levels=request.levels,
     )  # fmt: skip
     if unsplit is None:
         return loaded(None)

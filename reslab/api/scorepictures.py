@@ -121,7 +121,7 @@ def pixels_of(job: Job, rows: np.ndarray) -> list[np.ndarray]:
     split, transform = job.part, job.model.transform
     if isinstance(split, Memory):
         return [*split.images[rows]]
-    return [transform.view(read(split.paths[row])) for row in rows.tolist()]
+    return [transform.view(read(split.paths[row], levels=split.levels)) for row in rows.tolist()]
 
 
 def source_of(job: Job, row: int) -> str:

@@ -38,7 +38,7 @@ class Job:
     def has_images_of(self, other: Job) -> bool:
         """Return whether both jobs score the same images in the same order."""
         return (
-            (self.data.fingerprint, self.split) == (other.data.fingerprint, other.split)
+            (self.data.files_fingerprint, self.split) == (other.data.files_fingerprint, other.split)
             and self.data.classes == other.data.classes
             and np.array_equal(self.part.labels, other.part.labels)
         )

@@ -70,7 +70,7 @@ def evaluate(
         notes = notes_on(model, request, own_data, data is not None)
         name = split or ("val" if own_data.test is None and own_data.val is not None else "test")
         jobs.append(Job(model, own_data, name, notes))
-    if ensemble and len({(job.data.fingerprint, len(job.part), job.split) for job in jobs}) > 1:
+    if ensemble and len({(job.data.files_fingerprint, len(job.part), job.split) for job in jobs}) > 1:
         raise UserError("--ensemble: the members were trained on different data or splits; give one --data and --split")
     for job in jobs:
         count = len(models) if ensemble else 1

@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from reslab.api import bench as benches
 from reslab.api.arguments import takes
+from reslab.api.jobs import RUNS, begun_with, check_machine
 from reslab.api.pages import link_to_networks, write_networks
-from reslab.api.runs import RUNS, check_machine
 from reslab.claims import evidence as evidences
 from reslab.claims.catalogue import chosen, default_setting
 from reslab.claims.claim import Claim
@@ -24,7 +24,7 @@ from reslab.errors import UserError
 from reslab.notebook import table
 from reslab.options.pages import ReproduceOptions
 from reslab.runs.naming import command_of, recipe_words, resolve_recipe, run_name, seed_words
-from reslab.runs.runlog import Tell, steady
+from reslab.runs.runlog import RUN, Tell, steady
 from reslab.version import source_commit
 
 MOST_SEEDS = 1_000  # runs of each net; all are planned before the first starts
@@ -90,15 +90,22 @@ def reproduce(
     check_processes("--processes", processes or 1)
     nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
     first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
-    loaded = load_data(data, first, setting.recipe.holdout, download=download, splits=("test",))
-    load_all = cache(lambda: load_data(data, first, setting.recipe.holdout, download=download))  # every split, once
+    load = partial(load_data, data, first, setting.recipe.holdout, download=download)
+    loaded = load(splits=("test",))
     folder = options.out or RUNS / f"study-{loaded.name}"
+    begun = (begun_with(path.parent) for path in sorted(folder.glob(f"*/{RUN}")))
+    levels = next((one for one in begun if one), loaded.levels)  # all runs of a study read the same images
+    range_words = "auto"
+    if levels != loaded.levels:
+        loaded, range_words = load(splits=("test",), levels=levels), levels.text
+    load_all = cache(partial(load, levels=levels))  # every split, once
 
     def job_of(net: Net, seed: int) -> Job:
         spec, recipe = fit(net.spec(), loaded, {}), setting.recipe
-        out, line = folder / run_name(spec, loaded.name, recipe, seed), command_of(spec, data, recipe, seed)
+        out = folder / run_name(spec, loaded.name, recipe, seed)
+        line = command_of(spec, data, recipe, seed, range=range_words)
         return Job(spec, data, recipe, seed, out, ComputeOptions(device), command=line, download=download,
-                   fingerprint=loaded.fingerprint)  # fmt: skip
+                   fingerprint=loaded.fingerprint, levels=levels)  # fmt: skip
 
     jobs = {(n, seed): job_of(n, seed) for seed in setting.seeds for n in nets}  # all nets of a seed, then the next
     last_jobs = {job.spec: job for job in jobs.values()}  # each net's last seed, which is the least advanced

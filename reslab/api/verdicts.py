@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reslab.api.arguments import takes
-from reslab.api.runs import RUNS
+from reslab.api.jobs import RUNS
 from reslab.claims.evidence import STUDY, Evidence, is_study, read
 from reslab.claims.overview import ClaimSummary, overview
 from reslab.errors import UserError, suggest_beside

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from reslab.data.check.survey import Watch
 from reslab.data.given import given
+from reslab.data.images.levels import FULL, Levels
 from reslab.data.known import KNOWN, downloadable, grammar, pattern, variable_of
 from reslab.data.sets.filelist import filelist
 from reslab.data.sets.filelist import labelled as labelled_list
 from reslab.data.sets.folder import folder
 from reslab.data.sets.folder import labelled as labelled_folder
+from reslab.data.sets.groups import check_group
 from reslab.data.sets.layout import layout_of
 from reslab.data.sets.parquet_set import labelled as labelled_parquet
 from reslab.data.sets.parquet_set import parquet_set
@@ -38,6 +40,8 @@ def load(
     channels: int = 3,
     workers: int = 0,
     watch: Watch | None = None,
+    group: str | None = None,
+    levels: Levels | None = None,
 ) -> Data:
     """Read the data of `source`.
 
@@ -50,8 +54,11 @@ def load(
     pair, classes   split and class names for images given in Python without them (`given`)
     channels    folders: 3, or 1 for grey
     workers, watch   folders: processes that examine the files, and what is told meanwhile (`check.survey`)
+    group       folders and lists: with `val_share`, a regular expression; groups of files are cut whole (`sets.groups`)
+    levels      image files: the levels of 16-bit pixels that become black and white; None: see `sets.classes.settle`
     Raises UserError for anything unknown, missing, contradictory or damaged.
     """
+    check_group(group, val_share)
     split_names = tuple(splits)
     for name in split_names:
         if name not in SPLITS:
@@ -68,12 +75,16 @@ def load(
     if source.known_set is None:
         size = size or FOLDER_SIZE
         if source.word:
-            images = parquet_set(source.path or "", size, val_share, bad_images=bad_images, channels=channels)
+            images = parquet_set(
+                source.path or "", size, val_share,
+                bad_images=bad_images, channels=channels, group=group, levels=levels,
+            )  # fmt: skip
             return _placed(images, source)
         read = filelist if is_list(source) else folder
         files = read(
-            source.text, size, val_share, bad_images=bad_images, channels=channels, workers=workers, watch=watch
-        )
+            source.text, size, val_share, bad_images=bad_images, channels=channels, workers=workers, watch=watch,
+            group=group, levels=levels,
+        )  # fmt: skip
         return _placed(files, source)
     if source.path is None and (source.known_set.takes_path or source.known_set.downloads):
         source = dataclasses.replace(source, path=_path_of(source, download))
@@ -83,11 +94,11 @@ def load(
 
 def to_score(
     source: DataLike, classes: Sequence[str], size: int, *, bad_images: str = "error", by_order: bool = False,
-    channels: int = 3, workers: int = 0, watch: Watch | None = None,
+    channels: int = 3, workers: int = 0, watch: Watch | None = None, levels: Levels = FULL,
 ) -> Data | None:  # fmt: skip
     """Return the images of a folder or list without a train split, for scoring a network with these `classes`.
 
-    by_order, channels, workers, watch   as in `folder.labelled`
+    by_order, channels, workers, watch, levels   as in `folder.labelled`
     None if `source` is no such folder or list. Raises UserError as `folder.labelled` does.
     """
     source = source_of(source)
@@ -95,13 +106,14 @@ def to_score(
         return None
     if source.word:
         images = labelled_parquet(
-            source.path or "", size, classes, bad_images=bad_images, by_order=by_order, channels=channels
-        )
+            source.path or "", size, classes,
+            bad_images=bad_images, by_order=by_order, channels=channels, levels=levels,
+        )  # fmt: skip
         return None if images is None else _placed(images, source)
     if is_list(source):
         rows = labelled_list(
             source.text, size, classes,
-            bad_images=bad_images, by_order=by_order, channels=channels, workers=workers, watch=watch,
+            bad_images=bad_images, by_order=by_order, channels=channels, workers=workers, watch=watch, levels=levels,
         )  # fmt: skip
         return None if rows is None else _placed(rows, source)
     try:
@@ -111,7 +123,7 @@ def to_score(
         raise UserError(f"data: {error.filename or source.text}: {error.strerror or error}") from None
     files = labelled_folder(
         source.text, size, classes,
-        bad_images=bad_images, by_order=by_order, channels=channels, workers=workers, watch=watch,
+        bad_images=bad_images, by_order=by_order, channels=channels, workers=workers, watch=watch, levels=levels,
     )  # fmt: skip
     return _placed(files, source)
 

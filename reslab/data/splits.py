@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from reslab.data.check.finding import Finding
 from reslab.data.encoded import EncodedImages
+from reslab.data.images.levels import FULL, Levels
 from reslab.data.order import random_bits
 from reslab.data.paths import Paths
 from reslab.errors import UserError, suggest
@@ -57,6 +58,8 @@ class Files:
     """side of the square that the network sees, pixels"""
     channels: int = 3
     """3, or 1: decoded to grey"""
+    levels: Levels = FULL
+    """of 16-bit pixels that become black and white"""
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int64 or self.labels.shape != (len(self.paths),):
@@ -71,9 +74,9 @@ class Files:
     def subset(self, indices: np.ndarray) -> Files:
         """Return the samples `indices` (int64 [M], or bool [N]) in that order."""
         rows = np.arange(len(self))[indices]
-        if isinstance(self.paths, Paths | EncodedImages):
-            return Files(self.paths.subset(rows), self.labels[rows], self.size, self.channels)
-        return Files(tuple(self.paths[row] for row in rows), self.labels[rows], self.size, self.channels)
+        in_block = isinstance(self.paths, Paths | EncodedImages)
+        paths = self.paths.subset(rows) if in_block else tuple(self.paths[row] for row in rows)  # type: ignore[union-attr]
+        return dataclasses.replace(self, paths=paths, labels=self.labels[rows])
 
     def name(self, row: int) -> str:
         """Return the name of an image's file for messages."""
@@ -110,6 +113,12 @@ class Data:
     """folders and lists: the share of the training images that became val"""
     bad_images: str = "error"
     """folders and lists: "error" refuses files that are no images, "skip" leaves them out"""
+    group: str | None = None
+    """folders and lists: the regular expression whose groups of files the cut by `val_share` keeps whole"""
+    levels: Levels = FULL
+    """image files: the levels of 16-bit pixels that become black and white"""
+    files: str = ""
+    """`fingerprint` of the same files read over the full range of 16 bits; "" if it is that one"""
 
     def __post_init__(self) -> None:
         for name, part in self.splits().items():
@@ -125,10 +134,19 @@ class Data:
         parts = {"train": self.train, "val": self.val, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
-    def origin(self) -> dict[str, str | float | None]:
+    def origin(self) -> dict[str, Any]:
         """Return what identifies these images, besides the text of --data, in plain types for a record."""
         options = {"val_share": self.val_share, "bad_images": self.bad_images} if self.kind == "folder" else {}
-        return {"name": self.name, "kind": self.kind, "fingerprint": self.fingerprint, **options}
+        group = {} if self.group is None else {"group": self.group}
+        return {
+            "name": self.name, "kind": self.kind, "fingerprint": self.fingerprint, **options, **group,
+            **self.levels.recorded(),
+        }  # fmt: skip
+
+    @property
+    def files_fingerprint(self) -> str:
+        """The fingerprint of the files, whatever range of 16 bits they are read over."""
+        return self.files or self.fingerprint
 
     def split(self, name: str) -> Split:
         """Return the split `name`. Raises UserError with the existing splits if it is none of them."""
@@ -138,6 +156,13 @@ class Data:
         names = ", ".join(splits) or "none was read"
         hint = "; hold some training samples out to get one" if name == "val" and "train" in splits else ""
         raise UserError(f"{self.name} has no {name!r} split (there are: {names}){hint or suggest(name, splits)}")
+
+
+def ranged(fingerprint_of_files: str, levels: Levels) -> str:
+    """Return the fingerprint of files whose 16-bit pixels are read over `levels`: other images, unless it is full."""
+    if levels.is_full:
+        return fingerprint_of_files
+    return fingerprint([fingerprint_of_files.encode(), f"levels {levels.low} to {levels.high}".encode()])
 
 
 def fingerprint(parts: Iterable[bytes | np.ndarray]) -> str:

@@ -76,7 +76,7 @@ class Classifier:
 
 def pixels_of(model: TrainedModel, image: Any, name: str) -> np.ndarray:
     """Return the pixels of an image of `each` that a model sees, uint8 [S, S, C]. Raises BadImage."""
-    return model.transform.pixels(opened(image, name))
+    return model.transform.pixels(opened(image, name, model.transform.levels))
 
 
 def decoded(

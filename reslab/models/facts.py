@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reslab.data.images.levels import Levels
 from reslab.errors import UserError
 from reslab.nets.spec import Spec
 from reslab.runs.extension import ends_of
@@ -39,6 +40,13 @@ def _is_rate(value: Any) -> bool:
     return value is None or (type(value) in (int, float) and math.isfinite(value) and value > 0)
 
 
+def _is_range(value: Any) -> bool:
+    try:
+        return isinstance(value, list) and bool(Levels(*value))
+    except (TypeError, ValueError):
+        return False
+
+
 def _is_share(value: Any) -> bool:
     return value is None or (type(value) is float and 0 < value < 1)
 
@@ -62,6 +70,8 @@ DATA: dict[str, Callable[[Any], bool]] = {
     "place": _is_text,
     "val_share": _is_share,
     "bad_images": lambda value: value in ("error", "skip"),
+    "group": _is_text,
+    "range": _is_range,
 }
 
 

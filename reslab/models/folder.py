@@ -119,6 +119,8 @@ def card(config: Mapping[str, Any]) -> str:
         'print(*reslab.predict(model, ["picture.jpg"]))', "```", "",
         f"- Input: shorter side resized to {image['shorter']} pixels ({image['interpolation']}), "
         f"centre crop of {image['size']}.",
+        *([f"- Files of 16 bits: levels {image['range'][0]:,} to {image['range'][1]:,} become 0 to 255."]
+          if "range" in image else []),
     ]  # fmt: skip
     imported = origin["imported"]
     if imported is not None:

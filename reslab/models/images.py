@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from reslab.data.images.decode import BadImage, read, upright
+from reslab.data.images.levels import FULL, Levels
 from reslab.errors import UserError
 
 Named = tuple[str, Any]  # the name of an image, and the image in any form
@@ -70,19 +71,22 @@ def split(name: str, image: Any) -> Sequence[Named]:
     return [(os.fsdecode(file) if isinstance(file, str | os.PathLike) and file else name, image)]
 
 
-def opened(image: Any, name: str) -> Image.Image:
-    """Return an image of `each` as an upright Pillow image, RGB or grey. Raises BadImage; UserError if it is text."""
+def opened(image: Any, name: str, levels: Levels = FULL) -> Image.Image:
+    """Return an image of `each` as an upright Pillow image, RGB or grey. Raises BadImage; UserError if it is text.
+
+    levels   of 16-bit pixels that become black and white; arrays and tensors have 8 bits
+    """
     if isinstance(image, BadImage):
         raise image
     if is_path(image):
-        return read(os.fsdecode(image))
+        return read(os.fsdecode(image), levels=levels)
     if isinstance(image, bytes | bytearray | memoryview):
-        return read(bytes(image), name=name)
+        return read(bytes(image), name=name, levels=levels)
     if isinstance(image, Image.Image):
         with _LOCKS[id(image) // 16 % len(_LOCKS)]:  # threads must not load one image at the same time
-            return upright(image, name=name)
+            return upright(image, name=name, levels=levels)
     if hasattr(image, "read"):
-        return read(_content(image, name), name=name)
+        return read(_content(image, name), name=name, levels=levels)
     if isinstance(image, Tensor):
         image = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu()
     array = np.ascontiguousarray(image)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reslab.data.check.survey import Watch
+from reslab.data.images.levels import Levels
 from reslab.data.source import DataLike, source_of
 from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
@@ -38,18 +39,21 @@ def load_data(
     classes: Sequence[str] = (),
     workers: int | None = None,
     watch: Watch | None = None,
+    group: str | None = None,
+    levels: Levels | None = None,
 ) -> Data:
     """Return the data of `source` with `holdout` training images held out; image files are read at the net's size.
 
     They are read in grey if the net has one input channel.
-    pair, classes, watch   as in `sources.load`
-    workers                processes that examine files; None: one per core
+    pair, classes, watch, group, levels   as in `sources.load`
+    workers   processes that examine files; None: one per core
     """
     source = source_of(source)
     data = load(
         source, splits=splits, size=model.image_size if source.kind == "folder" else None, download=download,
         val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
         channels=channels_of(model), workers=host.cores() if workers is None else workers, watch=watch,
+        group=group, levels=levels,
     )  # fmt: skip
     return hold_out(data, holdout) if holdout and data.train is not None else data
 

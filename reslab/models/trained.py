@@ -18,6 +18,7 @@ from torch import Tensor
 
 from reslab.data.batches.loader import Statistics
 from reslab.data.batches.views import View, centre_crop, whole
+from reslab.data.images.levels import Levels
 from reslab.data.source import recorded_kind
 from reslab.engines.calibrated import Int8Inference
 from reslab.engines.inference import Inference
@@ -135,7 +136,9 @@ class TrainedModel:
         return {
             "model": self.name, "switches": switches_of(self.spec), "parameters": cost(self.spec).parameters,
             "spec": self.spec.to_dict(), "classes": list(self.classes),
-            "input": {"channels": self.transform.channels, **asdict(self.transform.view)},
+            "input": {
+                "channels": self.transform.channels, **asdict(self.transform.view), **self.transform.levels.recorded(),
+            },
             "origin": {
                 "iteration": origin.iteration, "seed": origin.seed, "holdout": origin.holdout,
                 "data": {key: value for key, value in origin.data.items() if key != "place"},
@@ -192,7 +195,7 @@ def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
         spec,
         checkpoint.weights,
         tuple(facts["classes"]),
-        InputTransform(spec.in_channels, view(spec.image_size), checkpoint.statistics),
+        InputTransform(spec.in_channels, view(spec.image_size), checkpoint.statistics, Levels.of(facts["data"])),
         Origin(
             checkpoint.folder, checkpoint.iteration, facts["seed"], facts["data"], facts["recipe"].get("holdout", 0)
         ),
@@ -218,6 +221,7 @@ def from_parts(
         view = View(image["size"], image["shorter"], image["interpolation"])
         source = origin["imported"]
         imported = None if source is None else Imported(**{**source, "notes": tuple(source["notes"])})
+        levels = Levels.of(image)
         means = Statistics(statistics["mean"].numpy(), statistics["scale"].numpy())
         classes = tuple(map(str, config["classes"]))
         known = Origin(path, origin["iteration"], origin["seed"], origin["data"], origin["holdout"], imported)
@@ -225,4 +229,4 @@ def from_parts(
             raise ValueError("network, classes and input do not agree")
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: its config.json is damaged ({error}); copy it again") from None
-    return TrainedModel(spec, weights, classes, InputTransform(image["channels"], view, means), known)
+    return TrainedModel(spec, weights, classes, InputTransform(image["channels"], view, means, levels), known)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reslab.data.batches.loader import Statistics, centred
 from reslab.data.batches.views import View
+from reslab.data.images.levels import FULL, Levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +21,13 @@ class InputTransform:
     channels    3 (RGB) or 1 (grey)
     view        how an image is resized and cropped to the square that the network sees
     statistics  mean and scale, in pixel units
+    levels      of 16-bit pixels that become black and white when a file is decoded
     """
 
     channels: int
     view: View
     statistics: Statistics
+    levels: Levels = FULL
 
     @property
     def size(self) -> int:

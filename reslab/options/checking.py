@@ -18,4 +18,5 @@ class CheckOptions(Options):
     size: int = option(224, "side of the network's input in pixels", "Data", least=1, common=True)
     grey: bool = option(False, "images are read in grey, as by nets with --in-channels 1", "Data")
     val_share: float | None = shared.val_share("none held out")
+    group: str | None = shared.group()
     workers: int | None = shared.workers()

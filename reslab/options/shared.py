@@ -45,6 +45,16 @@ def val_share(text: str) -> Any:
     return option(None, "share of a folder or list without val that is held out for it", "Data", text=text)
 
 
+def group() -> Any:
+    """Return the option --group: which files a cut by --val-share keeps together."""
+    return option(
+        None,
+        "with --val-share: files with an equal first group of this regular expression, searched in the path inside the "
+        "class folder, are cut together: the frames of a clip",
+        "Data", text="each file on its own", metavar="REGEX",
+    )  # fmt: skip
+
+
 def bad_images() -> Any:
     """Return the option --bad-images: what happens to damaged files."""
     return option("error", "error: stop at damaged files; skip: leave them out and count them", "Data")

@@ -50,6 +50,13 @@ class TrainOptions(Options):
     set: Mapping[str, Any] | None = shared.changes(common=True)
     download: bool = shared.download()
     val_share: float | None = shared.val_share("none held out")
+    group: str | None = shared.group()
+    range: str = option(
+        "auto",
+        "levels of 16-bit files that become black and white: LOW,HIGH; full: 0,65535; auto: those of the training "
+        "files if they use less than an eighth of that",
+        "Data", metavar="LOW,HIGH",
+    )  # fmt: skip
     bad_images: Literal["error", "skip"] = shared.bad_images()
     workers: int | None = shared.workers()
     device: str = shared.device()

@@ -37,8 +37,23 @@ def difference(run: dict[str, Any], recorded: dict[str, Any], file: Path) -> str
     if recorded.get("extended") and "extended" not in run:
         return f"it was extended to {ends_of(recorded)[-1]:,} iterations"
     if "data" in run and run["data"]["fingerprint"] != recorded["data"].get("fingerprint"):
-        return "the data's fingerprint is another"
+        return _data_difference(run["data"], recorded["data"])
     return None
+
+
+def _data_difference(data: dict[str, Any], recorded: dict[str, Any]) -> str:
+    """Return how data of another fingerprint differ: by an option, or in their files."""
+    for key in ("val_share", "group", "range") if "kind" in data else ():
+        if data.get(key) != recorded.get(key):
+            here, there = (_option_words(key, values.get(key)) for values in (data, recorded))
+            return f"{key} is {here} here and {there} there"
+    return "the data's fingerprint is another"
+
+
+def _option_words(key: str, value: Any) -> str:
+    """Return an option of the data as it is given on the command line."""
+    default = "full" if key == "range" else "none"
+    return default if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _completed(recorded: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def command_of(
     *,
     val_share: float | None = None,
     bad_images: str = "error",
+    group: str | None = None,
+    range: str = "auto",
     precision: str = "auto",
     download: bool = False,
     init_from: Any = None,
@@ -104,15 +106,17 @@ def command_of(
 ) -> str:
     """Return the command line that trains this run; fields that differ from the named recipe become --set.
 
-    val_share, bad_images, precision, download, init_from, freeze    as the user gave them; defaults are left out
+    val_share … freeze   as the user gave them; defaults are left out
     For data or a trained model given in Python it is a call of `reslab.train`, in which `data` and `model` are those.
     """
     source = source_of(data)
     options = {
-        "val_share": val_share, "bad_images": bad_images, "precision": precision, "download": download,
-        "init_from": init_from, "freeze": freeze,
+        "val_share": val_share, "bad_images": bad_images, "group": group, "range": range, "precision": precision,
+        "download": download, "init_from": init_from, "freeze": freeze,
     }  # fmt: skip
-    defaults = {"val_share": None, "bad_images": "error", "precision": "auto", "download": False}
+    defaults = {
+        "val_share": None, "bad_images": "error", "range": "auto", "precision": "auto", "download": False,
+    }  # fmt: skip
     options = {key: value for key, value in options.items() if value != defaults.get(key)}
     if source.given is not None:  # the others are for files
         options = {key: value for key, value in options.items() if key in ("precision", "init_from", "freeze")}

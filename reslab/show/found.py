@@ -22,9 +22,11 @@ KOREAN = {
     "duplicates": "같은 클래스에 또 있는 이미지(바이트까지 같음)",
     "near-duplicates": "train 이미지와 닮은 val·test 이미지",
     "clips": "train에 있는 영상의 프레임처럼 번호가 붙은 val·test 이미지",
+    "ungrouped": "--group의 어느 그룹에도 맞지 않아 하나씩 나눈 이미지",
+    "both-sides": "한 클래스에서는 train에, 다른 클래스에서는 val에 있는 그룹 이름",
     "extension": "확장자가 다른 형식을 가리키는 파일(내용대로 읽음)", "cropped": "넓이의 절반도 보이지 않는 이미지",
     "small": "네트워크 입력의 절반보다 작은 이미지", "blank": "한 가지 색인 이미지",
-    "grey": "회색조 이미지(R = G = B로 읽음)", "deep": "257로 나눈 16비트 이미지", "turned": "EXIF로 돌린 이미지",
+    "grey": "회색조 이미지(R = G = B로 읽음)", "deep": "16비트 이미지", "turned": "EXIF로 돌린 이미지",
     "cmyk": "RGB로 바꾼 CMYK 이미지",
 }  # fmt: skip
 

@@ -201,12 +201,14 @@ def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: in
     def stop() -> bool:
         return leave.is_set() or (parent is not None and not parent.is_alive())
 
-    loaded: dict[tuple[str, int, int], Any] = {}
+    loaded: dict[tuple[Any, ...], Any] = {}
     while not stop() and (job := queue.get()) is not None:
         try:
-            key = (job.source, job.recipe.holdout, job.spec.image_size)
+            key = (job.source, job.recipe.holdout, job.spec.image_size, job.levels)
             if key not in loaded:
-                loaded[key] = load_data(job.source, job.spec, job.recipe.holdout, download=job.download)
+                loaded[key] = load_data(
+                    job.source, job.spec, job.recipe.holdout, download=job.download, levels=job.levels
+                )
             workers = min(workers_for(loaded[key], None), decoders)
             job = replace(job, options=replace(job.options, threads=threads), workers=workers)
             train(job, loaded[key], lambda event: None, stop)

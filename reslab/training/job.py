@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.data.check.finding import EXAMPLES
+from reslab.data.images.levels import Levels
 from reslab.data.splits import Data
 from reslab.engines import choose
 from reslab.engines.machine import UNDECIDED, ComputeOptions, Settings, environment, resolve_device, settle
@@ -36,6 +37,7 @@ class Job:
                       gives to a run is not explicit
     download          whether a campaign, which loads the data itself, may download them
     fingerprint       of the data, "" if unknown: a folder whose run has other data does not hold this run
+    levels            of 16-bit pixels, with which a campaign reads the data; None: the training files decide
     init              what is taken over from a trained model; None: the weights are drawn
     extend            iterations in all of a finished run that is continued
     ends              of a leg of an extended run: the ends up to that of this leg, where `recipe` ends
@@ -52,6 +54,7 @@ class Job:
     threads_explicit: bool = False
     download: bool = False
     fingerprint: str = ""
+    levels: Levels | None = None
     init: InitialWeights | None = None
     extend: int | None = None
     ends: tuple[int, ...] = ()

@@ -110,8 +110,28 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
     )  # fmt: skip
 
 
-def pace(step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> tuple[float, float]:
-    """Return (seconds of an update, seconds of evaluating one image) of a new net, on `images` or on zeros."""
+def expected_seconds(job: Job, data: Data) -> float:
+    """Return the seconds that a new run will take about, by one update, one batch and one evaluation."""
+    recipe = job.recipe
+    settings = settle(job.spec, recipe, job.options, job.frozen)
+    loader = loader_of(data, statistics_of(job, data), job, settings.device)
+    decoding, batch = _timed(lambda: loader.at(0), settings)
+    with prepared(settings):
+        net = build(job.spec)
+        net.freeze(job.frozen)
+        update, image = pace(Step(net, recipe, settings), batch.images, batch.labels, timed=1)
+    decoding /= max(1, job.workers)
+    evaluation = images_to_evaluate(recipe, data) * max(image, decoding / recipe.batch)
+    return recipe.iterations * max(update, decoding) + evaluation
+
+
+def pace(
+    step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | None = None, timed: int = TIMED
+) -> tuple[float, float]:
+    """Return (seconds of an update, seconds of evaluating one image) of a new net, on `images` or on zeros.
+
+    timed   updates that are timed after those in which the engine warms up
+    """
     spec, settings = step.net.spec, step.settings
     shape = (step.recipe.batch, spec.in_channels, spec.image_size, spec.image_size)
     images = (torch.zeros(shape) if images is None else images).to(settings.device)
@@ -120,11 +140,11 @@ def pace(step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | 
 
     step.net.train()
     _timed(lambda: [step(images, labels, 1e-9) for _ in range(step.warm_up)], settings)
-    update, _ = _timed(lambda: [step(images, labels, 1e-9) for _ in range(TIMED)], settings)
+    update, _ = _timed(lambda: [step(images, labels, 1e-9) for _ in range(timed)], settings)
     step.net.eval()
     _timed(lambda: step.logits(images), settings)
     evaluation, _ = _timed(lambda: step.logits(images), settings)
-    return update / TIMED, evaluation / len(images)
+    return update / timed, evaluation / len(images)
 
 
 def _memory(settings: Settings) -> tuple[int, int, int | None]:

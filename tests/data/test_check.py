@@ -50,6 +50,7 @@ def spoil(root: Path) -> None:
     Image.open(flower / "1train.jpg").resize((80, 80)).save(root / "val" / "flower" / "near.jpg", quality=70)
     patch(draws, 0).save(church / "real.png", "JPEG")
     Image.fromarray(draws.integers(0, 4096, (64, 64)).astype(np.uint16)).save(church / "deep.png")
+    Image.fromarray(draws.integers(0, 65536, (64, 64)).astype(np.uint16)).save(church / "deeper.png")
     Image.new("RGB", (90, 90), "red").save(church / "red.png")
     patch(draws, 0).convert("L").save(church / "grey.jpg")
     patch(draws, 0).convert("CMYK").save(church / "cmyk.jpg")
@@ -70,7 +71,7 @@ def spoil(root: Path) -> None:
 EXPECTED = {
     "damaged": 1, "empty": 1, "no-image": 1, "format": 13, "lopsided": 1, "across-splits": 1, "two-classes": 1,
     "duplicates": 1, "near-duplicates": 1, "dark": 1, "unlabelled": 4, "litter": 2, "not-read": 1, "extension": 1,
-    "cropped": 1, "small": 1, "blank": 1, "grey": 1, "deep": 1, "turned": 1, "cmyk": 1,
+    "cropped": 1, "small": 1, "blank": 1, "grey": 1, "deep": 2, "turned": 1, "cmyk": 1,
 }  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def test_one_of_each_fault_is_counted(tmp_path):
     assert counts == EXPECTED
     assert not result.is_fine
     by_class = [(f.kind, f.split, f.cls, f.format, f.of) for f in result.findings if f.kind in ("format", "damaged")]
-    assert by_class == [("damaged", "train", "church", "JPEG", 19), ("format", "train", "flower", "AVIF", 23)]
+    assert by_class == [("damaged", "train", "church", "JPEG", 20), ("format", "train", "flower", "AVIF", 23)]
     lines = result.lines()
     levels = [line.split()[0] for line in lines[1:]]
     assert levels == sorted(levels)
@@ -109,7 +110,7 @@ def test_error_names_every_bad_file_and_skip_leaves_all_out(tmp_path):
     assert all(name in str(caught.value) for name in ("cut.jpg", "empty.jpg", "notes.txt", "0.avif", "12.avif"))
     assert "\n" not in str(caught.value)
     data = folder(root, 48, bad_images="skip")
-    assert len(data.train) == 17 + 9
+    assert len(data.train) == 18 + 9
     assert not any(Path(path).name in ("cut.jpg", "empty.jpg", "notes.txt") for path in data.train.paths)
     (lopsided,) = (finding for finding in data.findings if finding.kind == "lopsided")
     assert (lopsided.cls, lopsided.detail) == ("flower", "keeps 9 of 23")

@@ -128,7 +128,7 @@ def test_facts(tmp_path):
     assert facts_of(str(jpeg(tmp_path, "grey.jpg", "L"))).mode == "L"
     deep = tmp_path / "deep.png"
     Image.fromarray(np.linspace(0, 4095, 400).reshape(20, 20).astype(np.uint16)).save(deep)
-    assert (facts_of(str(deep)).is_deep, facts_of(str(deep)).high) == (True, 16)  # 4095 / 257
+    assert (facts_of(str(deep)).is_deep, facts_of(str(deep)).high) == (True, 4095)
     assert facts_of(str(tmp_path / "none.jpg")).reason.startswith("no such file")
     os.mkfifo(tmp_path / "pipe.jpg")
     begin = time.monotonic()

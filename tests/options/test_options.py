@@ -107,6 +107,8 @@ VALUES = {
     "set": ("lr=0.05", "{lr = 0.05}", {"lr": 0.05}),
     "download": (None, "true", True),
     "val_share": ("0.2", "0.2", 0.2),
+    "group": (r"(clip\d+)", r"'(clip\d+)'", r"(clip\d+)"),
+    "range": ("0,4095", '"0,4095"', "0,4095"),
     "bad_images": ("skip", '"skip"', "skip"),
     "workers": ("2", "2", 2),
     "device": ("cpu", '"cpu"', "cpu"),

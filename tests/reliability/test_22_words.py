@@ -113,7 +113,8 @@ def test_fault_22_command_lines(reslab, run, count, verb):
 
 KEYS = (
     "model", "data", "recipe", "out", "seed", "iterations", "epochs", "scale", "device", "precision", "engine",
-    "recompute", "threads", "workers", "val_share", "bad_images", "download", "net", "set", "lr", "sead", "batch",
+    "recompute", "threads", "workers", "val_share", "bad_images", "group", "range", "download", "net", "set", "lr",
+    "sead", "batch",
 )  # fmt: skip
 TOML_VALUES = (
     '"digits"', '"cifar_resnet8"', '""', '"x"', "1", "-1", "0", "99999999999999999999", "1.5", "nan", "inf", "1e400",

@@ -88,13 +88,14 @@ def test_a_field_added_later_renames_no_folder(monkeypatch, of):
 def test_a_command_says_how_the_data_was_cut_and_what_was_asked_for():
     """`tests/api/test_scores.py` runs such a command again."""
     plain = command_of(NET, "photos", recipe("digits"), 0)
-    asked = {"val_share": 0.2, "bad_images": "skip", "precision": "bf16", "download": True}
+    asked = {"val_share": 0.2, "bad_images": "skip", "precision": "bf16", "download": True, "range": "0,4095",
+             "group": r"(clip\d+)_"}  # fmt: skip
     words = {"val_share": "--val-share 0.2", "bad_images": "--bad-images skip", "precision": "--precision bf16",
-             "download": "--download"}  # fmt: skip
+             "download": "--download", "range": "--range 0,4095", "group": r"--group '(clip\d+)_'"}  # fmt: skip
     for key, value in asked.items():
         assert words[key] not in plain
         assert words[key] in command_of(NET, "photos", recipe("digits"), 0, **{key: value})
-    assert plain == command_of(NET, "photos", recipe("digits"), 0, val_share=None, bad_images="error", precision="auto")
+    assert plain == command_of(NET, "photos", recipe("digits"), 0, val_share=None, bad_images="error", range="auto")
 
 
 def test_the_hash_is_of_what_differs_from_the_defaults():

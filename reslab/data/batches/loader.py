@@ -88,7 +88,7 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
 
 def stacked(split: Files, rows: np.ndarray, view: View | None = None) -> np.ndarray:
     """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C]; default: centre crops. Raises BadImage."""
-    views = np.stack([(view or centre_crop(split.size))(read(split.paths[row])) for row in rows])
+    views = np.stack([(view or centre_crop(split.size))(read(split.paths[row], levels=split.levels)) for row in rows])
     return in_channels(views, split.channels)
 
 

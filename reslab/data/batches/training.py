@@ -166,7 +166,7 @@ class TrainLoader:
         views, mirrors = [], self.augment != "crop"
         for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows, self.flip), strict=True):
             box_of = partial(training_box, split.size, side, top, left)
-            part = read_part(split.paths[row], box_of, min_side=round(split.size * side))
+            part = read_part(split.paths[row], box_of, min_side=round(split.size * side), levels=split.levels)
             views.append(training_view(part, split.size, bool(flip) and mirrors))
         return views
 

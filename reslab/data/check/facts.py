@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from reslab.data.images.decode import BadImage, examine
+from reslab.data.images.pixels import is_deep
 
 SIDE = 16  # of the grid that the look of an image is taken on
 CLEAR = 4  # levels between two neighbours of the grid above which they differ; smaller ones change with a JPEG
@@ -38,10 +39,11 @@ class Facts:
     width, height    of the upright image, pixels; 0 if it cannot be read
     mode             of its pixels, as Pillow names it ("RGB", "L", "I;16", "CMYK" …)
     turned           it is turned or mirrored by its EXIF orientation
-    low, high        lowest and highest level of its pixels as a network sees them, 0..255
+    low, high        lowest and highest level of its pixels: in grey 0..255, of 16 bits as they are, 0..65535
     content          BLAKE2b of its bytes, 16 bytes in hex
     look             256 bits in hex: where the image gets clearly brighter to the right, on a grid of 16 x 17
-                     (a difference hash); much the same for copies of other sizes and qualities. "" if nowhere
+                     (a difference hash); much the same for copies of other sizes and qualities. "" if nowhere.
+                     Of 16 bits that use a small part of their range it is that of the stretched image
     """
 
     reason: str = ""
@@ -62,8 +64,8 @@ class Facts:
 
     @property
     def is_deep(self) -> bool:
-        """Return whether the file has more than 8 bits a pixel and channel."""
-        return self.mode.startswith("I")
+        """Return whether the file has grey pixels of 16 bits."""
+        return not self.reason and is_deep(self.mode)
 
 
 def facts_of(path: str) -> Facts:
@@ -72,7 +74,7 @@ def facts_of(path: str) -> Facts:
         header, image = examine(path, min_side=SHOWN)
         grey = image.convert("L")
         levels = np.asarray(grey)
-        low, high = int(levels.min()), int(levels.max())
+        low, high = header.span or (int(levels.min()), int(levels.max()))
         with open(path, "rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except BadImage as error:

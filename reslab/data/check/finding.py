@@ -27,6 +27,7 @@ class Kind:
 
 
 LEAVE_OUT = "leave them out with --bad-images skip"
+CLIP = r"(.*?)\d+\D*\.\w+$"  # captures what is before the last number of a file's name, see `duplicates.clip_of`
 MEND = f"mend or remove them, or {LEAVE_OUT}"
 KINDS = {
     "damaged": Kind("fault", "damaged images", MEND),
@@ -39,7 +40,7 @@ KINDS = {
         "fault", "images of train that are in val or test too, byte for byte", "remove one: the score is too good"
     ),
     "two-classes": Kind("fault", "images that stand in two classes, byte for byte", "remove the wrong one"),
-    "dark": Kind("fault", "16-bit images that come out black", "store them with their range stretched, or in 8 bits"),
+    "dark": Kind("fault", "16-bit images that come out black", "stretch them with `train --range LOW,HIGH`"),
     "refused": Kind("fault", "problems that stop training"),
     "layout": Kind("note", "folders read under another name"),
     "unlabelled": Kind("note", "images without class folders, not scored", "classify them with `reslab predict`"),
@@ -51,13 +52,20 @@ KINDS = {
     "tiny-class": Kind("note", "classes with one image beside hundreds", "is it a class?"),
     "duplicates": Kind("note", "images that occur again in the same class, byte for byte"),
     "near-duplicates": Kind("note", "images of val or test that look like one of train", "look at them"),
-    "clips": Kind("note", "names in val or test numbered like frames of a clip in train", "keep a clip in one split"),
+    "clips": Kind(
+        "note", "names in val or test numbered like frames of a clip in train",
+        f"keep a clip in one split; a cut by --val-share keeps clips whole with --group '{CLIP}'",
+    ),
+    "ungrouped": Kind("note", "images that match no group of --group, cut one by one"),
+    "both-sides": Kind(
+        "note", "names of groups in train and, in another class, in val", "make folders train and val if none may be"
+    ),
     "extension": Kind("note", "files whose extension names another format; read as what they are"),
     "cropped": Kind("note", "images of which the view shows less than half of the area"),
     "small": Kind("note", "images smaller than half the network's input", "a smaller --image-size costs less time"),
     "blank": Kind("note", "images of one colour"),
     "grey": Kind("note", "grey images, read as red = green = blue"),
-    "deep": Kind("note", "16-bit images, divided by 257"),
+    "deep": Kind("note", "16-bit images"),
     "turned": Kind("note", "images that are turned by their EXIF orientation"),
     "cmyk": Kind("note", "CMYK images, converted to RGB"),
 }  # fmt: skip

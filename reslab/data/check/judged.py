@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
+
+import numpy as np
 
 from reslab.data.check.duplicates import clips, copies, near
 from reslab.data.check.facts import EXTENSIONS, Facts
 from reslab.data.check.finding import Finding
 from reslab.data.images.decode import FORMATS
+from reslab.data.images.levels import Levels
 
-BLACK = 16  # of 255: the highest level of a 16-bit image that holds 12 bits
+BLACK = 16  # of 255: what becomes of the highest level of 12 bits if it is divided by 257
 TINY, HUNDREDS = 1, 100  # images of a class that is none, beside others with so many
 CROP = 224 / 256  # side of the view by the resized shorter side
 
@@ -61,16 +65,24 @@ def _traits(size: int, channels: int) -> dict[str, Callable[[Entry], bool]]:
         return CROP**2 * min(width, height) / max(width, height) < 0.5
 
     return {
-        "dark": lambda entry: entry.facts.is_deep and entry.facts.high <= BLACK,
         "extension": other_format,
         "cropped": cropped,
         "small": lambda entry: 2 * min(entry.facts.width, entry.facts.height) < size,
         "blank": lambda entry: entry.facts.is_blank,
-        "deep": lambda entry: entry.facts.is_deep,
         "grey": lambda entry: channels == 3 and entry.facts.mode in ("1", "L", "LA"),
         "turned": lambda entry: entry.facts.turned,
         "cmyk": lambda entry: entry.facts.mode == "CMYK",
     }
+
+
+def judged_levels(good: Sequence[Entry], levels: Levels) -> list[Finding]:
+    """Return what is found about the 16-bit files among those that can be read, with the levels that are in use."""
+    outside = sum(e.facts.is_deep and (e.facts.low < levels.low or e.facts.high > levels.high) for e in good)
+    detail = levels.words + (f"; in {outside:,} of them others are clipped" if outside else "")
+    return [
+        *_of_all(good, "dark", lambda entry: entry.facts.is_deep and int(levels(np.array(entry.facts.high))) <= BLACK),
+        *(replace(finding, detail=detail) for finding in _of_all(good, "deep", lambda entry: entry.facts.is_deep)),
+    ]
 
 
 def _grouped(

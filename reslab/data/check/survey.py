@@ -37,7 +37,7 @@ FEWEST = 64  # files of a folder whose facts are remembered; fewer are examined 
 CHUNK = 32  # files that a process examines before it answers
 PACE = 5.0  # seconds between two reports
 SETTLED = 2_000_000_000  # nanoseconds since the last change
-_FORM = 1  # version of the remembered facts
+_FORM = 2  # version of the remembered facts
 
 
 @dataclass(frozen=True)

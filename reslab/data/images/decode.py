@@ -11,12 +11,9 @@ changed byte is found in every PNG (`png`). The other formats have no checksums,
 
 from __future__ import annotations
 
-import functools
 import io
-import logging
 import os
 import stat
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,25 +24,29 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from reslab.data.images import pixels, png
+from reslab.data.images import pixels, png, quiet
 from reslab.data.images.jpeg import PixelBox, part
+from reslab.data.images.levels import FULL, Levels, stretched
 from reslab.errors import RunError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
-_ONE_AT_A_TIME = threading.Lock()
 
 Source = str | os.PathLike[str] | bytes
 
 
 class Header(NamedTuple):
-    """Format and mode as Pillow names them, size of the upright image in pixels, whether EXIF turns or mirrors it."""
+    """Format and mode as Pillow names them, size of the upright image in pixels, whether EXIF turns or mirrors it.
+
+    span   lowest and highest level of 16-bit pixels, None of others
+    """
 
     format: str
     mode: str
     width: int
     height: int
     turned: bool
+    span: tuple[int, int] | None
 
 
 class BadImage(RunError):
@@ -60,43 +61,47 @@ class BadImage(RunError):
 
 
 def read(
-    source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_side: int | None = None
-) -> Image.Image:
+    source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_side: int | None = None,
+    levels: Levels = FULL,
+) -> Image.Image:  # fmt: skip
     """Return a file (or its bytes) decoded to an upright RGB image.
 
     name         name of the file in messages
     max_pixels   limit of width x height; Pillow's own limit is 179 Mpx
     min_side     shorter side in pixels that is enough: a JPEG of at least twice the size is decoded at 1/2, 1/4 or 1/8,
                  in a fraction of the time (each pixel is the mean of a square, from fewer coefficients)
+    levels       of 16-bit pixels that become black and white
     Raises BadImage, and nothing else, if it is no complete image of an allowed format.
     """
     with _open(source, name, max_pixels) as image:
         _shrink(image, min_side)
-        return pixels.picture(image, _load(image))
+        return pixels.picture(image, _load(image), levels)
 
 
 def examine(source: Source, *, min_side: int | None = None) -> tuple[Header, Image.Image]:
-    """Return what the header says, and the image of `read`. Raises BadImage."""
+    """Return what the file is, and the image of `read`, 16 bits `stretched` from their own span. Raises BadImage."""
     with _open(source, None, MAX_PIXELS) as image:
         (width, height), mode, name = image.size, image.mode, image.format or ""
         _shrink(image, min_side)
-        turn = _load(image)
+        turn, span = _load(image), pixels.span(image)
         width, height = (height, width) if turn in pixels.TRANSPOSING else (width, height)
-        return Header(name, mode, width, height, turn is not None), pixels.picture(image, turn)
+        levels = stretched(*span) if span else FULL
+        return Header(name, mode, width, height, turn is not None, span), pixels.picture(image, turn, levels)
 
 
-def upright(image: Image.Image, *, name: str = "the image") -> Image.Image:
+def upright(image: Image.Image, *, name: str = "the image", levels: Levels = FULL) -> Image.Image:
     """Return a Pillow image as `read` returns its file: upright RGB. Raises BadImage."""
     try:
         image.load()
-        return pixels.picture(image.copy(), pixels.turn_of(image))
+        return pixels.picture(image.copy(), pixels.turn_of(image), levels)
     except Exception as error:
         raise BadImage(name, _reason(error)) from None
 
 
 def read_part(
-    source: Source, box_of: Callable[[int, int], PixelBox], *, name: str | None = None, min_side: int | None = None
-) -> np.ndarray:
+    source: Source, box_of: Callable[[int, int], PixelBox], *, name: str | None = None, min_side: int | None = None,
+    levels: Levels = FULL,
+) -> np.ndarray:  # fmt: skip
     """Return the image of `read` cropped to `box_of(width, height)`: uint8 [h, w, 3].
 
     Of a JPEG only that part is decoded if possible; damage after the part is then not noticed. Otherwise raises
@@ -108,7 +113,7 @@ def read_part(
             decoded = part(_bytes(image), fraction, *image.size, box_of(*image.size))
             if decoded is not None:
                 return decoded
-        return pixels.array(image, _load(image), box_of)
+        return pixels.array(image, _load(image), box_of, levels)
 
 
 def read_rgb(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -121,6 +126,12 @@ def probe(source: Source, *, name: str | None = None, max_pixels: int = MAX_PIXE
     """Return (width, height) in pixels from the header; an EXIF rotation may later swap them. Raises BadImage."""
     with _open(source, name, max_pixels) as image:
         return image.size
+
+
+def mode_of(source: Source) -> str:
+    """Return the mode of the pixels from the header, as Pillow names it. Raises BadImage as `probe`."""
+    with _open(source, None, MAX_PIXELS) as image:
+        return image.mode
 
 
 def _shrink(image: ImageFile, min_side: int | None) -> int:
@@ -136,7 +147,7 @@ def _load(image: ImageFile) -> Image.Transpose | None:
     if image.format == "PNG":
         assert image.fp is not None  # open until the image is loaded
         png.verify(image.fp)
-    with _silent_libtiff() if image.format == "TIFF" else nullcontext():
+    with quiet.libtiff() if image.format == "TIFF" else nullcontext():
         image.load()
     return pixels.turn_of(image)
 
@@ -157,7 +168,7 @@ def _bytes(image: ImageFile) -> bytes:
 def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFile]:
     """Yield Pillow's lazy image with its header checked; any error inside the block becomes a BadImage."""
     in_memory = isinstance(source, bytes)
-    _silence_logger()
+    quiet.logger()
     label = name or (str(getattr(source, "name", "image bytes")) if in_memory else os.fsdecode(source))
     try:
         with warnings.catch_warnings():
@@ -185,31 +196,6 @@ def _open(source: Source, name: str | None, max_pixels: int) -> Iterator[ImageFi
         raise BadImage(label, _too_large("this", max_pixels)) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, IndexError, MemoryError ...
         raise BadImage(label, _reason(error)) from None
-
-
-@functools.cache
-def _silence_logger() -> None:
-    # Pillow logs some damage, and without a handler Python prints it on stderr. A program's own handlers still get it.
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-
-@contextmanager
-def _silent_libtiff() -> Iterator[None]:
-    """Silence stderr of the process, on which libtiff prints messages in addition to the exception."""
-    with _ONE_AT_A_TIME:  # otherwise one thread would restore the null device of another as stderr
-        try:
-            real = os.dup(2)
-        except OSError:  # closed already: nothing to silence
-            yield
-            return
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        try:
-            yield
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
-            os.close(null)
 
 
 def _regular_size(path: Path, label: str) -> int:

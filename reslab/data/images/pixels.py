@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from reslab.data.images.jpeg import PixelBox
+from reslab.data.images.levels import DEEPEST, FULL, Levels
 
 LARGE = 1 << 24  # pixels from which on an image is converted in strips
 _STRIP = 1 << 20  # pixels
@@ -60,19 +61,20 @@ def turn_of(image: Image.Image) -> Turn:
         return None
 
 
-def picture(image: Image.Image, turn: Turn) -> Image.Image:
+def picture(image: Image.Image, turn: Turn, levels: Levels = FULL) -> Image.Image:
     """Return the loaded `image` in RGB, rotated by `turn`. A large one is closed unless it is the result itself.
 
+    levels   of 16-bit pixels that become black and white
     Raises ValueError if its pixels have no defined brightness.
     """
     if image.width * image.height < LARGE:
-        rgb = _to_rgb(image, image.format)
+        rgb = _to_rgb(image, image.format, levels)
         return rgb if turn is None else rgb.transpose(turn)
     if image.mode == "RGB" and turn is None and not image.has_transparency_data:
         return image
     width, height = _turned_size(image, turn)
     result = None
-    for strip, corner in _strips(image, turn, (0, 0, width, height)):
+    for strip, corner in _strips(image, turn, (0, 0, width, height), levels):
         if result is None:  # created only after the source is freed
             result = Image.new("RGB", (width, height))
         result.paste(strip, corner)
@@ -80,15 +82,15 @@ def picture(image: Image.Image, turn: Turn) -> Image.Image:
     return result
 
 
-def array(image: Image.Image, turn: Turn, box_of: Callable[[int, int], PixelBox]) -> np.ndarray:
+def array(image: Image.Image, turn: Turn, box_of: Callable[[int, int], PixelBox], levels: Levels = FULL) -> np.ndarray:
     """Return `picture` cropped to `box_of(width, height)`: uint8 [h, w, 3]."""
     box = box_of(*_turned_size(image, turn))
     left, top, right, bottom = box
     if image.width * image.height < LARGE:
-        rgb = picture(image, turn)
+        rgb = picture(image, turn, levels)
         return np.array(rgb if box == (0, 0, *rgb.size) else rgb.crop(box))
     result = None
-    for strip, (x, y) in _strips(image, turn, box):
+    for strip, (x, y) in _strips(image, turn, box, levels):
         if result is None:
             result = np.zeros((bottom - top, right - left, 3), np.uint8)  # black outside the image, like Pillow's crop
         part = max(left, x), max(top, y), min(right, x + strip.width), min(bottom, y + strip.height)
@@ -101,7 +103,7 @@ def _turned_size(image: Image.Image, turn: Turn) -> tuple[int, int]:
     return (image.height, image.width) if turn in TRANSPOSING else image.size
 
 
-def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
+def _strips(image: Image.Image, turn: Turn, box: PixelBox, levels: Levels) -> Iterator[Strip]:
     """Yield the strips that overlap `box`. If source and result are both large, `image` is closed before the first."""
     (width, height), file_format = image.size, image.format
     rows = max(1, _STRIP // width)
@@ -114,7 +116,7 @@ def _strips(image: Image.Image, turn: Turn, box: PixelBox) -> Iterator[Strip]:
             spans.append((first, last, (x, y)))
 
     def converted(first: int, last: int) -> Image.Image:
-        return _to_rgb(image.crop((0, first, width, last)), file_format)
+        return _to_rgb(image.crop((0, first, width, last)), file_format, levels)
 
     result_is_large = (box[2] - box[0]) * (box[3] - box[1]) >= LARGE
     if image.mode not in _SMALL_MODES and result_is_large:
@@ -151,16 +153,11 @@ def _corner(turn: Turn, first: int, last: int, height: int) -> tuple[int, int]:
     return (start, 0) if turn in TRANSPOSING else (0, start)
 
 
-def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
+def _to_rgb(image: Image.Image, file_format: str | None, levels: Levels) -> Image.Image:
     """Return the pixels in RGB. Raises ValueError if they have no defined brightness."""
     mode = image.mode
-    if mode.startswith("I;16"):
-        return _grey16(np.asarray(image), image.info.get("transparency"))
-    if mode == "I":  # 16-bit PGM, or TIFF with any values
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit pixels beyond 16 bits have no defined brightness")
-        return _grey16(values, None)
+    if is_deep(mode):
+        return _grey16(_deep(image), _transparent(image), levels)
     if mode == "F":
         raise ValueError("floating-point pixels have no defined brightness")
     if mode == "CMYK" and file_format == "JPEG" and "adobe" not in image.info:
@@ -172,10 +169,45 @@ def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey16(values: np.ndarray, transparent: int | None) -> Image.Image:
-    """Return 0..65535 rounded to 0..255 (v / 257), as three equal channels; the tRNS value becomes white."""
-    values = values.astype(np.uint32)
-    grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
-    if isinstance(transparent, int):
+def is_deep(mode: str) -> bool:
+    """Return whether pixels of this mode are grey of 16 bits: "I;16", "I;16B" …, and "I" of a PGM or TIFF."""
+    return mode == "I" or mode.startswith("I;16")
+
+
+def span(image: Image.Image) -> tuple[int, int] | None:
+    """Return the lowest and highest level of a loaded 16-bit image, None of others. Raises ValueError as `picture`.
+
+    Transparent pixels, which become white, count only if there are no others.
+    """
+    if not is_deep(image.mode):
+        return None
+    rows, transparent = max(1, _STRIP // image.width), _transparent(image)
+    ends: list[int] = []
+    for first in range(0, image.height, rows):
+        values = _deep(image.crop((0, first, image.width, min(first + rows, image.height))))
+        if transparent is not None:
+            values = values[values != transparent]
+        ends += [int(values.min()), int(values.max())] if values.size else []
+    return (min(ends), max(ends)) if ends else (DEEPEST, DEEPEST)
+
+
+def _deep(image: Image.Image) -> np.ndarray:
+    """Return the levels of a 16-bit image. Raises ValueError if they are beyond 16 bits, as a TIFF's may be."""
+    values = np.asarray(image)
+    if image.mode == "I" and (values.min() < 0 or values.max() > DEEPEST):
+        raise ValueError("32-bit pixels beyond 16 bits have no defined brightness")
+    return values
+
+
+def _transparent(image: Image.Image) -> int | None:
+    """Return the level that a 16-bit PNG declares as transparent."""
+    level = image.info.get("transparency") if image.mode != "I" else None
+    return level if isinstance(level, int) else None
+
+
+def _grey16(values: np.ndarray, transparent: int | None, levels: Levels) -> Image.Image:
+    """Return 16-bit levels as 0..255, as three equal channels; the tRNS value becomes white."""
+    grey = levels(values)
+    if transparent is not None:
         grey[values == transparent] = 255
     return Image.fromarray(grey).convert("RGB")

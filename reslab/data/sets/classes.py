@@ -12,9 +12,11 @@ import numpy as np
 
 from reslab.data.check.facts import Facts, began_like
 from reslab.data.check.finding import Finding
-from reslab.data.check.judged import Entry, judged
+from reslab.data.check.judged import Entry, judged, judged_levels
 from reslab.data.check.survey import MOST, Watch, survey
-from reslab.data.images.decode import BadImage, probe
+from reslab.data.images.decode import BadImage, mode_of
+from reslab.data.images.levels import FULL, Levels, stretched
+from reslab.data.images.pixels import is_deep
 from reslab.data.paths import Paths, Signature, signature
 from reslab.data.sets.layout import SPLITS, Layout, layout_of
 from reslab.data.sets.listing import files_below, is_visible
@@ -35,6 +37,8 @@ class Contents:
     litter     names that were left out
     findings   what was found
     notes      what a reader of results should know
+    good       files that can be read, if they were examined; of more than MOST `deep` has names of 16-bit files
+    is_settled   `settle` has decided on the levels of 16-bit files
     """
 
     layout: Layout
@@ -44,6 +48,9 @@ class Contents:
     litter: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    good: list[Entry] = field(default_factory=list)
+    deep: list[str] = field(default_factory=list)
+    is_settled: bool = False
 
     @property
     def root(self) -> Path:
@@ -145,6 +152,7 @@ def examine(
         contents.findings.append(Finding("headers", contents.files))
     contents.findings += judged(entries, size, channels)
     bad = [entry for entry in entries if entry.facts.reason]
+    contents.good = [entry for entry in entries if not entry.facts.reason]
     if bad and not skip:
         first, *others = bad
         names = "".join(f", {entry.name or os.curdir}" for entry in others[: NAMED - 1])
@@ -168,6 +176,33 @@ def examine(
     )
 
 
+def settle(contents: Contents, train: Listing, wanted: Levels | None) -> Levels:
+    """Return the levels of 16-bit pixels that become black and white, and add what is found about files that have some.
+
+    train    the training files, whose lowest and highest level is taken if it is a small part of the range
+    wanted   the levels to take; None: they are decided here
+    """
+    contents.is_settled = True
+    levels, total = wanted or FULL, len(contents.good) or contents.files
+    if contents.deep:
+        remedy = "" if wanted else ", as only their headers were read; --range LOW,HIGH takes fewer levels"
+        contents.findings.append(
+            Finding("deep", len(contents.deep), total, examples=tuple(contents.deep), detail=levels.words + remedy)
+        )
+    elif any(entry.facts.is_deep for entry in contents.good):
+        if wanted is None:
+            names = {files[row][len(files.lead) :] for files in train.values() for row in range(len(files))}
+            deep = [entry.facts for entry in contents.good if entry.facts.is_deep and entry.name in names]
+            if deep:
+                levels = stretched(min(facts.low for facts in deep), max(facts.high for facts in deep))
+        contents.findings += judged_levels(contents.good, levels)
+    else:
+        return levels
+    if not levels.is_full:
+        contents.notes.append(f"16-bit pixels: {levels.words}")
+    return levels
+
+
 def _entries(contents: Contents, workers: int, watch: Watch | None, most: float) -> list[Entry]:
     """Return every file with its facts; of a large folder only those that have a bad header."""
     rows = (  # not a list: a million names take 150 MB
@@ -184,7 +219,8 @@ def _entries(contents: Contents, workers: int, watch: Watch | None, most: float)
     for name, split, cls in rows:
         path = contents.lead + name
         try:
-            probe(path)
+            if is_deep(mode_of(path)):
+                contents.deep.append(name)
         except BadImage as error:
             bad.append(Entry(name, split, cls, Facts(error.reason, began_like(path))))
     return bad

@@ -13,7 +13,7 @@ from reslab.data.check.finding import Finding
 from reslab.data.check.judged import Entry, duplicates
 from reslab.data.check.result import Check
 from reslab.data.check.survey import Watch
-from reslab.data.sets.classes import contents_of, examine, refuse_unread
+from reslab.data.sets.classes import contents_of, examine, refuse_unread, settle
 from reslab.data.sets.folder import check_classes, checked_folder, index_of
 from reslab.data.sets.indexing import Reading
 from reslab.data.source import DataSource
@@ -22,8 +22,9 @@ from reslab.errors import UserError
 
 
 def examined(
-    source: DataSource, size: int, val_share: float | None, channels: int, workers: int, watch: Watch | None
-) -> Check:
+    source: DataSource, size: int, val_share: float | None, group: str | None, channels: int, workers: int,
+    watch: Watch | None,
+) -> Check:  # fmt: skip
     """Return what is found about a folder. Raises UserError if it holds no class folders at all."""
     root = checked_folder(source.text, size, "skip")
     try:
@@ -39,11 +40,13 @@ def examined(
     files = contents.files
     try:
         check_classes(contents)
-        index = index_of(contents, Reading(size, val_share, True, channels, workers, watch))
+        index = index_of(contents, Reading(size, val_share, True, channels, workers, watch, group))
         splits = {
             split: dict(zip(index.classes, part.counts, strict=True)) for split, part in index.parts.items()
         }  # fmt: skip
     except UserError as error:
+        if not contents.is_settled:
+            settle(contents, contents.listings.get("train", {}), None)
         contents.findings.append(Finding("refused", 1, detail=str(error)))
     return Check(source.text, splits, tuple(contents.findings), files)
 

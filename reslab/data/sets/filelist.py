@@ -13,8 +13,9 @@ from pathlib import Path
 
 from reslab.data.check.finding import Finding
 from reslab.data.check.survey import Watch
+from reslab.data.images.levels import FULL, Levels
 from reslab.data.paths import Paths, Signature, signature
-from reslab.data.sets.classes import Contents, Listing, examine
+from reslab.data.sets.classes import Contents, Listing, examine, settle
 from reslab.data.sets.indexing import (
     DECODER,
     Reading,
@@ -33,37 +34,37 @@ from reslab.data.splits import Data
 from reslab.errors import UserError, suggest
 from reslab.store.files import expanded
 
-_FORM = 1  # version of the index file; an index of another version is not read
+_FORM = 2  # version of the index file; an index of another version is not read
 _SHOWN = 3  # missing files that a message names
 _Place = tuple[int, int] | str  # identifies a file under all its names
 
 
 def filelist(
     path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error", channels: int = 3,
-    workers: int = 0, watch: Watch | None = None,
+    workers: int = 0, watch: Watch | None = None, group: str | None = None, levels: Levels | None = None,
 ) -> Data:  # fmt: skip
     """Return the images of a list of files, which are decoded later, to size x size pixels.
 
     val_share    in (0, 1): moves this share of each training class into val, chosen by a hash of the relative path.
                  Required if the list has no val or test rows, and refused if it has some
     bad_images   "error" refuses files that are missing or no images; "skip" leaves them out and notes their number
-    channels, workers, watch   as in `folder.folder`
+    channels, workers, watch, group, levels   as in `folder.folder`
     A list without splits is all train. A file in two splits, or twice in one, is noted. The index of a long list is
     cached, as that of a large folder. Raises UserError.
     """
     file = _checked(path, size, bad_images)
-    reading = Reading(size, val_share, bad_images == "skip", channels, workers, watch)
+    reading = Reading(size, val_share, bad_images == "skip", channels, workers, watch, group, levels)
     key = [_FORM, str(file), os.path.realpath(file), *reading.key, *DECODER]
     try:
         index = cached_index("list", key, _lead(file), lambda: _index(file, reading))
     except OSError as error:
         raise UserError(f"data: {error.filename or file}: {error.strerror or error}") from None
-    return as_data(index, file.name, size, bad_images, val_share, channels)
+    return as_data(index, file.name, size, bad_images, val_share, channels, group)
 
 
 def labelled(
     path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error", by_order: bool = False,
-    channels: int = 3, workers: int = 0, watch: Watch | None = None,
+    channels: int = 3, workers: int = 0, watch: Watch | None = None, levels: Levels = FULL,
 ) -> Data | None:  # fmt: skip
     """Return a list of files for scoring, labelled by `classes`; its labels must be some of these.
 
@@ -95,7 +96,8 @@ def labelled(
     except OSError as error:
         raise UserError(f"data: {error.filename or file}: {error.strerror or error}") from None
     _refuse_empty(file, listings, splits)
-    index = Index(tuple(classes), parts, content_hash(parts), tuple(notes), {}, tuple(contents.findings))
+    settle(contents, {}, levels)
+    index = Index(tuple(classes), parts, content_hash(parts), tuple(notes), {}, tuple(contents.findings), levels)
     return as_data(index, file.name, size, bad_images, channels=channels)
 
 
@@ -151,12 +153,14 @@ def _index(file: Path, reading: Reading) -> Index:
         if not listings.get("train", {}).get(name):
             raise UserError(f"{file}: no images of class {name!r} in train are left")
     if val_share is not None:
-        listings = cut(listings["train"], val_share, notes)
+        listings = cut(listings["train"], val_share, reading.group, None, notes, findings)
     _refuse_empty(file, listings, splits | listings.keys())
     note_missing(classes, listings, notes, findings)
     _note_repeated(listings, places, notes)
     parts = {split: part(lead, listings[split], classes) for split in SPLITS if split in listings}
-    return Index(tuple(classes), parts, content_hash(parts), tuple(notes), watched, tuple(findings))
+    contents.findings = findings
+    levels = settle(contents, listings["train"], reading.levels)
+    return Index(tuple(classes), parts, content_hash(parts), tuple(notes), watched, tuple(findings), levels)
 
 
 def _classes(file: Path, rows: Sequence[Row], notes: list[str], findings: list[Finding]) -> list[str]:

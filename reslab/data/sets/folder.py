@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reslab.data.check.survey import Watch
-from reslab.data.sets.classes import Contents, contents_of, examine, refuse_unread
+from reslab.data.images.levels import FULL, Levels
+from reslab.data.sets.classes import Contents, contents_of, examine, refuse_unread, settle
 from reslab.data.sets.indexing import (
     DECODER,
     Reading,
@@ -28,12 +29,12 @@ from reslab.data.splits import SPLITS, Data
 from reslab.errors import UserError, suggest
 from reslab.store.files import expanded
 
-_FORM = 4  # version of the index file; an index of another version is not read
+_FORM = 5  # version of the index file; an index of another version is not read
 
 
 def folder(
     path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error", channels: int = 3,
-    workers: int = 0, watch: Watch | None = None,
+    workers: int = 0, watch: Watch | None = None, group: str | None = None, levels: Levels | None = None,
 ) -> Data:  # fmt: skip
     """Return the images of class folders, which are decoded later, to size x size pixels.
 
@@ -43,26 +44,30 @@ def folder(
                  out and notes their number
     channels     3, or 1 for grey
     workers, watch   as in `check.survey`
+    group        with `val_share`: a regular expression, whose groups of files are cut whole (`groups`)
+    levels       of 16-bit pixels that become black and white; None: see `classes.settle`
     Files may be at any depth in a class folder; hidden ones are ignored. A class that only val or test have is refused;
     one that they lack is noted. The index of a large folder is cached; `listing` describes which changes invalidate it.
     Raises UserError.
     """
     root = checked_folder(path, size, bad_images)
     try:
-        index = _cached_index(root, Reading(size, val_share, bad_images == "skip", channels, workers, watch))
+        index = _cached_index(
+            root, Reading(size, val_share, bad_images == "skip", channels, workers, watch, group, levels)
+        )
     except OSError as error:
         raise UserError(f"data: {error.filename or root}: {error.strerror or error}") from None
-    return as_data(index, root.resolve().name, size, bad_images, val_share, channels)
+    return as_data(index, root.resolve().name, size, bad_images, val_share, channels, group)
 
 
 def labelled(
     path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error", by_order: bool = False,
-    channels: int = 3, workers: int = 0, watch: Watch | None = None,
+    channels: int = 3, workers: int = 0, watch: Watch | None = None, levels: Levels = FULL,
 ) -> Data:  # fmt: skip
     """Return class folders for scoring, labelled by `classes`; the folders must be some of these.
 
     by_order   the names of `classes` are a guess: as many folders under other names are taken in sorted order
-    channels, workers, watch   as in `folder`
+    channels, workers, watch, levels   as in `folder`
     PATH/CLASS becomes the test split; PATH/val/CLASS and PATH/test/CLASS become val and test. A train folder is not
     read. Raises UserError.
     """
@@ -86,7 +91,10 @@ def labelled(
     for split, files in parts.items():
         if not len(files.paths):
             raise UserError(f"{contents.folder(split)}: no images in any of its class folders")
-    index = Index(tuple(classes), parts, content_hash(parts), tuple(contents.notes), {}, tuple(contents.findings))
+    settle(contents, {}, levels)
+    index = Index(
+        tuple(classes), parts, content_hash(parts), tuple(contents.notes), {}, tuple(contents.findings), levels
+    )
     return as_data(index, root.resolve().name, size, bad_images, channels=channels)
 
 
@@ -134,15 +142,20 @@ def index_of(contents: Contents, reading: Reading) -> Index:
                 f"{contents.root}: has no val folder; add one, or hold a share of the images out with --val-share 0.1, "
                 "say"
             )
-        listings = {**listings, **cut(listings["train"], reading.val_share, notes)}
+        folder = contents.layout.folders.get("train", "")
+        halves = cut(listings["train"], reading.val_share, reading.group, folder, notes, contents.findings)
+        listings = {**listings, **halves}
     classes = sorted(listings["train"])
     note_missing(classes, listings, notes, contents.findings)
     parts = {split: part(contents.lead, listings[split], classes) for split in SPLITS if split in listings}
     for split, images in parts.items():
         if not len(images.paths):
             raise UserError(f"{contents.folder(split)}: no images in any of its class folders")
+    levels = settle(contents, listings["train"], reading.levels)
     del listings  # frees a second copy of all names before the fingerprint makes a third
-    return Index(tuple(classes), parts, content_hash(parts), tuple(notes), contents.watched, tuple(contents.findings))
+    return Index(
+        tuple(classes), parts, content_hash(parts), tuple(notes), contents.watched, tuple(contents.findings), levels
+    )
 
 
 def check_classes(contents: Contents) -> None:

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import PIL
 
+from reslab.data.check.duplicates import clips
 from reslab.data.check.finding import Finding
-from reslab.data.check.survey import Watch
+from reslab.data.check.survey import MOST, Watch
 from reslab.data.images.decode import FORMATS, MAX_PIXELS
+from reslab.data.images.levels import Levels
 from reslab.data.paths import Paths
 from reslab.data.sets.classes import Listing
+from reslab.data.sets.groups import Groups
 from reslab.data.sets.listing import Index, Part
-from reslab.data.splits import Data, Files, fingerprint
+from reslab.data.splits import Data, Files, fingerprint, ranged
 from reslab.errors import UserError
 
 DECODER = [PIL.__version__, list(FORMATS), MAX_PIXELS]  # what decides whether a file is an image
@@ -33,7 +36,7 @@ def check_options(size: int, bad_images: str) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read, see `folder.folder`."""
+    """How files are read, see `folder.folder`; without `levels` the files of train decide."""
 
     size: int
     val_share: float | None
@@ -41,11 +44,14 @@ class Reading:
     channels: int
     workers: int
     watch: Watch | None
+    group: str | None = None
+    levels: Levels | None = None
 
     @property
     def key(self) -> list[Any]:
         """Return what an index depends on."""
-        return [self.size, self.val_share, self.skip, self.channels]
+        levels = None if self.levels is None else [self.levels.low, self.levels.high]
+        return [self.size, self.val_share, self.skip, self.channels, self.group, levels]
 
 
 def note_case_twins(classes: Sequence[str], notes: list[str], findings: list[Finding]) -> None:
@@ -87,20 +93,47 @@ def held_out(names: Sequence[bytes], share: float) -> np.ndarray:
     return np.array([digest in held for digest in digests], bool)
 
 
-def cut(listing: Listing, share: float, notes: list[str]) -> dict[str, Listing]:
-    """Return train and val, which gets `share` of each class of `listing`. Raises UserError for a share out of (0, 1).
+def cut(
+    listing: Listing, share: float, group: str | None, folder: str | None, notes: list[str], findings: list[Finding]
+) -> dict[str, Listing]:
+    """Return train and val, which gets `share` of each class of `listing`, by whole groups if there is a `group`.
 
-    A path that is listed twice goes to one of them.
+    folder   that the class folders are in, relative to the lead of the paths; None: the paths have no class folders
+    A path that is listed twice goes to one of them. Frames of a clip in both are found, unless `group` decided on them.
+    Raises UserError for a share out of (0, 1), and for a class that is a single group.
     """
     check_share(share)
     train: Listing = {}
     val: Listing = {}
+    groups = None if group is None else Groups(group)
+    few = sum(map(len, listing.values())) <= MOST
     for name, files in listing.items():
-        is_held = held_out([files.relative(row) for row in range(len(files))], share)
+        relative = [files.relative(row) for row in range(len(files))]
+        inside = 0 if folder is None else len(os.path.join(folder, name, ""))
+        is_held = held_out(relative, share) if groups is None else groups.held_out(name, relative, inside, share)
         val[name], train[name] = files.subset(is_held), files.subset(~is_held)
+        if few:
+            findings += _cut_clips(name, [os.fsdecode(path) for path in relative], inside, is_held, groups)
     count = sum(map(len, val.values()))
-    notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their paths")
+    what = "paths" if groups is None else "groups"
+    notes.append(f"{count:,} of {sum(map(len, listing.values())):,} images held out as val by a hash of their {what}")
+    if groups is not None:
+        notes += groups.notes
+        findings += groups.findings
     return {"train": train, "val": val}
+
+
+def _cut_clips(
+    cls: str, names: Sequence[str], inside: int, is_held: np.ndarray, groups: Groups | None
+) -> list[Finding]:
+    """Return the finding on frames of a clip in train and val of a class; files that match `groups` do not count."""
+    sides: dict[bool, list[str]] = {False: [], True: []}
+    for name, held in zip(names, is_held.tolist(), strict=True):
+        if groups is None or groups.name(name[inside:]) is None:
+            sides[held].append(name)
+    rows = clips(sides[False], sides[True])
+    held = tuple(sides[True][row] for row in rows)
+    return [Finding("clips", len(held), len(sides[True]), "val", cls, examples=held)] if held else []
 
 
 def part(lead: str, listing: Listing, classes: Sequence[str]) -> Part:
@@ -125,11 +158,15 @@ def content_hash(parts: Mapping[str, Part]) -> str:
 
 
 def as_data(
-    index: Index, name: str, size: int, bad_images: str, val_share: float | None = None, channels: int = 3
-) -> Data:
+    index: Index, name: str, size: int, bad_images: str, val_share: float | None = None, channels: int = 3,
+    group: str | None = None,
+) -> Data:  # fmt: skip
     """Return the files of `index`, which are decoded later, to size x size pixels."""
-    numbers = np.arange(len(index.classes))
-    files = {split: Files(p.paths, np.repeat(numbers, p.counts), size, channels) for split, p in index.parts.items()}
+    numbers, levels = np.arange(len(index.classes)), index.levels
+    files = {
+        split: Files(part.paths, np.repeat(numbers, part.counts), size, channels, levels)
+        for split, part in index.parts.items()
+    }
     return Data(
         name=name,
         classes=index.classes,
@@ -138,10 +175,13 @@ def as_data(
         train=files.get("train"),
         val=files.get("val"),
         test=files.get("test"),
-        fingerprint=index.fingerprint,
+        fingerprint=ranged(index.fingerprint, levels),
         notes=index.notes,
         findings=index.findings,
         kind="folder",
         val_share=val_share,
         bad_images=bad_images,
+        group=group,
+        levels=levels,
+        files=index.fingerprint,
     )

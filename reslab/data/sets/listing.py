@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from reslab.data.check.finding import Finding
+from reslab.data.images.levels import FULL, Levels
 from reslab.data.paths import Paths, Signature, signature, signed
 from reslab.store.files import cache
 from reslab.store.trust import distrust, is_trusted, replacing_privately
@@ -127,7 +128,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Index:
-    """The content of a folder: `parts` by split; `watched`: files and folders that must be unchanged."""
+    """The content of a folder: `parts` by split; `watched`: files and folders that must be unchanged.
+
+    levels   of 16-bit pixels that become black and white
+    """
 
     classes: tuple[str, ...]
     parts: dict[str, Part]
@@ -135,6 +139,7 @@ class Index:
     notes: tuple[str, ...]
     watched: dict[str, Signature]
     findings: tuple[Finding, ...] = ()
+    levels: Levels = FULL
 
 
 def cached_index(name: str, key: Sequence[Any], lead: str, make: Callable[[], Index]) -> Index:
@@ -175,6 +180,7 @@ def save_index(path: Path, key: Sequence[Any], index: Index, began: float) -> No
     facts = {
         "key": key, "classes": index.classes, "parts": parts, "fingerprint": index.fingerprint, "notes": index.notes,
         "findings": [finding.to_dict() for finding in index.findings], "watched": index.watched,
+        "levels": [index.levels.low, index.levels.high],
     }  # fmt: skip
     with suppress(OSError), replacing_privately(path) as file:
         checksum = 0
@@ -208,8 +214,9 @@ def load_index(path: Path, key: Sequence[Any], lead: str) -> Index | None:
             return None
         findings = tuple(map(Finding.from_dict, facts["findings"]))
         return Index(
-            tuple(facts["classes"]), parts, facts["fingerprint"], tuple(facts["notes"]), facts["watched"], findings
-        )
+            tuple(facts["classes"]), parts, facts["fingerprint"], tuple(facts["notes"]), facts["watched"], findings,
+            Levels(*facts["levels"]),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):  # no file, or an incomplete one
         return None
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from reslab.data.encoded import Encoded, EncodedImages
-from reslab.data.images.decode import BadImage, probe
+from reslab.data.images.decode import BadImage, mode_of
+from reslab.data.images.pixels import is_deep
 from reslab.data.paths import Paths
 from reslab.data.sets.indexing import check_options
 from reslab.data.sets.parquet import UNCHECKED, Form, opened, rows_of
@@ -44,7 +45,8 @@ class Part:
 
 @dataclass
 class Read:
-    """The content of all files: parts by split, the names that the files declare, what the fingerprint is over."""
+    """The content of all files: parts by split, the names that the files declare, what the fingerprint is over, the
+    number of 16-bit images."""
 
     root: Path
     lead: str
@@ -52,6 +54,7 @@ class Read:
     declared: tuple[str, ...]
     hashes: list[bytes]
     notes: list[str]
+    deep: int = 0
 
 
 def root_of(path: str | Path, size: int, bad_images: str) -> Path:
@@ -137,7 +140,7 @@ def _read_file(path: Path, split: str, part: Part, read: Read, bad: list[BadImag
             name = f"{relative} row {row}"
             try:
                 image = Encoded(b"" if content is None else content.to_pybytes(), read.lead + name)
-                probe(image)
+                read.deep += is_deep(mode_of(image))
             except BadImage as error:
                 bad.append(error)
                 continue

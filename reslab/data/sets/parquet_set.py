@@ -12,24 +12,30 @@ import numpy as np
 
 from reslab.data.check.finding import Finding
 from reslab.data.encoded import EncodedImages
+from reslab.data.images.levels import FULL, Levels
 from reslab.data.sets.indexing import check_share, held_out, note_case_twins
 from reslab.data.sets.parquet_rows import Read, read, root_of, splits_of
-from reslab.data.splits import Data, Files, fingerprint
+from reslab.data.splits import Data, Files, fingerprint, ranged
 from reslab.errors import UserError, suggest
 
 
 def parquet_set(
-    path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error", channels: int = 3
-) -> Data:
+    path: str | Path, size: int, val_share: float | None = None, *, bad_images: str = "error", channels: int = 3,
+    group: str | None = None, levels: Levels | None = None,
+) -> Data:  # fmt: skip
     """Return the images of parquet files, which are decoded later, to size x size pixels.
 
     path         a file, or a folder that holds some at any depth
     val_share    in (0, 1): moves this share of each training class into val, chosen by a hash of the row's name.
                  Required if there is no val or test split, and refused if there is one
     bad_images   "error" refuses rows that hold no image; "skip" leaves them out and notes their number
+    group        refused, as rows have no path
+    levels       of 16-bit pixels that become black and white; None: all, as the images are not decoded before training
     Classes are the names that the files declare, else the sorted labels of train. A split without any label is left
     out, which is noted. Raises UserError.
     """
+    if group is not None:
+        raise UserError(f"--group: rows of parquet files have no path to match; cut {path} into train and val files")
     content = read(path, size, bad_images, "train")
     if "train" not in content.parts:
         raise UserError(f"{content.root}: there is no train split (there are: {', '.join(content.parts)})")
@@ -38,7 +44,7 @@ def parquet_set(
         raise UserError(f"{content.root}: one class only ({', '.join(classes)}); at least two are needed")
     findings: list[Finding] = []
     note_case_twins(classes, content.notes, findings)
-    files = _files(content, classes, size, "train has", channels)
+    files = _files(content, classes, size, "train has", channels, levels or FULL)
     if len(files) > 1 and val_share is not None:
         raise UserError(f"{content.root}: has a {list(files)[1]} split; leave out --val-share")
     if len(files) < 2 and val_share is None:
@@ -48,12 +54,15 @@ def parquet_set(
     if val_share is not None:
         files = _cut(files["train"], val_share, content.notes)
         content.hashes.append(f"val share {val_share}".encode())
+    if content.deep:
+        detail = FULL.words + ", as they are not decoded before; --range LOW,HIGH takes fewer levels"
+        findings.append(Finding("deep", content.deep, detail=levels.words if levels else detail))
     return _data(content, files, classes, size, bad_images, val_share, tuple(findings))
 
 
 def labelled(
     path: str | Path, size: int, classes: Sequence[str], *, bad_images: str = "error", by_order: bool = False,
-    channels: int = 3,
+    channels: int = 3, levels: Levels = FULL,
 ) -> Data | None:  # fmt: skip
     """Return parquet files for scoring, labelled by `classes`; their labels must be some of these.
 
@@ -67,7 +76,7 @@ def labelled(
     names = content.declared or _sorted(labels)
     if by_order and len(names) == len(classes):
         classes = names
-    files = _files(content, classes, size, "the network knows", channels)
+    files = _files(content, classes, size, "the network knows", channels, levels)
     return _data(content, files, tuple(classes), size, bad_images)
 
 
@@ -82,20 +91,26 @@ def _data(
         if missing:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             content.notes.append(f"{split} has no images of class {missing[0]}{others}")
+    first = next(iter(files.values()))
+    if content.deep and not first.levels.is_full:
+        content.notes.append(f"16-bit pixels: {first.levels.words}")
+    files_fingerprint = fingerprint(content.hashes)
     return Data(
         name=content.root.resolve().name,
         classes=tuple(classes),
-        channels=next(iter(files.values())).channels,
+        channels=first.channels,
         size=size,
         train=files.get("train"),
         val=files.get("val"),
         test=files.get("test"),
-        fingerprint=fingerprint(content.hashes),
+        fingerprint=ranged(files_fingerprint, first.levels),
         notes=tuple(content.notes),
         findings=findings,
         kind="folder",
         val_share=val_share,
         bad_images=bad_images,
+        levels=first.levels,
+        files=files_fingerprint,
     )
 
 
@@ -104,7 +119,9 @@ def _sorted(labels: set[str]) -> tuple[str, ...]:
     return tuple(sorted(labels, key=int if all(map(str.isdecimal, labels)) else None))
 
 
-def _files(content: Read, classes: Sequence[str], size: int, who: str, channels: int) -> dict[str, Files]:
+def _files(
+    content: Read, classes: Sequence[str], size: int, who: str, channels: int, levels: Levels
+) -> dict[str, Files]:
     """Return the splits with labels 0 .. K - 1. Raises UserError for a row without a label, or of another class."""
     numbers = {name: number for number, name in enumerate(classes)}
     files = {}
@@ -116,7 +133,7 @@ def _files(content: Read, classes: Sequence[str], size: int, who: str, channels:
                 problem = "it has no label" if label is None else f"{who} no class {label!r}{hint}"
                 raise UserError(f"{content.lead}{part.names[row]}: {problem}")
             labels[row] = numbers[label]
-        files[split] = Files(part.images(content.lead), labels, size, channels)
+        files[split] = Files(part.images(content.lead), labels, size, channels, levels)
     return files
 
 
