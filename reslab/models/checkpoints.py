@@ -9,7 +9,7 @@ checkpoints/step-00001200/
                           their average
     state.json            iteration, phase, spec, classes …
     manifest.json         SHA-256 of the three
-checkpoints/best/         the checkpoint with the best scores of val, without momentum and sums
+checkpoints/best/         the checkpoint with the best scores of val, without momentum
 """
 
 from __future__ import annotations

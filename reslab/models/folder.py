@@ -46,6 +46,8 @@ def is_model_folder(folder: Path) -> bool:
 
 def check_target(folder: Path, option: str = "--out") -> None:
     """Raise UserError if `folder` exists and is not an empty folder: nothing is overwritten."""
+    if not folder.name:  # "" or ".": it is published by a rename, for which it needs a name
+        raise UserError(f"{option} {str(folder)!r}: has no name; give the name of a new folder")
     if folder.is_dir():
         inside = next((path.name for path in sorted(folder.iterdir())), None)
         if inside is not None:

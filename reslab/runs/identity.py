@@ -25,6 +25,9 @@ def difference(run: dict[str, Any], recorded: dict[str, Any], file: Path) -> str
     Raises UserError if the record is damaged.
     """
     completed = {**recorded, **_completed(recorded, file)}
+    other_data = "data" in run and run["data"]["fingerprint"] != recorded["data"].get("fingerprint")
+    if other_data and run["recipe"]["images"] != completed["recipe"]["images"]:  # named before what follows
+        return _data_difference(run["data"], recorded["data"])
     for part in IDENTITY:
         a, b = _as_json(run[part]), _as_json(completed[part])
         if not isinstance(a, dict):
@@ -36,7 +39,7 @@ def difference(run: dict[str, Any], recorded: dict[str, Any], file: Path) -> str
         return different
     if recorded.get("extended") and "extended" not in run:
         return f"it was extended to {ends_of(recorded)[-1]:,} iterations"
-    if "data" in run and run["data"]["fingerprint"] != recorded["data"].get("fingerprint"):
+    if other_data:
         return _data_difference(run["data"], recorded["data"])
     return None
 

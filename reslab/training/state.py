@@ -114,10 +114,9 @@ def save_state(job: Job, data: Data, step: Step, state: State) -> None:
     """Write a checkpoint. Raises RunError if the running loss is not finite: such weights are not worth keeping."""
     if not state.logs.finite:
         raise RunError(f"{job.out}: the loss is not finite before iteration {state.iteration:,}; {moments.remedy(job)}")
-    tensors = {f"{MOMENTUM}{k}": v for k, v in step.descent.momentum().items()} | _inputs(state)
-    tensors |= {"logs": state.logs.values, "window": state.window.values}
-    if step.average is not None:
-        tensors |= {f"{OWN}{k}": v for k, v in step.net.state_dict().items()}
+    tensors = {f"{MOMENTUM}{k}": v for k, v in step.descent.momentum().items()} | _others(state)
+    if step.average is not None:  # copied: the averages take the place of these values below
+        tensors |= {f"{OWN}{k}": v.clone() for k, v in step.net.state_dict().items()}
     if (job.out / METRICS).exists():
         sync(job.out / METRICS)  # first, so that no checkpoint is newer than the lines of the log before it
     with step.averaged():
@@ -127,11 +126,17 @@ def save_state(job: Job, data: Data, step: Step, state: State) -> None:
 def save_best(job: Job, data: Data, step: Step, state: State) -> None:
     """Write the weights as the best on val, without what only a resumed run needs."""
     with step.averaged():
-        save_as_best(job.out, step.net, _inputs(state), _facts(job, data, step, state))
+        save_as_best(job.out, step.net, _others(state), _facts(job, data, step, state))
 
 
-def _inputs(state: State) -> dict[str, Tensor]:
-    return {"mean": torch.from_numpy(state.statistics.mean), "scale": torch.from_numpy(state.statistics.scale)}
+def _others(state: State) -> dict[str, Tensor]:
+    """Return what every checkpoint has besides weights: mean and scale of the inputs, running sums."""
+    return {
+        "mean": torch.from_numpy(state.statistics.mean),
+        "scale": torch.from_numpy(state.statistics.scale),
+        "logs": state.logs.values,
+        "window": state.window.values,
+    }
 
 
 def _facts(job: Job, data: Data, step: Step, state: State) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def photos(root: Path, count: int = 10, *, classes=tuple(LEVELS), seed: int = 0)
 
 def trained(out: Path, data: str | Path, **options) -> Path:
     reslab.train(
-        "cifar_resnet8", str(data), set=SHORT, out=out, threads=1, workers=0, widths=(4, 4, 8),
+        "cifar_resnet8", str(data), recipe="paper-cifar", set=SHORT, out=out, threads=1, workers=0, widths=(4, 4, 8),
         **{"image_size": 16, **options}, tell=lambda event: None,
     )  # fmt: skip
     return out

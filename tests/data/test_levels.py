@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import reslab
-from reslab.data.batches.loader import TrainLoader, evaluation_batches, statistics
+from reslab.data.batches.loader import evaluation_batches, statistics
+from reslab.data.batches.training import TrainLoader
 from reslab.data.check.facts import facts_of
 from reslab.data.images.decode import BadImage, read, read_part, read_rgb, upright
 from reslab.data.images.levels import FULL, Levels, levels_of, stretched
