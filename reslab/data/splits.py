@@ -60,6 +60,8 @@ class Files:
     """3, or 1: decoded to grey"""
     levels: Levels = FULL
     """of 16-bit pixels that become black and white"""
+    skip: bool = False
+    """leave out a file that turns out damaged when it is decoded"""
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int64 or self.labels.shape != (len(self.paths),):

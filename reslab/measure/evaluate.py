@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reslab.errors import Interrupted
+from reslab.errors import Interrupted, RunError
 from reslab.measure.answers import Answers, answers_of, joined
 from reslab.measure.interval import wilson
 
@@ -138,16 +138,20 @@ def evaluate(
     """Score every sample of `batches` once and return the counts.
 
     logits_of          maps images to logits [B, classes], in evaluation mode
-    expected           the number of samples
+    expected           the number of samples; those that a batch leaves out do not count
     stop               polled between batches; Interrupted is raised if it returns true
     keep, temperature  as in `Tally`
     """
-    tally = Tally(classes, keep, temperature)
+    tally, gone = Tally(classes, keep, temperature), 0
     for batch in batches:
         if stop():
             raise Interrupted("stopped while evaluating")
-        tally.add(logits_of(batch.images), batch.labels)
-    return tally.scores(expected)
+        gone += len(getattr(batch, "left_out", ()))  # only batches of files have it
+        if len(batch.labels):
+            tally.add(logits_of(batch.images), batch.labels)
+    if gone and gone == expected:
+        raise RunError("no image of the split can be read; make the files readable again")
+    return tally.scores(expected - gone)
 
 
 @torch.no_grad()

@@ -101,6 +101,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
          "settings": settings.why, "out": str(out), "resumed": start > 0}
     )  # fmt: skip
     saved = start if start else None
+    told_bad = set[str]()
     while True:
         end = state.iteration if _has_stalled(recipe, state) else recipe.iterations
         is_last = state.iteration == end
@@ -152,6 +153,9 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         images = batch.images.to(settings.device, non_blocking=True)
         labels = batch.labels.to(settings.device, non_blocking=True)
         clock.waited()
+        for name in sorted({*batch.left_out} - told_bad):
+            moments.warn(job, state.iteration, f"{name}: cannot be read any more; left out from here on", tell)
+        told_bad |= {*batch.left_out}
         # -- update
         if draws_random_numbers:  # dropout uses torch's generator; seeded by the iteration, it needs no saved state
             torch.manual_seed(layer_seed(job.seed, f"iteration {state.iteration}"))

@@ -100,6 +100,8 @@ def measure(
     if PROBE in names:
         lines.append(_probed(job, data, stats, step, iteration))
     for line in lines:
+        if line["kind"] == "eval" and (gone := len(data.split(line["split"])) - line["n"]):
+            warn(job, iteration, f"{line['split']}: {gone} files cannot be read any more and were left out", tell)
         if line["kind"] == "eval" and line["loss"] is None:
             tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
         jsonl.append(job.out / METRICS, line)

@@ -11,7 +11,7 @@ from reslab.data.sources import load
 from reslab.errors import UserError
 from reslab.models.inputs import load_data
 from reslab.nets.names import spec_of
-from reslab.runs.recipes import RECIPES
+from reslab.runs.recipes import RECIPES, default_for
 
 
 @pytest.fixture(autouse=True)
@@ -141,17 +141,18 @@ def test_what_may_follow_data_is_one_line():
         ("cifar10", "set", "cifar10", "paper-cifar"),
         ("cifar10:a:b", "set", "cifar10", "paper-cifar"),
         ("cifar10:", "set", "cifar10", "paper-cifar"),
-        ("photos", "folder", "photos", "paper-cifar"),
-        ("./digits", "folder", "./digits", "paper-cifar"),
-        ("digits:x", "folder", "digits:x", "paper-cifar"),  # digits take no path
-        ("DIGITS", "folder", "DIGITS", "paper-cifar"),
-        (":digits", "folder", ":digits", "paper-cifar"),
-        ("", "folder", "", "paper-cifar"),
+        ("photos", "folder", "photos", "photos"),
+        ("./digits", "folder", "./digits", "photos"),
+        ("digits:x", "folder", "digits:x", "photos"),  # digits take no path
+        ("DIGITS", "folder", "DIGITS", "photos"),
+        (":digits", "folder", ":digits", "photos"),
+        ("", "folder", "", "photos"),
     ],
 )
 def test_a_text_is_read_once(text, kind, name, recipe):
     source = source_of(text)
-    assert (source.text, source.kind, source.name, source.recipe) == (text, kind, name, recipe)
+    assert (source.text, source.kind, source.name, default_for(source)) == (text, kind, name, recipe)
+    assert default_for(source, init=True) == ("finetune" if kind == "folder" else recipe)
     assert source_of(source) is source
     assert source == source_of(text)
     assert hash(source) == hash(source_of(text))

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import reslab
 from reslab.api.runs import rehearse
+from reslab.data.images.decode import BadImage
 from reslab.data.sets.digits import read
-from reslab.data.splits import hold_out
+from reslab.data.splits import Data, Files, hold_out
 from reslab.engines.machine import ComputeOptions, Settings
 from reslab.errors import Interrupted, RunError, UserError
 from reslab.models import checkpoints
@@ -322,3 +324,60 @@ def test_a_run_begun_with_the_earlier_default_keeps_its_recipe(tmp_path, monkeyp
         shutil.rmtree(begun)
     record = reslab.train("cifar_resnet8", arrays(40), **how, tell=quiet)
     assert record.run["recipe"]["name"] == "photos"
+
+
+def picture_files(folder, count: int = 24):
+    """Files of two classes as data that leave damaged ones out; the third, and the last of val, are cut short."""
+    paths = []
+    for number in range(count):
+        paths.append(str(folder / f"{number:02d}.png"))
+        pixels = np.random.default_rng(number).integers(0, 100, (40, 40, 3)) + 120 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(paths[-1])
+    train, val = (Files(tuple(part), np.arange(len(part)) % 2, 16, skip=True) for part in (paths[:16], paths[16:]))
+    for path in (paths[2], paths[-1]):
+        with open(path, "r+b") as file:
+            file.truncate(900)
+    return Data("pictures", ("dark", "light"), 3, 16, train, val, None, "0" * 64, kind="folder", bad_images="skip")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_turns_out_damaged_is_left_out_counted_and_resumed_exactly(tmp_path, workers):
+    data = picture_files(tmp_path)
+    spec = spec_of("cifar_resnet8", classes=2, image_size=16, widths=(4, 4, 8))
+
+    def wanted(name: str) -> Job:
+        return dataclasses.replace(
+            job(tmp_path / name, holdout=0, batch=4, iterations=12, save_every=3, log_every=1),
+            spec=spec,
+            workers=workers,
+        )
+
+    told: list[dict] = []
+    whole = train(wanted("whole"), data, told.append)
+    texts = [event["text"] for event in told if event["kind"] == "warning"]
+    assert sum("02.png: cannot be read any more" in text for text in texts) == 1
+    assert any("val: 1 files cannot be read any more and were left out" in text for text in texts)
+    assert {m["n"] for m in whole.evaluations("val")} == {7}
+    assert {m["n"] for m in whole.evaluations("train")} == {15}
+
+    def stop(event: dict) -> None:
+        if event["kind"] == "train" and event["iteration"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(wanted("parted"), data, stop)
+    train(wanted("parted"), data, quiet)
+    assert all(torch.equal(v, weights(tmp_path / "parted")[k]) for k, v in weights(tmp_path / "whole").items())
+    strict = dataclasses.replace(data, train=dataclasses.replace(data.train, skip=False))
+    with pytest.raises(BadImage, match=r"02\.png"):
+        train(wanted("strict"), strict, quiet)
+
+
+def test_if_no_file_can_be_read_any_more_the_run_says_so(tmp_path):
+    data = picture_files(tmp_path)
+    for path in data.train.paths:
+        with open(path, "r+b") as file:
+            file.truncate(100)
+    spec = spec_of("cifar_resnet8", classes=2, image_size=16, widths=(4, 4, 8))
+    with pytest.raises((RunError, UserError), match="can be read"):
+        train(dataclasses.replace(job(tmp_path / "run", holdout=0, batch=4), spec=spec), data, quiet)

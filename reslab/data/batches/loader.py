@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,6 +41,8 @@ class Batch:
     """int64 [B]; of mixed images their share in each class, float32 [B, classes]"""
     indices: np.ndarray
     """int64 [B], rows of the split"""
+    left_out: tuple[str, ...] = ()
+    """names of files that belong to the batch and cannot be read"""
 
 
 def statistics(split: Split, centre: str = "pixel", scale: str = "std") -> Statistics:
@@ -77,19 +79,45 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     """Return sum and sum of squares over the images, int64 [H, W, C] each, and the number of images."""
     n = len(split) if isinstance(split, Memory) else min(len(split), _SAMPLE)
     total = squares = np.zeros((), np.int64)
+    count = 0
     for start in range(0, n, _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, n))
-        chunk = split.images[rows] if isinstance(split, Memory) else stacked(split, rows * len(split) // n)
+        chunk = split.images[rows] if isinstance(split, Memory) else stacked(split, rows * len(split) // n)[0]
+        count += len(chunk)
         pixels = chunk.astype(np.uint16)  # holds 255 ** 2
         total = total + pixels.sum(0, dtype=np.int64)
         squares = squares + (pixels * pixels).sum(0, dtype=np.int64)
-    return total, squares, n
+    if not count:
+        raise UserError("statistics: no training image can be read")
+    return total, squares, count
 
 
-def stacked(split: Files, rows: np.ndarray, view: View | None = None) -> np.ndarray:
-    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C]; default: centre crops. Raises BadImage."""
-    views = np.stack([(view or centre_crop(split.size))(read(split.paths[row], levels=split.levels)) for row in rows])
-    return in_channels(views, split.channels)
+def stacked(split: Files, rows: np.ndarray, view: View | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C], and their rows; default: centre crops.
+
+    Raises BadImage as `readable`.
+    """
+    view = view or centre_crop(split.size)
+    return readable(split, rows, lambda k: view(read(split.paths[rows[k]], levels=split.levels)))
+
+
+def readable(split: Files, rows: np.ndarray, view_of: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the views (uint8 [B, size, size, C]) and rows of those of `rows` that can be read.
+
+    view_of   place in `rows` → uint8 [size, size, 3]
+    Raises BadImage for the first that cannot, unless the split leaves such files out.
+    """
+    views, places = [], []
+    for k in range(len(rows)):
+        try:
+            views.append(view_of(k))
+        except BadImage:
+            if not split.skip:
+                raise
+        else:
+            places.append(k)
+    stack = np.stack(views) if views else np.empty((0, split.size, split.size, 3), np.uint8)
+    return in_channels(stack, split.channels), rows[places]
 
 
 def evaluation_batches(
@@ -105,21 +133,31 @@ def evaluation_batches(
             pixels = torch.tensor(split.images[start : start + batch])
             yield batch_of((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
     else:
+        spans = (np.arange(start, min(start + batch, len(split))) for start in range(0, len(split), batch))
         for item in decode(partial(_evaluation_views, split, batch, view), range(-(-len(split) // batch)), workers):
-            yield batch_of(item, statistics, labels)
+            yield batch_of(item, statistics, labels, split if split.skip else None, next(spans))
 
 
 def _evaluation_views(split: Files, batch: int, view: View | None, number: int) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(len(split))[number * batch : (number + 1) * batch]
-    return stacked(split, rows, view), rows
+    return stacked(split, rows, view)
 
 
-def batch_of(item: Item, statistics: Statistics, labels: torch.Tensor) -> Batch:
-    """Return decoded images as network inputs. Raises BadImage."""
+def batch_of(
+    item: Item, statistics: Statistics, labels: torch.Tensor, skipping: Files | None = None,
+    wanted: np.ndarray | None = None,
+) -> Batch:  # fmt: skip
+    """Return decoded images as network inputs. Raises BadImage.
+
+    skipping, wanted   a split that leaves damaged files out, and the rows that were to be decoded
+    """
     if isinstance(item, BadImage):
         raise item
     pixels, rows = item
-    return Batch(_centred(pixels, statistics), labels[rows], rows.numpy())
+    gone: tuple[str, ...] = ()
+    if skipping is not None and wanted is not None and len(wanted) > len(rows):
+        gone = tuple(skipping.name(row) for row in sorted({*wanted.tolist()} - {*rows.tolist()}))
+    return Batch(_centred(pixels, statistics), labels[rows], rows.numpy(), gone)
 
 
 def centred(images: Sequence[np.ndarray], statistics: Statistics) -> torch.Tensor:

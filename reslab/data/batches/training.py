@@ -18,15 +18,15 @@ import torch.nn.functional as F
 from reslab.data.balance import Balanced
 from reslab.data.batches.augment import crop_flip, scale_crop_flip
 from reslab.data.batches.crops import DeviceCrops, crops
-from reslab.data.batches.loader import Batch, Statistics, batch_of, check_choice, stacked
+from reslab.data.batches.loader import Batch, Statistics, batch_of, check_choice, readable, stacked
 from reslab.data.batches.mixing import mixed
 from reslab.data.batches.trivial import trivially_augmented
-from reslab.data.batches.views import in_channels, training_box, training_view
-from reslab.data.batches.workers import Views, decode
+from reslab.data.batches.views import training_box, training_view
+from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import read_part
 from reslab.data.order import batch_span, batches_per_epoch, positions_of, random_bits
 from reslab.data.splits import Files, Memory, Split
-from reslab.errors import UserError
+from reslab.errors import RunError, UserError
 
 AUGMENTS = ("crop-flip", "crop", "none", "trivial")
 FLIPS = ("random", "alternating")
@@ -87,7 +87,7 @@ class TrainLoader:
     def at(self, iteration: int) -> Batch:
         """Return the batch of `iteration` (from 0), made in this process. Raises BadImage for a damaged file."""
         if self._one_by_one:
-            return self._finished(batch_of(Views(self._views)[iteration], self.statistics, self._labels), iteration)
+            return self._decoded_batch(Views(self._views)[iteration], iteration)
         epochs, rows = self._positions(iteration)
         labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]
         batch = Batch(self._crops(rows, *self._choices(epochs, rows)), labels, rows)
@@ -97,6 +97,15 @@ class TrainLoader:
     def _one_by_one(self) -> bool:
         """Whether each image is made by itself, as bytes, and not the whole batch at once."""
         return isinstance(self.split, Files) or self.augment == "trivial"
+
+    def _decoded_batch(self, item: Item, iteration: int) -> Batch:
+        """Return the batch of decoded images. Raises BadImage; RunError if none of its files can be read."""
+        skipping = self.split if isinstance(self.split, Files) and self.split.skip else None
+        wanted = self._positions(iteration)[1] if skipping else None
+        batch = batch_of(item, self.statistics, self._labels, skipping, wanted)
+        if not len(batch.indices):
+            raise RunError(f"{batch.left_out[0]}: no image of its batch can be read; make the files readable again")
+        return self._finished(batch, iteration)
 
     def _positions(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (epochs, rows of the split), int64 [B] each, of an iteration."""
@@ -131,7 +140,7 @@ class TrainLoader:
                 yield from map(self.at, iterations)
             return
         for iteration, item in zip(iterations, decode(self._views, iterations, self.workers), strict=True):
-            yield self._finished(batch_of(item, self.statistics, self._labels), iteration)
+            yield self._decoded_batch(item, iteration)
 
     def _on_device(self, crops: DeviceCrops, iterations: range) -> Iterator[Batch]:
         """Yield the batches of `at`, with the random choices of many batches made and transferred together."""
@@ -151,24 +160,26 @@ class TrainLoader:
         epochs, rows = self._positions(iteration)
         if isinstance(self.split, Files):
             if self.augment == "none":
-                return stacked(self.split, rows), rows
-            views = self._decoded(self.split, epochs, rows)
-        else:
-            views = self._cropped(self.split.images, epochs, rows)
-        if self.augment == "trivial":
-            bits = random_bits(self.seed, "trivial", epochs, rows).tolist()
-            views = [trivially_augmented(view, self._fill, b) for view, b in zip(views, bits, strict=True)]
-        images = np.stack(views)
-        return in_channels(images, self.split.channels) if isinstance(self.split, Files) else images, rows
+                return stacked(self.split, rows)
+            return self._decoded(self.split, epochs, rows)
+        views = self._cropped(self.split.images, epochs, rows)
+        bits = random_bits(self.seed, "trivial", epochs, rows).tolist()
+        return np.stack([trivially_augmented(v, self._fill, b) for v, b in zip(views, bits, strict=True)]), rows
 
-    def _decoded(self, split: Files, epochs: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-        """Return random crops of files, uint8 [size, size, 3] each."""
-        views, mirrors = [], self.augment != "crop"
-        for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows, self.flip), strict=True):
+    def _decoded(self, split: Files, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return random crops of files (uint8 [B, size, size, C]) and the rows of those that can be read."""
+        mirrors = self.augment != "crop"
+        choices = scale_crop_flip(self.seed, epochs, rows, self.flip)
+        bits = random_bits(self.seed, "trivial", epochs, rows).tolist() if self.augment == "trivial" else []
+
+        def view_of(k: int) -> np.ndarray:
+            side, top, left, flip = (values[k] for values in choices)
             box_of = partial(training_box, split.size, side, top, left)
-            part = read_part(split.paths[row], box_of, min_side=round(split.size * side), levels=split.levels)
-            views.append(training_view(part, split.size, bool(flip) and mirrors))
-        return views
+            part = read_part(split.paths[rows[k]], box_of, min_side=round(split.size * side), levels=split.levels)
+            view = training_view(part, split.size, bool(flip) and mirrors)
+            return trivially_augmented(view, self._fill, bits[k]) if bits else view
+
+        return readable(split, rows, view_of)
 
     def _cropped(self, images: np.ndarray, epochs: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         """Return random crops of images in memory, padded with the mean level: uint8 [H, W, C] each."""

@@ -164,7 +164,7 @@ def as_data(
     """Return the files of `index`, which are decoded later, to size x size pixels."""
     numbers, levels = np.arange(len(index.classes)), index.levels
     files = {
-        split: Files(part.paths, np.repeat(numbers, part.counts), size, channels, levels)
+        split: Files(part.paths, np.repeat(numbers, part.counts), size, channels, levels, bad_images == "skip")
         for split, part in index.parts.items()
     }
     return Data(

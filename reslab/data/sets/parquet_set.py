@@ -44,7 +44,7 @@ def parquet_set(
         raise UserError(f"{content.root}: one class only ({', '.join(classes)}); at least two are needed")
     findings: list[Finding] = []
     note_case_twins(classes, content.notes, findings)
-    files = _files(content, classes, size, "train has", channels, levels or FULL)
+    files = _files(content, classes, size, "train has", channels, levels or FULL, bad_images == "skip")
     if len(files) > 1 and val_share is not None:
         raise UserError(f"{content.root}: has a {list(files)[1]} split; leave out --val-share")
     if len(files) < 2 and val_share is None:
@@ -76,7 +76,7 @@ def labelled(
     names = content.declared or _sorted(labels)
     if by_order and len(names) == len(classes):
         classes = names
-    files = _files(content, classes, size, "the network knows", channels, levels)
+    files = _files(content, classes, size, "the network knows", channels, levels, bad_images == "skip")
     return _data(content, files, tuple(classes), size, bad_images)
 
 
@@ -120,7 +120,7 @@ def _sorted(labels: set[str]) -> tuple[str, ...]:
 
 
 def _files(
-    content: Read, classes: Sequence[str], size: int, who: str, channels: int, levels: Levels
+    content: Read, classes: Sequence[str], size: int, who: str, channels: int, levels: Levels, skip: bool
 ) -> dict[str, Files]:
     """Return the splits with labels 0 .. K - 1. Raises UserError for a row without a label, or of another class."""
     numbers = {name: number for number, name in enumerate(classes)}
@@ -133,7 +133,7 @@ def _files(
                 problem = "it has no label" if label is None else f"{who} no class {label!r}{hint}"
                 raise UserError(f"{content.lead}{part.names[row]}: {problem}")
             labels[row] = numbers[label]
-        files[split] = Files(part.images(content.lead), labels, size, channels, levels)
+        files[split] = Files(part.images(content.lead), labels, size, channels, levels, skip)
     return files
 
 
