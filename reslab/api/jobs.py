@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from reslab.training.init import Pretrained
     from reslab.training.job import Job
 
+AUTO = "auto"
 RUNS = Path("runs")  # folder of the runs without --out
 EARLIER = "paper-cifar"  # what own images were trained with before `photos` and `finetune`; such runs keep it
 
@@ -79,7 +80,13 @@ def job_of(
     # Checked before the data are decoded, if batch and folder are known.
     if expected_spec is not None and pretrained:
         pretrained.check(expected_spec, source.name)
-    if expected_spec is not None and epochs is None and recipe.last_batch != "keep" and not recipe.images:
+    if (
+        expected_spec is not None
+        and epochs is None
+        and recipe.last_batch != "keep"
+        and not recipe.images
+        and options.batch != AUTO
+    ):
         default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed, init=init_names)
         check_run(out or default_folder, expected_spec, recipe, compute, frozen=frozen, extend=options.extend)
 
@@ -104,7 +111,9 @@ def job_of(
     check_batch_norm(fitted, changed(recipe, {"iterations": options.extend or recipe.iterations}), images)
     from reslab.training.job import Job
 
-    folder = folder_of(recipe)
+    folder, named = folder_of(recipe), recipe
+    if options.batch == AUTO:
+        recipe = _in_parts(folder, fitted, recipe, compute, frozen, tell)
     check_run(folder, fitted, recipe, compute, images, frozen, options.extend)
     begun = begun_with(folder) if levels is None and loaded.kind == "folder" else None
     if begun not in (None, loaded.levels):  # auto has decided once; records from before it are of the full range
@@ -113,7 +122,7 @@ def job_of(
     job = Job(
         fitted, source.text, recipe, seed, folder, compute, workers_for(loaded, options.workers),
         command or command_of(
-            fitted, source, recipe, seed,
+            fitted, source, named, seed, batch=AUTO if options.batch == AUTO else None,
             val_share=options.val_share, bad_images=options.bad_images, precision=options.precision,
             download=options.download, init_from=options.init_from, freeze=options.freeze, group=options.group,
             range=options.range,
@@ -127,10 +136,29 @@ def _recipe(
     options: TrainOptions, source: DataSource, images: int | None = None, named: str | Recipe | None = None
 ) -> Recipe:
     """Return the recipe of the options, for a number of training images if that is known; `named` replaces its name."""
+    fields = dict(options.set or {})
+    if options.batch not in (None, AUTO):
+        if not str(options.batch).isdecimal():
+            raise UserError(f"--batch {options.batch}: is neither a number of images nor {AUTO}")
+        fields["batch"] = str(options.batch)
     return resolve_recipe(
         source, named or options.recipe, images=images, init=options.init_from is not None,
-        iterations=options.iterations, scale=options.scale, set=options.set,
+        iterations=options.iterations, scale=options.scale, set=fields,
     )  # fmt: skip
+
+
+def _in_parts(
+    folder: Path, spec: Spec, recipe: Recipe, compute: ComputeOptions, frozen: Collection[str], tell: Tell | None
+) -> Recipe:
+    """Return `recipe` with its batch in parts that fit into memory: those of the run in `folder`, if there is one."""
+    from reslab.training.room import in_parts
+
+    begun = _recorded(folder).get("bn_batch")
+    parts = changed(recipe, {"bn_batch": begun}) if isinstance(begun, int) else in_parts(spec, recipe, compute, frozen)
+    if parts.bn_batch and tell is not None:
+        text = f"batches of {parts.batch} images in parts of {parts.bn_batch}; BN statistics are those of a part"
+        tell({"kind": "note", "text": text})
+    return parts
 
 
 def _sized(options: TrainOptions, source: DataSource, images: int, folder_of: Callable[[Recipe], Path]) -> Recipe:
@@ -150,18 +178,18 @@ def _sized(options: TrainOptions, source: DataSource, images: int, folder_of: Ca
     recipe = sized(options.recipe)
     if options.recipe is None and source.known_set is None:
         earlier = sized(EARLIER)
-        is_new = options.out is None and _begun_recipe(folder_of(recipe)) == recipe.name
-        if _begun_recipe(folder_of(earlier)) == EARLIER and not is_new:
+        is_new = options.out is None and _recorded(folder_of(recipe)).get("name") == recipe.name
+        if _recorded(folder_of(earlier)).get("name") == EARLIER and not is_new:
             return earlier
     return recipe
 
 
-def _begun_recipe(folder: Path) -> str | None:
-    """Return the name of the recipe of the run in `folder`, None without a readable record."""
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return the recipe of the run in `folder`, {} without a readable record."""
     try:
-        return str(runlog.read(folder).run["recipe"].get("name")) if (folder / RUN).exists() else None
+        return dict(runlog.read(folder).run["recipe"]) if (folder / RUN).exists() else {}
     except (OSError, ReslabError):
-        return None  # a damaged record is refused by the check of the folder
+        return {}  # a damaged record is refused by the check of the folder
 
 
 def begun_with(folder: Path) -> Levels | None:

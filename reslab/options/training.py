@@ -11,7 +11,7 @@ from reslab.data.known import grammar
 from reslab.options import shared
 from reslab.options.option import Options, option
 
-OWN_RECIPE = "digits for digits, else paper-cifar"
+OWN_RECIPE = "digits; CIFAR: paper-cifar; own images: photos, with --init-from finetune"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class TrainOptions(Options):
     )  # fmt: skip
     epochs: float | None = option(
         None, "stop after so many epochs", "Training", text="the recipe's", most=shared.LONGEST, common=True,
+    )  # fmt: skip
+    batch: str | None = option(
+        None, "images per update; auto: the recipe's, in parts (bn_batch) that fit into the free memory", "Training",
+        text="the recipe's",
     )  # fmt: skip
     extend: int | None = option(
         None,

@@ -97,6 +97,7 @@ def command_of(
     *,
     val_share: float | None = None,
     bad_images: str = "error",
+    batch: str | None = None,
     group: str | None = None,
     range: str = "auto",
     precision: str = "auto",
@@ -112,14 +113,14 @@ def command_of(
     source = source_of(data)
     options = {
         "val_share": val_share, "bad_images": bad_images, "group": group, "range": range, "precision": precision,
-        "download": download, "init_from": init_from, "freeze": freeze,
+        "download": download, "batch": batch, "init_from": init_from, "freeze": freeze,
     }  # fmt: skip
     defaults = {
         "val_share": None, "bad_images": "error", "range": "auto", "precision": "auto", "download": False,
     }  # fmt: skip
     options = {key: value for key, value in options.items() if value != defaults.get(key)}
     if source.given is not None:  # the others are for files
-        options = {key: value for key, value in options.items() if key in ("precision", "init_from", "freeze")}
+        options = {key: value for key, value in options.items() if key in ("precision", "batch", "init_from", "freeze")}
     if source.given is not None or not isinstance(init_from, str | os.PathLike | None):
         return _call(model, source, recipe, seed, options)
     words = ["reslab", "train", name_of(model), "--data", source.text, "--seed", str(seed)]

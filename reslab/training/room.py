@@ -56,6 +56,23 @@ def check_run(
         check_update(spec, recipe, settings, samples, frozen)
 
 
+def in_parts(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collection[str] = ()) -> Recipe:
+    """Return `recipe` as it is if its update fits into memory, else with the largest `bn_batch` that does.
+
+    Parts divide the batch and have two images at least. Raises UserError as `check_update` if none fits.
+    """
+    settings = settle(spec, recipe, options, frozen)
+    free = free_bytes(settings.device)
+    sizes = [recipe.bn_batch, *(size for size in range(recipe.batch // 2, 1, -1) if recipe.batch % size == 0)]
+    for size in sizes:
+        parted = replace(recipe, bn_batch=size)
+        needed = memory.update(spec, parted, settings.precision, settings.recompute, frozen)
+        if free is None or needed <= ROOM * free:
+            return parted
+    check_update(spec, replace(recipe, bn_batch=sizes[-1]), settings, frozen=frozen)
+    return replace(recipe, bn_batch=sizes[-1])
+
+
 def check_update(
     spec: Spec, recipe: Recipe, settings: Settings, samples: int | None = None, frozen: Collection[str] = ()
 ) -> None:
