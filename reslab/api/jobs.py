@@ -88,7 +88,7 @@ def job_of(
             source, model_spec, recipe.holdout,
             download=options.download, val_share=options.val_share, bad_images=options.bad_images,
             workers=options.workers, watch=None if tell is None else lambda pace: tell(pace.event()),
-            group=options.group, levels=levels,
+            group=options.group, levels=levels, resize=recipe.resize,
         )  # fmt: skip
 
     loaded = read(levels)

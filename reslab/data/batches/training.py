@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from reslab.data.balance import Balanced
-from reslab.data.batches.augment import crop_flip, scale_crop_flip
+from reslab.data.batches.augment import CROPPED, WHOLE, crop_flip, scale_crop_flip
 from reslab.data.batches.crops import DeviceCrops, crops
-from reslab.data.batches.loader import Batch, Statistics, batch_of, check_choice, stacked
+from reslab.data.batches.loader import Batch, Statistics, batch_of, check_choice, fill_of, stacked, view_for
 from reslab.data.batches.mixing import mixed
 from reslab.data.batches.trivial import trivially_augmented
-from reslab.data.batches.views import in_channels, training_box, training_view
+from reslab.data.batches.views import Framing, in_channels
 from reslab.data.batches.workers import Views, decode
 from reslab.data.images.decode import read_part
 from reslab.data.order import batch_span, batches_per_epoch, positions_of, random_bits
@@ -59,7 +58,7 @@ class TrainLoader:
         augment      "crop-flip" (pad by `pad` pixels that are 0 after centring, crop, mirror), "crop", "none", or
                      "trivial" (crop-flip, then one operation on each image, padded with the mean level). Files are
                      cropped as ImageNet in the paper: random shorter side of 256/224 to 480/224 of the target, random
-                     position, no padding
+                     position, no padding; if they are squashed or letterboxed, by a square of 1 to 256/224 of it
         last_batch   see `order.batch_span`; `flip`: see `augment.flips`
         workers      processes that decode Files; sets in memory need none
         small        (pixels per side, iteration): before that iteration images are shrunk to this size
@@ -151,7 +150,7 @@ class TrainLoader:
         epochs, rows = self._positions(iteration)
         if isinstance(self.split, Files):
             if self.augment == "none":
-                return stacked(self.split, rows), rows
+                return stacked(self.split, rows, view_for(self.split, self.statistics)), rows
             views = self._decoded(self.split, epochs, rows)
         else:
             views = self._cropped(self.split.images, epochs, rows)
@@ -163,11 +162,12 @@ class TrainLoader:
 
     def _decoded(self, split: Files, epochs: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         """Return random crops of files, uint8 [size, size, 3] each."""
-        views, mirrors = [], self.augment != "crop"
-        for row, side, top, left, flip in zip(rows, *scale_crop_flip(self.seed, epochs, rows, self.flip), strict=True):
-            box_of = partial(training_box, split.size, side, top, left)
-            part = read_part(split.paths[row], box_of, min_side=round(split.size * side), levels=split.levels)
-            views.append(training_view(part, split.size, bool(flip) and mirrors))
+        views, mirrors, fill = [], self.augment != "crop", fill_of(self.statistics)
+        choices = scale_crop_flip(self.seed, epochs, rows, self.flip, CROPPED if split.resize == "crop" else WHOLE)
+        for row, side, top, left, flip in zip(rows, *choices, strict=True):
+            framing = Framing(split.size, split.resize, side, top, left)
+            part = read_part(split.paths[row], framing.box, min_side=round(split.size * side), levels=split.levels)
+            views.append(framing.view(part, bool(flip) and mirrors, fill))
         return views
 
     def _cropped(self, images: np.ndarray, epochs: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
