@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from reslab.runs.runlog import RUN, Tell
 
 if TYPE_CHECKING:
     from reslab.data.splits import Data
+    from reslab.engines.machine import ComputeOptions
     from reslab.training.init import Pretrained
     from reslab.training.job import Job
 
@@ -80,13 +81,8 @@ def job_of(
     # Checked before the data are decoded, if batch and folder are known.
     if expected_spec is not None and pretrained:
         pretrained.check(expected_spec, source.name)
-    if (
-        expected_spec is not None
-        and epochs is None
-        and recipe.last_batch != "keep"
-        and not recipe.images
-        and options.batch != AUTO
-    ):
+    is_known = epochs is None and recipe.last_batch != "keep" and not recipe.images and options.batch != AUTO
+    if expected_spec is not None and is_known:
         default_folder = RUNS / run_name(expected_spec, source.name, recipe, seed, init=init_names)
         check_run(out or default_folder, expected_spec, recipe, compute, frozen=frozen, extend=options.extend)
 
@@ -95,7 +91,7 @@ def job_of(
             source, model_spec, recipe.holdout,
             download=options.download, val_share=options.val_share, bad_images=options.bad_images,
             workers=options.workers, watch=None if tell is None else lambda pace: tell(pace.event()),
-            group=options.group, levels=levels,
+            group=options.group, levels=levels, resize=recipe.resize,
         )  # fmt: skip
 
     loaded = read(levels)

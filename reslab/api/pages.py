@@ -140,9 +140,7 @@ def _compared(model: TrainedModel, graph: Graph, pictures: Sample, least: float)
             f"--min-agreement {least:g} allows; nothing written"
         )
     view, statistics = model.transform.view, model.transform.statistics
-    return PageNet(
-        graph, model.classes, view.shorter, view.interpolation, statistics.mean, statistics.scale, len(exact), changed
-    )
+    return PageNet(graph, model.classes, view.recorded(), statistics.mean, statistics.scale, len(exact), changed)
 
 
 def _strip(model: TrainedModel, pictures: Sample) -> list[PagePicture]:

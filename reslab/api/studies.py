@@ -90,7 +90,7 @@ def reproduce(
     check_processes("--processes", processes or 1)
     nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
     first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
-    load = partial(load_data, data, first, setting.recipe.holdout, download=download)
+    load = partial(load_data, data, first, setting.recipe.holdout, download=download, resize=setting.recipe.resize)
     loaded = load(splits=("test",))
     folder = options.out or RUNS / f"study-{loaded.name}"
     begun = (begun_with(path.parent) for path in sorted(folder.glob(f"*/{RUN}")))

@@ -13,6 +13,7 @@ import numpy as np
 from reslab.data.check.finding import Finding
 from reslab.data.encoded import EncodedImages
 from reslab.data.images.levels import FULL, Levels
+from reslab.data.images.squares import Resize
 from reslab.data.order import random_bits
 from reslab.data.paths import Paths
 from reslab.errors import UserError, suggest
@@ -62,6 +63,8 @@ class Files:
     """of 16-bit pixels that become black and white"""
     skip: bool = False
     """leave out a file that turns out damaged when it is decoded"""
+    resize: Resize = "crop"
+    """how an image becomes the square"""
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int64 or self.labels.shape != (len(self.paths),):
@@ -149,6 +152,15 @@ class Data:
     def files_fingerprint(self) -> str:
         """The fingerprint of the files, whatever range of 16 bits they are read over."""
         return self.files or self.fingerprint
+
+    def resized(self, resize: Resize) -> Data:
+        """Return the data whose image files become squares by `resize`; sets in memory have squares already."""
+        splits = {
+            name: dataclasses.replace(part, resize=resize) if isinstance(part, Files) else part
+            for name, part in self.splits().items()
+        }
+        findings = tuple(finding for finding in self.findings if finding.kind != "cropped" or resize == "crop")
+        return dataclasses.replace(self, **splits, findings=findings)  # type: ignore[arg-type]
 
     def split(self, name: str) -> Split:
         """Return the split `name`. Raises UserError with the existing splits if it is none of them."""

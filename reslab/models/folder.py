@@ -119,8 +119,7 @@ def card(config: Mapping[str, Any]) -> str:
         f"{f' ({changed})' if changed else ''}.", "",
         "```python", "import reslab", "", 'model = reslab.load("THIS FOLDER")',
         'print(*reslab.predict(model, ["picture.jpg"]))', "```", "",
-        f"- Input: shorter side resized to {image['shorter']} pixels ({image['interpolation']}), "
-        f"centre crop of {image['size']}.",
+        f"- Input: {_input_words(image)}.",
         *([f"- Files of 16 bits: levels {image['range'][0]:,} to {image['range'][1]:,} become 0 to 255."]
           if "range" in image else []),
     ]  # fmt: skip
@@ -134,3 +133,14 @@ def card(config: Mapping[str, Any]) -> str:
         data = origin["data"].get("name", "")
         lines.append(f"- Training: {origin['iteration']:,} iterations on {data}, seed {origin['seed']}.")
     return "\n".join(lines) + "\n"
+
+
+def _input_words(image: Mapping[str, Any]) -> str:
+    """Return how a picture becomes the network's square."""
+    size, how = image["size"], image["interpolation"]
+    if image.get("resize") == "squash":
+        return f"squashed to {size} x {size} pixels ({how})"
+    if image.get("resize") == "letterbox":
+        colour = ", ".join(map(str, image["fill"]))
+        return f"longer side resized to {size} pixels ({how}), centred in a square of the colour ({colour})"
+    return f"shorter side resized to {image['shorter']} pixels ({how}), centre crop of {size}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from reslab.data.check.survey import Watch
 from reslab.data.images.levels import Levels
+from reslab.data.images.squares import Resize
 from reslab.data.source import DataLike, source_of
 from reslab.data.sources import load
 from reslab.data.splits import Data, Files, hold_out
@@ -41,12 +42,14 @@ def load_data(
     watch: Watch | None = None,
     group: str | None = None,
     levels: Levels | None = None,
+    resize: Resize = "crop",
 ) -> Data:
     """Return the data of `source` with `holdout` training images held out; image files are read at the net's size.
 
     They are read in grey if the net has one input channel.
     pair, classes, watch, group, levels   as in `sources.load`
     workers   processes that examine files; None: one per core
+    resize    how image files become the net's square
     """
     source = source_of(source)
     data = load(
@@ -54,7 +57,7 @@ def load_data(
         val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
         channels=channels_of(model), workers=host.cores() if workers is None else workers, watch=watch,
         group=group, levels=levels,
-    )  # fmt: skip
+    ).resized(resize)  # fmt: skip
     return hold_out(data, holdout) if holdout and data.train is not None else data
 
 

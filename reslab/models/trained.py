@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reslab.data.batches.loader import Statistics
-from reslab.data.batches.views import View, centre_crop, whole
+from reslab.data.batches.loader import Statistics, fill_of
+from reslab.data.batches.views import View, view_of, whole
 from reslab.data.images.levels import Levels
 from reslab.data.source import recorded_kind
 from reslab.engines.calibrated import Int8Inference
@@ -137,7 +137,8 @@ class TrainedModel:
             "model": self.name, "switches": switches_of(self.spec), "parameters": cost(self.spec).parameters,
             "spec": self.spec.to_dict(), "classes": list(self.classes),
             "input": {
-                "channels": self.transform.channels, **asdict(self.transform.view), **self.transform.levels.recorded(),
+                "channels": self.transform.channels, **self.transform.view.recorded(),
+                **self.transform.levels.recorded(),
             },
             "origin": {
                 "iteration": origin.iteration, "seed": origin.seed, "holdout": origin.holdout,
@@ -190,15 +191,17 @@ def opened(source: str | Path | TrainedModel) -> TrainedModel:
 def from_checkpoint(checkpoint: Checkpoint) -> TrainedModel:
     """Return the model of a checkpoint, without momentum and training state."""
     facts, spec = checkpoint.facts, checkpoint.spec
-    view = centre_crop if recorded_kind(facts["data"]) == "folder" else whole
+    recipe, statistics = facts["recipe"], checkpoint.statistics
+    in_files = recorded_kind(facts["data"]) == "folder"
+    view = view_of(spec.image_size, recipe.get("resize", "crop"), fill_of(statistics))
     return TrainedModel(
         spec,
         checkpoint.weights,
         tuple(facts["classes"]),
-        InputTransform(spec.in_channels, view(spec.image_size), checkpoint.statistics, Levels.of(facts["data"])),
-        Origin(
-            checkpoint.folder, checkpoint.iteration, facts["seed"], facts["data"], facts["recipe"].get("holdout", 0)
+        InputTransform(
+            spec.in_channels, view if in_files else whole(spec.image_size), statistics, Levels.of(facts["data"])
         ),
+        Origin(checkpoint.folder, checkpoint.iteration, facts["seed"], facts["data"], recipe.get("holdout", 0)),
     )
 
 
@@ -218,7 +221,7 @@ def from_parts(
     try:
         spec = Spec.from_dict(config["spec"])
         image, origin = config["input"], config["origin"]
-        view = View(image["size"], image["shorter"], image["interpolation"])
+        view = View.of(image)
         source = origin["imported"]
         imported = None if source is None else Imported(**{**source, "notes": tuple(source["notes"])})
         levels = Levels.of(image)

@@ -1,4 +1,4 @@
-"""From an image to a network's input: resized, cropped, centred and scaled as in its training's evaluation."""
+"""From an image to a network's input: made square, centred and scaled as in its training's evaluation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InputTransform:
     """The steps from an image to a network's input.
 
     channels    3 (RGB) or 1 (grey)
-    view        how an image is resized and cropped to the square that the network sees
+    view        how an image becomes the square that the network sees
     statistics  mean and scale, in pixel units
     levels      of 16-bit pixels that become black and white when a file is decoded
     """

@@ -33,6 +33,8 @@ class Recipe:
     warmup_alarm          warn if the phase has not ended after this many iterations; training continues
     augment               "crop-flip" (pad, random crop, flip: §4.2), "crop" (no flip: digits, letters) or "none";
                           beyond the paper "trivial": crop and flip, then TrivialAugment (Müller, Hutter 2021)
+    resize                image files: "crop" cuts out the centre (§3.4), "squash" changes the proportions, "letterbox"
+                          adds a border; no effect on sets in memory, which have squares of the net's size
     centre                "pixel": the training split's per-pixel mean is subtracted (§4.2), before padding; "channel"
     bn_batch              images that BN sees at once, 0: the batch. An update accumulates the gradients of these parts,
                           in the memory of one; without BN that equals the whole batch
@@ -106,6 +108,7 @@ class Recipe:
     average: float = 0.0
     balance: Literal["none", "loss", "sampling"] = "none"
     patience: int = 0
+    resize: Literal["crop", "squash", "letterbox"] = "crop"
 
     def __post_init__(self) -> None:
         check({key: getattr(self, key) for key in _hints()}, _hints())

@@ -204,11 +204,12 @@ def _take_runs(queue: Any, failures: Any, leave: Any, threads: int, decoders: in
     loaded: dict[tuple[Any, ...], Any] = {}
     while not stop() and (job := queue.get()) is not None:
         try:
-            key = (job.source, job.recipe.holdout, job.spec.image_size, job.levels)
+            key = (job.source, job.recipe.holdout, job.spec.image_size, job.levels, job.recipe.resize)
             if key not in loaded:
                 loaded[key] = load_data(
-                    job.source, job.spec, job.recipe.holdout, download=job.download, levels=job.levels
-                )
+                    job.source, job.spec, job.recipe.holdout, download=job.download, levels=job.levels,
+                    resize=job.recipe.resize,
+                )  # fmt: skip
             workers = min(workers_for(loaded[key], None), decoders)
             job = replace(job, options=replace(job.options, threads=threads), workers=workers)
             train(job, loaded[key], lambda event: None, stop)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from reslab.data.batches.loader import Statistics
-from reslab.data.splits import Data
+from reslab.data.batches.views import whole
+from reslab.data.splits import Data, Files
 from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.models.trained import TrainedModel
@@ -100,6 +101,9 @@ class Pretrained:
             "mean and scale of the inputs are kept"
             + (", the mean averaged over the map, as the images have another size" if inputs == "averaged" else ""),
         ]
+        view, train = model.transform.view, data.train
+        if isinstance(train, Files) and train.resize != view.resize and view != whole(view.size):
+            words.append(f"resize is {train.resize}, and was {view.resize} in its training")
         words += [f"frozen, with their BN statistics: {', '.join(self.frozen)}"] if self.frozen else []
         record = Init(self.digest, self.source, "kept" if is_kept else "new", inputs, self.frozen)
         return InitialWeights(record, weights, statistics, f"begins from {self.source}: {'; '.join(words)}")

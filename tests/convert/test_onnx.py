@@ -20,10 +20,10 @@ from nets.test_counts import VARIANTS
 from PIL import Image
 
 import reslab
-from reslab.convert.runtimes import onnx_nodes
+from reslab.convert.runtimes import onnx_nodes, onnx_view
 from reslab.convert.runtimes.pictures import made_pictures
 from reslab.data.batches.loader import Statistics
-from reslab.data.batches.views import View, centre_crop
+from reslab.data.batches.views import View, centre_crop, view_of
 from reslab.errors import RunError, UserError
 from reslab.models.transform import InputTransform
 from reslab.nets.cost import cost
@@ -44,6 +44,9 @@ def trained(name: str, **switches):
         elif value.dim() == 1 and value.is_floating_point():
             value.add_(torch.empty_like(value).uniform_(-0.2, 0.2, generator=generator))
     return model
+
+
+WHOLE = ("squash", "letterbox")
 
 
 def run(file, **inputs):
@@ -84,13 +87,16 @@ def test_parameters_are_those_of_the_plan():
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("view", [centre_crop(224), View(32, 32), View(224, 224)])
+@pytest.mark.parametrize(
+    "view",
+    [centre_crop(224), View(32, 32), View(224, 224), *(view_of(s, r, (9, 200, 81)) for s in (32, 224) for r in WHOLE)],
+)
 def test_pixels_are_pillows(view, interpolation):
     """Enlarged, shrunk, odd, long, and of the very size. Bicubic overshoots, which Pillow cuts off after each pass."""
     view = replace(view, interpolation=interpolation)
     transform = InputTransform(3, view, Statistics(np.zeros((1, 1, 3), np.float32), np.ones(1, np.float32)))
     nodes = onnx_nodes.Nodes()
-    onnx_nodes.add_preprocessing(nodes, transform)
+    onnx_view.add_preprocessing(nodes, transform)
     value, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
     constants = [onnx.numpy_helper.from_array(array, name) for name, array in nodes.constants.items()]
     first = value("pixels", onnx.TensorProto.UINT8, ["batch", "height", "width", 3])
@@ -98,7 +104,7 @@ def test_pixels_are_pillows(view, interpolation):
     opset = [onnx.helper.make_opsetid("", onnx_nodes.OPSET)]
     model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=onnx_nodes.IR_VERSION)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    sizes = [(300, 401), (1000, 777), (100, 61), (32, 32), (224, 224), (480, 223), (1200, 150)]
+    sizes = [(300, 401), (1000, 777), (100, 61), (32, 32), (224, 224), (480, 223), (1200, 150), (40, 400), (3, 5)]
     for (height, width), picture in zip(sizes, made_pictures(224, 3, len(sizes)), strict=True):
         picture = picture.resize((width, height))
         (found,) = session.run(None, {"pixels": np.asarray(picture)[None]})

@@ -22,7 +22,7 @@ from reslab.api.pages import write_networks
 from reslab.claims.evidence import Net
 from reslab.convert.runtimes.pictures import made_pictures
 from reslab.data.batches.loader import Statistics
-from reslab.data.batches.views import View, centre_crop
+from reslab.data.batches.views import View, centre_crop, view_of
 from reslab.data.source import source_of
 from reslab.data.sources import load
 from reslab.engines.steps import Steps
@@ -107,14 +107,16 @@ def test_every_kind_of_net(browser, tmp_path, name, switches):
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("view", [centre_crop(32), View(32, 32)])
+@pytest.mark.parametrize(
+    "view", [centre_crop(32), View(32, 32), view_of(32, "squash"), view_of(32, "letterbox", (9, 200, 81))]
+)
 def test_pictures_of_any_size_are_seen_as_pillow_resizes_them(browser, tmp_path, view, interpolation):
     model = trained("cifar_resnet8")
     transform = InputTransform(3, replace(view, interpolation=interpolation), model.transform.statistics)
     model = replace(model, transform=transform)
     page, said, _ = opened(browser, reslab.export(model, to="page", out=tmp_path / "net.html", min_agreement=0))
     until(page, READY)
-    sizes = [(32, 32), (31, 47), (300, 401), (700, 100), (9, 12)]
+    sizes = [(32, 32), (31, 47), (300, 401), (700, 100), (40, 900), (9, 12)]
     pictures = [one.resize(size) for one, size in zip(made_pictures(224, 3, len(sizes)), sizes, strict=True)]
     assert np.abs(answers(page, pictures) - wanted(model, pictures)).max() < 1e-4  # a level of a few pixels
     assert said == []

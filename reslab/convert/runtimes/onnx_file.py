@@ -117,7 +117,8 @@ def file_of(
         from onnx import TensorProto, helper
     except ImportError:
         raise _missing("onnx") from None
-    from reslab.convert.runtimes.onnx_nodes import PIXELS, Nodes, add_network, add_preprocessing
+    from reslab.convert.runtimes.onnx_nodes import Nodes, add_network
+    from reslab.convert.runtimes.onnx_view import PIXELS, add_preprocessing
 
     nodes, size, channels = Nodes(), model.spec.image_size, model.spec.in_channels
     graph = model.graph if in_bytes is None else in_bytes.graph
@@ -196,7 +197,7 @@ def _from_pictures(
     import onnx
     from onnx import TensorProto, helper
 
-    from reslab.convert.runtimes.onnx_nodes import PIXELS
+    from reslab.convert.runtimes.onnx_view import PIXELS
 
     shown = onnx.ModelProto()
     shown.CopyFrom(file)

@@ -1,4 +1,4 @@
-"""The steps of a network, and the way from pixels to its input, as nodes of ONNX."""
+"""The steps of a network as nodes of ONNX."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from reslab.engines.quantise import Quantised, Scale
-from reslab.models.transform import InputTransform
 from reslab.nets.flow import IMAGES
 from reslab.nets.graph import Graph, Step
 
 OPSET = 19  # the first with circular padding
 IR_VERSION = 9  # of the first onnx with that opset, so that older runtimes read the file
-LOGITS, PIXELS = "logits", "pixels"
+LOGITS = "logits"
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 PADDINGS = {"circular": "wrap"}
 ROUNDED = ("add", "pad", "gap")  # kinds that can read 8 bits
-CUBIC = -0.5  # Pillow's and torch's coefficient of antialiased bicubic resizing
 
 
 class Nodes:
@@ -163,47 +161,3 @@ def _add_option_a(nodes: Nodes, graph: Graph, step: Step, x: str, name: str) -> 
     maps = [0, 0] if is_map else []
     around = nodes.constant(f"{name}.around", [0, before, *maps, 0, missing - before, *maps], np.int64)
     nodes.add("Pad", [x, around], name)
-
-
-def add_preprocessing(nodes: Nodes, transform: InputTransform) -> str:
-    """Add the way from PIXELS, uint8 [batch, height, width, C] of any size, to the network's input.
-
-    As `View` on decoded images: the shorter side is resized with antialiasing, the centre is cut out, mean and scale
-    are applied. Pillow rounds to whole numbers after each of its two passes, this once.
-    """
-    view, size = transform.view, transform.size
-
-    def number(name: str, value: Any, dtype: Any = np.int64) -> str:
-        return nodes.constant(f"view.{name}", value, dtype)
-
-    floats = nodes.add("Cast", [PIXELS], "view.floats", to=TensorProto.FLOAT)
-    planes = nodes.add("Transpose", [floats], "view.planes", perm=[0, 3, 1, 2])
-    sides = nodes.add("Shape", [planes], "view.sides", start=2)
-    exact = nodes.add("Cast", [sides], "view.exact", to=TensorProto.DOUBLE)
-    shorter = nodes.add("ReduceMin", [exact], "view.least", keepdims=1)
-    factor = nodes.add("Div", [number("shorter", [view.shorter], np.float64), shorter], "view.factor")
-    resized = nodes.add("Mul", [exact, factor], "view.resized")
-    above = nodes.add("Add", [resized, number("slack", [1e-9], np.float64)], "view.above")
-    whole = nodes.add("Cast", [nodes.add("Floor", [above], "view.floor")], "view.whole", to=TensorProto.INT64)
-    side = number("size", [size])
-    target = nodes.add("Max", [whole, side], "view.target")
-    map_axes = number("axes", [2, 3])
-    cubic = view.interpolation == "bicubic"
-    # Without exclude_outside the borders would be mixed with repeated pixels, which Pillow and torch leave out.
-    image = nodes.add(
-        "Resize", [planes, "", "", target], "view.image", mode="cubic" if cubic else "linear", antialias=1,
-        axes=[2, 3], cubic_coeff_a=CUBIC, exclude_outside=1, coordinate_transformation_mode="half_pixel",
-    )  # fmt: skip
-    spare = nodes.add("Sub", [target, number("last", [size - 1])], "view.spare")
-    start = nodes.add("Div", [spare, number("two", [2])], "view.start")
-    end = nodes.add("Add", [start, side], "view.end")
-    crop = nodes.add("Slice", [image, start, end, map_axes], "view.crop")
-    rounded = nodes.add("Round", [crop], "view.rounded")
-    limits = [
-        nodes.constant(f"view.{name}", value, np.float32) for name, value in (("least_pixel", 0), ("most_pixel", 255))
-    ]
-    pixels = nodes.add("Clip", [rounded, *limits], "view.pixels")
-    statistics = transform.statistics
-    mean = nodes.constant("view.mean", statistics.mean.transpose(2, 0, 1))
-    scale = nodes.constant("view.scale", statistics.scale.reshape(-1, 1, 1))
-    return nodes.add("Div", [nodes.add("Sub", [pixels, mean], "view.centred"), scale], IMAGES)

@@ -2,7 +2,8 @@
 
 CIFAR (§4.2 of the paper): 4 pixels of padding on each side, a random 32x32 crop, a random horizontal flip.
 ImageNet (§3.4): a random shorter side in [256, 480] for crops of 224, a random crop, a random horizontal flip.
-Both are pure functions of (seed, epoch, index), so neither the number of workers nor a resume changes them.
+Pictures that are seen whole (squash, letterbox): a random side in [224, 256] of the square, crop and flip as there.
+All are pure functions of (seed, epoch, index), so neither the number of workers nor a resume changes them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from reslab.data.order import integers, random_bits, uniform
 
 SHORTEST, LONGEST = 256 / 224, 480 / 224  # range of the paper's shorter side, in units of the crop's side
+CROPPED = (SHORTEST, LONGEST)
+WHOLE = (1.0, SHORTEST)  # of pictures that are seen whole: a crop leaves at most an eighth of each side out
 
 
 class Crops(NamedTuple):
@@ -31,7 +34,7 @@ class ScaledCrops(NamedTuple):
     """Random choices for images of any size, one entry per sample."""
 
     side: np.ndarray
-    """float64 [B] in [256/224, 480/224): shorter side after the resize, in units of the crop's side"""
+    """float64 [B] in `sides`: shorter side after the resize, in units of the crop's side"""
     top: np.ndarray
     """float64 [B] in [0, 1): vertical position of the crop, as a share of the possible ones"""
     left: np.ndarray
@@ -68,9 +71,16 @@ def crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, pad: int
     )
 
 
-def scale_crop_flip(seed: int, epochs: np.ndarray | int, indices: np.ndarray, flip: str = "random") -> ScaledCrops:
-    """Return the choices for ImageNet; arguments as in `crop_flip`."""
-    side = SHORTEST + (LONGEST - SHORTEST) * uniform(seed, "side", epochs, indices)
+def scale_crop_flip(
+    seed: int, epochs: np.ndarray | int, indices: np.ndarray, flip: str = "random",
+    sides: tuple[float, float] = CROPPED,
+) -> ScaledCrops:  # fmt: skip
+    """Return the choices for ImageNet; arguments as in `crop_flip`.
+
+    sides   range of the side after the resize, in units of the crop's: CROPPED or WHOLE
+    """
+    shortest, longest = sides
+    side = shortest + (longest - shortest) * uniform(seed, "side", epochs, indices)
     return ScaledCrops(
         side,
         uniform(seed, "crop-y", epochs, indices),

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from reslab.data.batches.views import View, centre_crop, in_channels
+from reslab.data.batches.views import View, in_channels, view_of
 from reslab.data.batches.workers import Item, decode
 from reslab.data.images.decode import BadImage, read
 from reslab.data.splits import Files, Memory, Split
@@ -52,7 +52,8 @@ def statistics(split: Split, centre: str = "pixel", scale: str = "std") -> Stati
     scale    "std" (one number: standard deviation of the centred pixels), "channel-std" (one per channel), "255" (the
              range) or "none" (1)
     Sums are exact integers, then float64. If all pixels are equal, the scale is 1. For Files it reads the evaluation
-    views of at most 2,000 evenly spaced images. Raises UserError for an unknown choice or an empty split.
+    views of at most 2,000 evenly spaced images; of letterboxed ones squashed views, which have no border.
+    Raises UserError for an unknown choice or an empty split.
     """
     check_choice("centre", centre, CENTRES)
     check_choice("scale", scale, SCALES)
@@ -82,7 +83,7 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     count = 0
     for start in range(0, n, _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, n))
-        chunk = split.images[rows] if isinstance(split, Memory) else stacked(split, rows * len(split) // n)[0]
+        chunk = split.images[rows] if isinstance(split, Memory) else _without_border(split, rows * len(split) // n)
         count += len(chunk)
         pixels = chunk.astype(np.uint16)  # holds 255 ** 2
         total = total + pixels.sum(0, dtype=np.int64)
@@ -92,25 +93,26 @@ def _sums(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     return total, squares, count
 
 
-def stacked(split: Files, rows: np.ndarray, view: View | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C], and their rows; default: centre crops.
+def _without_border(split: Files, rows: np.ndarray) -> np.ndarray:
+    """Return the evaluation views of `rows`, of letterboxed ones squashed views."""
+    return stacked(split, rows, view_of(split.size, "crop" if split.resize == "crop" else "squash"))[0]
 
-    Raises BadImage as `readable`.
-    """
-    view = view or centre_crop(split.size)
+
+def stacked(split: Files, rows: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C], and their rows; errors as `readable`."""
     return readable(split, rows, lambda k: view(read(split.paths[rows[k]], levels=split.levels)))
 
 
-def readable(split: Files, rows: np.ndarray, view_of: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def readable(split: Files, rows: np.ndarray, make: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the views (uint8 [B, size, size, C]) and rows of those of `rows` that can be read.
 
-    view_of   place in `rows` → uint8 [size, size, 3]
+    make   place in `rows` → view, uint8 [size, size, 3]
     Raises BadImage for the first that cannot, unless the split leaves such files out.
     """
     views, places = [], []
     for k in range(len(rows)):
         try:
-            views.append(view_of(k))
+            views.append(make(k))
         except BadImage:
             if not split.skip:
                 raise
@@ -120,12 +122,22 @@ def readable(split: Files, rows: np.ndarray, view_of: Callable[[int], np.ndarray
     return in_channels(stack, split.channels), rows[places]
 
 
+def fill_of(statistics: Statistics) -> tuple[int, ...]:
+    """Return the colour around letterboxed pictures, a level for each channel: the mean, about 0 once centred."""
+    return tuple(round(level) for level in statistics.mean.mean((0, 1), dtype=np.float64).tolist())
+
+
+def view_for(split: Files, statistics: Statistics) -> View:
+    """Return the view with which files are scored by a net whose inputs have these `statistics`."""
+    return view_of(split.size, split.resize, fill_of(statistics))
+
+
 def evaluation_batches(
     split: Split, statistics: Statistics, batch: int, workers: int = 0, view: View | None = None
 ) -> Iterator[Batch]:
     """Yield every sample once, in index order, not augmented; the last batch may be shorter. Raises BadImage.
 
-    view   of each of Files, by default `centre_crop`; images in memory are taken as they are
+    view   of each of Files, by default `view_for`; images in memory are taken as they are
     """
     labels = torch.tensor(split.labels)
     if isinstance(split, Memory):
@@ -134,11 +146,12 @@ def evaluation_batches(
             yield batch_of((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
     else:
         spans = (np.arange(start, min(start + batch, len(split))) for start in range(0, len(split), batch))
-        for item in decode(partial(_evaluation_views, split, batch, view), range(-(-len(split) // batch)), workers):
+        views = partial(_evaluation_views, split, batch, view or view_for(split, statistics))
+        for item in decode(views, range(-(-len(split) // batch)), workers):
             yield batch_of(item, statistics, labels, split if split.skip else None, next(spans))
 
 
-def _evaluation_views(split: Files, batch: int, view: View | None, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _evaluation_views(split: Files, batch: int, view: View, number: int) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(len(split))[number * batch : (number + 1) * batch]
     return stacked(split, rows, view)
 

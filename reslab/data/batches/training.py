@@ -9,19 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from reslab.data.balance import Balanced
-from reslab.data.batches.augment import crop_flip, scale_crop_flip
+from reslab.data.batches.augment import CROPPED, WHOLE, crop_flip, scale_crop_flip
 from reslab.data.batches.crops import DeviceCrops, crops
-from reslab.data.batches.loader import Batch, Statistics, batch_of, check_choice, readable, stacked
+from reslab.data.batches.loader import (
+    Batch,
+    Statistics,
+    batch_of,
+    check_choice,
+    fill_of,
+    readable,
+    stacked,
+    view_for,
+)
 from reslab.data.batches.mixing import mixed
 from reslab.data.batches.trivial import trivially_augmented
-from reslab.data.batches.views import training_box, training_view
+from reslab.data.batches.views import Framing
 from reslab.data.batches.workers import Item, Views, decode
 from reslab.data.images.decode import read_part
 from reslab.data.order import batch_span, batches_per_epoch, positions_of, random_bits
@@ -59,7 +67,7 @@ class TrainLoader:
         augment      "crop-flip" (pad by `pad` pixels that are 0 after centring, crop, mirror), "crop", "none", or
                      "trivial" (crop-flip, then one operation on each image, padded with the mean level). Files are
                      cropped as ImageNet in the paper: random shorter side of 256/224 to 480/224 of the target, random
-                     position, no padding
+                     position, no padding; if they are squashed or letterboxed, by a square of 1 to 256/224 of it
         last_batch   see `order.batch_span`; `flip`: see `augment.flips`
         workers      processes that decode Files; sets in memory need none
         small        (pixels per side, iteration): before that iteration images are shrunk to this size
@@ -160,7 +168,7 @@ class TrainLoader:
         epochs, rows = self._positions(iteration)
         if isinstance(self.split, Files):
             if self.augment == "none":
-                return stacked(self.split, rows)
+                return stacked(self.split, rows, view_for(self.split, self.statistics))
             return self._decoded(self.split, epochs, rows)
         views = self._cropped(self.split.images, epochs, rows)
         bits = random_bits(self.seed, "trivial", epochs, rows).tolist()
@@ -168,18 +176,18 @@ class TrainLoader:
 
     def _decoded(self, split: Files, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return random crops of files (uint8 [B, size, size, C]) and the rows of those that can be read."""
-        mirrors = self.augment != "crop"
-        choices = scale_crop_flip(self.seed, epochs, rows, self.flip)
+        mirrors, fill = self.augment != "crop", fill_of(self.statistics)
+        choices = scale_crop_flip(self.seed, epochs, rows, self.flip, CROPPED if split.resize == "crop" else WHOLE)
         bits = random_bits(self.seed, "trivial", epochs, rows).tolist() if self.augment == "trivial" else []
 
-        def view_of(k: int) -> np.ndarray:
+        def made(k: int) -> np.ndarray:
             side, top, left, flip = (values[k] for values in choices)
-            box_of = partial(training_box, split.size, side, top, left)
-            part = read_part(split.paths[rows[k]], box_of, min_side=round(split.size * side), levels=split.levels)
-            view = training_view(part, split.size, bool(flip) and mirrors)
+            framing = Framing(split.size, split.resize, side, top, left)
+            part = read_part(split.paths[rows[k]], framing.box, min_side=round(split.size * side), levels=split.levels)
+            view = framing.view(part, bool(flip) and mirrors, fill)
             return trivially_augmented(view, self._fill, bits[k]) if bits else view
 
-        return readable(split, rows, view_of)
+        return readable(split, rows, made)
 
     def _cropped(self, images: np.ndarray, epochs: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         """Return random crops of images in memory, padded with the mean level: uint8 [H, W, C] each."""

@@ -61,7 +61,10 @@ KINDS = {
         "note", "names of groups in train and, in another class, in val", "make folders train and val if none may be"
     ),
     "extension": Kind("note", "files whose extension names another format; read as what they are"),
-    "cropped": Kind("note", "images of which the view shows less than half of the area"),
+    "cropped": Kind(
+        "note", "images of which the view shows less than half of the area",
+        "`train --set resize=letterbox` (or squash) shows all of them",
+    ),
     "small": Kind("note", "images smaller than half the network's input", "a smaller --image-size costs less time"),
     "blank": Kind("note", "images of one colour"),
     "grey": Kind("note", "grey images, read as red = green = blue"),

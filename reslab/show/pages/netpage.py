@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ class PageNet:
 
     graph        with weights in half precision (`in_halves`)
     classes      names in the order of the logits
-    view         of a picture: shorter side after resizing, in pixels, and the filter, "bilinear" or "bicubic"
+    view         how a picture becomes the network's square, as `View.recorded`
     mean, scale  of the input in pixel units, float32 [H, W, C] or [1, 1, C], and [C] or [1]
     compared     pictures on which the answers of these weights were compared with fp32's
     changed      answers that differ
@@ -39,8 +39,7 @@ class PageNet:
 
     graph: Graph
     classes: Sequence[str]
-    shorter: int
-    interpolation: str
+    view: Mapping[str, Any]
     mean: np.ndarray
     scale: np.ndarray
     compared: int
@@ -117,7 +116,8 @@ def _facts(net: PageNet) -> dict[str, Any]:
     spec = net.graph.spec
     return {
         "name": name_of(spec), "classes": list(net.classes), "size": spec.image_size, "channels": spec.in_channels,
-        "shorter": net.shorter, "cubic": net.interpolation == "bicubic", "mean": net.mean.ravel().tolist(),
+        "shorter": net.view.get("shorter"), "resize": net.view.get("resize", "crop"), "fill": net.view.get("fill"),
+        "cubic": net.view["interpolation"] == "bicubic", "mean": net.mean.ravel().tolist(),
         "scale": net.scale.ravel().tolist(), "activation": spec.activation, "padding": spec.padding,
         "padAt": spec.pad_at, "residual": spec.residual, "blocks": blocks_of(net.graph),
         "blockCount": len({step.row.block for step in net.graph.steps} - {""}), "compared": net.compared,

@@ -192,15 +192,15 @@ function map(net, values, chosen) {
 
 // Pillow's resize: a weighted mean of the pixels around each, along one axis and then along the other, each rounded.
 // Pillow 13 begins with the columns if that leaves less work.
-function resized(pixels, channels, width, height, box, size, cubic) {
+function resized(pixels, channels, width, height, box, newWidth, newHeight, cubic) {
   const [left, top, right, bottom] = box;
-  const rows = (input, lines) => along(input, lines, width, channels, left, right, size, cubic);
-  const columns = (input, across) => along(input, 1, height, across * channels, top, bottom, size, cubic);
-  const isWide = size !== width || left !== 0 || right !== width, isTall = size !== height || top !== 0 || bottom !== height;
+  const rows = (input, lines) => along(input, lines, width, channels, left, right, newWidth, cubic);
+  const columns = (input, across) => along(input, 1, height, across * channels, top, bottom, newHeight, cubic);
+  const isWide = newWidth !== width || left !== 0 || right !== width, isTall = newHeight !== height || top !== 0 || bottom !== height;
   if (!isWide) return isTall ? columns(pixels, width) : pixels;
   if (!isTall) return rows(pixels, height);
-  if (height - size > 2 * Math.max(0, width - size)) return rows(columns(pixels, width), size);
-  return columns(rows(pixels, height), size);
+  if (height - newHeight > 2 * Math.max(0, width - newWidth)) return rows(columns(pixels, width), newHeight);
+  return columns(rows(pixels, height), newWidth);
 }
 
 // [lines, length, step] to [lines, size, step], where the part from..to becomes `size` long.
@@ -239,13 +239,27 @@ function seen(net, picture) {
     if (channels === 1) pixels[i] = (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
     else pixels.set([r, g, b], 3 * i);
   }
+  const whole = [0, 0, width, height];
+  if (net.resize === "squash") return resized(pixels, channels, width, height, whole, size, size, net.cubic);
+  if (net.resize === "letterbox") return letterboxed(net, pixels, width, height, whole);
   if (width === size && height === size && shorter === size) return pixels;
   const factor = shorter / Math.min(width, height);
   const [newWidth, newHeight] = [width, height].map((side) => Math.max(Math.trunc(side * factor + 1e-9), size));
   const x = Math.trunc((newWidth - size + 1) / 2), y = Math.trunc((newHeight - size + 1) / 2);
   const edges = [(x * width) / newWidth, (y * height) / newHeight, ((x + size) * width) / newWidth, ((y + size) * height) / newHeight];
   const box = edges.map((edge, i) => Math.fround(Math.min(edge, i % 2 ? height : width))); // Pillow's box is single precision
-  return resized(pixels, channels, width, height, box, size, net.cubic);
+  return resized(pixels, channels, width, height, box, size, size, net.cubic);
+}
+
+// The longer side becomes the square's; the picture is in the middle of the colour net.fill.
+function letterboxed(net, pixels, width, height, whole) {
+  const { channels, size, fill } = net, longer = Math.max(width, height);
+  const [w, h] = [width, height].map((side) => Math.max(1, Math.floor((2 * side * size + longer) / (2 * longer))));
+  const inner = resized(pixels, channels, width, height, whole, w, h, net.cubic), found = new Uint8Array(size * size * channels);
+  for (let i = 0; i < found.length; i++) found[i] = fill[i % channels];
+  const left = (size - w) >> 1, top = (size - h) >> 1;
+  for (let y = 0; y < h; y++) found.set(inner.subarray(y * w * channels, (y + 1) * w * channels), ((top + y) * size + left) * channels);
+  return found;
 }
 
 onmessage = ({ data }) => {
