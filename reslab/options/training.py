@@ -31,7 +31,7 @@ class TrainOptions(Options):
     epochs: float | None = option(
         None, "stop after so many epochs", "Training", text="the recipe's", most=shared.LONGEST, common=True,
     )  # fmt: skip
-    batch: str | None = option(
+    batch: Any = option(
         None, "images per update; auto: the recipe's, in parts (bn_batch) that fit into the free memory", "Training",
         text="the recipe's",
     )  # fmt: skip

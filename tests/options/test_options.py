@@ -100,6 +100,7 @@ VALUES = {
     "seed": ("3", "3", 3),
     "iterations": ("7", "7", 7),
     "epochs": ("1.5", "1.5", 1.5),
+    "batch": ("auto", '"auto"', "auto"),
     "extend": ("70", "70", 70),
     "init_from": ("runs/x", '"runs/x"', "runs/x"),
     "freeze": ("stem..conv2_x", '"stem..conv2_x"', "stem..conv2_x"),

@@ -381,3 +381,25 @@ def test_if_no_file_can_be_read_any_more_the_run_says_so(tmp_path):
     spec = spec_of("cifar_resnet8", classes=2, image_size=16, widths=(4, 4, 8))
     with pytest.raises((RunError, UserError), match="can be read"):
         train(dataclasses.replace(job(tmp_path / "run", holdout=0, batch=4), spec=spec), data, quiet)
+
+
+@pytest.mark.parametrize("batch", ["auto", "24"])
+def test_batch_by_name_is_resumed_by_the_same_command(tmp_path, monkeypatch, batch):
+    from reslab.training import room
+
+    monkeypatch.chdir(tmp_path)
+    how = {"threads": 1, "device": "cpu", "engine": "eager", "widths": (4, 4, 8), "epochs": 1.0, "batch": batch}
+    spec = spec_of("cifar_resnet8", classes=2, in_channels=1, image_size=8, widths=(4, 4, 8))
+    from reslab.engines import memory
+
+    free = memory.update(spec, changed(recipe("photos", 120), {"bn_batch": 8}), "fp32")
+    monkeypatch.setattr(room, "free_bytes", lambda device: free / room.ROOM + 1)
+    first = reslab.train("cifar_resnet8", arrays(120), **how, tell=quiet)
+    made = first.run["recipe"]
+    assert (made["batch"], made["bn_batch"]) == ((32, 8) if batch == "auto" else (24, 0))
+    monkeypatch.setattr(room, "free_bytes", lambda device: 10**12)
+    again = reslab.train("cifar_resnet8", arrays(120), **how, tell=quiet)
+    assert again.folder == first.folder
+    assert again.run["recipe"] == made
+    with pytest.raises(UserError, match="--batch many: is neither a number of images nor auto"):
+        reslab.train("cifar_resnet8", arrays(120), **{**how, "batch": "many"}, tell=quiet)

@@ -4,6 +4,7 @@ import itertools
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from cases import some
@@ -228,3 +229,15 @@ def test_a_probe_is_refused_only_if_it_needs_more(free, model):
     with pytest.raises(UserError, match=f"probe: {model} would take about"):
         capacity.check_probe(spec, 128, True, "cpu")
     capacity.check_probe(spec, 2, False, "cpu")
+
+
+def test_batches_are_made_of_the_largest_parts_that_fit(monkeypatch):
+    spec, options = spec_of("resnet18"), ComputeOptions(device="cpu", precision="fp32", engine="eager", threads=1)
+    whole = Recipe(batch=96)
+    needs = {size: memory.update(spec, replace(whole, bn_batch=size), "fp32") for size in (0, 48, 32, 24, 2)}
+    for free, size in ((needs[0] + 1, 0), (needs[48] + 1, 48), (needs[32] + 1, 32), (needs[24] + 1, 24)):
+        monkeypatch.setattr(room, "free_bytes", lambda device, free=free: free / room.ROOM)
+        assert room.in_parts(spec, whole, options).bn_batch == size
+    monkeypatch.setattr(room, "free_bytes", lambda device: 1e6)
+    with pytest.raises(UserError, match="are free"):
+        room.in_parts(spec, whole, options)
