@@ -8,7 +8,7 @@ from reslab.api.arguments import takes
 from reslab.api.jobs import job_of
 from reslab.nets.spec import Spec
 from reslab.options.training import TrainOptions
-from reslab.runs.runlog import RUN, Tell
+from reslab.runs.runlog import RUN, Tell, steady
 from reslab.show.format import duration
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reslab.runs.runlog import Record
     from reslab.training.job import Job
     from reslab.training.rehearsal import Rehearsal
+    from reslab.training.tensorboard import Events
 
 
 @takes(TrainOptions, "data")
@@ -43,19 +44,44 @@ def train(
     from reslab.show.terminal.notebook import default_teller
     from reslab.training import loop
 
-    tell = tell or default_teller()
+    check_log(options)
+    tell = steady(tell or default_teller())
     job, loaded = job_of(model, options, switches, command, tell)
+    events = events_of(job, options, tell)
 
     def telling(event: dict[str, Any]) -> None:
         """Tell what was found in the data after the start, when nothing can be refused any more."""
         tell(event)
+        if events is not None:
+            events(event)
         if event.get("kind") == "start":
             for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
                 tell({"kind": "warning" if level == "fault" else "note", "text": line})
 
     if job.recipe.images and not (job.out / RUN).exists():
         tell({"kind": "note", "text": _announcement(job, loaded)})
-    return loop.train(job, loaded, telling)
+    try:
+        return loop.train(job, loaded, telling)
+    finally:
+        if events is not None:
+            events.close()
+
+
+def check_log(options: TrainOptions) -> None:
+    """Raise UserError if a package that `--log` needs is missing."""
+    if options.log is not None:
+        from reslab.training.tensorboard import check_installed
+
+        check_installed()
+
+
+def events_of(job: Job, options: TrainOptions, tell: Tell) -> Events | None:
+    """Return the writer of a run's event file, None without `--log`."""
+    if options.log is None:
+        return None
+    from reslab.training.tensorboard import Events
+
+    return Events(job.out, tell)
 
 
 @takes(TrainOptions, "data")
@@ -68,6 +94,7 @@ def rehearse(
     """
     from reslab.training import rehearsal
 
+    check_log(options)
     return rehearsal.rehearse(*job_of(model, options, switches, command, leave_no_trace=True))
 
 

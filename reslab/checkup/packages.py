@@ -53,6 +53,7 @@ PACKAGES = (
     Package("onnx", "onnx", "export --to onnx", "'reslab[onnx]'"),
     Package("onnxruntime", "onnxruntime", "export --to onnx", "'reslab[onnx]'"),
     Package("huggingface_hub", "huggingface_hub", "hf: names and push_to_hub", "'reslab[hub]'"),
+    Package("tensorboard", "", "train --log tensorboard", "'reslab[tensorboard]'"),
     Package("timm", "", "timm: names and export --to timm", "timm"),
 )
 

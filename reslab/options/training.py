@@ -50,6 +50,10 @@ class TrainOptions(Options):
         "with --init-from: parts that do not learn, nor their BN statistics: stem..conv4_x or stem,conv3_x",
         "Training", text="none", metavar="PARTS",
     )  # fmt: skip
+    log: Literal["tensorboard"] | None = option(
+        None, "tensorboard: also write the scalars of metrics.jsonl for TensorBoard, in the run's folder", "Output",
+        text="metrics.jsonl alone",
+    )  # fmt: skip
     scale: float | None = shared.scale()
     set: Mapping[str, Any] | None = shared.changes(common=True)
     download: bool = shared.download()

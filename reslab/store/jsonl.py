@@ -194,6 +194,30 @@ def _contents(path: Path) -> Iterator[tuple[bytes, int | None, str]]:
                 yield (line[:-1] if line.endswith(b"}") else line), None, ""
 
 
+def since(path: Path, start: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the undamaged lines from byte `start` on, and the byte at which the next line begins.
+
+    `start` must be the beginning of a line. A file that does not exist has no lines.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return [], start
+    try:
+        content = _read_at(handle, start, os.lseek(handle, 0, os.SEEK_END))
+    finally:
+        os.close(handle)
+    content = content[: content.rfind(b"\n") + 1]
+    records = []
+    for line in content.split(b"\n")[:-1]:
+        end = _END.search(line[-_END_SIZE:])
+        body = line[: len(line) - len(end[0])] if end else line.removesuffix(b"}")
+        if not end or end[2].decode() == _hash(int(end[1]), body):
+            record = _object(body)
+            records += [record] if record is not None else []
+    return records, start + len(content)
+
+
 def _object(content: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(content + b"}")

@@ -104,6 +104,7 @@ VALUES = {
     "extend": ("70", "70", 70),
     "init_from": ("runs/x", '"runs/x"', "runs/x"),
     "freeze": ("stem..conv2_x", '"stem..conv2_x"', "stem..conv2_x"),
+    "log": ("tensorboard", '"tensorboard"', "tensorboard"),
     "scale": ("0.25", "0.25", 0.25),
     "set": ("lr=0.05", "{lr = 0.05}", {"lr": 0.05}),
     "download": (None, "true", True),
