@@ -71,7 +71,7 @@ def job_of(
         writable_folder(out)
     from reslab.engines.machine import ComputeOptions
     from reslab.models.inputs import expected, fit, load_data, workers_for
-    from reslab.training.checks import check_batch_norm, check_optimizer, on_small_images
+    from reslab.training.checks import check_batch_norm, check_optimizer, check_patience, on_small_images
     from reslab.training.room import check_run
 
     compute = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
@@ -104,6 +104,7 @@ def job_of(
     recipe = _sized(options, source, images, folder_of)
     on_small_images(fitted, recipe)
     check_optimizer(fitted, recipe)
+    check_patience(recipe, loaded)
     check_batch_norm(fitted, changed(recipe, {"iterations": options.extend or recipe.iterations}), images)
     from reslab.training.job import Job
 

@@ -40,6 +40,15 @@ def class_weights(data: Data) -> torch.Tensor:
     return torch.tensor(counts.sum() / (present * np.maximum(counts, 1)), dtype=torch.float32)
 
 
+def check_patience(recipe: Recipe, data: Data) -> None:
+    """Raise UserError if the recipe stops by the scores of val and there is no val split."""
+    if recipe.patience and data.val is None:
+        how = (
+            "--val-share 0.1" if data.kind == "folder" else "--set holdout=N" if data.kind == "set" else "a pair 'val'"
+        )
+        raise UserError(f"recipe: patience = {recipe.patience}: {data.name} has no val to stop by; {how} makes one")
+
+
 def check_optimizer(model: Spec, recipe: Recipe) -> None:
     """Raise UserError if the recipe's optimizer is Muon and `model` has no convolutions."""
     if recipe.optimizer == "muon" and model.family == "mlp":

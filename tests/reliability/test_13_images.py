@@ -144,7 +144,8 @@ def test_fault_14_bombs(nobody, pets, here, count, name):
     tally, file = Tally(), pets / "train" / "class0" / name
     nobody(*NET, *RARE, "--data", pets, "--out", "run").good()
     verbs = {
-        "predict": ("predict", "run", file), "train": (*NET, *RARE, "--data", pets, "--workers", "0", "--out", "new"),
+        "predict": ("predict", "run", file, "--bad-images", "error"),
+        "train": (*NET, *RARE, "--data", pets, "--workers", "0", "--out", "new"),
         "skip": (*NET, *RARE, "--data", pets, "--workers", "0", "--bad-images", "skip", "--out", "skip"),
     }  # fmt: skip
     plain = {"predict": nobody("predict", "run", pets / "train" / "class0" / "0.png").good().peak}

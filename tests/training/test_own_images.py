@@ -403,3 +403,9 @@ def test_batch_by_name_is_resumed_by_the_same_command(tmp_path, monkeypatch, bat
     assert again.run["recipe"] == made
     with pytest.raises(UserError, match="--batch many: is neither a number of images nor auto"):
         reslab.train("cifar_resnet8", arrays(120), **{**how, "batch": "many"}, tell=quiet)
+
+
+def test_patience_without_val_is_refused_before_the_start(tmp_path):
+    with pytest.raises(UserError, match="digits has no val to stop by; --set holdout=N makes one"):
+        reslab.train("cifar_resnet8", "digits", out=tmp_path / "run", set={"patience": 2}, tell=quiet)
+    assert not (tmp_path / "run" / "run.json").exists()
