@@ -52,8 +52,9 @@ def predict(
                 reason that a faster engine is not used
     `Prediction.file` is the path; an image without one is called by its place: `images[2]`, `images[2][0]` in a batch,
     `image` alone. A bad image has a `Prediction` too: no classes, and the reason in its `error`.
-    Images are transformed as in `evaluate`: for nets trained on folders, the centre crop of 224/256 of the shorter
-    side; for nets trained on whole images (CIFAR-10, digits), the largest centred square. Statistics and class names
+    Images are transformed as in `evaluate`: for nets trained on image files as their recipe's `resize` says, by default
+    the centre crop of 224/256 of the shorter side; for nets trained on whole images (CIFAR-10, digits), the largest
+    centred square. Statistics and class names
     are those of the training.
     Raises UserError for a path that is not a checkpoint, for weights that are not finite, if there are no images or no
     path exists, and for a value of another type, dtype or shape, which is called by its place; with bad_images="error"

@@ -59,7 +59,8 @@ def _augmentation(r: Recipe) -> str:
 
 
 def _scaled_augmentation(r: Recipe) -> str:
-    return _augmentation(r).replace(f"{r.pad} pixels padded", "random scale") + ", no colour augmentation"
+    resize = "" if r.resize == "crop" else f", of pictures made square by {r.resize}"
+    return _augmentation(r).replace(f"{r.pad} pixels padded", "random scale") + f"{resize}, no colour augmentation"
 
 
 def _is_paper_augmentation(r: Recipe, is_imagenet: bool) -> bool:

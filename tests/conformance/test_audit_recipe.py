@@ -50,6 +50,7 @@ MOMENTS = {
     "warmup_alarm",
     "muon_lr",
     "small_until",
+    "resize",
 }
 NET = spec_of("cifar_resnet20")
 
@@ -59,7 +60,7 @@ def departures(recipe, spec=NET):
 
 
 def test_every_field_is_tested():
-    """`muon_lr` and `small_until` have no effect alone; the moments of looking change no weight."""
+    """`muon_lr` and `small_until` have no effect alone, `resize` none on CIFAR; moments of looking none at all."""
     assert {f.name for f in fields(Recipe)} == {*CHANGES, *ONLY_DEEP, *OPEN, *MOMENTS}
     assert OPEN.keys() == OPEN_CHOICES.keys()
 
@@ -101,3 +102,9 @@ def test_imagenet():
     rows = audit_recipe(recipe, spec_of("resnet50"))
     assert all("§3" in row.paper for row in rows)
     assert "no colour augmentation" in rows[4].found
+    (squashed,) = (
+        row.found
+        for row in audit_recipe(replace(recipe, resize="squash"), spec_of("resnet50"))
+        if "by squash" in row.found
+    )
+    assert squashed == "random scale, random crop and flip, of pictures made square by squash, no colour augmentation"

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ import torch
 from cases import some
 from PIL import Image
 
-from reslab.data.batches.augment import crop_flip, scale_crop_flip
+from reslab.data.batches.augment import CROPPED, WHOLE, crop_flip, scale_crop_flip
 from reslab.data.batches.loader import Statistics, evaluation_batches, statistics
 from reslab.data.batches.training import TrainLoader
-from reslab.data.batches.views import centre_crop, training_box, training_view
+from reslab.data.batches.views import Framing, centre_crop, training_box, training_view
 from reslab.data.images.decode import BadImage, read
 from reslab.data.order import positions_of
 from reslab.data.sets.digits import digits
@@ -258,7 +259,8 @@ def test_read_only_arrays_are_no_trouble(recwarn):
 # files and workers
 
 
-def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+def test_large_photographs_train_as_the_whole_ones_do(tmp_path, resize):
     """Decoded at a fraction, cropped and resized: hardly another image, and the same crop."""
     y, x = np.mgrid[:480, :700]
     for i in range(6):
@@ -269,20 +271,26 @@ def test_large_photographs_train_as_the_whole_ones_do(tmp_path):
     data = folder(tmp_path, 64, 0.3)
     assert isinstance(data.train, Files)
     stats = Statistics(np.zeros((1, 1, 3), np.float32), np.ones(1, np.float32))
-    batch = loader(data.train, stats, batch=3).at(0)
+    batch = loader(replace(data.train, resize=resize), stats, batch=3).at(0)
     for row, image in zip(batch.indices, batch.images, strict=True):
-        draws = scale_crop_flip(3, 0, np.array([row]))
+        draws = scale_crop_flip(3, 0, np.array([row]), sides=CROPPED if resize == "crop" else WHOLE)
         side, top, left, flip = (d[0] for d in draws)
         full = read(data.train.paths[row])
-        kept = np.array(full.crop(training_box(64, side, top, left, *full.size)))
-        whole = training_view(kept, 64, bool(flip)).astype(np.float32)
+        framing = Framing(64, resize, side, top, left)
+        kept = np.array(full.crop(framing.box(*full.size)))
+        whole = framing.view(kept, bool(flip), (0, 0, 0)).astype(np.float32)
+        if resize == "crop":
+            kept = np.array(full.crop(training_box(64, side, top, left, *full.size)))
+            assert np.array_equal(whole, training_view(kept, 64, bool(flip)))
         difference = np.abs(image.permute(1, 2, 0).numpy() - whole)
         assert difference.max() > 0
         assert difference.mean() < 3
 
 
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
 @pytest.mark.parametrize("augment", ["crop-flip", "crop", "none"])
-def test_workers_and_starts_do_not_change_batches_of_files(files, augment):
+def test_workers_and_starts_do_not_change_batches_of_files(files, augment, resize):
+    files = replace(files, resize=resize)
     stats = statistics(files)
     one = loader(files, stats, batch=3, augment=augment)
     expected = [one.at(i) for i in range(5)]

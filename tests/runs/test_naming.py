@@ -31,7 +31,7 @@ def test_the_order_of_the_words_does_not_matter():
 
 WORDS = {"augment": "none", "centre": "channel", "scale": "none", "bn_statistics": "precise", "last_batch": "keep",
          "decay_on": "weights", "momentum_form": "caffe", "schedule": "linear", "optimizer": "muon",
-         "flip": "alternating", "balance": "loss"}  # fmt: skip
+         "flip": "alternating", "balance": "loss", "resize": "squash"}  # fmt: skip
 NUMBERS = {
     "drops": (1,),
     "bn_batch": 2,
