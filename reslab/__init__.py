@@ -1,10 +1,10 @@
 """reslab: build, train, examine and trust residual networks (He, Zhang, Ren, Sun 2015).
 
-`reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.load(...)`,
-`reslab.import_weights(...)`, `reslab.export(...)`, `reslab.audit(...)`, `reslab.check(...)`, `reslab.classifier(...)`,
-`reslab.predict(...)`, `reslab.explain(...)`, `reslab.evaluate(...)`, `reslab.probe(...)`, `reslab.reproduce(...)`,
-`reslab.verdicts(...)`, `reslab.notes(...)`, `reslab.report(...)`, `reslab.picture(...)`, `reslab.doctor()`. Importing
-this package imports no torch; the functions do when they are called.
+`reslab.build("resnet50", classes=10)`, `reslab.spec(...)`, `reslab.train(...)`, `reslab.train_seeds(...)`,
+`reslab.load(...)`, `reslab.import_weights(...)`, `reslab.export(...)`, `reslab.audit(...)`, `reslab.check(...)`,
+`reslab.classifier(...)`, `reslab.predict(...)`, `reslab.explain(...)`, `reslab.evaluate(...)`, `reslab.probe(...)`,
+`reslab.reproduce(...)`, `reslab.verdicts(...)`, `reslab.notes(...)`, `reslab.report(...)`, `reslab.picture(...)`,
+`reslab.doctor()`. Importing this package imports no torch; the functions do when they are called.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from reslab.api.reports import report
     from reslab.api.runs import train
     from reslab.api.scores import evaluate
+    from reslab.api.seeds import train_seeds
     from reslab.api.studies import reproduce
     from reslab.api.verdicts import verdicts
 
 __version__ = VERSION
 __all__ = [
     "audit", "build", "check", "classifier", "doctor", "evaluate", "explain", "export", "import_weights", "load",
-    "notes", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
+    "notes", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "train_seeds", "verdicts",
 ]  # fmt: skip
 
 # The file of reslab/api in which a public name is defined; it is imported when the name is first used, so `describe`
@@ -45,6 +46,7 @@ _FILES = {
     "explain": "explanations", "export": "models",
     "import_weights": "models", "load": "models", "notes": "notes", "picture": "pictures", "predict": "predictions",
     "probe": "probes", "report": "reports", "reproduce": "studies", "spec": "networks", "train": "runs",
+    "train_seeds": "seeds",
     "verdicts": "verdicts",
 }  # fmt: skip
 

@@ -47,7 +47,8 @@ def record(tmp_path_factory):
 def test_the_package_shows_the_verbs():
     assert set(reslab.__all__) == {
         "audit", "build", "check", "classifier", "doctor", "evaluate", "explain", "export", "import_weights", "load",
-        "notes", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "verdicts",
+        "notes", "picture", "predict", "probe", "report", "reproduce", "spec", "train", "train_seeds",
+        "verdicts",
     }  # fmt: skip
     for name in reslab.__all__:
         assert getattr(reslab, name).__module__.startswith("reslab.api.")

@@ -40,28 +40,37 @@ def train(
     a model from `load`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
-    from reslab.data.check.finding import told
     from reslab.show.terminal.notebook import default_teller
-    from reslab.training import loop
 
     check_log(options)
     tell = steady(tell or default_teller())
     job, loaded = job_of(model, options, switches, command, tell)
-    events = events_of(job, options, tell)
+    return run(job, loaded, options, tell)
+
+
+def run(job: Job, data: Data, options: TrainOptions, tell: Tell, is_first: bool = True) -> Record:
+    """Train a checked job and return its record.
+
+    is_first   no run on these data has told the length and what was found in them
+    """
+    from reslab.data.check.finding import told
+    from reslab.training import loop
+
+    events = _events(job, options, tell)
 
     def telling(event: dict[str, Any]) -> None:
         """Tell what was found in the data after the start, when nothing can be refused any more."""
         tell(event)
         if events is not None:
             events(event)
-        if event.get("kind") == "start":
-            for level, line in told(loaded.findings, skipped=options.bad_images == "skip"):
+        if event.get("kind") == "start" and is_first:
+            for level, line in told(data.findings, skipped=options.bad_images == "skip"):
                 tell({"kind": "warning" if level == "fault" else "note", "text": line})
 
-    if job.recipe.images and not (job.out / RUN).exists():
-        tell({"kind": "note", "text": _announcement(job, loaded)})
+    if is_first and job.recipe.images and not (job.out / RUN).exists():
+        tell({"kind": "note", "text": _announcement(job, data)})
     try:
-        return loop.train(job, loaded, telling)
+        return loop.train(job, data, telling)
     finally:
         if events is not None:
             events.close()
@@ -75,7 +84,7 @@ def check_log(options: TrainOptions) -> None:
         check_installed()
 
 
-def events_of(job: Job, options: TrainOptions, tell: Tell) -> Events | None:
+def _events(job: Job, options: TrainOptions, tell: Tell) -> Events | None:
     """Return the writer of a run's event file, None without `--log`."""
     if options.log is None:
         return None

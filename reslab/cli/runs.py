@@ -11,15 +11,15 @@ from cyclopts import Parameter
 
 from reslab.cli.options import COMMON, Given, Json, command
 from reslab.cli.output import print_json, say, show
-from reslab.errors import UserError
+from reslab.errors import RunError, UserError
 from reslab.options.network import Switches
 from reslab.options.scoring import EvaluateOptions, ProbeOptions
-from reslab.options.training import TrainOptions
+from reslab.options.training import SeedsOptions
 
 TRAIN = ("data", "recipe", "out", "seed", "epochs", "set", "device")  # switches are all on --help-all
 
 
-@command(options=TrainOptions, switches=Switches, common=TRAIN)
+@command(options=SeedsOptions, switches=Switches, common=TRAIN)
 def train(
     model: str | None = None,
     /,
@@ -44,7 +44,7 @@ def train(
     model
         a name from `reslab list`; with --init-from it may be left out
     """
-    from reslab.api import runs
+    from reslab.api import runs, seeds
     from reslab.show.terminal.console import teller
 
     merged: dict[str, Any] = {}
@@ -67,10 +67,23 @@ def train(
     if dry_run:
         from reslab.show.terminal.rehearsal import lines
 
-        show("\n".join(lines(runs.rehearse(name, **choices).to_dict())))
+        first, count = seeds.first_of(choices)
+        show("\n".join(lines(runs.rehearse(name, **first).to_dict(), count)))
         return
+    if "seeds" not in choices:
+        with teller() as tell:
+            runs.train(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
+        return
+    from reslab.show.terminal.seeds import lines as seed_lines
+
     with teller() as tell:
-        runs.train(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))
+        trained = seeds.train_seeds(name, **choices, tell=tell)
+    show("\n".join(seed_lines(trained.to_dict())))
+    if trained.failures:
+        seed, reason = next(iter(trained.failures.items()))
+        raise RunError(
+            f"{len(trained.failures)} of {choices['seeds']} runs failed; the first, of seed {seed}: {reason}"
+        )
 
 
 EVALUATE = ("data", "split", "ensemble", "pictures", "device")

@@ -1,4 +1,4 @@
-"""The options of `train`. Torch-free."""
+"""The options of `train` and `train_seeds`. Torch-free."""
 
 from __future__ import annotations
 
@@ -82,4 +82,16 @@ class TrainOptions(Options):
     recompute: Literal["auto", "on", "off"] = option(
         "auto", "compute activations again in the backward pass: less memory, a third more time",
         "Machine",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SeedsOptions(TrainOptions):
+    """The same, and how many runs there are."""
+
+    seeds: int = option(
+        1,
+        "train so many runs, with the seeds SEED, SEED+1 …, and show the 95 % interval of the error over them; "
+        "--out DIR: in DIR/sSEED",
+        "Training", text="one run", least=1,
     )  # fmt: skip

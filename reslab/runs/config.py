@@ -20,7 +20,7 @@ from typing import Any, get_origin
 from reslab.errors import UserError, suggest
 from reslab.nets.names import SWITCHES
 from reslab.options.texts import bounded
-from reslab.options.training import TrainOptions
+from reslab.options.training import SeedsOptions
 from reslab.runs.recipe import Recipe, changed
 from reslab.store.files import read_bounded
 
@@ -35,7 +35,7 @@ def _types(kind: Any) -> tuple[type, ...]:
 # Top-level keys and the types each takes.
 KEYS: dict[str, tuple[type, ...]] = {
     "model": (str,),
-    **{name: _types(option.types[0]) for name, option in TrainOptions.described().items()},
+    **{name: _types(option.types[0]) for name, option in SeedsOptions.described().items()},
     "net": (dict,),
 }
 

@@ -23,12 +23,12 @@ from reslab.options.network import Switches
 from reslab.options.option import Options, option
 from reslab.options.pages import ClaimsOptions, FigureOptions, NotesOptions, ReportOptions, ReproduceOptions
 from reslab.options.scoring import ClassifierOptions, EvaluateOptions, PredictOptions, ProbeOptions
-from reslab.options.training import TrainOptions
+from reslab.options.training import SeedsOptions, TrainOptions
 from reslab.runs.config import KEYS, read
 
 # verb of the command line: (its function, its options, arguments of the function alone, flags of the verb alone)
 VERBS_WITH_OPTIONS = {
-    "train": (reslab.train, TrainOptions, {"model", "tell", "command"}, {"config", "dry_run"}),
+    "train": (reslab.train_seeds, SeedsOptions, {"model", "tell"}, {"config", "dry_run"}),
     "evaluate": (reslab.evaluate, EvaluateOptions, {"paths"}, {"json"}),
     "predict": (reslab.predict, PredictOptions, {"source", "images", "tell", "tell_bad"}, {"json", "csv", "null"}),
     "probe": (reslab.probe, ProbeOptions, {"source", "tell"}, {"json"}),
@@ -76,7 +76,15 @@ def test_the_sets_are_equal(verb):
 
 
 def test_the_keys_of_a_file_are_the_options_of_train():
-    assert KEYS.keys() - {"model", "net"} == TrainOptions.described().keys()
+    assert KEYS.keys() - {"model", "net"} == SeedsOptions.described().keys()
+
+
+def test_one_run_takes_all_but_their_number():
+    function, described = inspect.signature(reslab.train).parameters, TrainOptions.described()
+    assert {name for name, p in function.items() if p.kind is not p.VAR_KEYWORD} - {"model", "tell", "command"} == {
+        *described
+    }
+    assert [*SeedsOptions.described()] == [*described, "seeds"]
 
 
 def test_the_switches_are_those_of_the_nets():
@@ -105,6 +113,7 @@ VALUES = {
     "init_from": ("runs/x", '"runs/x"', "runs/x"),
     "freeze": ("stem..conv2_x", '"stem..conv2_x"', "stem..conv2_x"),
     "log": ("tensorboard", '"tensorboard"', "tensorboard"),
+    "seeds": ("5", "5", 5),
     "scale": ("0.25", "0.25", 0.25),
     "set": ("lr=0.05", "{lr = 0.05}", {"lr": 0.05}),
     "download": (None, "true", True),
@@ -122,18 +131,18 @@ VALUES = {
 
 
 def test_a_value_means_the_same_as_flag_key_and_keyword(tmp_path):
-    assert VALUES.keys() == TrainOptions.described().keys()
+    assert VALUES.keys() == SeedsOptions.described().keys()
     for name, (word, toml, value) in VALUES.items():
-        expected = TrainOptions.of({name: value})
-        assert expected != TrainOptions()
-        words = ["train", "cifar_resnet8", TrainOptions.described()[name].flag, *([word] if word else [])]
+        expected = SeedsOptions.of({name: value})
+        assert expected != SeedsOptions()
+        words = ["train", "cifar_resnet8", SeedsOptions.described()[name].flag, *([word] if word else [])]
         _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
-        by_flag = given(TrainOptions, bound.arguments["options"])
+        by_flag = given(SeedsOptions, bound.arguments["options"])
         if name == "set":
             by_flag = {"set": {key: float(text) for key, text in by_flag["set"].items()}}
-        assert TrainOptions.of(by_flag) == expected
+        assert SeedsOptions.of(by_flag) == expected
         (tmp_path / "run.toml").write_text(f"{name} = {toml}\n")
-        assert TrainOptions.of(read(tmp_path / "run.toml")) == expected
+        assert SeedsOptions.of(read(tmp_path / "run.toml")) == expected
 
 
 # -- the help page

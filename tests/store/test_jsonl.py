@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from reslab.store.jsonl import Tail, append, keep, tail
+from reslab.store.jsonl import Tail, append, keep, since, tail
 from reslab.store.jsonl import read as lines
 
 RECORDS = [
@@ -38,6 +38,21 @@ def test_no_file_is_no_record(tmp_path):
     assert read(tmp_path / "none") == []
     keep(tmp_path / "none", lambda r: True)
     assert not (tmp_path / "none").exists()
+
+
+def test_since_gives_each_line_once_while_the_file_grows(tmp_path, path):
+    """Read at every byte of its growth: the lines in order, none twice, none before it is whole."""
+    whole, grown, place, found = path.read_bytes(), tmp_path / "grown.jsonl", 0, []
+    assert since(grown, 0) == ([], 0)
+    for length in range(len(whole) + 1):
+        grown.write_bytes(whole[:length])
+        new, place = since(grown, place)
+        found += new
+        assert found == RECORDS[: whole[:length].count(b"\n")]
+    assert place == len(whole)
+    damaged = whole.replace(b"90.0", b"10.0")
+    grown.write_bytes(damaged)
+    assert since(grown, 0) == ([RECORDS[0], RECORDS[2]], len(whole))
 
 
 def test_fault_26_torn_at_every_byte(path):

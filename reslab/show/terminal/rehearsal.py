@@ -9,10 +9,14 @@ from reslab.engines.memory import shown
 from reslab.show.format import clean, duration
 
 
-def lines(rehearsal: Mapping[str, Any]) -> list[str]:
-    """Return the figures of a rehearsal (`Rehearsal.to_dict()`), a line each."""
+def lines(rehearsal: Mapping[str, Any], runs: int | None = None) -> list[str]:
+    """Return the figures of a rehearsal (`Rehearsal.to_dict()`), a line each.
+
+    runs   number of equal runs, one after another, that the rehearsed one is the first of; None: it is alone
+    """
     sizes = ", ".join(f"{name} {count:,}" for name, count in rehearsal["sizes"].items())
     begins = f"from iteration {rehearsal['start']:,} to" if rehearsal["start"] else "for"
+    seconds = rehearsal["seconds"]
     update, batch = 1e3 * rehearsal["update"], 1e3 * rehearsal["batch"]
     free = f"; {shown(rehearsal['free'])} are free" if rehearsal["free"] is not None else ""
     figures = {
@@ -22,7 +26,8 @@ def lines(rehearsal: Mapping[str, Any]) -> list[str]:
         "an update": f"{update:,.0f} ms, its batch {batch:,.1f} ms",
         "evaluation": f"{rehearsal['evaluated']:,} images, {1e3 * rehearsal['image']:.2f} ms each",
         "memory": f"about {shown(rehearsal['memory'])} at the peak{free}",
-        "time": f"about {duration(rehearsal['seconds'])} at this pace",
+        "time": f"about {duration(seconds)} at this pace",
+        **({f"{runs:,} run{'s' * (runs > 1)}": f"about {duration(runs * seconds)}, one after another"} if runs else {}),
         "folder": f"{rehearsal['out']}: not written by a dry run",
     }
     if rehearsal["init"]:
