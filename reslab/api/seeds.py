@@ -125,6 +125,7 @@ def train_seeds(
         except ReslabError as error:
             failures[job.seed] = str(error)
             tell({"kind": "warning", "name": job.out.name, "text": f"the run of seed {job.seed} failed: {error}"})
+            tell({"kind": "end", "name": job.out.name})  # removes its live line
     if len(precisions := {str(record.run["settings"].get("precision")) for record in records}) > 1:
         text = f"the runs differ in precision ({', '.join(sorted(precisions))}), and so may their errors"
         tell({"kind": "warning", "text": text})
