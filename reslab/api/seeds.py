@@ -26,6 +26,7 @@ from reslab.show.format import duration
 if TYPE_CHECKING:
     from reslab.data.splits import Data
     from reslab.training.job import Job
+    from reslab.training.rehearsal import Rehearsal
 
 MOST = 1_000  # runs: more than an interval needs
 SPLITS = ("val", "test")
@@ -87,7 +88,7 @@ def _words(one: Mapping[str, Any]) -> str:
     if one["interval"] is None:
         return f"{percent(one['mean'])}, n = 1"
     low, high = one["interval"]
-    return f"{percent(one['mean'])}, 95 % interval {low:.2f} to {high:.2f}, n = {one['n']}"
+    return f"{percent(one['mean'])}, 95 % interval {max(0.0, low):.2f} to {min(100.0, high):.2f}, n = {one['n']}"
 
 
 @takes(SeedsOptions, "data")
@@ -125,22 +126,26 @@ def train_seeds(
         except ReslabError as error:
             failures[job.seed] = str(error)
             tell({"kind": "warning", "name": job.out.name, "text": f"the run of seed {job.seed} failed: {error}"})
+            tell({"kind": "end", "name": job.out.name})  # removes its live line
     if len(precisions := {str(record.run["settings"].get("precision")) for record in records}) > 1:
         text = f"the runs differ in precision ({', '.join(sorted(precisions))}), and so may their errors"
         tell({"kind": "warning", "text": text})
     return SeedRuns(tuple(records), failures)
 
 
-def first_of(choices: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """Return the arguments of `train` for the first of the runs of `train_seeds`, and their number.
+@takes(SeedsOptions, "data")
+def rehearse_seeds(model: str | Spec | None = None, *, options: SeedsOptions, **switches: Any) -> tuple[Rehearsal, int]:
+    """Return what one of the runs that are not finished would need, a new one if there is any, and their number.
 
-    The arguments are `choices` themselves, and the number None, if they have no `seeds`.
+    Writes nothing. Raises the same errors as `train_seeds`.
     """
-    if "seeds" not in choices:
-        return {**choices}, None
-    options = SeedsOptions.of({k: v for k, v in choices.items() if k in SeedsOptions.described()})
-    one = _of_seed(options, options.seed)
-    return {**{k: v for k, v in choices.items() if k != "seeds"}, "out": one.out}, _checked(options).seeds
+    from reslab.training import rehearsal
+
+    check_log(options)
+    jobs, data, finished = _jobs(model, options, switches)
+    to_do = [job for job in jobs if job.out not in finished]
+    first = min(to_do or jobs, key=lambda job: (job.out / RUN).is_file())
+    return rehearsal.rehearse(first, data), len(to_do)
 
 
 def _checked(options: SeedsOptions) -> SeedsOptions:
@@ -158,18 +163,23 @@ def _of_seed(options: SeedsOptions, seed: int) -> SeedsOptions:
 
 
 def _jobs(
-    model: str | Spec | None, options: SeedsOptions, switches: dict[str, Any], tell: Tell
+    model: str | Spec | None, options: SeedsOptions, switches: dict[str, Any], tell: Tell | None = None
 ) -> tuple[list[Job], Data, set[Path]]:
     """Return the job of each seed, the data of all, and the folders of the runs that are finished.
 
+    tell   as in `job_of`; None: nothing is written
     Raises every UserError that can be known before training, of any of the runs.
     """
+    from reslab.training.job import check_vacant
+
     jobs: list[Job] = []
     data: Data | None = None
     finished = set[Path]()
     for seed in range(options.seed, options.seed + _checked(options).seeds):
         one = _of_seed(options, seed)
-        job, loaded = job_of(model, one, switches, None, None if jobs else tell, leave_no_trace=bool(jobs))
+        job, loaded = job_of(
+            model, one, switches, None, None if jobs else tell, leave_no_trace=tell is None or bool(jobs)
+        )
         if options.out and job.command.startswith("reslab "):
             job = replace(job, command=f"{job.command} --out {shlex.quote(str(job.out))}")
         data = data or loaded
@@ -183,6 +193,8 @@ def _jobs(
             if different := difference({**job.recorded, "data": loaded.origin()}, record.run, record.folder / RUN):
                 raise UserError(f"{job.out}: holds another run ({different}); give another --out")
             finished |= {job.out} if record.finished else set()
+        else:
+            check_vacant(job.out)
         jobs.append(job)
     assert data is not None
     return jobs, data, finished

@@ -67,8 +67,11 @@ def train(
     if dry_run:
         from reslab.show.terminal.rehearsal import lines
 
-        first, count = seeds.first_of(choices)
-        show("\n".join(lines(runs.rehearse(name, **first).to_dict(), count)))
+        if "seeds" not in choices:
+            show("\n".join(lines(runs.rehearse(name, **choices).to_dict())))
+            return
+        one, left = seeds.rehearse_seeds(name, **choices)
+        show("\n".join(lines(one.to_dict(), choices["seeds"], left)))
         return
     if "seeds" not in choices:
         with teller() as tell:

@@ -99,11 +99,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         "command": job.command,
     }
     if not (job.out / RUN).exists():
-        foreign = [p.name for p in job.out.iterdir() if not p.name.startswith(".")]
-        if foreign:
-            raise UserError(
-                f"--out {job.out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder"
-            )
+        check_vacant(job.out)
         if job.extend is not None:
             raise UserError(f"--extend {job.extend}: {job.out} holds no run; leave --extend out to train it first")
         settings = settle(job.spec, job.recipe, job.options, job.frozen)
@@ -144,6 +140,17 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         if value != recorded_value:
             changes.append(_changed(key, value, recorded_value))
     return settings, changes
+
+
+def check_vacant(out: Path) -> None:
+    """Raise UserError if a new run cannot begin in the folder `out`, which may not exist yet: it holds other files."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"--out {out}: is a file, not a folder; choose another folder")
+    foreign = [path.name for path in out.iterdir() if not path.name.startswith(".")]
+    if foreign:
+        raise UserError(f"--out {out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder")
 
 
 def check_extension(record: Record, extend: int | None) -> None:

@@ -161,6 +161,25 @@ def test_runs_that_diverge_leave_no_figure(tmp_path):
     assert len(ended.out.splitlines()) == 3
 
 
+def test_the_live_line_of_a_run_that_failed_goes(tmp_path):
+    """On a terminal: no line is left of a run that diverged when the next one begins."""
+    from reslab.show.terminal.console import Teller
+
+    with (tmp_path / "screen").open("w", encoding="utf-8") as screen, Teller(screen, terminal=True) as teller:
+        left: list[set[str]] = []
+
+        def tell(event: dict) -> None:
+            if str(event.get("text")).startswith("run "):
+                left.append({*teller.lines})
+            teller(event)
+
+        found = reslab.train_seeds(
+            "cifar_resnet8", seeds=2, out=tmp_path / "net", set={"lr": 1e30, "log_every": 1}, **{**SHORT, "tell": tell}
+        )
+    assert [*found.failures] == [0, 1]
+    assert left == [set(), set()]
+
+
 def test_another_run_in_one_of_the_folders_is_refused_before_all(tmp_path):
     out = tmp_path / "net"
     out.mkdir()

@@ -9,10 +9,11 @@ from reslab.engines.memory import shown
 from reslab.show.format import clean, duration
 
 
-def lines(rehearsal: Mapping[str, Any], runs: int | None = None) -> list[str]:
+def lines(rehearsal: Mapping[str, Any], runs: int | None = None, left: int = 0) -> list[str]:
     """Return the figures of a rehearsal (`Rehearsal.to_dict()`), a line each.
 
-    runs   number of equal runs, one after another, that the rehearsed one is the first of; None: it is alone
+    runs, left   number of equal runs, one after another, and of those that are not finished, of which the rehearsed one
+                 is one; None: it is alone
     """
     sizes = ", ".join(f"{name} {count:,}" for name, count in rehearsal["sizes"].items())
     begins = f"from iteration {rehearsal['start']:,} to" if rehearsal["start"] else "for"
@@ -27,7 +28,7 @@ def lines(rehearsal: Mapping[str, Any], runs: int | None = None) -> list[str]:
         "evaluation": f"{rehearsal['evaluated']:,} images, {1e3 * rehearsal['image']:.2f} ms each",
         "memory": f"about {shown(rehearsal['memory'])} at the peak{free}",
         "time": f"about {duration(seconds)} at this pace",
-        **({f"{runs:,} run{'s' * (runs > 1)}": f"about {duration(runs * seconds)}, one after another"} if runs else {}),
+        **({f"{runs:,} run{'s' * (runs > 1)}": _all_runs(runs, left, seconds)} if runs else {}),
         "folder": f"{rehearsal['out']}: not written by a dry run",
     }
     if rehearsal["init"]:
@@ -36,3 +37,10 @@ def lines(rehearsal: Mapping[str, Any], runs: int | None = None) -> list[str]:
         figures["warning"] = rehearsal["warning"]
     found = (f"  {clean(line)}" for line in rehearsal["findings"])
     return [rehearsal["name"], *(f"  {key:<11} {value}" for key, value in figures.items()), *found]
+
+
+def _all_runs(runs: int, left: int, seconds: float) -> str:
+    if not left:
+        return "finished already"
+    finished = f"; {runs - left:,} finished already" if left < runs else ""
+    return f"about {duration(left * seconds)}, one after another{finished}"

@@ -26,4 +26,8 @@ def lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(one: Mapping[str, Any]) -> str:
-    return "–" if one["interval"] is None else "{:.2f} to {:.2f}".format(*one["interval"])
+    """Return the interval as far as an error can be."""
+    if one["interval"] is None:
+        return "–"
+    low, high = one["interval"]
+    return f"{max(0.0, low):.2f} to {min(100.0, high):.2f}"
