@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from reslab.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEEPEST = 65535
 NARROW = 8  # levels that use less than this part of the range are stretched; 13 bits of 16 are just below it
@@ -25,6 +27,8 @@ class Levels:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return levels 0..65535 as uint8: clipped to low..high, then (v - low) * 255 / (high - low), halves up."""
+        import numpy as np  # here: a page that reads records alone needs none
+
         span = self.high - self.low
         above = np.clip(values, self.low, self.high).astype(np.uint32) - np.uint32(self.low)
         mapped: np.ndarray = ((above * 255 + span // 2) // span).astype(np.uint8)
