@@ -55,7 +55,7 @@ def test_training_view_shows_the_crop_of_the_resized_image(side, top, left, flip
 
 @given(*DRAWS)
 def test_training_view_resizes_as_pillow(side, top, left, flip):
-    """Noise, the hardest case: the same whole pixels, cut out and resized by Pillow; rounded twice, so up to two levels."""
+    """Noise, the hardest case: the same whole pixels, resized by Pillow; rounding twice may be two levels."""
     rgb = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     image, shorter = Image.fromarray(rgb), round(32 * side)
     high, wide = shorter, int(70 * shorter / 50 + 1e-9)
