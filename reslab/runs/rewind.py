@@ -10,12 +10,14 @@ from reslab.runs.runlog import METRICS, RUN, Record, is_whole
 from reslab.store import jsonl
 
 
-def rewind(record: Record, facts: dict[str, Any], due: Collection[str]) -> tuple[set[str], list[str]]:
+def rewind(
+    record: Record, facts: dict[str, Any], due: Collection[str]
+) -> tuple[tuple[dict[str, Any], ...], set[str], list[str]]:
     """Remove the lines of `metrics.jsonl` that are newer than a checkpoint with these facts, and record the resume.
 
     due   what is measured at the checkpoint's iteration: names of splits, "probe"
-    Returns what of that has been measured, and warnings, one line each. All is measured (again) if only a part was, or
-    if lines are lost, which may have been its results.
+    Returns the lines that are left, what of `due` has been measured, and warnings, one line each. All is measured
+    (again) if only a part was, or if lines are lost, which may have been its results.
     """
     at, end, path = int(facts["iteration"]), jsonl.Tail.from_dict(facts.get("metrics")), record.folder / METRICS
     lost = jsonl.read(path, checked=True).lost_since(end) if end and record.sealed else 0
@@ -41,4 +43,4 @@ def rewind(record: Record, facts: dict[str, Any], due: Collection[str]) -> tuple
         )
     if not record.sealed:
         warnings.append(f"begun by an older reslab, without checksums: {RUN} and {METRICS} up to here are unchecked")
-    return measured, warnings
+    return tuple(filter(belongs, record.metrics)), measured, warnings

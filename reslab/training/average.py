@@ -17,7 +17,11 @@ class Average:
     def __init__(self, net: Network, share: float) -> None:
         """Begin with the net's own values; `share` of the average is kept at each update (`Recipe.average`)."""
         self.net, self.share = net, share
-        self.values = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again with the net's own values, after it has been filled."""
+        self.values = _copies(self.net)
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
@@ -32,7 +36,7 @@ class Average:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Give the net the averages, and take them back afterwards, with BN statistics measured in between."""
-        own = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+        own = _copies(self.net)
         self._fill(self.values)
         try:
             yield
@@ -45,3 +49,7 @@ class Average:
     def _fill(self, values: Mapping[str, Tensor]) -> None:
         for name, value in self.net.state_dict().items():  # in place: a recorded update reads the same memory
             value.copy_(values[name])
+
+
+def _copies(net: Network) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}

@@ -14,7 +14,6 @@ from reslab.engines.machine import Settings
 from reslab.errors import RunError, UserError
 from reslab.models import checkpoints
 from reslab.models.checkpoints import MOMENTUM, OWN
-from reslab.runs import runlog
 from reslab.runs.best import Best
 from reslab.runs.rewind import rewind
 from reslab.runs.runlog import METRICS, Record, Tell
@@ -22,7 +21,6 @@ from reslab.runs.schedule import warms_up
 from reslab.store import jsonl
 from reslab.store.files import sync
 from reslab.training import moments
-from reslab.training.average import Average
 from reslab.training.job import Job
 from reslab.training.progress import Sums
 from reslab.training.saving import save, save_as_best
@@ -63,6 +61,8 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
         jsonl.keep(job.out / METRICS, lambda record: False)
         if job.init is not None:
             job.init.fill(step.net)
+            if step.average is not None:
+                step.average.begin()
             tell({"kind": "note", "text": job.init.words})
         return State(
             statistics_of(job, data),
@@ -77,7 +77,7 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
     iteration, facts, tensors = checkpoint.iteration, checkpoint.facts, checkpoint.state
     checkpoints.fill(step.net, checkpoint.weights, str(checkpoint.folder))
     if step.average is not None:  # the checkpoint's weights are the averages
-        step.average = Average(step.net, job.recipe.average)
+        step.average.begin()
         own = {k.removeprefix(OWN): v for k, v in tensors.items() if k.startswith(OWN)}
         checkpoints.fill(step.net, own, str(checkpoint.folder))
     try:
@@ -86,8 +86,7 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
         )
     except ValueError as error:
         raise UserError(f"{checkpoint.folder}: {error}; put a whole copy of the checkpoint back") from None
-    measured, warnings = rewind(record, facts, moments.due(job, data, iteration, job.recipe.iterations))
-    lines = runlog.read(job.out).metrics
+    lines, measured, warnings = rewind(record, facts, moments.due(job, data, iteration, job.recipe.iterations))
     tell({"kind": "note", "text": f"resumes at iteration {iteration:,} from {checkpoint.folder}"})
     for text in warnings:
         moments.warn(job, iteration, text, tell)

@@ -139,6 +139,18 @@ def test_the_average_against_a_sum():
     assert all(torch.equal(v, own[k]) for k, v in net.state_dict().items())
 
 
+def test_the_average_begins_with_the_trained_weights_that_a_run_begins_from(tmp_path):
+    first = reslab.train("cifar_resnet8", arrays(40), threads=1, device="cpu", widths=(4, 4, 8), epochs=1.0,
+                         out=tmp_path / "first", tell=quiet)  # fmt: skip
+    fields = {"average": 0.999, "lr": 1e-12, "rise": 0, "bn_momentum": 1e-12, "bn_statistics": "moving"}
+    tuned = reslab.train(None, arrays(40), init_from=first.folder, threads=1, device="cpu", iterations=1,
+                         set=fields, out=tmp_path / "tuned", tell=quiet)  # fmt: skip
+    before, after = weights(first.folder), weights(tuned.folder)
+    for name, value in before.items():
+        if value.is_floating_point():
+            assert torch.allclose(after[name], value, atol=1e-6), name
+
+
 MORE = {"average": 0.9, "mixup": 0.2, "cutmix": 1.0, "balance": "sampling", "bn_statistics": "precise",
         "augment": "trivial", "schedule": "cosine", "rise": 3}  # fmt: skip
 
