@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from commands import HERE as CLI
 from commands import Outcome, environment
@@ -126,3 +128,30 @@ class Server:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.folder.cleanup()
+
+
+class Trainings:
+    """The same command of `train` again and again, in processes of their own; `out` is the run's folder.
+
+    Commands are forked from an interpreter with torch imported, which starts with the first and ends with the tests.
+    """
+
+    _server: ClassVar[Server | None] = None
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    @property
+    def server(self) -> Server:
+        if Trainings._server is None:
+            Trainings._server = Server()
+            atexit.register(Trainings._server.close)
+        return Trainings._server
+
+    def start(self, out: Path, *more: str) -> Running:
+        return self.server.start(*self.words, *more, "--out", out, cwd=out.parent)
+
+    def finish(self, out: Path, *more: str) -> Ended:
+        ended = self.start(out, *more).wait(300)
+        assert ended.code == 0, ended.text
+        return ended

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cases import some
-from processes import Running, Server
+from processes import Running, Trainings
 
 from reslab.store import jsonl
 
@@ -23,26 +23,8 @@ BEYOND = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server():
-    """Commands are forked from an interpreter with torch imported: processes of their own, to be killed."""
-    global SERVER
-    SERVER = Server()
-    yield
-    SERVER.close()
-
-
-SERVER: Server
-
-
-def start(out: Path, *more: str) -> Running:
-    return SERVER.start(*BASE, *SETTINGS, *more, "--out", out, cwd=out.parent)
-
-
-def finish(out: Path, *more: str) -> str:
-    ended = start(out, *more).wait(300)
-    assert ended.code == 0, ended.text
-    return ended.err
+TRAININGS = Trainings(*BASE, *SETTINGS)
+start, finish = TRAININGS.start, TRAININGS.finish
 
 
 def lines(out: Path) -> list[dict]:
@@ -96,7 +78,7 @@ def test_kill_9_and_resume_is_bit_exact(whole, tmp_path, moments):
     for k in moments:
         kill_when(start(out), at_iteration(out, k))
         assert not any(m["kind"] == "end" for m in lines(out))
-    told = finish(out)
+    told = finish(out).err
     assert "resumes at iteration" in told or moments == (3,)
     assert hashes(out) == hashes(whole)
     assert figures(out) == figures(whole)
@@ -119,7 +101,7 @@ def test_sigterm_saves_and_exits_75(whole, tmp_path):
     assert kill_when(start(out), at_iteration(out, 17), signal.SIGTERM) == 75
     saved = sorted((out / "checkpoints").glob("step-*"))[-1]
     assert int(saved.name[5:]) >= 17  # at the very step, not at the last multiple of save_every
-    told = finish(out)
+    told = finish(out).err
     assert f"resumes at iteration {int(saved.name[5:])}" in told
     assert hashes(out) == hashes(whole)
     assert figures(out) == figures(whole)
@@ -133,7 +115,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
     raw = bytearray(weights.read_bytes())
     raw[-5] ^= 1  # one bit of one weight: safetensors alone would load it
     weights.write_bytes(raw)
-    told = finish(out)
+    told = finish(out).err
     assert "passed over" in told
     assert str(weights) in told
     assert hashes(out) == hashes(whole)
@@ -141,7 +123,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
 
 def test_the_same_command_again_trains_nothing(whole):
     before = hashes(whole), (whole / "metrics.jsonl").read_bytes()
-    assert "finished already" in finish(whole)
+    assert "finished already" in finish(whole).err
     assert (hashes(whole), (whole / "metrics.jsonl").read_bytes()) == before
 
 
@@ -187,7 +169,7 @@ def test_a_run_from_a_trained_model_resumes_bit_for_bit(whole, tmp_path):
     finish(straight, *path)
     for k in (3, 24):  # before the first checkpoint, and between two
         kill_when(start(out, *path), at_iteration(out, k))
-    assert "resumes at iteration" in finish(out, *path)
+    assert "resumes at iteration" in finish(out, *path).err
     assert hashes(out) == hashes(straight) != hashes(whole)
     assert figures(out) == figures(straight)
 
@@ -195,19 +177,19 @@ def test_a_run_from_a_trained_model_resumes_bit_for_bit(whole, tmp_path):
 def test_an_extension_resumes_bit_for_bit(whole, tmp_path):
     straight, out = (Path(shutil.copytree(whole, tmp_path / name)) for name in ("straight", "run"))
     more = ("--extend", "90")
-    assert "extended from 60 to 90 iterations" in finish(straight, *more)
+    assert "extended from 60 to 90 iterations" in finish(straight, *more).err
     for k in (61, 80):
         kill_when(start(out, *more), at_iteration(out, k))
         assert [m["iteration"] for m in lines(out) if m["kind"] == "end"] == [60]
     finish(out, *more)
     assert hashes(out, 90) == hashes(straight, 90)
     assert figures(out) == figures(straight)
-    assert "finished already at iteration 90" in finish(out, *more)
+    assert "finished already at iteration 90" in finish(out, *more).err
 
 
 def test_another_seed_ends_elsewhere(whole, tmp_path):
     """The comparison above can fail."""
     words = [w if w != "3" else "4" for w in BASE]
     out = tmp_path / "run"
-    assert SERVER(*words, *SETTINGS, "--out", out, cwd=tmp_path).code == 0
+    assert TRAININGS.server(*words, *SETTINGS, "--out", out, cwd=tmp_path).code == 0
     assert hashes(out) != hashes(whole)

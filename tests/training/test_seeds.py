@@ -11,7 +11,7 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from processes import Ended, Running, Server
+from processes import Ended, Trainings
 from scipy import stats
 
 import reslab
@@ -24,25 +24,8 @@ BASE = ["train", "cifar_resnet8", "--data", "digits", "--recipe", "digits-smoke"
 SHORT = {"recipe": "digits-smoke", "iterations": 4, "threads": 1, "tell": lambda event: None}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server():
-    global SERVER
-    SERVER = Server()
-    yield
-    SERVER.close()
-
-
-SERVER: Server
-
-
-def start(out: Path, *more: str) -> Running:
-    return SERVER.start(*BASE, *more, "--out", out, cwd=out.parent)
-
-
-def done(out: Path, *more: str) -> Ended:
-    ended = start(out, *more).wait(300)
-    assert ended.code == 0, ended.text
-    return ended
+TRAININGS = Trainings(*BASE)
+start, done = TRAININGS.start, TRAININGS.finish
 
 
 def hashes(run: Path) -> dict[str, str]:
@@ -96,7 +79,7 @@ def test_the_recorded_command_trains_the_run_alone(three, tmp_path):
     words = json.loads((out / "s5" / "run.json").read_text())["command"].split()
     assert words[:2] == ["reslab", "train"]
     words[words.index("--out") + 1] = str(tmp_path / "again")
-    assert SERVER(*words[1:], "--threads", "1", cwd=tmp_path, seconds=300).code == 0
+    assert TRAININGS.server(*words[1:], "--threads", "1", cwd=tmp_path, seconds=300).code == 0
     assert hashes(tmp_path / "again") == hashes(out / "s5")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import environment
-from processes import Running, Server
+from processes import Trainings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import reslab
@@ -34,25 +34,8 @@ FIELDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server():
-    global SERVER
-    SERVER = Server()
-    yield
-    SERVER.close()
-
-
-SERVER: Server
-
-
-def start(out: Path, *more: str) -> Running:
-    return SERVER.start(*BASE, *more, "--out", out, cwd=out.parent)
-
-
-def finish(out: Path, *more: str) -> str:
-    ended = start(out, *more).wait(300)
-    assert ended.code == 0, ended.text
-    return ended.err
+TRAININGS = Trainings(*BASE)
+start, finish = TRAININGS.start, TRAININGS.finish
 
 
 def points(out: Path, name: str = "tensorboard") -> dict[str, list[tuple[int, float]]]:
@@ -189,7 +172,7 @@ def test_a_write_error_ends_neither_training_nor_record(plain, tmp_path):
         file.unlink()
     (out / "tensorboard").rmdir()
     (out / "tensorboard").write_text("in the way")
-    told = finish(out, *LOG, "--set", "save_every=1")
+    told = finish(out, *LOG, "--set", "save_every=1").err
     assert told.count("warning:") == 1
     assert "nothing more is written for TensorBoard" in told
     assert runlog.read(out).finished
