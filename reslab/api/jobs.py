@@ -46,9 +46,12 @@ def check_machine(device: str, threads: int = 0) -> None:
 
 def job_of(
     model: str | Spec | None, options: TrainOptions, switches: dict[str, Any], command: str | None,
-    tell: Tell | None = None, leave_no_trace: bool = False,
+    tell: Tell | None = None, leave_no_trace: bool = False, data: Data | None = None,
 ) -> tuple[Job, Data]:  # fmt: skip
-    """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training."""
+    """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training.
+
+    data   those of the same options with another seed; None: they are read
+    """
     source, out, seed, levels = source_of(options.data), options.out, options.seed, levels_of(options.range)
     if levels not in (None, FULL) and source.kind != "folder":
         raise UserError(f"--range {options.range}: {source.name} has no files of 16 bits; leave it out")
@@ -94,7 +97,7 @@ def job_of(
             group=options.group, levels=levels, resize=recipe.resize,
         )  # fmt: skip
 
-    loaded = read(levels)
+    loaded = data or read(levels)
     fitted = fit(model_spec, loaded, switches if not isinstance(model, Spec) else dict.fromkeys(FROM_DATA, 1))
     images = len(loaded.split("train"))
 
@@ -150,7 +153,7 @@ def _in_parts(
     """Return `recipe` with its batch in parts that fit into memory: those of the run in `folder`, if there is one."""
     from reslab.training.room import in_parts
 
-    begun = _recorded(folder).get("bn_batch")
+    begun = _begun(folder).get("recipe", {}).get("bn_batch")
     parts = changed(recipe, {"bn_batch": begun}) if isinstance(begun, int) else in_parts(spec, recipe, compute, frozen)
     if parts.bn_batch and tell is not None:
         text = f"batches of {parts.batch} images in parts of {parts.bn_batch}; BN statistics are those of a part"
@@ -175,25 +178,30 @@ def _sized(options: TrainOptions, source: DataSource, images: int, folder_of: Ca
     recipe = sized(options.recipe)
     if options.recipe is None and source.known_set is None:
         earlier = sized(EARLIER)
-        is_new = options.out is None and _recorded(folder_of(recipe)).get("name") == recipe.name
-        if _recorded(folder_of(earlier)).get("name") == EARLIER and not is_new:
+        is_new = options.out is None and _is_begun(folder_of(recipe), recipe)
+        if _is_begun(folder_of(earlier), earlier) and not is_new:
             return earlier
     return recipe
 
 
-def _recorded(folder: Path) -> dict[str, Any]:
-    """Return the recipe of the run in `folder`, {} without a readable record."""
+def _begun(folder: Path) -> dict[str, Any]:
+    """Return what the run in `folder` was begun with (its `run.json`), {} without a readable record."""
     try:
-        return dict(runlog.read(folder).run["recipe"]) if (folder / RUN).exists() else {}
+        return runlog.read(folder).run if (folder / RUN).exists() else {}
     except (OSError, ReslabError):
         return {}  # a damaged record is refused by the check of the folder
+
+
+def _is_begun(folder: Path, recipe: Recipe) -> bool:
+    """Return whether `folder` holds a run of the recipe of this name."""
+    return bool(_begun(folder).get("recipe", {}).get("name") == recipe.name)
 
 
 def begun_with(folder: Path) -> Levels | None:
     """Return the levels of 16-bit pixels that the run in `folder` was begun with, None without a readable record."""
     try:
-        return Levels.of(runlog.read(folder).run["data"]) if (folder / RUN).exists() else None
-    except (ReslabError, KeyError, TypeError, ValueError):
+        return Levels.of(run["data"]) if (run := _begun(folder)) else None
+    except (KeyError, TypeError, ValueError):
         return None  # a damaged record is refused by the check of the folder
 
 

@@ -178,7 +178,7 @@ def _jobs(
     for seed in range(options.seed, options.seed + _checked(options).seeds):
         one = _of_seed(options, seed)
         job, loaded = job_of(
-            model, one, switches, None, None if jobs else tell, leave_no_trace=tell is None or bool(jobs)
+            model, one, switches, None, None if jobs else tell, leave_no_trace=tell is None or bool(jobs), data=data
         )
         if options.out and job.command.startswith("reslab "):
             job = replace(job, command=f"{job.command} --out {shlex.quote(str(job.out))}")

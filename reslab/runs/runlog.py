@@ -46,6 +46,28 @@ PROBE_TABLES = ("gradients", "activations", "layer_gradients", "layer_activation
 REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
 
 
+@dataclass
+class Elapsed:
+    """The wall-clock time of a run, line by line: the sum of the stretches between resumes, each with a clock."""
+
+    before: float = 0.0
+    stretch: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + self.stretch
+
+    def add(self, line: dict[str, Any]) -> float:
+        """Add a line of `metrics.jsonl` and return the seconds up to it."""
+        if line.get("kind") == "resume":
+            self.before, self.stretch = self.seconds, 0.0
+        elif isinstance(line.get("clock"), dict):
+            seconds = line["clock"].get("seconds")
+            if isinstance(seconds, int | float) and math.isfinite(seconds):
+                self.stretch = max(self.stretch, seconds)
+        return self.seconds
+
+
 @dataclass(frozen=True)
 class Record:
     """A run as recorded on disk.
@@ -117,15 +139,10 @@ class Record:
     @property
     def seconds(self) -> float:
         """Return the wall-clock time of the run: the sum of the stretches between resumes, each with a clock."""
-        total = stretch = 0.0
+        elapsed = Elapsed()
         for line in self.metrics:
-            if line.get("kind") == "resume":
-                total, stretch = total + stretch, 0.0
-            elif isinstance(line.get("clock"), dict):
-                elapsed = line["clock"].get("seconds")
-                if isinstance(elapsed, int | float) and math.isfinite(elapsed):
-                    stretch = max(stretch, elapsed)
-        return total + stretch
+            elapsed.add(line)
+        return elapsed.seconds
 
     def __repr__(self) -> str:
         at = max((m.get("iteration", 0) for m in self.metrics), default=0)

@@ -186,12 +186,14 @@ def _contents(path: Path) -> Iterator[tuple[bytes, int | None, str]]:
                     line = file.readline(LONGEST)
                 yield b"", None, ""
                 continue
-            line = line[:-1]
-            end = _END.search(line[-_END_SIZE:])
-            if end:
-                yield line[: len(line) - len(end[0])], int(end[1]), end[2].decode()
-            else:
-                yield (line[:-1] if line.endswith(b"}") else line), None, ""
+            yield _parts(line[:-1])
+
+
+def _parts(line: bytes) -> tuple[bytes, int | None, str]:
+    """Return (content, number, hash) of a line, as `_contents` yields them."""
+    if end := _END.search(line[-_END_SIZE:]):
+        return line[: len(line) - len(end[0])], int(end[1]), end[2].decode()
+    return line.removesuffix(b"}"), None, ""
 
 
 def since(path: Path, start: int) -> tuple[list[dict[str, Any]], int]:
@@ -210,9 +212,8 @@ def since(path: Path, start: int) -> tuple[list[dict[str, Any]], int]:
     content = content[: content.rfind(b"\n") + 1]
     records = []
     for line in content.split(b"\n")[:-1]:
-        end = _END.search(line[-_END_SIZE:])
-        body = line[: len(line) - len(end[0])] if end else line.removesuffix(b"}")
-        if not end or end[2].decode() == _hash(int(end[1]), body):
+        body, number, check = _parts(line)
+        if number is None or check == _hash(number, body):
             record = _object(body)
             records += [record] if record is not None else []
     return records, start + len(content)

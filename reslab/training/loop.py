@@ -100,13 +100,24 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
          "settings": settings.why, "out": str(out), "resumed": start > 0}
     )  # fmt: skip
-    saved = start if start else None
+    saved = start
     told_bad = set[str]()
+
+    def checkpoint() -> None:
+        """Save the state, unless it is the one that the run began with or has just saved."""
+        nonlocal saved
+        if state.iteration != saved:
+            save_state(job, data, step, state)
+            saved = state.iteration
+            tell({"kind": "checkpoint", "iteration": state.iteration})
+            clock.pause()
+
+    if start and state.best.iteration == start != kept_best(out):  # killed between the scores and this
+        save_best(job, data, step, state)
     while True:
         end = state.iteration if _has_stalled(recipe, state) else recipe.iterations
         is_last = state.iteration == end
         due = moments.due(job, data, state.iteration, end) - state.measured
-        saves = is_moment(state.iteration, recipe.save_every, end) and saved != state.iteration
         # -- BN statistics: a pass with these weights, if the recipe asks for it
         if due - {moments.PROBE} and recipe.bn_statistics == "precise":
             count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
@@ -115,11 +126,8 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
                 precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(first, first + count)))
         # -- checkpoint, before the measurement, which may fail
         is_stopping = stop()  # read once: a signal between two reads would leave without saving
-        if state.iteration > start and (saves or (is_stopping and saved != state.iteration)):
-            save_state(job, data, step, state)
-            saved = state.iteration
-            tell({"kind": "checkpoint", "iteration": state.iteration})
-            clock.pause()
+        if is_stopping or is_moment(state.iteration, recipe.save_every, end):
+            checkpoint()
         # -- measure: test error, training error in a clean pass, probe
         if due and not is_stopping:
             try:
@@ -127,18 +135,15 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
                     lines = moments.measure(job, data, state.statistics, step, state.iteration, due, tell, stop)
             except Interrupted:
                 is_stopping = True
-                if state.iteration > start and saved != state.iteration:
-                    save_state(job, data, step, state)
-                    tell({"kind": "checkpoint", "iteration": state.iteration})
+                checkpoint()
             else:
                 state.measured |= due
                 moments.compare_losses(job, lines, state.running, state.iteration, tell)
                 for line in lines:
                     state.best = state.best.after(line)
+                if state.best.iteration == state.iteration:  # kept beside the last
+                    save_best(job, data, step, state)
             clock.pause()
-        # -- the best on val, kept beside the last
-        if state.best.iteration == state.iteration and kept_best(out) != state.iteration:
-            save_best(job, data, step, state)
         # -- leave
         if is_stopping:
             raise Interrupted(_stopped(state.iteration, start))

@@ -66,8 +66,7 @@ def in_parts(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collec
     sizes = [recipe.bn_batch, *(size for size in range(recipe.batch // 2, 1, -1) if recipe.batch % size == 0)]
     for size in sizes:
         parted = replace(recipe, bn_batch=size)
-        needed = memory.update(spec, parted, settings.precision, settings.recompute, frozen)
-        if free is None or needed <= ROOM * free:
+        if free is None or _fits(spec, parted, settings.precision, settings.recompute, free, frozen):
             return parted
     check_update(spec, replace(recipe, bn_batch=sizes[-1]), settings, frozen=frozen)
     return replace(recipe, bn_batch=sizes[-1])
@@ -124,6 +123,11 @@ def largest_batch(
     part = recipe.bn_batch or 1
     doublings = range((recipe.batch // part).bit_length() - 1, -1, -1)
     for batch in (recipe.batch, *(part << power for power in doublings)):
-        if memory.update(spec, replace(recipe, batch=batch), precision, recompute, frozen) <= ROOM * free:
+        if _fits(spec, replace(recipe, batch=batch), precision, recompute, free, frozen):
             return batch
     return 0
+
+
+def _fits(spec: Spec, recipe: Recipe, precision: str, recompute: bool, free: int, frozen: Collection[str]) -> bool:
+    """Return whether an update fits into `free` bytes with room to spare."""
+    return memory.update(spec, recipe, precision, recompute, frozen) <= ROOM * free

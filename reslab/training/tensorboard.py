@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from reslab.errors import UserError
-from reslab.runs.runlog import METRICS, Tell, is_whole
+from reslab.runs.runlog import METRICS, Elapsed, Tell, is_whole
 from reslab.store import jsonl
 
 FOLDER = "tensorboard"
@@ -69,7 +69,7 @@ class Events:
         self.run, self.tell = run, tell
         self.file: BinaryIO | None = None
         self.place = 0  # byte of the record up to which it has been told
-        self.origin = self.before = self.elapsed = 0.0  # seconds: see `_wall_time`
+        self.origin, self.elapsed = 0.0, Elapsed()  # a line's time is the run's own, as if it had had no breaks
         self.has_failed = False
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -105,10 +105,10 @@ class Events:
             old.unlink()
         now = time.time()
         lines, _ = jsonl.since(self.run / METRICS, 0)
-        self.place, self.origin, self.before, self.elapsed = 0, now, 0.0, 0.0
+        whole = Elapsed()
         for line in lines:
-            self._wall_time(line)
-        self.origin, self.before, self.elapsed = now - self.before - self.elapsed, 0.0, 0.0
+            whole.add(line)
+        self.place, self.origin, self.elapsed = 0, now - whole.seconds, Elapsed()
         name = NAME.format(f"{int(now):010d}.{time.time_ns() % 10**9:09d}")  # TensorBoard reads files by name in order
         self.file = (folder / name).open("xb")
         self._write(
@@ -124,7 +124,7 @@ class Events:
 
         lines, self.place = jsonl.since(self.run / METRICS, self.place)
         for line in lines:
-            wall_time = self._wall_time(line)
+            wall_time = self.origin + self.elapsed.add(line)
             if not is_whole(line):
                 continue
             values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(line)]
@@ -132,15 +132,6 @@ class Events:
                 self._write(Event(wall_time=wall_time, step=int(line["iteration"]), summary=Summary(value=values)))
         if self.file is not None:
             self.file.flush()
-
-    def _wall_time(self, line: dict[str, Any]) -> float:
-        """Return when a line was written, as if the run had had no breaks: its clock counts from the last resume."""
-        if line.get("kind") == "resume":
-            self.before, self.elapsed = self.before + self.elapsed, 0.0
-        seconds = _clock(line).get("seconds")
-        if isinstance(seconds, int | float) and math.isfinite(seconds):
-            self.elapsed = max(self.elapsed, seconds)
-        return self.origin + self.before + self.elapsed
 
     def _write(self, event: Any) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter

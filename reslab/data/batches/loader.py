@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reslab.data.batches.views import View, in_channels, view_of
-from reslab.data.batches.workers import Item, decode
+from reslab.data.batches.workers import Decoded, Item, decode
 from reslab.data.images.decode import BadImage, read
 from reslab.data.splits import Files, Memory, Split
 from reslab.errors import UserError
@@ -98,28 +98,29 @@ def _without_border(split: Files, rows: np.ndarray) -> np.ndarray:
     return stacked(split, rows, view_of(split.size, "crop" if split.resize == "crop" else "squash"))[0]
 
 
-def stacked(split: Files, rows: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Return the views of `rows` (int64 [B]), uint8 [B, size, size, C], and their rows; errors as `readable`."""
+def stacked(split: Files, rows: np.ndarray, view: View) -> Decoded:
+    """Return the views of `rows` (int64 [B]), made by `view`. Raises BadImage as `readable`."""
     return readable(split, rows, lambda k: view(read(split.paths[rows[k]], levels=split.levels)))
 
 
-def readable(split: Files, rows: np.ndarray, make: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the views (uint8 [B, size, size, C]) and rows of those of `rows` that can be read.
+def readable(split: Files, rows: np.ndarray, make: Callable[[int], np.ndarray]) -> Decoded:
+    """Return the views (uint8 [B, size, size, C]) of those of `rows` that can be read, and which cannot.
 
     make   place in `rows` → view, uint8 [size, size, 3]
     Raises BadImage for the first that cannot, unless the split leaves such files out.
     """
-    views, places = [], []
+    views, places, left_out = [], [], []
     for k in range(len(rows)):
         try:
             views.append(make(k))
         except BadImage:
             if not split.skip:
                 raise
+            left_out.append(int(rows[k]))
         else:
             places.append(k)
     stack = np.stack(views) if views else np.empty((0, split.size, split.size, 3), np.uint8)
-    return in_channels(stack, split.channels), rows[places]
+    return in_channels(stack, split.channels), rows[places], left_out
 
 
 def fill_of(statistics: Statistics) -> tuple[int, ...]:
@@ -143,34 +144,25 @@ def evaluation_batches(
     if isinstance(split, Memory):
         for start in range(0, len(split), batch):
             pixels = torch.tensor(split.images[start : start + batch])
-            yield batch_of((pixels, torch.arange(start, start + len(pixels))), statistics, labels)
+            yield batch_of((pixels, torch.arange(start, start + len(pixels)), []), statistics, labels, split)
     else:
-        spans = (np.arange(start, min(start + batch, len(split))) for start in range(0, len(split), batch))
         views = partial(_evaluation_views, split, batch, view or view_for(split, statistics))
         for item in decode(views, range(-(-len(split) // batch)), workers):
-            yield batch_of(item, statistics, labels, split if split.skip else None, next(spans))
+            yield batch_of(item, statistics, labels, split)
 
 
-def _evaluation_views(split: Files, batch: int, view: View, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _evaluation_views(split: Files, batch: int, view: View, number: int) -> Decoded:
     rows = np.arange(len(split))[number * batch : (number + 1) * batch]
     return stacked(split, rows, view)
 
 
-def batch_of(
-    item: Item, statistics: Statistics, labels: torch.Tensor, skipping: Files | None = None,
-    wanted: np.ndarray | None = None,
-) -> Batch:  # fmt: skip
-    """Return decoded images as network inputs. Raises BadImage.
-
-    skipping, wanted   a split that leaves damaged files out, and the rows that were to be decoded
-    """
+def batch_of(item: Item, statistics: Statistics, labels: torch.Tensor, split: Split) -> Batch:
+    """Return decoded images of `split` as network inputs. Raises BadImage."""
     if isinstance(item, BadImage):
         raise item
-    pixels, rows = item
-    gone: tuple[str, ...] = ()
-    if skipping is not None and wanted is not None and len(wanted) > len(rows):
-        gone = tuple(skipping.name(row) for row in sorted({*wanted.tolist()} - {*rows.tolist()}))
-    return Batch(_centred(pixels, statistics), labels[rows], rows.numpy(), gone)
+    pixels, rows, left_out = item
+    names = tuple(split.name(row) for row in left_out) if isinstance(split, Files) else ()
+    return Batch(_centred(pixels, statistics), labels[rows], rows.numpy(), names)
 
 
 def centred(images: Sequence[np.ndarray], statistics: Statistics) -> torch.Tensor:

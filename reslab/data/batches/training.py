@@ -30,7 +30,7 @@ from reslab.data.batches.loader import (
 from reslab.data.batches.mixing import mixed
 from reslab.data.batches.trivial import trivially_augmented
 from reslab.data.batches.views import Framing
-from reslab.data.batches.workers import Item, Views, decode
+from reslab.data.batches.workers import Decoded, Item, Views, decode
 from reslab.data.images.decode import read_part
 from reslab.data.order import batch_span, batches_per_epoch, positions_of, random_bits
 from reslab.data.splits import Files, Memory, Split
@@ -88,8 +88,8 @@ class TrainLoader:
         self._balanced = Balanced(split.labels, seed) if balanced else None
         self._fill = round(float(statistics.mean.mean()))
         self._labels = torch.tensor(split.labels)
-        if isinstance(split, Memory):
-            self._labels = self._labels.to("cpu" if self._one_by_one else device)
+        if isinstance(split, Memory) and not self._one_by_one:
+            self._labels = self._labels.to(device)
             self._crops = crops(split.images, statistics.mean, statistics.scale, self.pad, device)
 
     def at(self, iteration: int) -> Batch:
@@ -108,9 +108,7 @@ class TrainLoader:
 
     def _decoded_batch(self, item: Item, iteration: int) -> Batch:
         """Return the batch of decoded images. Raises BadImage; RunError if none of its files can be read."""
-        skipping = self.split if isinstance(self.split, Files) and self.split.skip else None
-        wanted = self._positions(iteration)[1] if skipping else None
-        batch = batch_of(item, self.statistics, self._labels, skipping, wanted)
+        batch = batch_of(item, self.statistics, self._labels, self.split)
         if not len(batch.indices):
             raise RunError(f"{batch.left_out[0]}: no image of its batch can be read; make the files readable again")
         return self._finished(batch, iteration)
@@ -163,8 +161,8 @@ class TrainLoader:
                 start += len(batch_rows)
                 yield self._finished(Batch(crops.crop(part), self._labels[part[0]], batch_rows), iteration)
 
-    def _views(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the augmented images of an iteration (uint8 [B, H, W, C]) and their rows (int64 [B])."""
+    def _views(self, iteration: int) -> Decoded:
+        """Return the augmented images of an iteration."""
         epochs, rows = self._positions(iteration)
         if isinstance(self.split, Files):
             if self.augment == "none":
@@ -172,10 +170,10 @@ class TrainLoader:
             return self._decoded(self.split, epochs, rows)
         views = self._cropped(self.split.images, epochs, rows)
         bits = random_bits(self.seed, "trivial", epochs, rows).tolist()
-        return np.stack([trivially_augmented(v, self._fill, b) for v, b in zip(views, bits, strict=True)]), rows
+        return np.stack([trivially_augmented(v, self._fill, b) for v, b in zip(views, bits, strict=True)]), rows, []
 
-    def _decoded(self, split: Files, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return random crops of files (uint8 [B, size, size, C]) and the rows of those that can be read."""
+    def _decoded(self, split: Files, epochs: np.ndarray, rows: np.ndarray) -> Decoded:
+        """Return random crops of files."""
         mirrors, fill = self.augment != "crop", fill_of(self.statistics)
         choices = scale_crop_flip(self.seed, epochs, rows, self.flip, CROPPED if split.resize == "crop" else WHOLE)
         bits = random_bits(self.seed, "trivial", epochs, rows).tolist() if self.augment == "trivial" else []

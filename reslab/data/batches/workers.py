@@ -20,11 +20,14 @@ from torch.utils.data import DataLoader, Dataset
 from reslab.data.images.decode import BadImage
 from reslab.errors import RunError
 
-Item: TypeAlias = tuple[torch.Tensor, torch.Tensor] | BadImage
-"""(uint8 [B, H, W, C], int64 [B] rows of the split), or the error"""
+Item: TypeAlias = tuple[torch.Tensor, torch.Tensor, list[int]] | BadImage
+"""(uint8 [B, H, W, C], int64 [B] rows of the split, rows that were left out), or the error"""
 
-Decode: TypeAlias = Callable[[int], tuple[np.ndarray, np.ndarray]]
-"""number of a batch -> (uint8 [B, H, W, C], int64 [B] rows of the split); may raise BadImage"""
+Decoded: TypeAlias = tuple[np.ndarray, np.ndarray, list[int]]
+"""(uint8 [B, H, W, C], int64 [B] rows of the split, rows that were left out because they cannot be read)"""
+
+Decode: TypeAlias = Callable[[int], Decoded]
+"""number of a batch -> its images; may raise BadImage"""
 
 
 class Views(Dataset[Item]):
@@ -35,10 +38,10 @@ class Views(Dataset[Item]):
 
     def __getitem__(self, number: int) -> Item:
         try:
-            views, rows = self.views(number)
+            views, rows, left_out = self.views(number)
         except BadImage as error:  # returned: raised in a worker, it would arrive as a page of traceback
             return error
-        return torch.from_numpy(views), torch.from_numpy(rows)
+        return torch.from_numpy(views), torch.from_numpy(rows), left_out
 
 
 def decode(views: Decode, numbers: range, workers: int) -> Iterator[Item]:
