@@ -1,9 +1,9 @@
 """Are the recipes for own images any good? `python -m benchmarks.folders`: CIFAR-10 written as PNG, beside torchvision.
 
 Few images of CIFAR-10 are written as PNG files, a folder a class, and a ResNet-20 learns them in three ways:
-from random weights 100 images of each of ten classes, by `photos`, by `modern` and by the defaults of torchvision's
+from random weights 50 images of each of ten classes, by `photos`, by `modern` and by the defaults of torchvision's
 reference script (references/classification/train.py: rate 0.1 for batches of 32, divided by 10 every 30 of 90 epochs);
-from a net that knows the other five classes (25,000 images, the paper's recipe shortened) 100 images of each of five
+from a net that knows the other five classes (25,000 images, the paper's recipe shortened) 50 images of each of five
 classes, by `finetune` and by the values of PyTorch's tutorial on transfer learning (rate 0.001 for batches of 4,
 divided by 10 every 7 of 25 epochs, no weight decay).
 All have the same images, crops and flips (`modern`: its own augmentation) and are scored once, at the end, on all test
@@ -36,8 +36,8 @@ from reslab.store.sealed import write_sealed
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, RESULT = ROOT / "runs" / "folders", ROOT / "results" / "folders.json"
 SEEDS = range(5)
-PER_CLASS = 100
-PRETRAINING = {"iterations": 2_000, "drops": (1_000, 1_500), "eval_every": 2_000, "clean_every": 2_000}
+PER_CLASS = 50
+PRETRAINING = {"iterations": 1_000, "drops": (500, 750), "eval_every": 1_000, "clean_every": 1_000}
 PLAIN = {  # what both peers share
     "schedule": "steps", "drop_factor": 0.1, "momentum_form": "torch", "bn_statistics": "moving", "rise": 0,
 }  # fmt: skip
