@@ -92,9 +92,10 @@ def evaluate(
         scores, temperature = scored
         unfit = f"{scores.unfit:,} of {scores.n:,} images have scores that are not finite" if scores.unfit else ""
         note = "; ".join(filter(None, (unfit, getattr(logits_of, "about", ""), course_note(path))))
+        found = tuple(f for f in job.data.findings if f.level == "fault" or f.split in ("", job.split))
         return Evaluation(
             path, name, iteration, job.data.name, job.split, options.precision, tuple(job.data.classes), scores, note,
-            notes, temperature,
+            notes, found, temperature,
         )  # fmt: skip
 
     def result_of(

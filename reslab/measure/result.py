@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reslab.data.check.finding import EXAMPLES, Finding, told
 from reslab.measure.answers import confusion, largest_confusions
 from reslab.measure.confidence import Bin, Temperature, bins, calibration_error
 from reslab.measure.evaluate import Scores
@@ -26,6 +27,7 @@ class Evaluation:
     iteration   None for imported weights
     note        number of images without finite scores, the reason for a slower engine, an extended training; or ""
     data_notes  remarks on the data, one line each
+    findings    what the examination of a folder found: faults, and notes that concern the scored split
     temperature fitted on the val split, if it was asked for
     comparison  with the first network of the call, on the same images
     pictures    files that were written
@@ -41,6 +43,7 @@ class Evaluation:
     scores: Scores
     note: str = ""
     data_notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     temperature: Temperature | None = None
     comparison: Comparison | None = None
     pictures: tuple[Path, ...] = ()
@@ -81,6 +84,7 @@ class Evaluation:
             "precision": self.precision,
             "note": self.note or None,
             "data_notes": list(self.data_notes),
+            "findings": [finding.to_dict(EXAMPLES) for finding in self.findings],
             **self.scores.to_dict(),
             "unfit": self.scores.unfit,
             "balanced_error": self.scores.balanced_error,
@@ -151,7 +155,8 @@ class Evaluation:
         head = ("data", "split", "n", "top-1 error", "95 % interval", "top-5 error", "loss")
         state = "imported" if self.iteration is None else f"iteration {self.iteration:,}"
         about = f"{self.model}, {state}, {self.precision}, {self.checkpoint}"
-        return table("; ".join(filter(None, (about, self.note, *self.data_notes))), head, [row])
+        lines = (f"{level}: {line}" for level, line in told(self.findings, skipped=True))
+        return table("; ".join(filter(None, (about, self.note, *self.data_notes, *lines))), head, [row])
 
 
 @dataclass(frozen=True)

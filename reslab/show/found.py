@@ -8,6 +8,7 @@ from reslab.data.check.finding import KINDS, Finding, merged
 from reslab.runs.runlog import Record
 from reslab.show.format import clean
 
+BEARING = ("missing-class", "case-twins")  # notes that bear on a result, as all faults do
 KOREAN = {
     "damaged": "손상된 이미지", "empty": "빈 파일", "no-image": "이미지가 아닌 파일",
     "format": "읽지 않는 형식의 이미지",
@@ -36,6 +37,22 @@ def found_rows(records: Sequence[Record], language: str = "en") -> list[list[str
 
     Records of the same data are counted once; a damaged record has none.
     """
+    rows = []
+    for found in sorted(merged(_recorded(records)), key=lambda finding: finding.level):
+        place = "/".join(part for part in (found.split, found.cls) if part)
+        rest = "; ".join(part for part in (place, found.format, found.detail, ", ".join(found.examples[:3])) if part)
+        rows.append([clean(text) for text in (_what(found, language), _count(found), rest)])
+    return rows
+
+
+def bearing_words(records: Sequence[Record], language: str = "en") -> list[str]:
+    """Return a few words for each finding that bears on a result: files left out, missing classes, leakage."""
+    found = (finding for finding in merged(_recorded(records)) if finding.level == "fault" or finding.kind in BEARING)
+    return [f"{_what(finding, language)}: {_count(finding)}" for finding in found]
+
+
+def _recorded(records: Sequence[Record]) -> list[Finding]:
+    """Return the findings of the records' data, those of the same data once."""
     by_data = {str(record.run["data"].get("fingerprint")): record.run["data"].get("findings") for record in records}
     findings: list[Finding] = []
     for recorded in by_data.values():
@@ -43,11 +60,12 @@ def found_rows(records: Sequence[Record], language: str = "en") -> list[list[str
             findings += [found for found in map(Finding.from_dict, recorded or ()) if found.kind in KINDS]
         except (AttributeError, KeyError, TypeError):
             continue
-    rows = []
-    for found in sorted(merged(findings), key=lambda finding: finding.level):
-        what = KOREAN[found.kind] if language == "ko" else KINDS[found.kind].what
-        count = f"{found.count:,} / {found.of:,}" if found.of else f"{found.count:,}"
-        place = "/".join(part for part in (found.split, found.cls) if part)
-        rest = "; ".join(part for part in (place, found.format, found.detail, ", ".join(found.examples[:3])) if part)
-        rows.append([clean(text) for text in (what, count, rest)])
-    return rows
+    return findings
+
+
+def _what(finding: Finding, language: str) -> str:
+    return KOREAN[finding.kind] if language == "ko" else KINDS[finding.kind].what
+
+
+def _count(finding: Finding) -> str:
+    return f"{finding.count:,} / {finding.of:,}" if finding.of else f"{finding.count:,}"

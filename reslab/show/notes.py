@@ -9,9 +9,11 @@ from typing import Any
 from reslab.claims.text import Text
 from reslab.runs.runlog import Record
 from reslab.show.format import clean
+from reslab.show.found import bearing_words
 
 OUR_DATA = Text("data: {note}", "데이터: {note}")
-# The notes that `reslab.data` and `reslab.runs` write, and the same in Korean.
+# The notes that `reslab.data` and `reslab.runs` write, and the same in Korean. Files left out, missing classes and
+# twins are notes in older records only; they are findings now.
 KOREAN = tuple(
     (re.compile(pattern), korean)
     for pattern, korean in (
@@ -22,10 +24,6 @@ KOREAN = tuple(
         (r"([\d,]+) of ([\d,]+) images held out as val by a hash of their groups",
          "이미지 {1}장 중 {0}장을 그룹의 hash에 따라 validation용으로 떼어 놓았다"),
         (r"--group (.+): val has ([\d,]+) of ([\d,]+) groups", "--group {0}: 그룹 {2}개 중 {1}개가 val에 있다"),
-        (r"([\d,]+) images match no group and are cut one by one",
-         "어느 그룹에도 맞지 않는 이미지 {0}장은 하나씩 나누었다"),
-        (r"([\d,]+) names of groups are in train and, in another class, in val",
-         "그룹 이름 {0}개는 한 클래스에서는 train에, 다른 클래스에서는 val에 있다"),
         (r"16-bit pixels: levels ([\d,]+) to ([\d,]+) become 0 to 255", "16비트 픽셀: {0}~{1}을 0~255로 옮겼다"),
         (r"the parquet files have no checksums, so damaged pixels would not be noticed",
          "parquet 파일에 checksum이 없어 픽셀이 손상되어도 알 수 없다"),
@@ -49,13 +47,19 @@ KOREAN = tuple(
 INEXACT = re.compile(r"^(?P<parts>[\d,]+ of [\d,]+ \w+(?: and [\d,]+ of [\d,]+ \w+)*) images are not bit-exact$")
 
 
-def data_notes(records: Iterable[Record], language: str = "en") -> list[str]:
+def own_notes(records: Iterable[Record], language: str = "en") -> list[str]:
     """Return the notes that the records have on their data; each once."""
     notes: list[Any] = []
     for record in records:
         recorded = record.run["data"].get("notes")
         notes += recorded if isinstance(recorded, list) else [recorded] if recorded else []
     return [translated(note, language) for note in dict.fromkeys(clean(note) for note in notes)]
+
+
+def data_notes(records: Iterable[Record], language: str = "en") -> list[str]:
+    """Return the notes on the records' data, then the findings that bear on a result."""
+    records = list(records)
+    return [*own_notes(records, language), *bearing_words(records, language)]
 
 
 def run_notes(record: Record, language: str = "en") -> list[str]:

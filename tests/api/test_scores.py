@@ -99,7 +99,7 @@ def test_files_left_out_in_training_are_left_out_again(tmp_path):
     (data / "grey" / "notes.txt").write_text("no image")
     run = trained(tmp_path / "run", data, val_share=0.2, bad_images="skip")
     assert scored(run).scores.n == 6
-    assert any("left out" in note for note in scored(run).data_notes)
+    assert [(f.kind, f.count, f.examples) for f in scored(run).findings] == [("no-image", 1, ("grey/notes.txt",))]
     assert json.loads((run / "run.json").read_text())["data"]["bad_images"] == "skip"
 
 
@@ -168,7 +168,8 @@ def test_what_the_data_set_has_to_tell_stands_on_the_result(tmp_path):
         photos(tmp_path / "set" / room, 3)
     shutil.rmtree(tmp_path / "set" / "val" / "grey")
     found = scored(trained(tmp_path / "run", tmp_path / "set"))
-    assert found.data_notes == ("val has no images of class grey",)
+    (missing,) = (each for each in found.to_dict()["findings"] if each["kind"] == "missing-class")
+    assert (missing["kind"], missing["split"], missing["examples"]) == ("missing-class", "val", ["grey"])
 
 
 def test_older_checkpoints_are_held_to_their_fingerprint(flat):

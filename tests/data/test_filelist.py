@@ -210,17 +210,18 @@ def test_files_that_are_no_images(tmp_path):
     assert "notes.txt: is no image" in told(file)
     assert "(bad files: 3, train, .)" in told(file)
     data = filelist(file, 32, bad_images="skip")
-    assert "3 files that are no images were left out, the first is" in data.notes[0]
+    assert sum(f.count for f in data.findings if f.level == "fault") == 3
     assert (len(data.train), len(data.val)) == (6, 2)
     assert "choose error or skip" in told(file, bad_images="ignore")
 
 
 def test_what_is_noted(tmp_path):
     rows = pets(tmp_path)
-    assert filelist(write(tmp_path, *rows[:-1]), 32).notes == ("val has no images of class dog",)
+    (found,) = (f for f in filelist(write(tmp_path, *rows[:-1]), 32).findings if f.kind == "missing-class")
+    assert (found.kind, found.split, found.examples) == ("missing-class", "val", ("dog",))
     picture(tmp_path, "Cat.png")
     data = filelist(write(tmp_path, *rows, "Cat.png,Cat,train"), 32)
-    assert data.notes[0] == "classes Cat and cat differ in upper and lower case only; they are kept apart"
+    assert [f.examples for f in data.findings if f.kind == "case-twins"] == [("Cat", "cat")]
 
 
 def test_a_file_twice_in_a_split_and_in_two_splits(tmp_path):
@@ -230,7 +231,6 @@ def test_a_file_twice_in_a_split_and_in_two_splits(tmp_path):
     assert len(data.train) == 8
     data = filelist(write(tmp_path, *rows, "train/dog/2.png,dog,val", "train/dog/1.png,dog,test"), 32)
     assert data.notes == (
-        "test has no images of class cat",
         "leakage: 1 files of val are also in train, the first is train/dog/2.png",
         "leakage: 1 files of test are also in train, the first is train/dog/1.png",
     )

@@ -121,7 +121,7 @@ def test_other_columns_and_labels(tmp_path):
     write(tmp_path / "val.parquet", ["cat"], names=(), image="img", extra={"exact": ["a"]})
     data = parquet_set(tmp_path, 32)
     assert (data.classes, data.train.labels.tolist()) == (("cat", "owl"), [1, 0, 1])
-    assert data.notes == ("val has no images of class owl",)
+    assert [(f.kind, f.split, f.examples) for f in data.findings] == [("missing-class", "val", ("owl",))]
     assert pairs(data.train) == stored_in(file, names=("cat", "owl"), image="img")
     write(tmp_path / "val.parquet", ["owk"], names=(), image="img")
     assert "val.parquet row 0: train has no class 'owk'; did you mean owl" in told(tmp_path)

@@ -34,7 +34,7 @@ KINDS = {
     "empty": Kind("fault", "empty files", MEND),
     "no-image": Kind("fault", "files that are no images", MEND),
     "format": Kind("fault", "images of formats that are not read", f"convert them to JPEG or PNG, or {LEAVE_OUT}"),
-    "unreadable": Kind("fault", "folders or links that cannot be read", "make them readable"),
+    "unreadable": Kind("fault", "folders or links that cannot be read", f"make them readable, or {LEAVE_OUT}"),
     "lopsided": Kind("fault", "classes that lose half of their files or more", "convert or mend these first"),
     "across-splits": Kind(
         "fault", "images of train that are in val or test too, byte for byte", "remove one: the score is too good"

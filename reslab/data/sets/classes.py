@@ -121,14 +121,13 @@ def _class_files(contents: Contents, split: str) -> Listing:
 
 
 def refuse_unread(contents: Contents, skip: bool) -> None:
-    """Raise UserError with the first folder that cannot be read; with `skip`, add a note instead."""
+    """Raise UserError with the first folder that cannot be read; with `skip`, add a finding instead."""
     unread = contents.unread
     if unread and not skip:
         raise UserError(
             f"{unread[0]} (such folders: {len(unread)}); make it readable, or leave them out with --bad-images skip"
         )
     if unread:
-        contents.notes.append(f"{len(unread)} folders that cannot be read were left out, the first is {unread[0]}")
         contents.findings.append(Finding("unreadable", len(unread), examples=tuple(unread)))
 
 
@@ -145,7 +144,7 @@ def examine(
     """Examine every file, add what is found, and leave out those that cannot be read.
 
     Of more than `most` files only the headers are read. Raises UserError with the names of the bad files; with `skip`
-    it adds a note, and these files to `watched`.
+    it adds these files to `watched`.
     """
     entries = _entries(contents, workers, watch, most)
     if contents.files > most:
@@ -171,9 +170,6 @@ def examine(
         files = contents.listings[split][cls]
         rows = [row for row in range(len(files)) if files[row][len(files.lead) :] not in gone]
         contents.listings[split][cls] = files.subset(np.array(rows, np.int64))
-    contents.notes.append(
-        f"{len(bad)} files that are no images were left out, the first is {contents.lead}{bad[0].name}"
-    )
 
 
 def settle(contents: Contents, train: Listing, wanted: Levels | None) -> Levels:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reslab.data.check.finding import Finding
 from reslab.data.check.survey import Watch
 from reslab.data.images.levels import FULL, Levels
 from reslab.data.paths import Paths, Signature, signature
@@ -20,12 +19,13 @@ from reslab.data.sets.indexing import (
     DECODER,
     Reading,
     as_data,
+    case_twins,
     check_options,
     content_hash,
     cut,
-    note_case_twins,
-    note_missing,
+    missing_classes,
     part,
+    sizes_of,
 )
 from reslab.data.sets.layout import Layout
 from reslab.data.sets.listing import Index, cached_index
@@ -34,7 +34,7 @@ from reslab.data.splits import Data
 from reslab.errors import UserError, suggest
 from reslab.store.files import expanded
 
-_FORM = 2  # version of the index file; an index of another version is not read
+_FORM = 3  # version of the index file; an index of another version is not read
 _SHOWN = 3  # missing files that a message names
 _Place = tuple[int, int] | str  # identifies a file under all its names
 
@@ -130,8 +130,8 @@ def _index(file: Path, reading: Reading) -> Index:
     splits = {row.split or "train" for row in rows}
     if "train" not in splits:
         raise UserError(f"{file}: no row is of the split train, whose labels are the classes")
-    findings: list[Finding] = []
-    classes = _classes(file, rows, notes, findings)
+    classes = _classes(file, rows)
+    findings = case_twins(classes)
     if len(splits) > 1 and val_share is not None:
         raise UserError(f"{file}: has rows of {' and '.join(sorted(splits - {'train'}))}; leave out --val-share")
     if len(splits) < 2 and val_share is None:
@@ -155,7 +155,7 @@ def _index(file: Path, reading: Reading) -> Index:
     if val_share is not None:
         listings = cut(listings["train"], val_share, reading.group, None, notes, findings)
     _refuse_empty(file, listings, splits | listings.keys())
-    note_missing(classes, listings, notes, findings)
+    findings += missing_classes(classes, sizes_of(listings))
     _note_repeated(listings, places, notes)
     parts = {split: part(lead, listings[split], classes) for split in SPLITS if split in listings}
     contents.findings = findings
@@ -163,12 +163,11 @@ def _index(file: Path, reading: Reading) -> Index:
     return Index(tuple(classes), parts, content_hash(parts), tuple(notes), watched, tuple(findings), levels)
 
 
-def _classes(file: Path, rows: Sequence[Row], notes: list[str], findings: list[Finding]) -> list[str]:
+def _classes(file: Path, rows: Sequence[Row]) -> list[str]:
     """Return the sorted labels of train. Raises UserError for a single one, or one that train lacks."""
     classes = sorted({row.label for row in rows if row.split in ("", "train")})
     if len(classes) < 2:
         raise UserError(f"{file}: one class only ({classes[0]}) in train; at least two are needed")
-    note_case_twins(classes, notes, findings)
     known = set(classes)
     for row in rows:
         if row.label not in known:

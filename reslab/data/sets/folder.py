@@ -17,12 +17,13 @@ from reslab.data.sets.indexing import (
     DECODER,
     Reading,
     as_data,
+    case_twins,
     check_options,
     content_hash,
     cut,
-    note_case_twins,
-    note_missing,
+    missing_classes,
     part,
+    sizes_of,
 )
 from reslab.data.sets.listing import Index, cached_index
 from reslab.data.splits import SPLITS, Data
@@ -146,7 +147,7 @@ def index_of(contents: Contents, reading: Reading) -> Index:
         halves = cut(listings["train"], reading.val_share, reading.group, folder, notes, contents.findings)
         listings = {**listings, **halves}
     classes = sorted(listings["train"])
-    note_missing(classes, listings, notes, contents.findings)
+    contents.findings += missing_classes(classes, sizes_of(listings))
     parts = {split: part(contents.lead, listings[split], classes) for split in SPLITS if split in listings}
     for split, images in parts.items():
         if not len(images.paths):
@@ -168,7 +169,7 @@ def check_classes(contents: Contents) -> None:
         raise UserError(
             f"{contents.folder('train')}: one class only ({next(iter(classes))}); at least two class folders are needed"
         )
-    note_case_twins(list(classes), contents.notes, contents.findings)
+    contents.findings += case_twins(list(classes))
     for split, listing in contents.listings.items():
         for name in listing:
             if name not in classes:

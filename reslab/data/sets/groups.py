@@ -84,21 +84,14 @@ class Groups:
     @property
     def notes(self) -> list[str]:
         """What the cut came to, in lines."""
-        both, single = self._on_both_sides(), len(self.single)
-        return [
-            f"--group {self.group}: val has {self.sizes['val']:,} of {self.sizes.total():,} groups",
-            *([f"{single:,} images match no group and are cut one by one"] if single else []),
-            *([f"{len(both):,} names of groups are in train and, in another class, in val"] if both else []),
-        ]
+        return [f"--group {self.group}: val has {self.sizes['val']:,} of {self.sizes.total():,} groups"]
 
     @property
     def findings(self) -> list[Finding]:
         """What the cut came to that was perhaps not meant."""
-        found = (("ungrouped", self.single), ("both-sides", self._on_both_sides()))
+        both = [name for name, sides in self.sides.items() if len(sides) > 1]
+        found = (("ungrouped", self.single), ("both-sides", both))
         return [Finding(kind, len(names), examples=tuple(names)) for kind, names in found if names]
-
-    def _on_both_sides(self) -> list[str]:
-        return [name for name, sides in self.sides.items() if len(sides) > 1]
 
 
 def _chosen(sizes: Counter[_Key], share: float) -> set[_Key]:

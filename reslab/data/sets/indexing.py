@@ -54,26 +54,29 @@ class Reading:
         return [self.size, self.val_share, self.skip, self.channels, self.group, levels]
 
 
-def note_case_twins(classes: Sequence[str], notes: list[str], findings: list[Finding]) -> None:
-    """Note the names of classes that differ only in upper and lower case."""
+def case_twins(classes: Sequence[str]) -> list[Finding]:
+    """Return the findings on names of classes that differ only in upper and lower case."""
     folded: dict[str, str] = {}
-    for name in classes:
-        other = folded.setdefault(name.casefold(), name)
-        if other != name:
-            notes.append(f"classes {other} and {name} differ in upper and lower case only; they are kept apart")
-            findings.append(Finding("case-twins", 2, examples=(other, name)))
+    pairs = [(folded.setdefault(name.casefold(), name), name) for name in classes]
+    return [Finding("case-twins", 2, examples=pair) for pair in pairs if pair[0] != pair[1]]
 
 
-def note_missing(
-    classes: Sequence[str], listings: Mapping[str, Listing], notes: list[str], findings: list[Finding]
-) -> None:
-    """Note the classes of train that val or test lack."""
+def missing_classes(classes: Sequence[str], sizes: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    """Return the findings on the classes of train that val or test lack.
+
+    sizes   split → class → its number of images there
+    """
+    findings = []
     for split in ("val", "test"):
-        missing = [name for name in classes if split in listings and not listings[split].get(name)]
+        missing = tuple(name for name in classes if split in sizes and not sizes[split].get(name))
         if missing:
-            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            notes.append(f"{split} has no images of class {missing[0]}{others}")
-            findings.append(Finding("missing-class", len(missing), len(classes), split, examples=tuple(missing)))
+            findings.append(Finding("missing-class", len(missing), len(classes), split, examples=missing))
+    return findings
+
+
+def sizes_of(listings: Mapping[str, Listing]) -> dict[str, dict[str, int]]:
+    """Return split → class → its number of images."""
+    return {split: {name: len(files) for name, files in listing.items()} for split, listing in listings.items()}
 
 
 def check_share(share: float) -> None:

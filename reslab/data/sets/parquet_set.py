@@ -13,7 +13,7 @@ import numpy as np
 from reslab.data.check.finding import Finding
 from reslab.data.encoded import EncodedImages
 from reslab.data.images.levels import FULL, Levels
-from reslab.data.sets.indexing import check_share, held_out, note_case_twins
+from reslab.data.sets.indexing import case_twins, check_share, held_out, missing_classes
 from reslab.data.sets.parquet_rows import Read, read, root_of, splits_of
 from reslab.data.splits import Data, Files, fingerprint, ranged
 from reslab.errors import UserError, suggest
@@ -42,8 +42,7 @@ def parquet_set(
     classes = content.declared or _sorted({label for label in content.parts["train"].labels if label is not None})
     if len(classes) < 2:
         raise UserError(f"{content.root}: one class only ({', '.join(classes)}); at least two are needed")
-    findings: list[Finding] = []
-    note_case_twins(classes, content.notes, findings)
+    findings = case_twins(classes)
     files = _files(content, classes, size, "train has", channels, levels or FULL, bad_images == "skip")
     if len(files) > 1 and val_share is not None:
         raise UserError(f"{content.root}: has a {list(files)[1]} split; leave out --val-share")
@@ -84,13 +83,8 @@ def _data(
     content: Read, files: Mapping[str, Files], classes: Sequence[str], size: int, bad_images: str,
     val_share: float | None = None, findings: tuple[Finding, ...] = (),
 ) -> Data:  # fmt: skip
-    for split, part in files.items():
-        missing = [
-            classes[label] for label in np.flatnonzero(np.bincount(part.labels, minlength=len(classes)) == 0).tolist()
-        ]
-        if missing:
-            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            content.notes.append(f"{split} has no images of class {missing[0]}{others}")
+    counts = {split: np.bincount(part.labels, minlength=len(classes)).tolist() for split, part in files.items()}
+    sizes = {split: dict(zip(classes, count, strict=True)) for split, count in counts.items()}
     first = next(iter(files.values()))
     if content.deep and not first.levels.is_full:
         content.notes.append(f"16-bit pixels: {first.levels.words}")
@@ -105,7 +99,7 @@ def _data(
         test=files.get("test"),
         fingerprint=ranged(files_fingerprint, first.levels),
         notes=tuple(content.notes),
-        findings=findings,
+        findings=(*findings, *missing_classes(classes, sizes)),
         kind="folder",
         val_share=val_share,
         bad_images=bad_images,

@@ -13,7 +13,7 @@ from reslab.show.charts.chart import unvalidated
 from reslab.show.choices import choice_table
 from reslab.show.format import clean
 from reslab.show.found import found_rows
-from reslab.show.notes import data_notes, run_notes, translated
+from reslab.show.notes import own_notes, run_notes, translated
 from reslab.show.pages.embed import Shelf
 from reslab.show.pages.figures import Drawn, figure, records_figures
 from reslab.show.pages.page import page
@@ -108,7 +108,7 @@ def runs_page(
         commands=list(dict.fromkeys(clean(c) for r in runs if (c := r.run.get("command")))),
         command=command,
         departures=tables.departures(runs, language),
-        notes=list(dict.fromkeys([*(translated(n, language) for n in notes), *data_notes(runs, language)])),
+        notes=list(dict.fromkeys([*(translated(n, language) for n in notes), *own_notes(runs, language)])),
         run_notes=[
             note if is_alone else f"{name}: {note}"
             for name, run in zip(names, runs, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reslab.data.check.finding import Finding, told
 from reslab.runs.openchoices import OPEN_BEYOND, OPEN_CHOICES
 from reslab.runs.recipe import Recipe
 from reslab.show.format import clean, number, quoted
@@ -27,6 +28,7 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
     low, high = (number(end, ".2f") for end in result["top1_interval"])
     notes = [NOT_FINITE] if number(result["loss"], "") == "–" else []
     notes += [str(result["note"])] if result.get("note") else []
+    found = [Finding.from_dict(finding) for finding in result.get("findings") or ()]
     state = "(imported)" if result["iteration"] is None else f"at iteration {result['iteration']:,}"
     lines = [
         f"{result['model']} {state}, {clean(result['data'])} {result['split']} split, {result['precision']}",
@@ -38,6 +40,7 @@ def evaluation_text(result: dict[str, Any], most_classes: int = 100) -> str:
         *calibration_lines(result),
         f"  checkpoint   {clean(result['checkpoint'])}",
         *(f"  data         {clean(note)}" for note in result.get("data_notes") or ()),
+        *(f"  {level:11}  {clean(line)}" for level, line in told(found, skipped=True)),
         *(f"  note         {note}" for note in notes),
         *picture_lines(result),
         "",
