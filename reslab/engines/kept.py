@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ from reslab.engines import host
 from reslab.engines.quantise import Quantised, Scale, Weight
 from reslab.nets.graph import Graph
 from reslab.store.files import cache
-from reslab.store.trust import distrust, is_trusted, replacing_privately
+from reslab.store.trust import read_kept, write_kept
 
-_FORM = 2  # version of the file
+_FORM = 3  # version of the file
 MOST = 8  # files that are kept; a ResNet-50 takes 25 MB
 
 
@@ -59,13 +58,11 @@ def place_of(
 
 def load(place: Path | None, graph: Graph) -> Calibrated | None:
     """Return what `save` wrote for this graph, or None."""
-    if place is None or not is_trusted(place):
+    content = read_kept(place)
+    if content is None:
         return None
     try:
-        content = place.read_bytes()
-        if content[:4] != zlib.crc32(content[4:]).to_bytes(4, "little"):
-            return None
-        with np.load(io.BytesIO(content[4:]), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             facts = json.loads(arrays["facts"].tobytes())
             weights = {
                 name: Weight(arrays[f"values {name}"], arrays[f"scales {name}"]) for name in facts["layers"]
@@ -73,14 +70,12 @@ def load(place: Path | None, graph: Graph) -> Calibrated | None:
             scales = {name: Scale(*values) for name, values in facts["scales"].items()}
             made = Quantised(graph, scales, weights, facts["largest"])
             return Calibrated(made, arrays["mean"], facts["bound"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):  # of a version that wrote it otherwise
         return None
 
 
 def save(place: Path | None, found: Calibrated) -> None:
     """Write the file, and remove the oldest beyond MOST; nothing if the cache cannot be written or is not private."""
-    if place is None or distrust(place.parent, create=True):
-        return
     made, file = found.made, io.BytesIO()
     facts = {
         "layers": [*made.weights], "scales": {name: (s.step, s.zero) for name, s in made.scales.items()},
@@ -92,10 +87,9 @@ def save(place: Path | None, found: Calibrated) -> None:
         **{f"scales {name}": weight.scales for name, weight in made.weights.items()},
     }  # fmt: skip
     np.savez(file, **arrays)
-    content = file.getvalue()
+    if place is None or not write_kept(place, file.getvalue()):
+        return
     with suppress(OSError):
-        with replacing_privately(place) as out:
-            out.write(zlib.crc32(content).to_bytes(4, "little") + content)
         newest = sorted(place.parent.glob("int8-*.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for old in newest[MOST:]:
             old.unlink(missing_ok=True)

@@ -34,6 +34,7 @@ from reslab.nets.cost import cost
 from reslab.nets.model import Network
 from reslab.nets.names import name_of
 from reslab.nets.spec import Spec
+from reslab.runs.best import BEST
 from reslab.runs.runlog import CHECKPOINTS, FACTS, RUN
 from reslab.store.files import MANIFEST, read_json, verified_manifest
 
@@ -41,7 +42,6 @@ FORMAT = 1
 FAR = 4  # a spec with so many times the weights in the file is of another net, not of one with missing weights
 WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
 MOMENTUM, OWN = "momentum.", "own."  # before the names of tensors in STATE; OWN: of the weights behind averaged ones
-BEST = "best"  # folder of the best checkpoint on val, among the others
 
 
 @dataclass(frozen=True)

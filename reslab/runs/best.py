@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+BEST = "best"  # folder of the best checkpoint on val, among the run's others
+
 
 @dataclass(frozen=True)
 class Best:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reslab.measure import interval
-from reslab.runs.runlog import Record
+from reslab.runs.best import BEST, Best
+from reslab.runs.runlog import CHECKPOINTS, Record
 from reslab.show.format import NB, clean, number
 from reslab.show.series import finite
 from reslab.show.tables import Table, head
-from reslab.show.words import MEASURES, SCORE
+from reslab.show.words import BEST_IS_LAST, BEST_ON_VAL, MEASURES, SCORE
 
 TOP5_COLUMN = 4  # of the scores
 
@@ -63,6 +64,17 @@ def class_table(record: Record) -> Table:
         if isinstance(classes, list) and record.final(split) is exact:
             return _class_rows([c for c in classes if isinstance(c, dict)])
     return []
+
+
+def best_words(record: Record, language: str = "en") -> str:
+    """Return a sentence on the best scores of val, and where the weights are; "" if val was not scored on the way."""
+    best, scored = Best.of(record.metrics), record.evaluations("val")
+    if best.iteration is None or len(scored) < 2:
+        return ""
+    if best.iteration == scored[-1].get("iteration"):
+        return BEST_IS_LAST.filled(error=f"{best.error:.2f}")(language)
+    place = f" ({CHECKPOINTS}/{BEST})" if (record.folder / CHECKPOINTS / BEST).is_dir() else ""
+    return BEST_ON_VAL.filled(error=f"{best.error:.2f}", n=f"{best.iteration:,}", place=place)(language)
 
 
 def _class_rows(classes: Iterable[dict[str, Any]]) -> Table:

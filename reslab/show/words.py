@@ -194,6 +194,13 @@ ABOUT_RUN = Text("{model}, seed {seed}, on {data}", "{model}, seed {seed}, 데�
 TITLE_RUNS = Text("{n} training runs compared", "학습 실행 {n}개의 비교")
 SCORE = Text("{measure} {error} % (95 % interval {low} to {high}, {n} images)",
              "{measure} {error} % (95 % 신뢰구간 {low} ~ {high}, 이미지 {n}장)")  # fmt: skip
+BEST_IS_LAST = Text(
+    "The last weights are also the best on val ({error} %).", "마지막 가중치가 val에서도 가장 좋다({error} %)."
+)
+BEST_ON_VAL = Text(
+    "Best on val: {error} % at iteration {n}{place}. The scores here are of the last weights.",
+    "val에서 가장 좋은 가중치: 반복 {n}회의 {error} %{place}. 여기의 점수는 마지막 가중치의 것이다.",
+)
 STUDY_SCORE = Text(
     "{depth} layers after {n} updates on {data}: {plain} {measure} without shortcuts, {residual} with them ({seeds}).",
     "{data}, {depth}층, 반복 {n}회 뒤 {measure}: shortcut이 없으면 {plain}, 있으면 {residual} ({seeds}).",

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import stat
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from reslab.store.files import replacing
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 HAS_OWNERS = os.name == "posix"
 MOST_LINKS = 40  # on the way to one folder, the limit of Linux
+CHECKSUM = 4  # bytes of the CRC-32 before the content of a kept file
 STANDARD_PLACES = ("/tmp", "/var/tmp")
 
 
@@ -88,6 +90,30 @@ def replacing_privately(path: Path) -> Iterator[BinaryIO]:
         aside.unlink(missing_ok=True)  # from a killed process with the same number
         with open(aside, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             yield file
+
+
+def read_kept(file: Path | None) -> bytes | None:
+    """Return what `write_kept` wrote; None if it is absent or damaged, or may have been written by another user."""
+    if file is None or not is_trusted(file):
+        return None
+    try:
+        content = memoryview(file.read_bytes())
+    except OSError:
+        return None
+    checksum, kept = content[:CHECKSUM], content[CHECKSUM:]
+    return bytes(kept) if checksum == zlib.crc32(kept).to_bytes(CHECKSUM, "little") else None
+
+
+def write_kept(file: Path | None, content: bytes) -> bool:
+    """Write a file of the user's cache with a checksum; return False if it cannot be written or is not private."""
+    if file is None or distrust(file.parent, create=True):
+        return False
+    try:
+        with replacing_privately(file) as out:
+            out.write(zlib.crc32(content).to_bytes(CHECKSUM, "little") + content)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

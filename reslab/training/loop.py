@@ -26,11 +26,12 @@ from reslab.data.splits import Data
 from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted
 from reslab.measure.evaluate import precise_statistics
-from reslab.models.checkpoints import BEST, kept_best
+from reslab.models.checkpoints import kept_best
 from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.nets.plan import is_random
 from reslab.runs import runlog
+from reslab.runs.best import BEST
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import CHECKPOINTS, METRICS, Record, Tell, steady
 from reslab.runs.schedule import is_moment, rate

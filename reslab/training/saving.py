@@ -24,7 +24,6 @@ from torch import Tensor
 
 from reslab.errors import RunError, UserError
 from reslab.models.checkpoints import (
-    BEST,
     FORMAT,
     MOMENTUM,
     OWN,
@@ -36,6 +35,7 @@ from reslab.models.checkpoints import (
     number_of,
 )
 from reslab.nets.model import Network
+from reslab.runs.best import BEST
 from reslab.runs.runlog import FACTS
 from reslab.store.files import FULL, aside_folder, aside_of, publish_folder
 

@@ -16,7 +16,7 @@ from reslab.data.order import integers, random_bits, uniform
 
 SHORTEST, LONGEST = 256 / 224, 480 / 224  # range of the paper's shorter side, in units of the crop's side
 CROPPED = (SHORTEST, LONGEST)
-WHOLE = (1.0, SHORTEST)  # of pictures that are seen whole: a crop leaves about an eighth of each side out at most
+WHOLE = (1.0, SHORTEST)  # of pictures that are seen whole: a crop leaves at most an eighth of each side out
 
 
 class Crops(NamedTuple):

@@ -13,11 +13,9 @@ import os
 import signal
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import astuple, dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,7 +27,7 @@ from reslab.data.check.facts import Facts, facts_of
 from reslab.data.images.decode import FORMATS, MAX_PIXELS
 from reslab.data.paths import Signature, signature
 from reslab.store.files import cache
-from reslab.store.trust import distrust, is_trusted, replacing_privately
+from reslab.store.trust import read_kept, write_kept
 
 MOST = 100_000  # files of which the bodies are examined before training; of larger folders only the headers
 ALONE = 64  # files that one process examines faster than several begin
@@ -37,7 +35,7 @@ FEWEST = 64  # files of a folder whose facts are remembered; fewer are examined 
 CHUNK = 32  # files that a process examines before it answers
 PACE = 5.0  # seconds between two reports
 SETTLED = 2_000_000_000  # nanoseconds since the last change
-_FORM = 2  # version of the remembered facts
+_FORM = 3  # version of the remembered facts
 
 
 @dataclass(frozen=True)
@@ -148,29 +146,19 @@ def _place(root: Path) -> Path | None:
 
 def _remembered(place: Path | None) -> Known:
     """Return what the file holds, {} if it is absent, damaged, or may have been written by somebody else."""
-    if place is None or not is_trusted(place):
-        return {}
     try:
-        content = place.read_bytes()
-        checksum, text = content[:8], content[8:]
-        if checksum != b"%08x" % zlib.crc32(text):
-            return {}
-        return {name: (signed, Facts(*values)) for name, signed, values in json.loads(text)}
-    except (OSError, ValueError, TypeError):
+        rows = json.loads(read_kept(place) or b"[]")
+        return {name: (signed, Facts(*values)) for name, signed, values in rows}
+    except (ValueError, TypeError):  # of a version that wrote it otherwise
         return {}
 
 
 def _remember(place: Path | None, known: Known) -> None:
-    """Write the file, unless the cache cannot be written or is not private to the user; what changed just now is left
-    out, as a later change could have the same time."""
-    if place is None or distrust(place.parent, create=True):
-        return
+    """Write the file; what changed just now is left out, as a later change could have the same time."""
     now = time.time_ns()
     rows = [
         (name, signed, astuple(facts))
         for name, (signed, facts) in known.items()
         if signed is not None and now - max(signed[2:]) > SETTLED
     ]
-    text = json.dumps(rows).encode()
-    with suppress(OSError), replacing_privately(place) as file:
-        file.write(b"%08x" % zlib.crc32(text) + text)
+    write_kept(place, json.dumps(rows).encode())

@@ -91,6 +91,7 @@ def runs_page(
         networks=networks,
         pictures=pictures,
         score=scores.score_words(runs[0], language) if is_alone else "",
+        best=scores.best_words(runs[0], language) if is_alone else "",
         heads={name: tables.head(name, language) for name in words.HEADS},
         score_head=scores.score_head(runs, language)[is_alone:],
         scores=[row[is_alone:] for row in scores.score_table(runs, names)],  # one run needs no column of names
