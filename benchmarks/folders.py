@@ -75,7 +75,7 @@ def written(seed: int, first: int, last: int) -> Path:
             place = folder / "set" / name / data.classes[label]
             place.mkdir(parents=True, exist_ok=True)
             for row in rows[:PER_CLASS] if name == "train" else rows:
-                Image.fromarray(np.asarray(split.images[row]).transpose(1, 2, 0)).save(place / f"{row:05d}.png")
+                Image.fromarray(np.asarray(split.images[row])).save(place / f"{row:05d}.png")
     (folder / "whole").touch()
     return folder / "set"
 

@@ -110,11 +110,11 @@ def rehearse(
 def _announcement(job: Job, data: Data) -> str:
     """Return the recipe, the length and the expected time of a new run in a line."""
     from reslab.training.checks import iterations_per_epoch
-    from reslab.training.rehearsal import expected_seconds
+    from reslab.training.rehearsal import rehearse
 
     recipe, images = job.recipe, len(data.split("train"))
     epochs = recipe.iterations / iterations_per_epoch(recipe, images)
     return (
         f"recipe {recipe.name} for {images:,} images: {recipe.iterations:,} updates of {recipe.batch} images, "
-        f"{epochs:.3g} epochs; about {duration(expected_seconds(job, data))} on this machine"
+        f"{epochs:.3g} epochs; about {duration(rehearse(job, data, 1).seconds)} on this machine"
     )

@@ -155,10 +155,11 @@ def evaluate(
 
 
 @torch.no_grad()
-def precise_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
+def precise_statistics(net: nn.Module, batches: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> None:
     """Replace BN's moving averages by plain averages over `batches`, with fixed weights (as in He's release).
 
     batches  images [B, C, H, W] on the weights' device
+    stop     whether to leave; asked before every batch. The moving averages are then those of before
     BN of frozen parts keeps its averages. Leaves the network in training mode.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -167,10 +168,16 @@ def precise_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     net.train()
     norms = [m for m in norms if m.training]
     momenta = [m.momentum for m in norms]
+    before = [{name: buffer.clone() for name, buffer in m.named_buffers()} for m in norms]
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # torch's cumulative average
+    is_stopped = False
     for images in batches:
+        if is_stopped := stop():
+            break
         net(images)
-    for m, momentum in zip(norms, momenta, strict=True):
+    for m, momentum, buffers in zip(norms, momenta, before, strict=True):
         m.momentum = momentum
+        if is_stopped:
+            m.load_state_dict({**m.state_dict(), **buffers})

@@ -47,8 +47,6 @@ from reslab.training.state import State, restored, save_best, save_state
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
-PRECISE_BATCHES = 200
-
 
 def train(job: Job, data: Data, tell: Tell, should_stop: Callable[[], bool] = lambda: False) -> Record:
     """Train `job` on `data`, resuming from the newest checkpoint in its folder, and return the folder's record.
@@ -121,10 +119,11 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         due = moments.due(job, data, state.iteration, end) - state.measured
         # -- BN statistics: a pass with these weights, if the recipe asks for it
         if due - {moments.PROBE} and recipe.bn_statistics == "precise":
-            count = min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
             first = recipe.small_until  # earlier batches are of small images, and the scores are of full ones
+            some = loader.stream(first, first + moments.precise_batches(recipe, data))
             with step.averaged():
-                precise_statistics(net, (b.images.to(settings.device) for b in loader.stream(first, first + count)))
+                precise_statistics(net, (b.images.to(settings.device) for b in some), stop)
+            saved = -1  # a run that was stopped in this pass saved the averages of before
         # -- checkpoint, before the measurement, which may fail
         is_stopping = stop()  # read once: a signal between two reads would leave without saving
         if is_stopping or is_moment(state.iteration, recipe.save_every, end):

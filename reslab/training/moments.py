@@ -32,6 +32,7 @@ from reslab.training.step import Step
 
 EVALUATION_BATCH = 500  # images, or fewer if their maps exceed EVALUATION_ROOM
 EVALUATION_ROOM = 1_000_000_000  # bytes of maps at once in an evaluation
+PRECISE_BATCHES = 200
 PROBED = 128  # samples of a probe: the paper's batch
 PARTS = ("responses", "gradients", "residuals")
 
@@ -66,6 +67,22 @@ def images_to_evaluate(recipe: Recipe, data: Data, start: int = 0) -> int:
     often = sum(sizes[name] for name in _scored_often(data))
     last = 0 if start >= recipe.iterations else sizes.get("val", 0) + sizes.get("test", 0) - often
     return tests * often + last + cleans * sizes["train"]
+
+
+def images_for_statistics(recipe: Recipe, data: Data, start: int = 0) -> int:
+    """Return the number of images that pass for precise BN statistics from iteration `start` to the run's end."""
+    if recipe.bn_statistics != "precise":
+        return 0
+    both = math.lcm(recipe.eval_every, recipe.clean_every)
+    tests, cleans, shared = (
+        _moments_left(every, start, recipe.iterations) for every in (recipe.eval_every, recipe.clean_every, both)
+    )
+    return (tests + cleans - shared) * precise_batches(recipe, data) * recipe.batch
+
+
+def precise_batches(recipe: Recipe, data: Data) -> int:
+    """Return the number of batches of a pass for precise BN statistics."""
+    return min(PRECISE_BATCHES, max(1, len(data.split("train")) // recipe.batch))
 
 
 def _scored_often(data: Data) -> list[str]:

@@ -14,7 +14,7 @@ import torch
 
 from reslab.data.batches.loader import evaluation_batches
 from reslab.data.check.finding import told
-from reslab.data.splits import Data
+from reslab.data.splits import Data, Files
 from reslab.engines import host, memory
 from reslab.engines.machine import Settings, prepared, settle
 from reslab.nets.model import build
@@ -22,7 +22,7 @@ from reslab.runs.runlog import RUN
 from reslab.training.checks import full_size_updates, iterations_per_epoch
 from reslab.training.job import Job, enter
 from reslab.training.loop import loader_of
-from reslab.training.moments import evaluation_batch, images_to_evaluate
+from reslab.training.moments import evaluation_batch, images_for_statistics, images_to_evaluate
 from reslab.training.state import statistics_of
 from reslab.training.step import Step
 
@@ -37,6 +37,8 @@ class Rehearsal:
     updates                 updates left, in units of the timed one: those on small images count by their MACs
     update, batch, image    time of an update, of preparing its batch, of evaluating one image
     evaluated               images that are evaluated until the end
+    averaged                images that pass for precise BN statistics until then
+    reading                 time of reading an image of a split that is evaluated; 0 for a set in memory
     memory                  predicted peak of the process (on a GPU: of its memory there)
     free                    memory that the machine or GPU can give beyond that of the process now (None: unknown)
     findings                what was found in the data, a line for each kind
@@ -56,6 +58,9 @@ class Rehearsal:
     batch: float
     image: float
     evaluated: int
+    averaged: int
+    reading: float
+    workers: int
     memory: int
     free: int | None
     warning: str | None
@@ -65,15 +70,23 @@ class Rehearsal:
     @property
     def seconds(self) -> float:
         """Return the seconds that the rest of the run will take: updates with their batches, and evaluations."""
-        return self.updates * (self.update + self.batch) + self.evaluated * self.image
+        scored = (self.evaluated + self.averaged) * self._joint(self.image, self.reading)
+        return self.updates * self._joint(self.update, self.batch) + scored
+
+    def _joint(self, work: float, reading: float) -> float:
+        """Return the seconds of both, which worker processes do at the same time."""
+        return max(work, reading / self.workers) if self.workers else work + reading
 
     def to_dict(self) -> dict[str, Any]:
         values = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "settings"}
         return {**values, "settings": self.settings.to_dict(), "seconds": self.seconds}
 
 
-def rehearse(job: Job, data: Data) -> Rehearsal:
-    """Return the prediction for `job` on `data`. Raises UserError as `train` would, RunError for a damaged file."""
+def rehearse(job: Job, data: Data, timed_updates: int = TIMED) -> Rehearsal:
+    """Return the prediction for `job` on `data`. Raises UserError as `train` would, RunError for a damaged file.
+
+    timed_updates   after those in which the engine warms up
+    """
     from reslab.models import checkpoints
 
     is_resumed = (job.out / RUN).exists()
@@ -96,7 +109,7 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         net = build(job.spec)
         net.freeze(job.frozen)
         step = Step(net, recipe, settings)
-        update, image = pace(step, batch.images, batch.labels)
+        update, image = pace(step, batch.images, batch.labels, timed_updates)
     needed = memory.need(job.spec, recipe, settings.precision, settings.recompute, job.frozen)
     scoring = memory.evaluation(job.spec, evaluation_batch(job.spec))
     return Rehearsal(
@@ -104,25 +117,12 @@ def rehearse(job: Job, data: Data) -> Rehearsal:
         updates=updates, epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
         sizes={name: len(part) for name, part in data.splits().items()},
         update=update, batch=batch_seconds, image=image, evaluated=images_to_evaluate(recipe, data, start),
+        averaged=images_for_statistics(recipe, data, start) if job.spec.batch_norm else 0,
+        reading=batch_seconds / recipe.batch if isinstance(train, Files) else 0.0, workers=job.workers,
         memory=max(peak, resident + max(needed.total, scoring)), free=free, warning=step.fallback,
         findings=[f"{level}: {line}" for level, line in told(data.findings, skipped=data.bad_images == "skip")],
         init=job.init.words if job.init and not start else None,
     )  # fmt: skip
-
-
-def expected_seconds(job: Job, data: Data) -> float:
-    """Return the seconds that a new run will take about, by one update, one batch and one evaluation."""
-    recipe = job.recipe
-    settings = settle(job.spec, recipe, job.options, job.frozen)
-    loader = loader_of(data, statistics_of(job, data), job, settings.device)
-    decoding, batch = _timed(lambda: loader.at(0), settings)
-    with prepared(settings):
-        net = build(job.spec)
-        net.freeze(job.frozen)
-        update, image = pace(Step(net, recipe, settings), batch.images, batch.labels, timed=1)
-    decoding /= max(1, job.workers)
-    evaluation = images_to_evaluate(recipe, data) * max(image, decoding / recipe.batch)
-    return recipe.iterations * max(update, decoding) + evaluation
 
 
 def pace(

@@ -224,6 +224,14 @@ def test_precise_statistics_of_every_layer(net, parts):
         np.testing.assert_allclose(module.running_var.numpy(), variance, rtol=1e-12)
 
 
+def test_precise_statistics_that_are_stopped_leave_those_of_before(net, parts):
+    before, asked = {k: v.clone() for k, v in net.state_dict().items()}, iter([False, True])
+    precise_statistics(net, [p.images for p in parts], lambda: next(asked))
+    assert next(asked, "all were asked") == "all were asked"
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    assert {m.momentum for m in norms(net).values()} == {0.1}
+
+
 def test_precise_statistics_of_the_whole_set(net, parts):
     """What the first BN reads depends on no other BN: its mean is that of the whole set, its variance too where the
     set is one batch."""

@@ -190,12 +190,16 @@ def test_the_best_on_val_is_kept_beside_the_last_and_both_are_named(data, tmp_pa
     assert f"{error:.2f} % wrong" in last
     assert iteration == 24 or (str(best.folder) in last and f"iteration {iteration}," in last)
     assert not any(k.startswith(("momentum.", "own.")) for k in best.state)
+    page = reslab.report([tmp_path / "run"], out=tmp_path / "page.html").read_text()
+    wanted = f"Best on val: {error:.2f} % at iteration {iteration} (checkpoints/best)."
+    assert (wanted if iteration < 24 else f"The last weights are also the best on val ({error:.2f} %)") in page
 
 
 def test_without_val_nothing_is_chosen_by_test(tmp_path):
     digits = read(None, ("train", "test"))
     train(dataclasses.replace(job(tmp_path / "run"), recipe=SHORT), digits, quiet)
     assert not (tmp_path / "run" / "checkpoints" / "best").exists()
+    assert "best on val" not in reslab.report([tmp_path / "run"], out=tmp_path / "page.html").read_text().lower()
 
 
 def test_a_damaged_image_in_an_evaluation_costs_no_update(data, tmp_path, monkeypatch):

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from cases import some
+from PIL import Image
 
 import reslab
 from reslab.api.runs import rehearse
@@ -18,6 +20,7 @@ from reslab.runs.recipe import Recipe, changed
 from reslab.runs.recipes import recipe
 from reslab.runs.schedule import is_moment
 from reslab.show.terminal.rehearsal import lines
+from reslab.training import loop
 from reslab.training.moments import images_to_evaluate
 
 TINY = {"model": "cifar_resnet8", "data": "digits", "recipe": "digits-smoke", "threads": 1, "widths": (4, 4, 8)}
@@ -44,7 +47,39 @@ def test_figures_against_the_run(tmp_path):
     record = reslab.train(**choices, tell=quiet)
     assert told.settings.to_dict() == record.run["settings"]
     assert told.evaluated == evaluated(out)
+    assert told.averaged == 0
     assert told.seconds == 40 * (told.update + told.batch) + told.evaluated * told.image
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_passes_for_precise_statistics_count(tmp_path, monkeypatch, workers):
+    """As many images as the run itself passes, also where an evaluation and a clean pass coincide."""
+    passed = []
+
+    def counted(net, batches, stop):
+        real(net, (passed.append(len(images)) or images for images in batches), stop)
+
+    real = loop.precise_statistics
+    monkeypatch.setattr(loop, "precise_statistics", counted)
+    choices = {**TINY, "data": squares(tmp_path / "squares"), "recipe": "photos", "iterations": 40, "workers": workers}
+    choices |= {"set": {**SET, "batch": 8, "clean_every": 14}, "out": tmp_path / "run"}
+    told = rehearse(**choices)
+    reslab.train(**choices, tell=quiet)
+    assert told.averaged == sum(passed) > 0
+    assert told.reading > 0
+    joint = (max(told.update, told.batch / 2) if workers else told.update + told.batch) * 40
+    scored = max(told.image, told.reading / 2) if workers else told.image + told.reading
+    assert told.seconds == joint + (told.evaluated + told.averaged) * scored
+
+
+def squares(root):
+    rng = np.random.default_rng(0)
+    for split, label, row in product(("train", "val"), ("dark", "light"), range(12)):
+        file = root / split / label / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        low = 128 * (label == "light")
+        Image.fromarray(rng.integers(low, low + 128, (32, 32, 3), np.uint8)).save(file)
+    return root
 
 
 PEAK = """

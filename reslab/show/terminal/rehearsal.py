@@ -20,12 +20,13 @@ def lines(rehearsal: Mapping[str, Any], runs: int | None = None, left: int = 0) 
     seconds = rehearsal["seconds"]
     update, batch = 1e3 * rehearsal["update"], 1e3 * rehearsal["batch"]
     free = f"; {shown(rehearsal['free'])} are free" if rehearsal["free"] is not None else ""
+    averaged = f" and {rehearsal['averaged']:,} for BN statistics" if rehearsal["averaged"] else ""
     figures = {
         "settings": rehearsal["settings"]["why"],
         "data": f"{sizes} images",
         "length": f"{begins} {rehearsal['iterations']:,} iterations, {rehearsal['epochs']:.1f} epochs in all",
         "an update": f"{update:,.0f} ms, its batch {batch:,.1f} ms",
-        "evaluation": f"{rehearsal['evaluated']:,} images, {1e3 * rehearsal['image']:.2f} ms each",
+        "evaluation": f"{rehearsal['evaluated']:,} images{averaged}, {1e3 * rehearsal['image']:.2f} ms each",
         "memory": f"about {shown(rehearsal['memory'])} at the peak{free}",
         "time": f"about {duration(seconds)} at this pace",
         **({f"{runs:,} run{'s' * (runs > 1)}": _all_runs(runs, left, seconds)} if runs else {}),
