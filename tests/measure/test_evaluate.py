@@ -229,7 +229,7 @@ def test_precise_statistics_that_are_stopped_leave_those_of_before(net, parts):
     precise_statistics(net, [p.images for p in parts], lambda: next(asked))
     assert next(asked, "all were asked") == "all were asked"
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    assert {m.momentum for m in norms(net).values()} == {0.1}
+    assert {m.momentum for m in norms(net).values()} == {0.25}
 
 
 def test_precise_statistics_of_the_whole_set(net, parts):
