@@ -37,8 +37,8 @@ def check(data: Any, *, options: CheckOptions, tell: Callable[[Pace], None] | No
         if options.val_share is not None:
             raise UserError(f"--val-share: only folders and lists are cut by a share, not {source.name}")
         return of_data(load(source))
-    workers = host.cores() if options.workers is None else options.workers
-    host.check_processes("--workers", workers)
+    workers = host.default_workers() if options.workers is None else options.workers
+    host.check_workers(workers)
     if not source.word and not is_list(source):
         return examined(source, options.size, options.val_share, options.group, channels, workers, tell)
     read = load(

@@ -117,7 +117,7 @@ def read(model: TrainedModel, request: DataRequest, splits: Sequence[str], downl
         return loaded(request.val_share)
     unsplit = to_score(
         request.source, request.classes, request.size, bad_images=request.bad_images, by_order=request.by_order,
-        channels=channels_of(model.spec), workers=host.cores(), levels=request.levels,
+        channels=channels_of(model.spec), workers=host.default_workers(), levels=request.levels,
     )  # fmt: skip
     if unsplit is None:
         return loaded(None)

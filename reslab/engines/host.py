@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import multiprocessing
 import os
 import platform
 import sys
@@ -50,6 +51,23 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def default_workers() -> int:
+    """Return the worker processes that are started if the user names none: one per core, 0 where none may be."""
+    return 0 if multiprocessing.current_process().daemon else cores()
+
+
+def check_workers(count: int) -> None:
+    """Raise UserError if `--workers count` cannot be."""
+    if count < 0:
+        raise UserError(f"--workers: {count} must be at least 0")
+    check_processes("--workers", count)
+    if count and multiprocessing.current_process().daemon:
+        raise UserError(
+            f"--workers: a process of multiprocessing.Pool may start no others, so {count} cannot be; give 0, or use "
+            "concurrent.futures.ProcessPoolExecutor"
+        )
 
 
 def check_processes(option: str, count: int) -> None:

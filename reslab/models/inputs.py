@@ -52,10 +52,11 @@ def load_data(
     resize    how image files become the net's square
     """
     source = source_of(source)
+    host.check_workers(workers or 0)
     data = load(
         source, splits=splits, size=model.image_size if source.kind == "folder" else None, download=download,
         val_share=val_share, bad_images=bad_images, pair=pair, classes=classes,
-        channels=channels_of(model), workers=host.cores() if workers is None else workers, watch=watch,
+        channels=channels_of(model), workers=host.default_workers() if workers is None else workers, watch=watch,
         group=group, levels=levels,
     ).resized(resize)  # fmt: skip
     return hold_out(data, holdout) if holdout and data.train is not None else data
@@ -82,13 +83,11 @@ def fit(model: Spec, data: Data, explicit: Mapping[str, Any]) -> Spec:
 
 def workers_for(data: Data, workers: int | None) -> int:
     """Return the number of processes that decode image files: `workers`, or one per core; 0 for data in memory."""
-    if workers is not None and workers < 0:
-        raise UserError(f"--workers: {workers} must be at least 0")
-    host.check_processes("--workers", workers or 0)
+    host.check_workers(workers or 0)
     in_files = isinstance(data.train or data.test or data.val, Files)
     return workers if in_files and workers is not None else default_workers(in_files)
 
 
 def default_workers(in_files: bool) -> int:
     """Return the number of processes that decode images if the user names none: one per core, 0 for data in memory."""
-    return host.cores() if in_files else 0
+    return host.default_workers() if in_files else 0

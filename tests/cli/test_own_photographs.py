@@ -1,6 +1,10 @@
-"""From a folder of photographs to a network elsewhere, by five commands, on pictures that scikit-learn ships."""
+"""From a folder of pictures to a network elsewhere, by five commands.
+
+On photographs that scikit-learn ships, and on CIFAR-10 written as PNG where it is at hand.
+"""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,8 +14,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from reslab.data.sources import load as load_data
 from reslab.models.checkpoints import load
 
+CIFAR10 = Path(os.environ.get("RESLAB_CIFAR10") or Path(__file__).parents[3] / "shared" / "data" / "cifar10")
+RESULTS = Path(__file__).parents[2] / "results"
 SIDE, STEP = 48, 24  # pixels of a patch, and from one to the next
 
 
@@ -43,17 +50,44 @@ def base(server, photos, tmp_path_factory) -> Path:
     return root / "run"
 
 
-def test_check_train_evaluate_predict_export_and_another_runtime(server, photos, base, tmp_path):
+@pytest.fixture(scope="module")
+def cifar10(tmp_path_factory) -> Path:
+    """60 and 30 images of two classes of CIFAR-10 as PNG."""
+    if not CIFAR10.exists():
+        pytest.skip(f"no CIFAR-10: neither RESLAB_CIFAR10 nor {CIFAR10}")
+    data, root = load_data(f"cifar10:{CIFAR10}"), tmp_path_factory.mktemp("cifar10")
+    for split, source, count in (("train", data.train, 60), ("val", data.test, 30)):
+        for name in ("cat", "truck"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for row in np.flatnonzero(source.labels == data.classes.index(name))[:count]:
+                Image.fromarray(source.images[row]).save(folder / f"{row}.png")
+    return root
+
+
+def test_on_photographs(server, photos, base, tmp_path):
+    from_folder_to_runtime(server, photos, base, tmp_path, [("train", 272), ("val", 112)], updates=85, step=12)
+
+
+def test_on_cifar10_from_the_weights_of_a_resnet20(server, cifar10, tmp_path):
+    base = RESULTS / "gpu-whole" / "cifar_resnet20-s0"
+    from_folder_to_runtime(server, cifar10, base, tmp_path, [("train", 60), ("val", 30)], updates=19, step=5)
+
+
+def from_folder_to_runtime(server, photos, base, tmp_path, sizes, updates, step):
+    """check, train --init-from, evaluate, predict --explain and export give one network, whose answers are right."""
+    classes = sorted(path.name for path in (photos / "train").iterdir())
     found = server("check", photos, "--json", cwd=tmp_path)
     assert found.code == 0
     report = json.loads(found.out)
     assert report["fine"]
-    assert report["splits"] == {s: dict.fromkeys(("flower", "temple"), n) for s, n in (("train", 272), ("val", 112))}
+    assert report["splits"] == {split: dict.fromkeys(classes, n) for split, n in sizes}
 
     words = ["--init-from", base, "--data", photos, "--epochs", 5, "--threads", 1, "--workers", 0, "--out", "run"]
     trained = server("train", *words, cwd=tmp_path)
     assert trained.code == 0, trained.err
-    assert "recipe finetune for 544 images: 85 updates of 32 images, 5 epochs; about " in trained.err
+    images = 2 * sizes[0][1]
+    assert f"recipe finetune for {images} images: {updates} updates of 32 images, " in trained.err
     best = re.search(r"best on val: ([\d.]+) % wrong at iteration (\d+), in (\S+);", trained.err)
     if best:
         assert load(tmp_path / best[3]).iteration == int(best[2])
@@ -61,10 +95,10 @@ def test_check_train_evaluate_predict_export_and_another_runtime(server, photos,
         assert "the last checkpoint is the best on val" in trained.err
 
     (scored,) = json.loads(server("evaluate", "run", "--json", "--threads", 1, cwd=tmp_path).out)
-    assert scored["n"] == 224
+    assert scored["n"] == 2 * sizes[1][1]
     assert scored["top1_error"] < 15  # 50 by guessing
 
-    files = sorted(photos.glob("val/*/*.png"))[::12]
+    files = sorted(photos.glob("val/*/*.png"))[::step]
     told = server("predict", "run", *files, "--json", "--explain", "maps", "--threads", 1, cwd=tmp_path)
     assert told.code == 0, told.err
     answers = [json.loads(line)["classes"][0] for line in told.out.splitlines()]

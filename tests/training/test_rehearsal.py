@@ -72,9 +72,40 @@ def test_passes_for_precise_statistics_count(tmp_path, monkeypatch, workers):
     assert told.seconds == joint + (told.evaluated + told.averaged) * scored
 
 
-def squares(root):
+IN_A_POOL = """
+import multiprocessing, sys
+import reslab
+from reslab.errors import UserError
+
+def error(folder, workers):
+    options = {"iterations": 2, "threads": 1, "workers": workers, "recipe": "photos"}
+    try:
+        run = reslab.train("cifar_resnet8", folder, out=f"{folder}-{workers}", tell=str, **options).folder
+        return reslab.evaluate(run, split="val", threads=1)[0].scores.n
+    except UserError as wrong:
+        return str(wrong)
+
+if __name__ == "__main__":
+    with multiprocessing.Pool(1) as pool:
+        print(*pool.starmap(error, [(sys.argv[1], None), (sys.argv[1], 2)]), sep="\\n")
+"""
+
+
+def test_in_a_process_that_may_start_no_others(tmp_path):
+    """One of multiprocessing.Pool: 80 files are more than are examined without worker processes."""
+    script = tmp_path / "script.py"
+    script.write_text(IN_A_POOL)
+    words = [sys.executable, str(script), str(squares(tmp_path / "squares", 20))]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "40"
+    assert second.startswith("--workers: a process of multiprocessing.Pool may start no others, so 2 cannot be")
+
+
+def squares(root, count=12):
     rng = np.random.default_rng(0)
-    for split, label, row in product(("train", "val"), ("dark", "light"), range(12)):
+    for split, label, row in product(("train", "val"), ("dark", "light"), range(count)):
         file = root / split / label / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         low = 128 * (label == "light")
