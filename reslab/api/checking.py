@@ -45,4 +45,4 @@ def check(data: Any, *, options: CheckOptions, tell: Callable[[Pace], None] | No
         source, size=options.size, val_share=options.val_share, bad_images="skip", channels=channels, workers=workers,
         watch=tell, group=options.group,
     )  # fmt: skip
-    return of_data(read)
+    return of_data(read, workers, tell)

@@ -20,6 +20,9 @@ class Encoded(bytes):
         encoded.name = name
         return encoded
 
+    def __reduce__(self) -> tuple[type[Encoded], tuple[bytes, str]]:
+        return Encoded, (bytes(self), self.name)  # for a worker process
+
 
 class EncodedImages(Sequence[Encoded]):
     """A sequence of encoded images.

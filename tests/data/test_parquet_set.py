@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from data.commanded import interrupt, reslab
 from PIL import Image
 
+from reslab import check
 from reslab.data.images.decode import read
 from reslab.data.sets import parquet_rows
 from reslab.data.sets.parquet import UNCHECKED
@@ -178,9 +180,44 @@ def test_rows_that_hold_no_image(tmp_path):
     assert "train.parquet row 1: is no image" in line
     assert "(bad images: 3); leave them out with --bad-images skip" in line
     data = parquet_set(tmp_path, 32, bad_images="skip")
-    assert "3 rows that hold no image were left out, the first is" in data.notes[0]
+    assert [(f.kind, f.count) for f in data.findings] == [("no-image", 3)]
     assert pairs(data.train) == [(images[row], row // 2) for row in (0, 2, 4)]
     assert "choose error or skip" in told(tmp_path, bad_images="ignore")
+
+
+def noise(seed: int, shape=(40, 40, 3), kind: str = "PNG", mode: str | None = None) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+    (image.convert(mode) if mode else image).save(file, kind, quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_check_finds_in_parquet_files_what_it_finds_in_the_same_folder(tmp_path, workers):
+    """One of each trait and fault, and enough images for worker processes; names differ, counts do not."""
+    special = [
+        noise(0), noise(0), noise(1, (40, 40)), noise(2, kind="JPEG", mode="CMYK"), noise(3, (10, 10, 3)),
+        noise(4, (20, 90, 3)), encoded(1), noise(5)[:2000], b"hello",
+    ]  # fmt: skip
+    rows = {"train": [*special, *map(noise, range(10, 80))], "val": [noise(0), noise(90), noise(91), noise(92)]}
+    for split, images in rows.items():
+        write(tmp_path / "parquet" / f"{split}.parquet", [n % 2 for n in range(len(images))], images=images)
+        for n, content in enumerate(images):
+            name = f"{n}.png" if content.startswith(b"\x89PNG") else f"{n}.jpg"
+            file = tmp_path / "folder" / split / NAMES[n % 2] / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
+    def found(path):
+        kinds = Counter()
+        for finding in check(path, size=32, workers=workers).findings:
+            if finding.kind not in ("missing-class", "clips"):  # the files declare a class that has no image
+                kinds[finding.kind] += finding.count
+        return kinds
+
+    told = found(f"parquet:{tmp_path / 'parquet'}")
+    assert told == found(tmp_path / "folder")
+    assert {"no-image", "damaged", "grey", "cmyk", "small", "cropped", "blank", "across-splits"} <= {*told}
 
 
 def test_a_split_without_labels_is_left_out(tmp_path):

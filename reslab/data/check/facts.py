@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from reslab.data.encoded import Encoded
 from reslab.data.images.decode import BadImage, examine
 from reslab.data.images.pixels import is_deep
 
@@ -68,17 +70,17 @@ class Facts:
         return not self.reason and is_deep(self.mode)
 
 
-def facts_of(path: str) -> Facts:
-    """Return the facts of a file; never raises."""
+def facts_of(source: str | Encoded) -> Facts:
+    """Return the facts of a file, or of an encoded image; never raises."""
     try:
-        header, image = examine(path, min_side=SHOWN)
+        header, image = examine(source, min_side=SHOWN)
         grey = image.convert("L")
         levels = np.asarray(grey)
         low, high = header.span or (int(levels.min()), int(levels.max()))
-        with open(path, "rb") as file:
+        with io.BytesIO(source) if isinstance(source, Encoded) else open(source, "rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except BadImage as error:
-        return Facts(error.reason, began_like(path))
+        return Facts(error.reason, began_like(source))
     except Exception as error:  # changed or removed meanwhile, or out of memory: a reason like any other
         return Facts(f"cannot be read: {' '.join(str(error).split())[:160] or type(error).__name__}")
     return Facts(
@@ -96,15 +98,19 @@ def look_of(grey: Image.Image) -> str:
     return np.packbits(bits).tobytes().hex() if bits.any() else ""
 
 
-def began_like(path: str) -> str:
+def began_like(source: str | Encoded) -> str:
     """Return the format of a file that reslab does not read, from its first bytes, or ""."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait forever
+    if isinstance(source, Encoded):
+        head, path = source[:256], source.name
+    else:
+        path = source
+        try:
+            if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would wait forever
+                return ""
+            with open(source, "rb") as file:
+                head = file.read(256)
+        except OSError:
             return ""
-        with open(path, "rb") as file:
-            head = file.read(256)
-    except OSError:
-        return ""
     for (start, pattern), name in _STARTS.items():
         if head[start : start + len(pattern)] == pattern:
             return name

@@ -24,6 +24,7 @@ from typing import Any
 import PIL
 
 from reslab.data.check.facts import Facts, facts_of
+from reslab.data.encoded import Encoded
 from reslab.data.images.decode import FORMATS, MAX_PIXELS
 from reslab.data.paths import Signature, signature
 from reslab.store.files import cache
@@ -60,22 +61,15 @@ Known = dict[str, tuple[Signature, Facts]]
 def survey(root: Path, names: Sequence[str], workers: int = 0, watch: Watch | None = None) -> list[Facts]:
     """Return the facts of the files `names` of the folder `root`, in order.
 
-    workers   processes that decode; 0: this one
-    watch     called about every five seconds while files are examined, and at their end if it was called before
+    workers, watch   as in `surveyed`
     """
     place = _place(root)
     known, fresh = _remembered(place), dict[str, Facts]()
     signatures = {name: signature(os.path.join(root, name)) for name in names}
     missing = [name for name, signed in signatures.items() if name not in known or known[name][0] != signed]
-    began = told = time.monotonic()
     try:
-        for name, facts in _examined(root, missing, workers if len(missing) > ALONE else 0):
-            fresh[name] = facts
-            now = time.monotonic()
-            is_end = len(fresh) == len(missing) and told > began
-            if watch is not None and (is_end or now - told >= PACE):
-                told, rate = now, len(fresh) / (now - began)
-                watch(Pace(len(fresh), len(missing), rate, (len(missing) - len(fresh)) / rate))
+        for row, facts in surveyed([os.path.join(root, name) for name in missing], workers, watch):
+            fresh[missing[row]] = facts
     finally:  # what was examined before an interruption is not lost
         if fresh:
             known |= {name: (signatures[name], facts) for name, facts in fresh.items()}
@@ -84,20 +78,36 @@ def survey(root: Path, names: Sequence[str], workers: int = 0, watch: Watch | No
     return [known[name][1] for name in names]
 
 
+def surveyed(
+    sources: Sequence[str | Encoded], workers: int = 0, watch: Watch | None = None
+) -> Iterator[tuple[int, Facts]]:
+    """Yield (number, facts) of each file or encoded image, in the order in which they are known.
+
+    workers   processes that decode; 0: this one
+    watch     called about every five seconds while files are examined, and at their end if it was called before
+    """
+    began = told = time.monotonic()
+    for done, found in enumerate(_examined(sources, workers if len(sources) > ALONE else 0), 1):
+        yield found
+        now = time.monotonic()
+        if watch is not None and ((done == len(sources) and told > began) or now - told >= PACE):
+            told, rate = now, done / (now - began)
+            watch(Pace(done, len(sources), rate, (len(sources) - done) / rate))
+
+
 # -- processes
 
 
-def _examined(root: Path, names: Sequence[str], workers: int) -> Iterator[tuple[str, Facts]]:
-    """Yield each file with its facts, in the order in which they are known."""
+def _examined(sources: Sequence[str | Encoded], workers: int) -> Iterator[tuple[int, Facts]]:
+    """Yield the number and the facts of each source."""
     if not workers:
-        for name in names:
-            yield name, facts_of(os.path.join(root, name))
+        yield from enumerate(map(facts_of, sources))
         return
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    lost: list[Sequence[str]] = []
+    chunks = [range(len(sources))[start : start + CHUNK] for start in range(0, len(sources), CHUNK)]
+    lost: list[range] = []
     pool = _pool(min(workers, len(chunks)))
     try:
-        jobs = {pool.submit(_facts_of_all, root, chunk): chunk for chunk in chunks}
+        jobs = {pool.submit(_facts_of_all, sources[chunk.start : chunk.stop]): chunk for chunk in chunks}
         for job in as_completed(jobs):
             try:
                 yield from zip(jobs[job], job.result(), strict=True)
@@ -105,8 +115,8 @@ def _examined(root: Path, names: Sequence[str], workers: int) -> Iterator[tuple[
                 lost.append(jobs[job])
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    for name in chain.from_iterable(lost):
-        yield name, _alone(root, name)
+    for number in chain.from_iterable(lost):
+        yield number, _alone(sources[number])
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -120,15 +130,15 @@ def _ignore_signals() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def _facts_of_all(root: Path, names: Sequence[str]) -> list[Facts]:
-    return [facts_of(os.path.join(root, name)) for name in names]
+def _facts_of_all(sources: Sequence[str | Encoded]) -> list[Facts]:
+    return [*map(facts_of, sources)]
 
 
-def _alone(root: Path, name: str) -> Facts:
-    """Return the facts of a file from a process of its own, which the file may kill."""
+def _alone(source: str | Encoded) -> Facts:
+    """Return the facts of a source from a process of its own, which the source may kill."""
     with _pool(1) as pool:
         try:
-            return pool.submit(_facts_of_all, root, [name]).result()[0]
+            return pool.submit(_facts_of_all, [source]).result()[0]
         except BrokenProcessPool:
             return Facts("the decoder's process dies of it")
 

@@ -10,14 +10,15 @@ from PIL import Image
 
 from reslab.data.check.facts import Facts, look_of
 from reslab.data.check.finding import Finding
-from reslab.data.check.judged import Entry, duplicates
+from reslab.data.check.judged import Entry, duplicates, judged, judged_levels
 from reslab.data.check.result import Check
-from reslab.data.check.survey import Watch
+from reslab.data.check.survey import Watch, surveyed
+from reslab.data.encoded import EncodedImages
 from reslab.data.sets.classes import contents_of, examine, refuse_unread, settle
 from reslab.data.sets.folder import check_classes, checked_folder, index_of
 from reslab.data.sets.indexing import Reading
 from reslab.data.source import DataSource
-from reslab.data.splits import Data, Memory
+from reslab.data.splits import Data, Files, Memory
 from reslab.errors import UserError
 
 
@@ -51,9 +52,24 @@ def examined(
     return Check(source.text, splits, tuple(contents.findings), files)
 
 
-def of_data(data: Data) -> Check:
-    """Return what is found about data that were read: of files what their reading found; of images in memory
-    duplicates, where an image is called "SPLIT ROW"."""
+def of_data(data: Data, workers: int = 0, watch: Watch | None = None) -> Check:
+    """Return what is found about data that were read: of files what their reading found; of images in parquet files
+    what a folder would be told; of images in memory duplicates, where an image is called "SPLIT ROW"."""
+    encoded = [
+        (split, part, part.paths)
+        for split, part in data.splits().items()
+        if isinstance(part, Files) and isinstance(part.paths, EncodedImages)
+    ]
+    rows = [
+        Entry(images[row].name, split, data.classes[part.labels[row]], facts)
+        for split, part, images in encoded
+        for row, facts in sorted(surveyed(images, workers, watch))
+    ]
+    found = [*data.findings]
+    if rows:
+        good, levels = [row for row in rows if not row.facts.reason], encoded[0][1].levels
+        found = [finding for finding in found if finding.kind != "deep"]
+        found += [*judged(rows, data.size, data.channels), *judged_levels(good, levels)]
     entries = [
         Entry(f"{split} {row}", split, data.classes[label], _facts(image))
         for split, part in data.splits().items()
@@ -65,7 +81,7 @@ def of_data(data: Data) -> Check:
         for split, part in data.splits().items()
     }
     count = sum(map(len, data.splits().values()))
-    return Check(data.name, splits, (*data.findings, *duplicates(entries)), count)
+    return Check(data.name, splits, (*found, *duplicates(entries)), count)
 
 
 def _facts(image: np.ndarray) -> Facts:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reslab.data.check.finding import Finding
 from reslab.data.encoded import Encoded, EncodedImages
 from reslab.data.images.decode import BadImage, mode_of
 from reslab.data.images.pixels import is_deep
@@ -55,6 +56,7 @@ class Read:
     hashes: list[bytes]
     notes: list[str]
     deep: int = 0
+    findings: list[Finding] = field(default_factory=list)
 
 
 def root_of(path: str | Path, size: int, bad_images: str) -> Path:
@@ -105,7 +107,8 @@ def read(path: str | Path, size: int, bad_images: str, otherwise: str) -> Read:
     if bad and bad_images != "skip":
         raise UserError(f"{bad[0]} (bad images: {len(bad):,}); leave them out with --bad-images skip")
     if bad:
-        content.notes.append(f"{len(bad):,} rows that hold no image were left out, the first is {bad[0].name}")
+        names = tuple(image.name[len(content.lead) :] for image in bad)
+        content.findings.append(Finding("no-image", len(bad), examples=names, detail=bad[0].reason))
     if not is_checked:
         content.notes.append(UNCHECKED)
     for split, part in list(content.parts.items()):

@@ -42,7 +42,7 @@ def parquet_set(
     classes = content.declared or _sorted({label for label in content.parts["train"].labels if label is not None})
     if len(classes) < 2:
         raise UserError(f"{content.root}: one class only ({', '.join(classes)}); at least two are needed")
-    findings = case_twins(classes)
+    findings = [*content.findings, *case_twins(classes)]
     files = _files(content, classes, size, "train has", channels, levels or FULL, bad_images == "skip")
     if len(files) > 1 and val_share is not None:
         raise UserError(f"{content.root}: has a {list(files)[1]} split; leave out --val-share")
@@ -76,7 +76,7 @@ def labelled(
     if by_order and len(names) == len(classes):
         classes = names
     files = _files(content, classes, size, "the network knows", channels, levels, bad_images == "skip")
-    return _data(content, files, tuple(classes), size, bad_images)
+    return _data(content, files, tuple(classes), size, bad_images, findings=tuple(content.findings))
 
 
 def _data(
