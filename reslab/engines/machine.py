@@ -49,6 +49,7 @@ class Settings:
     engine     one of `choose.ENGINES`
     why        the settings and the reasons for them in one line, for the user
     recompute  activations are recomputed in the backward pass instead of kept (activation checkpointing)
+    ranks      processes that make an update together
     """
 
     device: str
@@ -58,9 +59,11 @@ class Settings:
     threads: int
     why: str = ""
     recompute: bool = False
+    ranks: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the fields for a record; of a run by one process without their number, as in older records."""
+        return {key: value for key, value in asdict(self).items() if key != "ranks" or value > 1}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Settings:

@@ -6,7 +6,7 @@ A sample with scores that are not finite counts as wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reslab.engines.ranks import ALONE, Ranks
 from reslab.errors import Interrupted, RunError
 from reslab.measure.answers import Answers, answers_of, joined
 from reslab.measure.interval import wilson
@@ -119,6 +120,17 @@ class Tally:
         return Scores(self.n, self.top1, self.top5, _total(self.losses), per_class, self.unfit, answers)
 
 
+def sum_of(tallies: Sequence[Tally]) -> Tally:
+    """Return the first of `tallies`, with the counts and losses of the others added; answers are not joined."""
+    whole = tallies[0]
+    for tally in tallies[1:]:
+        whole.n, whole.unfit = whole.n + tally.n, whole.unfit + tally.unfit
+        whole.top1, whole.top5 = whole.top1 + tally.top1, whole.top5 + tally.top5
+        whole.counts, whole.missed = whole.counts + tally.counts, whole.missed + tally.missed
+        whole.losses += tally.losses
+    return whole
+
+
 def _total(losses: list[float]) -> float:
     """Return the exactly rounded sum, or NaN if a loss is not finite (`fsum` may raise on those)."""
     return math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
@@ -134,6 +146,7 @@ def evaluate(
     *,
     keep: bool = False,
     temperature: float | None = None,
+    ranks: Ranks = ALONE,
 ) -> Scores:
     """Score every sample of `batches` once and return the counts.
 
@@ -141,25 +154,31 @@ def evaluate(
     expected           the number of samples; those that a batch leaves out do not count
     stop               polled between batches; Interrupted is raised if it returns true
     keep, temperature  as in `Tally`
+    ranks              that score some of the batches each; they do not ask `stop`, nor keep answers
     """
     tally, gone = Tally(classes, keep, temperature), 0
     for batch in batches:
-        if stop():
+        if ranks.is_alone and stop():
             raise Interrupted("stopped while evaluating")
         gone += len(getattr(batch, "left_out", ()))  # only batches of files have it
         if len(batch.labels):
             tally.add(logits_of(batch.images), batch.labels)
+    gone = sum(ranks.gathered(gone))
+    tally = sum_of(ranks.gathered(tally))
     if gone and gone == expected:
         raise RunError("no image of the split can be read; make the files readable again")
     return tally.scores(expected - gone)
 
 
 @torch.no_grad()
-def precise_statistics(net: nn.Module, batches: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> None:
+def precise_statistics(
+    net: nn.Module, batches: Iterable[Tensor], stop: Callable[[], bool] = lambda: False, ranks: Ranks = ALONE
+) -> None:
     """Replace BN's moving averages by plain averages over `batches`, with fixed weights (as in He's release).
 
     batches  images [B, C, H, W] on the weights' device
     stop     whether to leave; asked before every batch. The moving averages are then those of before
+    ranks    that have some of the batches each; they do not ask `stop`
     BN of frozen parts keeps its averages. Leaves the network in training mode.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -174,10 +193,29 @@ def precise_statistics(net: nn.Module, batches: Iterable[Tensor], stop: Callable
         m.momentum = None  # torch's cumulative average
     is_stopped = False
     for images in batches:
-        if is_stopped := stop():
+        if is_stopped := ranks.is_alone and stop():
             break
         net(images)
+    if not ranks.is_alone:
+        _join(norms, ranks)
     for m, momentum, buffers in zip(norms, momenta, before, strict=True):
         m.momentum = momentum
         if is_stopped:
             m.load_state_dict({**m.state_dict(), **buffers})
+
+
+def _join(norms: Sequence[nn.modules.batchnorm._BatchNorm], ranks: Ranks) -> None:
+    """Replace averages over the batches of each rank by those over the batches of all."""
+    buffers = [b for m in norms for b in m.buffers() if b.is_floating_point()]
+    counts = [m.num_batches_tracked for m in norms if m.num_batches_tracked is not None]
+    share = float(counts[0]) if counts else 0.0
+    sums = torch.cat(
+        [*(b.double().flatten() * share for b in buffers), torch.tensor([share], device=buffers[0].device)]
+    )
+    ranks.add(sums)
+    start = 0
+    for buffer in buffers:
+        buffer.copy_((sums[start : start + buffer.numel()] / sums[-1]).view_as(buffer))
+        start += buffer.numel()
+    for count in counts:
+        count.fill_(round(float(sums[-1])))

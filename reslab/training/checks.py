@@ -10,13 +10,13 @@ import torch
 
 from reslab.data.order import batch_span, batches_per_epoch
 from reslab.data.splits import Data
+from reslab.engines.ranks import part_ends
 from reslab.errors import UserError
 from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
-from reslab.training.step import part_ends
 
 
 def on_small_images(model: Spec, recipe: Recipe) -> Spec:

@@ -36,7 +36,7 @@ def legs(job: Job, record: Record) -> Iterator[Job]:
 
 def begin(job: Job, tell: Tell) -> None:
     """Record that a leg beyond the recipe's end has begun; its state must have been restored, so that it can go on."""
-    if len(job.ends) < 2:
+    if len(job.ends) < 2 or not job.ranks.is_first:
         return
     run = read_sealed(job.out / RUN)
     if len(ends_of(run)) < len(job.ends):

@@ -11,6 +11,7 @@ from reslab.data.images.levels import Levels
 from reslab.data.splits import Data
 from reslab.engines import choose
 from reslab.engines.machine import UNDECIDED, ComputeOptions, Settings, environment, resolve_device, settle
+from reslab.engines.ranks import ALONE, Ranks
 from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.nets.names import name_of, switches_of
@@ -19,7 +20,8 @@ from reslab.runs import runlog
 from reslab.runs.extension import extension_words, table_of
 from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe
-from reslab.runs.runlog import RUN, Record
+from reslab.runs.runlog import METRICS, RUN, Record
+from reslab.store import jsonl
 from reslab.store.sealed import is_sealed, read_sealed, write_sealed
 from reslab.training.init import InitialWeights
 
@@ -40,6 +42,7 @@ class Job:
     levels            of 16-bit pixels, with which a campaign reads the data; None: the training files decide
     init              what is taken over from a trained model; None: the weights are drawn
     extend            iterations in all of a finished run that is continued
+    ranks             that train the run together; rank 0 alone reads and writes its folder
     ends              of a leg of an extended run: the ends up to that of this leg, where `recipe` ends
     """
 
@@ -58,6 +61,12 @@ class Job:
     init: InitialWeights | None = None
     extend: int | None = None
     ends: tuple[int, ...] = ()
+    ranks: Ranks = ALONE
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add a line to the run's `metrics.jsonl`, on rank 0."""
+        if self.ranks.is_first:
+            jsonl.append(self.out / METRICS, line)
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -102,7 +111,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         check_vacant(job.out)
         if job.extend is not None:
             raise UserError(f"--extend {job.extend}: {job.out} holds no run; leave --extend out to train it first")
-        settings = settle(job.spec, job.recipe, job.options, job.frozen)
+        settings = replace(settle(job.spec, job.recipe, job.options, job.frozen), ranks=job.ranks.count)
         write_sealed(job.out / RUN, {**run, "settings": settings.to_dict()})
         return settings, []
     record = runlog.read(job.out)
@@ -134,6 +143,9 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         threads, settings = settings.threads, _updated(settings, job)
         if settings.threads != threads:
             changes.append(_changed("threads", settings.threads, threads))
+        if settings.ranks != job.ranks.count:
+            changes.append(_changed("the number of ranks", job.ranks.count, settings.ranks))
+            settings = replace(settings, ranks=job.ranks.count)
     on_gpu = settings.device.startswith("cuda")
     for key in ("torch", "numpy", "cpu", "cores", *(["gpu"] if on_gpu else [])):
         value, recorded_value = run["environment"][key], recorded["environment"].get(key)

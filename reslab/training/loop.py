@@ -16,13 +16,15 @@ versions and thread count.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from reslab.data.batches.loader import Statistics
 from reslab.data.batches.training import TrainLoader
-from reslab.data.splits import Data
+from reslab.data.splits import Data, Files
 from reslab.engines.machine import Settings, prepare
 from reslab.errors import Interrupted
 from reslab.measure.evaluate import precise_statistics
@@ -33,9 +35,8 @@ from reslab.nets.plan import is_random
 from reslab.runs import runlog
 from reslab.runs.best import BEST
 from reslab.runs.recipe import Recipe
-from reslab.runs.runlog import CHECKPOINTS, METRICS, Record, Tell, steady
+from reslab.runs.runlog import CHECKPOINTS, Record, Tell, steady
 from reslab.runs.schedule import is_moment, rate
-from reslab.store import jsonl
 from reslab.store.files import sweep, writable_folder
 from reslab.store.lock import locked
 from reslab.training import moments
@@ -43,7 +44,7 @@ from reslab.training.checks import class_weights
 from reslab.training.extension import begin, legs
 from reslab.training.job import Job, enter, keep_settings
 from reslab.training.progress import Clock
-from reslab.training.state import State, restored, save_best, save_state
+from reslab.training.state import State, restored, save_best, save_state, spread
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
@@ -56,6 +57,9 @@ def train(job: Job, data: Data, tell: Tell, should_stop: Callable[[], bool] = la
     not finite, and Interrupted after a signal or when `should_stop()` is true. An interrupted run is saved; the same
     job resumes it.
     """
+    if not job.ranks.is_first:  # touches no file of the run, and says nothing
+        with Stop(should_stop) as stop:
+            return _train(job, data, lambda event: None, stop)
     writable_folder(job.out)
     with locked(job.out), Stop(should_stop) as stop:
         return _train(job, data, steady(tell), stop)
@@ -63,29 +67,36 @@ def train(job: Job, data: Data, tell: Tell, should_stop: Callable[[], bool] = la
 
 def _train(job: Job, data: Data, tell: Tell, stop: Stop) -> Record:
     # -- the folder, and the settings of the run that it may hold
-    sweep(job.out)
-    sweep(job.out / runlog.CHECKPOINTS)
-    settings, changes = enter(job, data)
-    record = runlog.read(job.out)
+    ranks = job.ranks
+    settings, changes, record = ranks.of_first(lambda: _entered(job, data))
     if record.finished and job.extend in (None, record.ends[-1]):
         tell({"kind": "end", "text": f"finished already at iteration {record.ended:,}: {job.out}"})
         return record
     prepare(settings)
-    for leg in legs(job, record):  # one, unless the run is extended
-        _leg(leg, data, settings, changes, tell, stop)
+    for leg in ranks.of_first(lambda: [*legs(job, record)]):  # one, unless the run is extended
+        _leg(replace(leg, ranks=ranks), data, settings, changes, tell, stop)
         changes = []
-    return runlog.read(job.out)
+    return ranks.of_first(lambda: runlog.read(job.out))
+
+
+def _entered(job: Job, data: Data) -> tuple[Settings, list[str], Record]:
+    """Return what `enter` does and the record of the run, which may just have begun."""
+    sweep(job.out)
+    sweep(job.out / runlog.CHECKPOINTS)
+    return *enter(job, data), runlog.read(job.out)
 
 
 def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tell, stop: Stop) -> None:
     """Train from where the run in the job's folder is to the end of the job's recipe."""
-    recipe, out = job.recipe, job.out
+    recipe, out, ranks = job.recipe, job.out, job.ranks
     # -- network, optimizer, and the state of the run: fresh, or from the newest checkpoint
     net = build(job.spec, seed=job.seed)
     net.freeze(job.frozen)
-    step = Step(net, recipe, settings, class_weights(data) if recipe.balance == "loss" else None)
-    state = restored(job, data, step, settings, runlog.read(out), tell)
-    keep_settings(job, settings)  # after `restored`: a sealed run.json requires that every line has its check
+    step = Step(net, recipe, settings, class_weights(data) if recipe.balance == "loss" else None, ranks)
+    state = ranks.of_first(lambda: restored(job, data, step, settings, runlog.read(out), tell))
+    spread(step, ranks)
+    if ranks.is_first:
+        keep_settings(job, settings)  # after `restored`: a sealed run.json requires that every line has its check
     begin(job, tell)
     start = state.iteration
     for change in changes:
@@ -93,7 +104,10 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     # -- data
     loader = loader_of(data, state.statistics, job, settings.device)
     batches = loader.stream(start, recipe.iterations)
+    train = data.split("train")
+    skips = ranks.is_alone or (isinstance(train, Files) and train.skip)  # the size of a batch is known when it is read
     draws_random_numbers = is_random(job.spec)
+    of_rank = f" rank {ranks.rank}" if ranks.rank else ""
     clock = Clock(start)
     tell(
         {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
@@ -102,17 +116,22 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     saved = start
     told_bad = set[str]()
 
+    def shares(samples: int) -> list[int]:
+        """Return the images of a batch that each rank takes."""
+        spans = (replace(ranks, rank=rank).share(samples, recipe.bn_batch) for rank in range(ranks.count))
+        return [span.stop - span.start for span in spans]
+
     def checkpoint() -> None:
         """Save the state, unless it is the one that the run began with or has just saved."""
         nonlocal saved
         if state.iteration != saved:
-            save_state(job, data, step, state)
+            ranks.of_first(lambda: save_state(job, data, step, state))
             saved = state.iteration
             tell({"kind": "checkpoint", "iteration": state.iteration})
             clock.pause()
 
-    if start and state.best.iteration == start != kept_best(out):  # killed between the scores and this
-        save_best(job, data, step, state)
+    if start and state.best.iteration == start and ranks.is_first and kept_best(out) != start:
+        save_best(job, data, step, state)  # killed between the scores and this
     while True:
         end = state.iteration if _has_stalled(recipe, state) else recipe.iterations
         is_last = state.iteration == end
@@ -120,12 +139,13 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         # -- BN statistics: a pass with these weights, if the recipe asks for it
         if due - {moments.PROBE} and recipe.bn_statistics == "precise":
             first = recipe.small_until  # earlier batches are of small images, and the scores are of full ones
-            some = loader.stream(first, first + moments.precise_batches(recipe, data))
+            last = first + moments.precise_batches(recipe, data)
+            some = loader.whole().stream(first + ranks.rank, last, ranks.count)
             with step.averaged():
-                precise_statistics(net, (b.images.to(settings.device) for b in some), stop)
+                precise_statistics(net, (b.images.to(settings.device) for b in some), stop, ranks)
             saved = -1  # a run that was stopped in this pass saved the averages of before
         # -- checkpoint, before the measurement, which may fail
-        is_stopping = stop()  # read once: a signal between two reads would leave without saving
+        is_stopping = ranks.agree(stop())  # read once: a signal between two reads would leave without saving
         if is_stopping or is_moment(state.iteration, recipe.save_every, end):
             checkpoint()
         # -- measure: test error, training error in a clean pass, probe
@@ -142,7 +162,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
                 for line in lines:
                     state.best = state.best.after(line)
                 if state.best.iteration == state.iteration:  # kept beside the last
-                    save_best(job, data, step, state)
+                    ranks.of_first(lambda: save_best(job, data, step, state))
             clock.pause()
         # -- leave
         if is_stopping:
@@ -163,28 +183,30 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         told_bad |= {*batch.left_out}
         # -- update
         if draws_random_numbers:  # dropout uses torch's generator; seeded by the iteration, it needs no saved state
-            torch.manual_seed(layer_seed(job.seed, f"iteration {state.iteration}"))
+            torch.manual_seed(layer_seed(job.seed, f"iteration {state.iteration}{of_rank}"))
         if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
         lr = rate(recipe, state.iteration, state.warming)
-        loss, wrong = step(images, labels, lr)
-        state.logs.add(loss, wrong, len(labels))
+        sizes = shares(loader.samples(state.iteration)) if not skips else ranks.gathered(len(labels))
+        loss, wrong = step(images, labels, lr, sizes)
+        count = sum(sizes)
+        state.logs.add(loss, wrong, count)
         state.iteration += 1
         state.measured = set()
         if step.average is not None:
             step.average.update(state.iteration)
-        clock.stepped(len(labels))
+        clock.stepped(count)
         if step.fallback:
             moments.warn(job, state.iteration, step.fallback, tell)
             step.fallback = None
         # -- first phase (§4.2, 110 layers and more): ends when the training error is low enough
         if state.warming:
-            state.window.add(loss, wrong, len(labels))
+            state.window.add(loss, wrong, count)
             state.warming = moments.still_warming(job, state.iteration, state.window, tell)
         # -- log
         if is_moment(state.iteration, recipe.log_every, recipe.iterations):
             state.running = moments.log(job, data, state.logs, state.iteration, lr, clock, tell)
-    jsonl.append(out / METRICS, {"kind": "end", "iteration": state.iteration, "clock": {"seconds": clock.total()}})
+    job.append({"kind": "end", "iteration": state.iteration, "clock": {"seconds": clock.total()}})
     tell({"kind": "end", "text": f"finished {state.iteration:,} iterations: {out}"})
     if state.best.iteration is not None:
         tell({"kind": "note", "text": _two_checkpoints(out, state)})
@@ -216,6 +238,7 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
         data.split("train"), stats, seed=job.seed, batch=r.batch, augment=r.augment, pad=r.pad,
         last_batch=r.last_batch, workers=job.workers, flip=r.flip, small=(r.small_size, r.small_until),
         mix=(r.mixup, r.cutmix), balanced=r.balance == "sampling", classes=len(data.classes), device=device,
+        share=None if job.ranks.is_alone else partial(job.ranks.share, part=r.bn_batch),
     )  # fmt: skip
 
 

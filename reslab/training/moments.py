@@ -22,9 +22,8 @@ from reslab.measure.probe import batch_size, probe
 from reslab.models import checkpoints
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
-from reslab.runs.runlog import METRICS, Tell
+from reslab.runs.runlog import Tell
 from reslab.runs.schedule import is_moment
-from reslab.store import jsonl
 from reslab.training.checks import iterations_per_epoch
 from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums
@@ -111,17 +110,18 @@ def measure(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure, record, report and return the lines of `names`: error on splits (train: the clean pass), the probe.
 
-    Raises Interrupted if `stop()` becomes true during an evaluation; nothing is recorded then.
+    Raises Interrupted if `stop()` becomes true during an evaluation; nothing is recorded then. Several ranks
+    do not ask.
     """
     lines = _scores(job, data, stats, step, iteration, names, stop)
     if PROBE in names:
-        lines.append(_probed(job, data, stats, step, iteration))
+        lines.append(job.ranks.of_first(lambda: _probed(job, data, stats, step, iteration)))
     for line in lines:
         if line["kind"] == "eval" and (gone := len(data.split(line["split"])) - line["n"]):
             warn(job, iteration, f"{line['split']}: {gone} files cannot be read any more and were left out", tell)
         if line["kind"] == "eval" and line["loss"] is None:
             tell({"kind": "warning", "text": f"iteration {iteration:,}: scores on {line['split']} are not finite"})
-        jsonl.append(job.out / METRICS, line)
+        job.append(line)
         tell(line)
     return lines
 
@@ -144,7 +144,7 @@ def compare_losses(
 
 def warn(job: Job, iteration: int, text: str, tell: Tell) -> None:
     """Report a warning and record it: the output of a run in a campaign is not shown."""
-    jsonl.append(job.out / METRICS, {"kind": "warning", "iteration": iteration, "text": text})
+    job.append({"kind": "warning", "iteration": iteration, "text": text})
     tell({"kind": "warning", "text": text})
 
 
@@ -157,8 +157,10 @@ def _scores(
     lines: list[dict[str, Any]] = []
     for name in (name for name in ("val", "test", "train") if name in names):
         split = data.split(name)
-        batches = evaluation_batches(split, stats, evaluation_batch(job.spec), job.workers)
-        scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop)
+        batches = evaluation_batches(
+            split, stats, evaluation_batch(job.spec), job.workers, every=(job.ranks.rank, job.ranks.count)
+        )
+        scores: Scores = evaluate(step.logits, batches, len(split), len(data.classes), stop, ranks=job.ranks)
         lines.append({"kind": "eval", "iteration": iteration, "split": name, **scores.to_dict()})
     return lines
 
@@ -207,12 +209,12 @@ def still_warming(job: Job, iteration: int, window: Sums, tell: Tell) -> bool:
 
     The training error is the running one over windows of `warmup_window` iterations; the paper does not define it.
     """
-    recipe, metrics = job.recipe, job.out / METRICS
+    recipe = job.recipe
     if iteration % recipe.warmup_window:
         return True
     _, error, _ = window.take()
     if error < recipe.warmup_error:
-        jsonl.append(metrics, {"kind": "warmup_end", "iteration": iteration, "error": error})
+        job.append({"kind": "warmup_end", "iteration": iteration, "error": error})
         text = f"training error {error:.1f} % at iteration {iteration:,}: the rate is {recipe.lr:g} now"
         tell({"kind": "note", "text": text})
         return False
@@ -235,7 +237,7 @@ def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Cloc
     line: dict[str, Any] = {"kind": "train", "iteration": iteration, "epoch": round(epoch, 4)}
     line |= {"loss": loss, "error": error, "lr": lr}
     timing = clock.read(iteration, job.recipe.iterations)
-    jsonl.append(job.out / METRICS, {**line, "clock": timing})
+    job.append({**line, "clock": timing})
     tell({**line, "iterations": job.recipe.iterations, **timing})
     return loss
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from reslab.data.batches.loader import Statistics, statistics
 from reslab.data.splits import Data
 from reslab.engines.machine import Settings
+from reslab.engines.ranks import Ranks
 from reslab.errors import RunError, UserError
 from reslab.models import checkpoints
 from reslab.models.checkpoints import MOMENTUM, OWN
@@ -100,6 +101,23 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
         logs=Sums(tensors["logs"].to(settings.device)),
         window=Sums(tensors["window"].to(settings.device)),
     )
+
+
+def spread(step: Step, ranks: Ranks) -> None:
+    """Give all ranks the weights, velocities and averages of rank 0."""
+    if ranks.is_alone:
+        return
+    average = step.average
+    weights, momentum, rate, averages = ranks.of_first(
+        lambda: (step.net.state_dict(), step.descent.momentum(), step.descent.rate, average.values if average else {})
+    )
+    if ranks.is_first:
+        return
+    step.net.load_state_dict(weights)
+    step.descent.restore(momentum, rate)
+    for name, value in averages.items():
+        assert average is not None
+        average.values[name].copy_(value)
 
 
 def statistics_of(job: Job, data: Data) -> Statistics:

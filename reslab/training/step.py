@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -14,20 +14,13 @@ from torch import Tensor, nn
 
 from reslab.engines import choose, fused, memory
 from reslab.engines.machine import Settings
+from reslab.engines.ranks import ALONE, Ranks, part_ends
 from reslab.engines.replay import WARM_UP, RecordingError, Replayed
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
 from reslab.training.average import Average
 from reslab.training.descent import Descent
-
-
-def part_ends(samples: int, bn_batch: int) -> list[int]:
-    """Return the ends of the parts of a batch with separate BN statistics: one part, unless `bn_batch` is set."""
-    part = bn_batch or samples
-    ends = [*range(part, samples, part), samples]
-    if len(ends) > 1 and ends[-1] - ends[-2] == 1:  # one image has no batch statistics: merge it into the part before
-        del ends[-2]
-    return ends
+from reslab.training.reduction import Reduction
 
 
 class Step:
@@ -36,14 +29,20 @@ class Step:
     images  [B, in_channels, S, S] and labels [B], or shares of classes [B, classes], on the run's device
     loss    mean over the batch, before the update
     wrong   number of misclassified images. Both stay on the device, so that nothing waits for the GPU; a recorded
-            update overwrites them in the next call
+            update overwrites them in the next call. With several ranks both are of the whole batch, on all ranks
 
     Attributes: `net`, `descent`, `average` (of the weights, or None), `fallback` (why the engine was replaced by a
     slower one, or None), `warm_up` (updates until the engine runs at full speed).
     """
 
-    def __init__(self, net: Network, recipe: Recipe, settings: Settings, class_weights: Tensor | None = None) -> None:
-        """Prepare `net` for the engine; `class_weights`, float32 [classes], multiply the loss of an image."""
+    def __init__(
+        self, net: Network, recipe: Recipe, settings: Settings, class_weights: Tensor | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:  # fmt: skip
+        """Prepare `net` for the engine; `class_weights`, float32 [classes], multiply the loss of an image.
+
+        ranks   that make an update together, each with its share of the batch
+        """
         self.net = net.to(settings.device)
         if net.spec.family != "mlp" and settings.layout == "channels_last":
             self.net = self.net.to(memory_format=torch.channels_last)
@@ -54,6 +53,7 @@ class Step:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = recipe.bn_momentum
         self.descent = Descent(net, recipe, settings.device)
+        self._reduction = None if ranks.is_alone else Reduction(self.net, ranks, recipe.bn_momentum, recipe.bn_batch)
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
         if reason := choose.unavailable_reason(settings.engine):
@@ -66,9 +66,13 @@ class Step:
             # Otherwise torch logs at every compilation that there is no CUDA.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             self._compiled = torch.compile(self._score, fullgraph=True, dynamic=False)
-        self._replayed = Replayed(self._update, settings.device) if settings.engine in choose.RECORDED else None
+        self._replayed = Replayed(self._update, settings.device) if self._is_recorded(ranks) else None
         self.average = Average(self.net, recipe.average) if recipe.average else None
         self.warm_up = WARM_UP + 1 if self._replayed else 1
+
+    def _is_recorded(self, ranks: Ranks) -> bool:
+        """Return whether updates are replayed on a GPU; those of several ranks are not, as their sums wait for it."""
+        return self.settings.engine in choose.RECORDED and ranks.is_alone
 
     def _autocast(self) -> torch.autocast:
         device = self.settings.device.partition(":")[0]
@@ -79,7 +83,7 @@ class Step:
     def _score(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with self._autocast():
             logits = self._forward(images)
-        logits = logits.float()
+        logits = logits if logits.dtype == torch.float64 else logits.float()
         smoothing = self.recipe.label_smoothing
         if self.class_weights is None:
             loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
@@ -88,7 +92,10 @@ class Step:
             loss = loss.mean()
         return loss, (logits.argmax(1) != (labels if labels.dim() == 1 else labels.argmax(1))).sum()
 
-    def __call__(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor, lr: float, sizes: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Make one update. `sizes`: the images of each rank; without any, `images` are the whole batch."""
         self.descent.prepare(lr)
         if self._replayed is not None:
             try:
@@ -100,17 +107,24 @@ class Step:
                     "broken"
                 )
                 self._replayed = None
-        return self._update(images, labels)
+        return self._update(images, labels, sizes)
 
-    def _update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _update(self, images: Tensor, labels: Tensor, sizes: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         """Make one update at the rate that `descent` has; the loss of each part counts by its share of the batch."""
+        whole = sum(sizes) or len(images)
+        if self._reduction is not None:
+            self._reduction.begin()
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
         ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
-            share = (end - start) / len(images)
+            share = (end - start) / whole
             part_loss, part_wrong = self._scored(images[start:end], labels[start:end])
+            if self._reduction is not None and end == len(images):
+                self._reduction.last_part()
             (part_loss * share if share < 1 else part_loss).backward()
             loss, wrong = loss + part_loss.detach() * share, wrong + part_wrong
+        if self._reduction is not None:
+            loss, wrong = self._reduction.finish(loss, wrong, sizes)
         self.descent.update()
         return loss, wrong
 

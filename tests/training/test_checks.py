@@ -14,13 +14,14 @@ from reslab.api.runs import rehearse
 from reslab.data.order import batch_span
 from reslab.data.sources import load
 from reslab.engines.machine import Settings, thread_count
+from reslab.engines.ranks import part_ends
 from reslab.errors import UserError
 from reslab.models.inputs import expected, fit, workers_for
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe, changed
 from reslab.training.checks import check_batch_norm, on_small_images
-from reslab.training.step import Step, part_ends
+from reslab.training.step import Step
 
 NETS = {
     "1x1 at 17 pixels": spec_of("resnet18", image_size=17, widths=(4, 4, 4, 4), classes=3),

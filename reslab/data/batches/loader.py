@@ -134,20 +134,23 @@ def view_for(split: Files, statistics: Statistics) -> View:
 
 
 def evaluation_batches(
-    split: Split, statistics: Statistics, batch: int, workers: int = 0, view: View | None = None
-) -> Iterator[Batch]:
+    split: Split, statistics: Statistics, batch: int, workers: int = 0, view: View | None = None,
+    every: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:  # fmt: skip
     """Yield every sample once, in index order, not augmented; the last batch may be shorter. Raises BadImage.
 
-    view   of each of Files, by default `view_for`; images in memory are taken as they are
+    view    of each of Files, by default `view_for`; images in memory are taken as they are
+    every   (first, step): only the batches with these numbers
     """
+    numbers = range(-(-len(split) // batch))[every[0] :: every[1]]
     labels = torch.tensor(split.labels)
     if isinstance(split, Memory):
-        for start in range(0, len(split), batch):
+        for start in (number * batch for number in numbers):
             pixels = torch.tensor(split.images[start : start + batch])
             yield batch_of((pixels, torch.arange(start, start + len(pixels)), []), statistics, labels, split)
     else:
         views = partial(_evaluation_views, split, batch, view or view_for(split, statistics))
-        for item in decode(views, range(-(-len(split) // batch)), workers):
+        for item in decode(views, numbers, workers):
             yield batch_of(item, statistics, labels, split)
 
 

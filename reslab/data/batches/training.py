@@ -7,7 +7,8 @@ of workers, sees the same batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +62,7 @@ class TrainLoader:
         balanced: bool = False,
         classes: int = 0,
         device: str = "cpu",
+        share: Callable[[int], slice] | None = None,
     ) -> None:
         """Check the arguments and prepare the crops.
 
@@ -74,6 +76,7 @@ class TrainLoader:
         mix          (mixup, CutMix), see `mixing.mixed`, of so many `classes`
         balanced     draw all classes equally often (`Balanced`)
         device       holds a set in memory and makes its batches; decoded Files come from the CPU
+        share        part of a batch of so many samples that this process makes; None: all of it
         Raises UserError for an unknown choice or a batch that gives no iteration.
         """
         check_choice("augment", augment, AUGMENTS)
@@ -84,7 +87,7 @@ class TrainLoader:
         self.split, self.statistics, self.flip, self.small = split, statistics, flip, small
         self.seed, self.batch, self.augment, self.last_batch = seed, batch, augment, last_batch
         self.pad, self.workers = pad if augment != "none" else 0, workers
-        self.mix, self.classes = mix, classes
+        self.mix, self.classes, self.share = mix, classes, share
         self._balanced = Balanced(split.labels, seed) if balanced else None
         self._fill = round(float(statistics.mean.mean()))
         self._labels = torch.tensor(split.labels)
@@ -114,11 +117,30 @@ class TrainLoader:
         return self._finished(batch, iteration)
 
     def _positions(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (epochs, rows of the split), int64 [B] each, of an iteration."""
+        """Return (epochs, rows of the split), int64 [B] each, of an iteration.
+
+        Of a share of a mixed batch the first is the image before it, which the first image meets.
+        """
         n = len(self.split)
         if self._balanced is None:
-            return positions_of(self.seed, iteration, self.batch, n, self.last_batch)
-        return self._balanced(*batch_span(iteration, self.batch, n, self.last_batch))
+            epochs, rows = positions_of(self.seed, iteration, self.batch, n, self.last_batch)
+        else:
+            epochs, rows = self._balanced(*batch_span(iteration, self.batch, n, self.last_batch))
+        if self.share is None:
+            return epochs, rows
+        part = self.share(len(rows))
+        places = np.arange(part.start - any(self.mix), part.stop)
+        return epochs[places], rows[places]
+
+    def whole(self) -> TrainLoader:
+        """Return a loader of whole batches, whatever share of them this one makes."""
+        other = copy.copy(self)
+        other.share = None
+        return other
+
+    def samples(self, iteration: int) -> int:
+        """Return the size of the whole batch of an iteration."""
+        return batch_span(iteration, self.batch, len(self.split), self.last_batch)[1]
 
     def _choices(self, epochs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the crops' positions (dy, dx: int64 [B] each; 0 without padding) and the flips (bool [B])."""
@@ -133,12 +155,14 @@ class TrainLoader:
             batch = replace(batch, images=images.contiguous(memory_format=torch.channels_last))
         if any(self.mix):
             images, shares = mixed(batch.images, batch.labels, self.classes, *self.mix, self.seed, iteration)
-            batch = replace(batch, images=images, labels=shares)
+            # The image before the share may be among those that cannot be read.
+            others = self.share is not None and batch.indices[0] == self._positions(iteration)[1][0]
+            batch = replace(batch, images=images[others:], labels=shares[others:], indices=batch.indices[others:])
         return batch
 
-    def stream(self, start_iteration: int, stop_iteration: int) -> Iterator[Batch]:
-        """Yield the batches of the iterations start .. stop - 1 in order; Files are decoded by `workers` processes."""
-        iterations = range(start_iteration, stop_iteration)
+    def stream(self, start_iteration: int, stop_iteration: int, step: int = 1) -> Iterator[Batch]:
+        """Yield the batches of every `step`th iteration from start to stop - 1; `workers` processes decode Files."""
+        iterations = range(start_iteration, stop_iteration, step)
         if not self._one_by_one:
             if isinstance(self._crops, DeviceCrops):
                 yield from self._on_device(self._crops, iterations)
@@ -150,8 +174,8 @@ class TrainLoader:
 
     def _on_device(self, crops: DeviceCrops, iterations: range) -> Iterator[Batch]:
         """Yield the batches of `at`, with the random choices of many batches made and transferred together."""
-        for first in iterations[::_BLOCK]:
-            block = range(first, min(first + _BLOCK, iterations.stop))
+        for first in range(0, len(iterations), _BLOCK):
+            block = iterations[first : first + _BLOCK]
             positions = [self._positions(i) for i in block]
             epochs, rows = (np.concatenate(parts) for parts in zip(*positions, strict=True))
             choices = crops.to_device(rows, *self._choices(epochs, rows))
