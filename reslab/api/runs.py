@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
@@ -40,12 +43,21 @@ def train(
     a model from `load`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
+    from reslab.engines.ranks import joined
     from reslab.show.terminal.notebook import default_teller
+    from reslab.training.together import check_ranks, check_together
 
     check_log(options)
-    tell = steady(tell or default_teller())
-    job, loaded = job_of(model, options, switches, command, tell)
-    return run(job, loaded, options, tell)
+    check_together(options.processes)
+    with joined(options.timeout) as ranks:
+        tell = steady(tell or default_teller()) if ranks.is_first else _silent
+        job, loaded = job_of(model, options, switches, command, tell)
+        check_ranks(job, loaded, ranks)
+        return run(replace(job, ranks=ranks), loaded, options, tell)
+
+
+def _silent(event: dict[str, Any]) -> None:
+    """Tell nothing: rank 0 does."""
 
 
 def run(job: Job, data: Data, options: TrainOptions, tell: Tell, is_first: bool = True) -> Record:
@@ -55,6 +67,7 @@ def run(job: Job, data: Data, options: TrainOptions, tell: Tell, is_first: bool 
     """
     from reslab.data.check.finding import told
     from reslab.training import loop
+    from reslab.training.launch import is_orphan
 
     events = _events(job, options, tell)
 
@@ -70,7 +83,7 @@ def run(job: Job, data: Data, options: TrainOptions, tell: Tell, is_first: bool 
     if is_first and job.recipe.images and not (job.out / RUN).exists():
         tell({"kind": "note", "text": _announcement(job, data)})
     try:
-        return loop.train(job, data, telling)
+        return loop.train(job, data, telling, partial(is_orphan, os.getppid()))
     finally:
         if events is not None:
             events.close()

@@ -6,6 +6,7 @@ Exit 2 for bad input, 1 for work that failed, 75 for interrupted and saved.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -70,8 +71,21 @@ def _fail(error: ReslabError, debug: bool) -> int:
 
     if debug:
         output.say_traceback()
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        return _fail_as_rank(error)
     output.say(f"reslab: {error}")
     return error.exit_code
+
+
+def _fail_as_rank(error: ReslabError) -> int:
+    """Report the error of one of several ranks. For torchrun a saved stop is no failure, so its status is 0."""
+    from reslab.cli import output
+    from reslab.errors import Interrupted
+    from reslab.training.launch import report
+
+    if not report(error):
+        output.say(f"reslab: rank {os.environ.get('RANK', '?')}: {error}")
+    return 0 if isinstance(error, Interrupted) else error.exit_code
 
 
 def _message(error: CycloptsError, words: list[str]) -> str:

@@ -73,6 +73,13 @@ def train(
         one, left = seeds.rehearse_seeds(name, **choices)
         show("\n".join(lines(one.to_dict(), choices["seeds"], left)))
         return
+    if (processes := choices.get("processes", 1)) > 1 and "seeds" not in choices:
+        from reslab.engines.ranks import TIMEOUT, is_rank
+        from reslab.training.launch import launch
+
+        if not is_rank():
+            launch(sys.argv[1:], processes, choices.get("max_restarts", 0), choices.get("timeout", TIMEOUT))
+            return
     if "seeds" not in choices:
         with teller() as tell:
             runs.train(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))

@@ -79,6 +79,19 @@ class TrainOptions(Options):
         "Machine",
     )
     threads: int = shared.threads()
+    processes: int = option(
+        1,
+        "train one run in so many processes of this machine, each with its share of every batch and its own BN "
+        "statistics; under torchrun the ranks are those that it starts",
+        "Machine", text="one", least=1,
+    )  # fmt: skip
+    timeout: float = option(
+        600.0, "with several processes: seconds to wait for one that does not answer", "Machine", least=1,
+    )  # fmt: skip
+    max_restarts: int = option(
+        0, "with --processes: start all again from the newest checkpoint so often after one has failed", "Machine",
+        least=0,
+    )  # fmt: skip
     recompute: Literal["auto", "on", "off"] = option(
         "auto", "compute activations again in the backward pass: less memory, a third more time",
         "Machine",

@@ -1,6 +1,6 @@
 """A run of one or several ranks, as torchrun starts them: `python script.py OUT JSON` with RANK, WORLD_SIZE …
 
-JSON: recipe (changes of `digits`), net, precision ("double": eager in float64), engine, stop (iteration of rank 0's stop).
+JSON: recipe (changes of `digits`), net, switches, precision, engine, "double" (in float64), train (images).
 """
 
 import json

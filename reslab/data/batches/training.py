@@ -156,7 +156,7 @@ class TrainLoader:
         if any(self.mix):
             images, shares = mixed(batch.images, batch.labels, self.classes, *self.mix, self.seed, iteration)
             # The image before the share may be among those that cannot be read.
-            others = self.share is not None and batch.indices[0] == self._positions(iteration)[1][0]
+            others = int(self.share is not None and batch.indices[0] == self._positions(iteration)[1][0])
             batch = replace(batch, images=images[others:], labels=shares[others:], indices=batch.indices[others:])
         return batch
 

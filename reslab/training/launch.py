@@ -1,0 +1,125 @@
+"""Start one command as several ranks on this machine with torchrun's launcher, and say once why a rank has failed.
+
+A rank that fails writes its error into a private folder (LAUNCHED names it) and says nothing. The launcher tells the
+cause: an error that is no consequence of another rank's end, else the rank that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reslab.engines import host
+from reslab.engines.ranks import RankLost
+from reslab.errors import Interrupted, ReslabError, RunError, UserError
+from reslab.store.trust import temporary_folder
+
+LAUNCHED = "RESLAB_LAUNCHED"  # in the environment of a rank: the folder for its report
+LEAVE = 60  # seconds that the ranks have for saving after a signal, before they are killed
+TRY = "TORCHELASTIC_RESTART_COUNT"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Why a rank ended: its number, the text of its error, its exit status, and whether another rank was the cause."""
+
+    rank: int
+    text: str
+    status: int
+    is_consequence: bool
+
+
+def report(error: ReslabError) -> bool:
+    """Leave the error to the launcher; return False if this process was not started by it."""
+    folder = os.environ.get(LAUNCHED)
+    if not folder:
+        return False
+    rank = int(os.environ["RANK"])
+    facts = {"rank": rank, "text": str(error), "status": error.exit_code, "is_consequence": isinstance(error, RankLost)}
+    (Path(folder) / f"{os.environ.get(TRY, '0')}-{rank}.json").write_text(json.dumps(facts))
+    return True
+
+
+def is_orphan(parent: int) -> bool:
+    """Return whether the launcher, process `parent`, has ended before this rank that it started."""
+    return LAUNCHED in os.environ and os.getppid() != parent
+
+
+def launch(words: Sequence[str], processes: int, restarts: int, timeout: float) -> None:
+    """Run `reslab WORDS` as so many ranks, and wait for them.
+
+    restarts   how often all ranks are started again after one has failed
+    Raises the error that ended a rank, Interrupted if all have saved and stopped.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    host.check_processes("--processes", processes)
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    with temporary_folder() as folder, _environment(folder, processes):
+        config = LaunchConfig(
+            min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0", max_restarts=restarts, shutdown_timeout=LEAVE,
+        )  # fmt: skip
+        codes: dict[int, int] = {}
+        try:
+            elastic_launch(config, sys.executable)("-m", "reslab", *words)
+        except ChildFailedError as error:
+            codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        except SignalException:
+            codes = {0: 0}
+        reports = _reports(folder)
+    if stopped := [one for one in reports if one.status == Interrupted.exit_code]:
+        raise Interrupted(stopped[0].text)
+    if codes:
+        raise _cause(codes, reports, processes, timeout)
+
+
+def _cause(codes: Mapping[int, int], reports: Sequence[Report], processes: int, timeout: float) -> ReslabError:
+    """Return the error that ended the ranks, by their exit statuses and what they reported."""
+    own = [one for one in reports if not one.is_consequence]
+    if own:
+        first = own[0]
+        is_common = len(own) == processes and len({one.text for one in own}) == 1
+        text = first.text if is_common or first.rank == 0 else f"rank {first.rank}: {first.text}"
+        return UserError(text) if first.status == UserError.exit_code else RunError(text)
+    again = "the same command goes on from the newest checkpoint"
+    killed = {rank: -code for rank, code in codes.items() if code < 0}
+    if killed:
+        rank, number = next(iter(killed.items()))
+        return RunError(f"rank {rank} was ended by {signal.Signals(number).name}; {again}")
+    if reports:
+        return RunError(f"a rank did not answer within --timeout {timeout:g} s; {again}")
+    return RunError(f"the ranks ended without a reason; {again}")
+
+
+def _reports(folder: Path) -> list[Report]:
+    """Return the reports of the last try, by rank."""
+    files = sorted(folder.glob("*.json"), key=lambda file: [int(part) for part in file.stem.split("-")])
+    last = files[-1].stem.partition("-")[0] if files else ""
+    return [Report(**json.loads(file.read_text())) for file in files if file.stem.partition("-")[0] == last]
+
+
+@contextmanager
+def _environment(folder: Path, processes: int) -> Iterator[None]:
+    """Set what the ranks inherit: where they report, and their share of the cores."""
+    mine = {LAUNCHED: str(folder), "OMP_NUM_THREADS": str(max(1, host.cores() // processes))}
+    before = {name: os.environ.get(name) for name in mine}
+    os.environ.update({name: value for name, value in mine.items() if name == LAUNCHED or before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
