@@ -45,8 +45,10 @@ def train(
     """
     from reslab.engines.ranks import joined
     from reslab.show.terminal.notebook import default_teller
+    from reslab.training.launch import present
     from reslab.training.together import check_ranks, check_together
 
+    present()
     check_log(options)
     check_together(options.processes)
     with joined(options.timeout) as ranks:

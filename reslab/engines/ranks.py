@@ -27,7 +27,12 @@ T = TypeVar("T")
 
 
 class RankLost(RunError):
-    """Another rank has failed, ended or hung; it tells the cause itself, or the launcher does."""
+    """Another rank has failed, ended or hung; it tells the cause itself, or the launcher does.
+
+    is_silent   it did not answer in time
+    """
+
+    is_silent = False
 
 
 @dataclass(frozen=True)
@@ -208,4 +213,6 @@ def _telling_the_loss() -> Iterator[None]:
     except ReslabError:
         raise
     except RuntimeError as error:
-        raise RankLost(f"another rank does not answer: {' '.join(str(error).split())[:160]}") from None
+        lost = RankLost(f"another rank does not answer: {' '.join(str(error).split())[:160]}")
+        lost.is_silent = "timed out" in str(error).lower() or "timeout" in str(error).lower()
+        raise lost from None

@@ -11,10 +11,11 @@ import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reslab.engines import host
@@ -24,17 +25,22 @@ from reslab.store.trust import temporary_folder
 
 LAUNCHED = "RESLAB_LAUNCHED"  # in the environment of a rank: the folder for its report
 LEAVE = 60  # seconds that the ranks have for saving after a signal, before they are killed
+MOMENT = 2.0  # seconds in which ranks that wait for the same one end, too
 TRY = "TORCHELASTIC_RESTART_COUNT"
 
 
 @dataclass(frozen=True)
 class Report:
-    """Why a rank ended: its number, the text of its error, its exit status, and whether another rank was the cause."""
+    """Why a rank ended: its number, the text of its error and its exit status.
+
+    is_consequence   another rank was the cause; is_silent: because it did not answer in time
+    """
 
     rank: int
     text: str
     status: int
     is_consequence: bool
+    is_silent: bool
 
 
 def report(error: ReslabError) -> bool:
@@ -42,10 +48,33 @@ def report(error: ReslabError) -> bool:
     folder = os.environ.get(LAUNCHED)
     if not folder:
         return False
-    rank = int(os.environ["RANK"])
-    facts = {"rank": rank, "text": str(error), "status": error.exit_code, "is_consequence": isinstance(error, RankLost)}
-    (Path(folder) / f"{os.environ.get(TRY, '0')}-{rank}.json").write_text(json.dumps(facts))
+    lost = isinstance(error, RankLost)
+    is_silent = isinstance(error, RankLost) and error.is_silent
+    facts = asdict(Report(int(os.environ["RANK"]), str(error), error.exit_code, lost, is_silent))
+    file = _file(Path(folder), facts["rank"])
+    file.with_suffix(".json").write_text(json.dumps(facts))
+    if is_silent:
+        _end_silent(file)
     return True
+
+
+def present() -> None:
+    """Tell the launcher's folder that this rank has begun, so that others can end it if it hangs."""
+    if folder := os.environ.get(LAUNCHED):
+        _file(Path(folder), int(os.environ["RANK"])).with_suffix(".pid").write_text(str(os.getpid()))
+
+
+def _file(folder: Path, rank: int) -> Path:
+    return folder / f"{os.environ.get(TRY, '0')}-{rank}"
+
+
+def _end_silent(own: Path) -> None:
+    """End the ranks that have not reported a moment later: torchrun would wait 30 seconds for one that is frozen."""
+    time.sleep(MOMENT)
+    for file in own.parent.glob(f"{own.name.partition('-')[0]}-*.pid"):
+        if file.stem != own.name and not file.with_suffix(".json").exists():
+            with suppress(OSError, ValueError):
+                os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 def is_orphan(parent: int) -> bool:
@@ -64,7 +93,9 @@ def launch(words: Sequence[str], processes: int, restarts: int, timeout: float) 
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     host.check_processes("--processes", processes)
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("torch.distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the cause is told below, once
     with temporary_folder() as folder, _environment(folder, processes):
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
@@ -93,12 +124,14 @@ def _cause(codes: Mapping[int, int], reports: Sequence[Report], processes: int, 
         text = first.text if is_common or first.rank == 0 else f"rank {first.rank}: {first.text}"
         return UserError(text) if first.status == UserError.exit_code else RunError(text)
     again = "the same command goes on from the newest checkpoint"
+    if any(one.is_silent for one in reports):
+        missing = sorted({*range(processes)} - {one.rank for one in reports})
+        who = f"rank {missing[0]}" if len(missing) == 1 else "a rank"
+        return RunError(f"{who} did not answer within --timeout {timeout:g} s; {again}")
     killed = {rank: -code for rank, code in codes.items() if code < 0}
     if killed:
         rank, number = next(iter(killed.items()))
         return RunError(f"rank {rank} was ended by {signal.Signals(number).name}; {again}")
-    if reports:
-        return RunError(f"a rank did not answer within --timeout {timeout:g} s; {again}")
     return RunError(f"the ranks ended without a reason; {again}")
 
 
