@@ -152,6 +152,8 @@ def _checked(options: SeedsOptions) -> SeedsOptions:
     """Return `options`. Raises UserError if so many runs are not possible."""
     if options.extend is not None:
         raise UserError(f"--extend {options.extend}: with --seeds; extend each run by itself, with its --seed")
+    if options.processes > 1:
+        raise UserError(f"--processes {options.processes}: with --seeds; train each seed by itself, with its --seed")
     if options.seeds > MOST:
         raise UserError(f"--seeds: {options.seeds:,} runs are more than {MOST:,}; give fewer")
     bounded("--seeds: the last seed ", options.seed + options.seeds - 1)

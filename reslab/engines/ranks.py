@@ -18,10 +18,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from reslab.errors import ReslabError, RunError, UserError
 
 RANK, COUNT, LOCAL = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # in the environment of a rank
+TRY = "TORCHELASTIC_RESTART_COUNT"  # how often torchrun has started the ranks again
 TIMEOUT = 600.0  # seconds to wait for the other ranks
 T = TypeVar("T")
 
@@ -197,7 +200,11 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
         torch.cuda.set_device(ranks.local % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     try:
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        wait = timedelta(seconds=timeout)
+        store, rank, count = next(rendezvous("env://", timeout=wait))
+        # torchrun keeps its store when it starts the ranks again, with the addresses of those that have ended.
+        store = PrefixStore(os.environ.get(TRY, "0"), store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=wait)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"rank {ranks.rank}: the ranks do not meet: {' '.join(str(error).split())[:200]}") from None
     try:

@@ -19,14 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reslab.engines import host
-from reslab.engines.ranks import RankLost
+from reslab.engines.ranks import TRY, RankLost
 from reslab.errors import Interrupted, ReslabError, RunError, UserError
 from reslab.store.trust import temporary_folder
 
 LAUNCHED = "RESLAB_LAUNCHED"  # in the environment of a rank: the folder for its report
 LEAVE = 60  # seconds that the ranks have for saving after a signal, before they are killed
 MOMENT = 2.0  # seconds in which ranks that wait for the same one end, too
-TRY = "TORCHELASTIC_RESTART_COUNT"
 
 
 @dataclass(frozen=True)

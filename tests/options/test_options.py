@@ -127,6 +127,9 @@ VALUES = {
     "engine": ("eager", '"eager"', "eager"),
     "threads": ("1", "1", 1),
     "recompute": ("off", '"off"', "off"),
+    "processes": ("2", "2", 2),
+    "timeout": ("60", "60", 60.0),
+    "max_restarts": ("3", "3", 3),
 }
 
 

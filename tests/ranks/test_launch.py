@@ -1,0 +1,134 @@
+"""`train --processes 2`: real ranks that are stopped, killed and frozen; the same command ends with the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reslab.store.files import sha256
+
+WORDS = ["train", "cifar_resnet8", "--recipe", "digits", "--widths", "4,4,8", "--iterations", "1200"]
+WORDS += ["--set", "save_every=40", "--set", "eval_every=400", "--processes", "2", "--threads", "1", "--timeout", "8"]
+
+
+def begun(folder: Path, out: str, *more: str) -> subprocess.Popen:
+    words = [sys.executable, "-m", "reslab", *WORDS, "--out", out, *more]
+    return subprocess.Popen(words, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen) -> tuple[int, str]:
+    """The status and the last line on standard error."""
+    _, error = process.communicate(timeout=120)
+    assert "Traceback" not in error
+    return process.returncode, error.splitlines()[-1]
+
+
+def rank_of(launcher: int, rank: int) -> int:
+    """The process of a rank, by its environment."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == launcher and f"RANK={rank}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                return int(process.name)
+        except (OSError, IndexError):
+            continue
+    raise AssertionError(f"no rank {rank}")
+
+
+def has_saved(out: Path, before: int) -> bool:
+    return any(int(folder.name[5:]) > before for folder in out.glob("checkpoints/step-*"))
+
+
+def hashes(out: Path) -> list[str]:
+    return [sha256(file) for file in sorted((out / "checkpoints" / "step-00001200").glob("*.safetensors"))]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    assert ended(begun(folder, "run")) == (0, "finished 1,200 iterations: run")
+    return folder / "run"
+
+
+GOES_ON = "the same command goes on from the newest checkpoint"
+CASES = [
+    ("TERM", 1, 75, "and saved; the same command goes on from there"),
+    ("TERM", None, 75, "and saved; the same command goes on from there"),
+    ("INT", None, 75, "and saved; the same command goes on from there"),
+    ("KILL", 0, 1, f"reslab: rank 0 was ended by SIGKILL; {GOES_ON}"),
+    ("KILL", 1, 1, f"reslab: rank 1 was ended by SIGKILL; {GOES_ON}"),
+    ("STOP", 1, 1, f"reslab: rank 1 did not answer within --timeout 8 s; {GOES_ON}"),
+    ("KILL", None, -signal.SIGKILL, ""),
+]
+QUICK = (0, 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
+@pytest.mark.parametrize(
+    ("name", "rank", "status", "line"),
+    [case if number in QUICK else pytest.param(*case, marks=pytest.mark.slow) for number, case in enumerate(CASES)],
+)
+def test_stopped_or_killed_and_begun_again_it_ends_with_equal_bits(whole, tmp_path, name, rank, status, line):
+    process = begun(tmp_path, "run")
+    deadline = time.monotonic() + 60
+    while not has_saved(tmp_path / "run", 100):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    os.kill(process.pid if rank is None else rank_of(process.pid, rank), getattr(signal, f"SIG{name}"))
+    if status == -signal.SIGKILL:  # the ranks notice that the launcher is gone, save and leave
+        process.wait(timeout=30)
+        process.stdout.close()
+        process.stderr.close()
+        time.sleep(5)
+    else:
+        code, said = ended(process)
+        assert code == status, said
+        assert line in said
+    assert ended(begun(tmp_path, "run")) == (0, "finished 1,200 iterations: run")
+    assert hashes(tmp_path / "run") == hashes(whole)
+
+
+@pytest.mark.slow
+def test_after_a_killed_rank_all_begin_again_by_themselves(whole, tmp_path):
+    process = begun(tmp_path, "run", "--max-restarts", "1")
+    while not has_saved(tmp_path / "run", 100):
+        time.sleep(0.02)
+    os.kill(rank_of(process.pid, 1), signal.SIGKILL)
+    assert ended(process) == (0, "finished 1,200 iterations: run")
+    assert hashes(tmp_path / "run") == hashes(whole)
+
+
+@pytest.mark.slow
+def test_under_torchrun_a_saved_stop_is_no_failure(whole, tmp_path):
+    words = [word for k, word in enumerate(WORDS) if "--processes" not in WORDS[max(0, k - 1) : k + 1]]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
+    words = [sys.executable, *torchrun, "-m", "reslab", *words, "--out", "run"]
+    process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not has_saved(tmp_path / "run", 100):
+        time.sleep(0.02)
+    os.kill(rank_of(process.pid, 0), signal.SIGTERM)
+    code, said = ended(process)
+    assert code == 0
+    assert "and saved; the same command goes on from there" in said
+    assert subprocess.run(words, cwd=tmp_path, capture_output=True).returncode == 0
+    assert hashes(tmp_path / "run") == hashes(whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--set", "batch=1"], "reslab: --processes 2: a batch has 1 images, fewer than ranks; give fewer"),
+        pytest.param(["--data", "digts"], "reslab: data: 'digts' is neither a known word", marks=pytest.mark.slow),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, words, line):
+    process = begun(tmp_path, "run", *words)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (said,) = error.splitlines()
+    assert said.startswith(line)
