@@ -77,7 +77,9 @@ def job_of(
     from reslab.training.checks import check_batch_norm, check_optimizer, check_patience, on_small_images
     from reslab.training.room import check_run
 
-    compute = ComputeOptions(options.device, options.precision, options.engine, options.threads, options.recompute)
+    compute = ComputeOptions(
+        options.device, options.precision, options.engine, options.threads, options.recompute, options.sync_bn
+    )
     frozen = pretrained.frozen if pretrained else ()
     init_names = (pretrained.digest, *frozen) if pretrained else ()
     expected_spec = expected(model_spec, source)

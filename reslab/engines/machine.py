@@ -37,6 +37,7 @@ class ComputeOptions:
     engine: str = AUTO
     threads: int = 0
     recompute: str = AUTO
+    sync_bn: bool = False
 
 
 UNDECIDED = ComputeOptions()
@@ -50,6 +51,7 @@ class Settings:
     why        the settings and the reasons for them in one line, for the user
     recompute  activations are recomputed in the backward pass instead of kept (activation checkpointing)
     ranks      processes that make an update together
+    sync_bn    BN statistics are of the images of all ranks
     """
 
     device: str
@@ -60,10 +62,12 @@ class Settings:
     why: str = ""
     recompute: bool = False
     ranks: int = 1
+    sync_bn: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields for a record; of a run by one process without their number, as in older records."""
-        return {key: value for key, value in asdict(self).items() if key != "ranks" or value > 1}
+        """Return the fields for a record; those about several ranks only where they say something."""
+        usual = {"ranks": 1, "sync_bn": False}
+        return {key: value for key, value in asdict(self).items() if key not in usual or value != usual[key]}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Settings:
@@ -136,7 +140,9 @@ def settle(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collecti
         precision = "fp32"
         reasons.append(f"fp32, as this {'GPU' if gpu else 'CPU'} has no bf16 units")
     recompute, memory_reasons = _recompute(spec, recipe, options, device, precision, frozen)
-    if options.engine != AUTO:
+    if options.sync_bn:
+        engine, engine_reasons = _synced_engine(recipe, options, recompute)
+    elif options.engine != AUTO:
         engine, engine_reasons = options.engine, list[str]()
         choose.refuse(engine, spec, precision, gpu)
     else:
@@ -145,7 +151,20 @@ def settle(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collecti
         raise UserError(f"--recompute on: not with --engine {engine}; leave one of them at auto")
     choice = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
     why = "; ".join([choice, *reasons, *memory_reasons, *engine_reasons, *choose.uncached_reasons(engine)])
-    return Settings(device, precision, "channels_last", engine, threads, why, recompute)
+    return Settings(device, precision, "channels_last", engine, threads, why, recompute, sync_bn=options.sync_bn)
+
+
+def _synced_engine(recipe: Recipe, options: ComputeOptions, recompute: bool) -> tuple[str, list[str]]:
+    """Return the engine that synchronises BN. Raises UserError for options that cannot."""
+    if options.engine not in (AUTO, "eager"):
+        raise UserError(f"--sync-bn: not with --engine {options.engine}; leave that out")
+    if recompute:
+        raise UserError("--sync-bn: not with --recompute; give --recompute off, or more processes")
+    if recipe.bn_batch:
+        raise UserError(
+            f"--sync-bn: statistics are of the whole batch, not of bn_batch = {recipe.bn_batch}; leave one out"
+        )
+    return "eager", ["eager, as BN is synchronised"]
 
 
 def _recompute(

@@ -196,7 +196,7 @@ def precise_statistics(
         if is_stopped := ranks.is_alone and stop():
             break
         net(images)
-    if not ranks.is_alone:
+    if norms and not ranks.is_alone:
         _join(norms, ranks)
     for m, momentum, buffers in zip(norms, momenta, before, strict=True):
         m.momentum = momentum

@@ -85,6 +85,9 @@ class TrainOptions(Options):
         "statistics; under torchrun the ranks are those that it starts",
         "Machine", text="one", least=1,
     )  # fmt: skip
+    sync_bn: bool = option(
+        False, "with several processes: BN statistics of the whole batch, by plain PyTorch operators", "Machine",
+    )  # fmt: skip
     timeout: float = option(
         600.0, "with several processes: seconds to wait for one that does not answer", "Machine", least=1,
     )  # fmt: skip

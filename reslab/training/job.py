@@ -138,6 +138,8 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
             raise UserError(
                 f"--{key} {getattr(job.options, key)}: the run began with {getattr(settings, key)}; give another --out"
             )
+    if job.options.sync_bn and not settings.sync_bn:
+        raise UserError("--sync-bn: the run began without it; leave it out, or give another --out")
     changes = list[str]()
     if not is_done:
         threads, settings = settings.threads, _updated(settings, job)

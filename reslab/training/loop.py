@@ -44,7 +44,7 @@ from reslab.training.checks import class_weights
 from reslab.training.extension import begin, legs
 from reslab.training.job import Job, enter, keep_settings
 from reslab.training.progress import Clock
-from reslab.training.state import State, restored, save_best, save_state, spread
+from reslab.training.state import State, have_equal_weights, restored, save_best, save_state, spread
 from reslab.training.step import Step
 from reslab.training.stop import Stop
 
@@ -105,7 +105,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     loader = loader_of(data, state.statistics, job, settings.device)
     batches = loader.stream(start, recipe.iterations)
     train = data.split("train")
-    skips = ranks.is_alone or (isinstance(train, Files) and train.skip)  # the size of a batch is known when it is read
+    is_counted = ranks.is_alone or (isinstance(train, Files) and train.skip)  # or the sizes of shares are known before
     draws_random_numbers = is_random(job.spec)
     of_rank = f" rank {ranks.rank}" if ranks.rank else ""
     clock = Clock(start)
@@ -125,6 +125,10 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         """Save the state, unless it is the one that the run began with or has just saved."""
         nonlocal saved
         if state.iteration != saved:
+            if not have_equal_weights(step, ranks):
+                text = "the ranks' weights differ, as their machines round differently; all go on with those of rank 0"
+                moments.warn(job, state.iteration, text, tell)
+                spread(step, ranks)
             ranks.of_first(lambda: save_state(job, data, step, state))
             saved = state.iteration
             tell({"kind": "checkpoint", "iteration": state.iteration})
@@ -187,7 +191,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
         lr = rate(recipe, state.iteration, state.warming)
-        sizes = shares(loader.samples(state.iteration)) if not skips else ranks.gathered(len(labels))
+        sizes = shares(loader.samples(state.iteration)) if not is_counted else ranks.gathered(len(labels))
         loss, wrong = step(images, labels, lr, sizes)
         count = sum(sizes)
         state.logs.add(loss, wrong, count)

@@ -25,7 +25,9 @@ BUFFER = 1 << 20  # bytes of gradients that are sent together, at least
 class Reduction:
     """The sums over the ranks of one update: `begin`, `last_part` before the last backward pass, `finish`."""
 
-    def __init__(self, net: Network, ranks: Ranks, bn_momentum: float, bn_batch: int) -> None:
+    def __init__(self, net: Network, ranks: Ranks, bn_momentum: float, bn_batch: int, is_synced: bool = False) -> None:
+        """Prepare the buffers; `is_synced`: BN has the statistics of all ranks already."""
+        self.is_synced = is_synced
         self.net, self.ranks, self.kept, self.bn_batch = net, ranks, 1 - bn_momentum, bn_batch
         self._buffers: list[Tensor] = []
         self._views: list[tuple[nn.Parameter, Tensor]] = []
@@ -52,7 +54,8 @@ class Reduction:
         for p, view in self._views:
             p.grad = view
         self._missing, self._waits, self._is_last = [*self._sizes], [], False
-        self._norms = [m for m in self.net.modules() if isinstance(m, _BatchNorm) and m.training]
+        own = () if self.is_synced else self.net.modules()
+        self._norms = [m for m in own if isinstance(m, _BatchNorm) and m.training]
         self._averages = [a for m in self._norms for a in (m.running_mean, m.running_var) if a is not None]
         self._before = torch.cat([a.double() for a in self._averages]) if self._averages else torch.zeros(0)
         for average in self._averages:

@@ -11,7 +11,7 @@ from torch import Tensor
 from reslab.data.batches.loader import Statistics, statistics
 from reslab.data.splits import Data
 from reslab.engines.machine import Settings
-from reslab.engines.ranks import Ranks
+from reslab.engines.ranks import Ranks, checksum
 from reslab.errors import RunError, UserError
 from reslab.models import checkpoints
 from reslab.models.checkpoints import MOMENTUM, OWN
@@ -101,6 +101,11 @@ def restored(job: Job, data: Data, step: Step, settings: Settings, record: Recor
         logs=Sums(tensors["logs"].to(settings.device)),
         window=Sums(tensors["window"].to(settings.device)),
     )
+
+
+def have_equal_weights(step: Step, ranks: Ranks) -> bool:
+    """Return whether the weights of all ranks have equal bits; they stay equal if all machines round alike."""
+    return ranks.is_alone or len({*ranks.gathered(checksum(step.net.parameters()))}) == 1
 
 
 def spread(step: Step, ranks: Ranks) -> None:

@@ -16,6 +16,7 @@ from reslab.engines import choose, fused, memory
 from reslab.engines.machine import Settings
 from reslab.engines.ranks import ALONE, Ranks, part_ends
 from reslab.engines.replay import WARM_UP, RecordingError, Replayed
+from reslab.engines.synced import synced
 from reslab.nets.model import Network
 from reslab.runs.recipe import Recipe
 from reslab.training.average import Average
@@ -53,7 +54,10 @@ class Step:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = recipe.bn_momentum
         self.descent = Descent(net, recipe, settings.device)
-        self._reduction = None if ranks.is_alone else Reduction(self.net, ranks, recipe.bn_momentum, recipe.bn_batch)
+        self._ranks = ranks
+        self._reduction = None
+        if not ranks.is_alone:
+            self._reduction = Reduction(self.net, ranks, recipe.bn_momentum, recipe.bn_batch, settings.sync_bn)
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
         if reason := choose.unavailable_reason(settings.engine):
@@ -118,7 +122,8 @@ class Step:
         ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             share = (end - start) / whole
-            part_loss, part_wrong = self._scored(images[start:end], labels[start:end])
+            with synced(self.net, self._ranks) if self.settings.sync_bn else nullcontext():
+                part_loss, part_wrong = self._scored(images[start:end], labels[start:end])
             if self._reduction is not None and end == len(images):
                 self._reduction.last_part()
             (part_loss * share if share < 1 else part_loss).backward()

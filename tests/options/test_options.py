@@ -128,6 +128,7 @@ VALUES = {
     "threads": ("1", "1", 1),
     "recompute": ("off", '"off"', "off"),
     "processes": ("2", "2", 2),
+    "sync_bn": (None, "true", True),
     "timeout": ("60", "60", 60.0),
     "max_restarts": ("3", "3", 3),
 }

@@ -1,7 +1,7 @@
 """One rank of a run, as torchrun starts it: `python one_rank.py OUT JSON` with RANK, WORLD_SIZE … in the environment.
 
 JSON: recipe (changes of `digits`), net, switches, precision, engine, train (number of images), "double" (computes in
-float64), timeout, other (this rank has other data), scores (no run: print the scores of splits of 1 to 17 images).
+float64), drifts (update in which rank 1's weights are changed), timeout, other (this rank has other data), scores (no run: print the scores of splits of 1 to 17 images).
 """
 
 import json
@@ -58,6 +58,7 @@ def train(out, choices, ranks):
     made = changed(recipe("digits"), choices["recipe"])
     spec = fit(spec_of(choices.get("net", "cifar_resnet8"), **choices.get("switches", {})), data, {})
     options = ComputeOptions("cpu", choices.get("precision", "fp32"), choices.get("engine", "eager"), 1)
+    options = replace(options, sync_bn=choices.get("sync_bn", False))
     job = Job(spec, "digits", made, 0, out, options, ranks=ranks)
     check_ranks(job, data, ranks)
     told = []
@@ -66,6 +67,8 @@ def train(out, choices, ranks):
 
     def counted(step, *arguments):
         done.append(1)
+        if (ranks.rank, len(done)) == (1, choices.get("drifts")):  # as on a machine that rounds differently
+            next(step.net.parameters()).data.mul_(1 + 1e-6)
         return update(step, *arguments)
 
     loop.Step.__call__ = counted

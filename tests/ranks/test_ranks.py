@@ -105,6 +105,29 @@ def test_two_ranks_have_the_bits_of_two_parts(tmp_path, engine, precision):
 
 
 @pytest.mark.slow
+def test_weights_that_drift_apart_are_noticed_and_made_equal(tmp_path):
+    said = trained(2, tmp_path / "run", {"batch": 60, "save_every": 5}, drifts=3)
+    assert said == ["the ranks' weights differ, as their machines round differently; all go on with those of rank 0"]
+    told = [line for line in runlog.read(tmp_path / "run").metrics if line["kind"] == "warning"]
+    assert [line["iteration"] for line in told] == [5]  # and not at 10, 15 and 20
+
+
+@pytest.mark.parametrize(
+    ("count", "recipe"),
+    [
+        (3, {"batch": 64, "optimizer": "muon", "bn_statistics": "precise"}),
+        pytest.param(2, {"batch": 61, "mixup": 0.2, "average": 0.9}, marks=pytest.mark.slow),
+        pytest.param(4, {"batch": 61, "last_batch": "keep", "probe_every": 10}, marks=pytest.mark.slow),
+    ],
+)
+def test_synchronised_ranks_of_uneven_shares_equal_one_process(tmp_path, count, recipe):
+    trained(1, tmp_path / "one", recipe, double=True)
+    trained(count, tmp_path / "many", recipe, double=True, sync_bn=True)
+    assert max(distance(tmp_path / "one", tmp_path / "many").values()) < 1e-10
+    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+@pytest.mark.slow
 def test_the_order_of_samples_does_not_depend_on_the_number_of_ranks(tmp_path):
     """Without BN the number of ranks is a matter of rounding: 4, then 2, 3 and 1 ranks end where one process does."""
     choices = {"double": True, "switches": {"batch_norm": False}}
