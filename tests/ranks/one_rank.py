@@ -1,7 +1,8 @@
 """One rank of a run, as torchrun starts it: `python one_rank.py OUT JSON` with RANK, WORLD_SIZE … in the environment.
 
-JSON: recipe (changes of `digits`), net, switches, precision, engine, train (number of images), "double" (computes in
-float64), drifts (update in which rank 1's weights are changed), timeout, other (this rank has other data), scores (no run: print the scores of splits of 1 to 17 images).
+JSON: recipe (changes of `digits`), net, switches, precision, engine, sync_bn, train (number of images), stop (iteration),
+double (computes in float64), timeout; other: the rank that has other data; drifts: the update in which rank 1's weights
+are changed; scores: no run, but the scores of splits of 1 to 17 images.
 """
 
 import json
