@@ -1,6 +1,6 @@
 """One rank of a run, as torchrun starts it: `python one_rank.py OUT JSON` with RANK, WORLD_SIZE … in the environment.
 
-JSON: recipe (changes of `digits`), net, switches, precision, engine, sync_bn, train (number of images), stop (iteration),
+JSON: recipe (changes of `digits`), net, switches, precision, engine, sync_bn, train (images), stop (iteration),
 double (computes in float64), timeout; other: the rank that has other data; drifts: the update in which rank 1's weights
 are changed; scores: no run, but the scores of splits of 1 to 17 images.
 """
