@@ -88,11 +88,13 @@ class Step:
         with self._autocast():
             logits = self._forward(images)
         logits = logits if logits.dtype == torch.float64 else logits.float()
+        labels = labels.to(logits.dtype) if labels.is_floating_point() else labels
         smoothing = self.recipe.label_smoothing
         if self.class_weights is None:
             loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         else:  # the mean over images: torch's divides by the sum of their weights, which differs from part to part
-            loss = F.cross_entropy(logits, labels, self.class_weights, reduction="none", label_smoothing=smoothing)
+            weights = self.class_weights.to(logits.dtype)
+            loss = F.cross_entropy(logits, labels, weights, reduction="none", label_smoothing=smoothing)
             loss = loss.mean()
         return loss, (logits.argmax(1) != (labels if labels.dim() == 1 else labels.argmax(1))).sum()
 

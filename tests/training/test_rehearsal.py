@@ -56,8 +56,8 @@ def test_passes_for_precise_statistics_count(tmp_path, monkeypatch, workers):
     """As many images as the run itself passes, also where an evaluation and a clean pass coincide."""
     passed = []
 
-    def counted(net, batches, stop):
-        real(net, (passed.append(len(images)) or images for images in batches), stop)
+    def counted(net, batches, stop, ranks):
+        real(net, (passed.append(len(images)) or images for images in batches), stop, ranks)
 
     real = loop.precise_statistics
     monkeypatch.setattr(loop, "precise_statistics", counted)
