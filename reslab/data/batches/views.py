@@ -124,9 +124,8 @@ class Framing:
         """Return the part of a picture of width x height pixels that is seen, and note its place in the view."""
         if self.resize == "crop":
             return training_box(self.size, self.side, self.top, self.left, width, height)
-        outer = min(
-            round(self.size * self.side), self.size * 8 // 7
-        )  # rounded up, more than an eighth would be left out
+        most = self.size * 8 // 7  # more would leave out more than an eighth
+        outer = min(round(self.size * self.side), most)
         inner = contained(outer, width, height) if self.resize == "letterbox" else (outer, outer)
         x, left = _span(width, inner[0], outer, self.size, self.left)
         y, top = _span(height, inner[1], outer, self.size, self.top)
