@@ -11,7 +11,10 @@ from pathlib import Path
 
 from benchmarks.side import SUMMARY, table
 
-PARTS = ("train_cpu", "loop", "fast", "start", "index", "check", "inference", "int8", "browser", "jpeg", "depth", "gpu")
+PARTS = (
+    "train_cpu", "loop", "fast", "start", "index", "check", "inference", "int8", "browser", "jpeg", "depth", "scale",
+    "gpu",
+)  # fmt: skip
 UNMEASURED = ["", "", "", "", "", "not measured: see above"]  # a part that this machine cannot measure
 
 

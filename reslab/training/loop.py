@@ -92,7 +92,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     # -- network, optimizer, and the state of the run: fresh, or from the newest checkpoint
     net = build(job.spec, seed=job.seed)
     net.freeze(job.frozen)
-    step = Step(net, recipe, settings, class_weights(data) if recipe.balance == "loss" else None, ranks)
+    step = Step(net, recipe, settings, class_weights(data) if recipe.balance == "loss" else None, ranks, stop)
     state = ranks.of_first(lambda: restored(job, data, step, settings, runlog.read(out), tell))
     spread(step, ranks)
     if ranks.is_first:
@@ -149,7 +149,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
                 precise_statistics(net, (b.images.to(settings.device) for b in some), stop, ranks)
             saved = -1  # a run that was stopped in this pass saved the averages of before
         # -- checkpoint, before the measurement, which may fail
-        is_stopping = ranks.agree(stop())  # read once: a signal between two reads would leave without saving
+        is_stopping = step.is_stopping()  # read once: a signal between two reads would leave without saving
         if is_stopping or is_moment(state.iteration, recipe.save_every, end):
             checkpoint()
         # -- measure: test error, training error in a clean pass, probe

@@ -25,9 +25,17 @@ BUFFER = 1 << 20  # bytes of gradients that are sent together, at least
 class Reduction:
     """The sums over the ranks of one update: `begin`, `last_part` before the last backward pass, `finish`."""
 
-    def __init__(self, net: Network, ranks: Ranks, bn_momentum: float, bn_batch: int, is_synced: bool = False) -> None:
-        """Prepare the buffers; `is_synced`: BN has the statistics of all ranks already."""
-        self.is_synced = is_synced
+    def __init__(
+        self, net: Network, ranks: Ranks, bn_momentum: float, bn_batch: int, is_synced: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """Prepare the buffers.
+
+        is_synced     BN has the statistics of all ranks already
+        should_stop   whether this rank has been told to stop; asked in `finish`
+        """
+        self.is_synced, self.should_stop = is_synced, should_stop
+        self.is_stopping: bool | None = None  # whether any rank was told to stop in the last update; None: unknown
         self.net, self.ranks, self.kept, self.bn_batch = net, ranks, 1 - bn_momentum, bn_batch
         self._buffers: list[Tensor] = []
         self._views: list[tuple[nn.Parameter, Tensor]] = []
@@ -73,12 +81,15 @@ class Reduction:
         parts = [len(part_ends(size, self.bn_batch)) if size else 0 for size in sizes]
         own = torch.cat([a.double() for a in self._averages]) if self._averages else torch.zeros(0)
         own = own * self.kept ** sum(parts[self.ranks.rank + 1 :])
-        sums = torch.cat([own.to(loss.device), loss.double()[None], wrong.double()[None]])
         self._send_complete(every=True)
+        told = torch.full((1,), float(self.should_stop()), dtype=torch.float64, device=loss.device)
+        sums = torch.cat([own.to(loss.device), loss.double()[None], wrong.double()[None], told])
         self.ranks.add(sums)
         for wait in self._waits:
             wait()
-        averages = self._before.to(sums.device) * self.kept ** sum(parts) + sums[:-2]
+        # On a GPU reading it would wait for the update: the ranks ask each other over the CPUs instead.
+        self.is_stopping = bool(sums[-1].item()) if sums.device.type == "cpu" else None
+        averages = self._before.to(sums.device) * self.kept ** sum(parts) + sums[:-3]
         start = 0
         for average in self._averages:
             average.copy_(averages[start : start + average.numel()].view_as(average))
@@ -86,7 +97,7 @@ class Reduction:
         for m in self._norms:
             if m.num_batches_tracked is not None:
                 m.num_batches_tracked += sum(parts) - parts[self.ranks.rank]
-        return sums[-2], sums[-1].to(wrong.dtype)
+        return sums[-3], sums[-2].to(wrong.dtype)
 
     def _complete(self, number: int) -> None:
         """Note that a gradient of buffer `number` is complete, if this is the last part."""

@@ -38,11 +38,12 @@ class Step:
 
     def __init__(
         self, net: Network, recipe: Recipe, settings: Settings, class_weights: Tensor | None = None,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = ALONE, should_stop: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         """Prepare `net` for the engine; `class_weights`, float32 [classes], multiply the loss of an image.
 
-        ranks   that make an update together, each with its share of the batch
+        ranks         that make an update together, each with its share of the batch
+        should_stop   whether this process has been told to stop; see `is_stopping`
         """
         self.net = net.to(settings.device)
         if net.spec.family != "mlp" and settings.layout == "channels_last":
@@ -54,10 +55,12 @@ class Step:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = recipe.bn_momentum
         self.descent = Descent(net, recipe, settings.device)
-        self._ranks = ranks
+        self._ranks, self._should_stop = ranks, should_stop
         self._reduction = None
         if not ranks.is_alone:
-            self._reduction = Reduction(self.net, ranks, recipe.bn_momentum, recipe.bn_batch, settings.sync_bn)
+            self._reduction = Reduction(
+                self.net, ranks, recipe.bn_momentum, recipe.bn_batch, settings.sync_bn, should_stop
+            )
         self._forward: Callable[[Tensor], Tensor] = self.net
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
         if reason := choose.unavailable_reason(settings.engine):
@@ -154,6 +157,17 @@ class Step:
                 )
                 self._compiled = None
         return self._score(images, labels)
+
+    def is_stopping(self) -> bool:
+        """Return whether to stop before the next update, the same on all ranks.
+
+        On CPUs several ranks have agreed on it in the last update, whose sums carried the question: with a message of
+        its own, the faster rank would wait twice.
+        """
+        if self._reduction is None:
+            return self._should_stop()
+        agreed = self._reduction.is_stopping
+        return self._ranks.agree(self._should_stop()) if agreed is None else agreed
 
     def averaged(self) -> AbstractContextManager[None]:
         """Return a context in which the net has the averages of its weights, if the recipe wants them."""
