@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
@@ -27,6 +27,7 @@ from reslab.data.sets.cifar import CLASSES
 from reslab.data.sources import load
 from reslab.data.splits import Memory
 from reslab.engines import host
+from reslab.engines.ranks import ALONE, Ranks
 from reslab.nets.model import build
 from reslab.runs.recipes import paper_cifar
 
@@ -51,12 +52,13 @@ def images() -> tuple[Memory, str]:
     return Memory(pixels, labels), f"NOT CIFAR-10, which was not found: {IMAGES:,} random images of its shape"
 
 
-def loader_of(split: Memory, device: str = "cpu") -> TrainLoader:
-    """Return the loader of the paper's recipe, with batches on `device`."""
+def loader_of(split: Memory, device: str = "cpu", ranks: Ranks = ALONE, share: int = 128) -> TrainLoader:
+    """Return the loader of the paper's recipe, with batches on `device`; `share`: images of each rank."""
     recipe = paper_cifar()
     return TrainLoader(
-        split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=recipe.batch,
+        split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=share * ranks.count,
         augment=recipe.augment, pad=recipe.pad, last_batch=recipe.last_batch, device=device,
+        share=None if ranks.is_alone else ranks.share,
     )  # fmt: skip
 
 
@@ -92,34 +94,18 @@ class PillowImages(Dataset[tuple[Tensor, int]]):
         return self.transform(image), target
 
 
-class Peer:
-    """The plain loop: NCHW, eager, torchvision's transforms, torch's DataLoader at its best worker count.
+class PlainLoop:
+    """A net, its data set and the update of a plain loop; in fp32, or with autocast to bf16 on a GPU."""
 
-    In fp32, or with autocast to bf16 on a GPU.
-    """
-
-    def __init__(
-        self, model: str, split: Memory, threads: int, iterations: int, quick: bool, device: str = "cpu"
-    ) -> None:
+    def __init__(self, net: nn.Module, split: Memory, device: str = "cpu") -> None:
         recipe = paper_cifar()
         steps = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
         augment = transforms.Compose([*steps, transforms.Normalize(MEANS, DEVIATIONS)])
-        self.dataset, self.batch, self.threads = PillowImages(split, augment), recipe.batch, threads
-        self.net, self.iterations = build(model, shortcut="A", seed=SEED).to(device), iterations
-        self.device = device
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=recipe.lr, momentum=0.9, weight_decay=1e-4)
-        self.loss, self.correct, self.workers = 0.0, 0, 0
-        workers = WORKERS if device == "cpu" else (4, 8, host.cores())
-        tried: dict[int, list[float]] = {count: [] for count in workers}
-        for self.workers in workers * (1 if quick else 5 if device == "cpu" else 2):
-            tried[self.workers].append(self())
-        medians = {count: statistics.median(rates) for count, rates in tried.items()}
-        self.workers = max(medians, key=lambda count: medians[count])
-        rates = ", ".join(f"{count}: {median:,.0f}" for count, median in medians.items())
-        precision = "fp32" if device == "cpu" else "autocast bf16"
-        self.note = f"peer: {precision}, NCHW, eager, {self.workers} DataLoader workers, the best of images/s {rates}"
+        self.dataset, self.net, self.device = PillowImages(split, augment), net, device
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=0.9, weight_decay=1e-4)
+        self.loss, self.correct = 0.0, 0
 
-    def _update(self, batch: list[Tensor]) -> int:
+    def update(self, batch: list[Tensor]) -> int:
         pixels, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         self.optimizer.zero_grad()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
@@ -131,6 +117,29 @@ class Peer:
         self.correct += int((outputs.argmax(1) == labels).sum().item())
         return len(labels)
 
+
+class Peer(PlainLoop):
+    """The plain loop: NCHW, eager, torchvision's transforms, torch's DataLoader at its best worker count.
+
+    In fp32, or with autocast to bf16 on a GPU.
+    """
+
+    def __init__(
+        self, model: str, split: Memory, threads: int, iterations: int, quick: bool, device: str = "cpu"
+    ) -> None:
+        super().__init__(build(model, shortcut="A", seed=SEED).to(device), split, device)
+        self.batch, self.threads, self.iterations = paper_cifar().batch, threads, iterations
+        self.workers = 0
+        workers = WORKERS if device == "cpu" else (4, 8, host.cores())
+        tried: dict[int, list[float]] = {count: [] for count in workers}
+        for self.workers in workers * (1 if quick else 5 if device == "cpu" else 2):
+            tried[self.workers].append(self())
+        medians = {count: statistics.median(rates) for count, rates in tried.items()}
+        self.workers = max(medians, key=lambda count: medians[count])
+        rates = ", ".join(f"{count}: {median:,.0f}" for count, median in medians.items())
+        precision = "fp32" if device == "cpu" else "autocast bf16"
+        self.note = f"peer: {precision}, NCHW, eager, {self.workers} DataLoader workers, the best of images/s {rates}"
+
     def __call__(self) -> float:
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(False)  # torch's default, as in a plain loop
@@ -139,7 +148,7 @@ class Peer:
             self.dataset, self.batch, shuffle=True, num_workers=self.workers, pin_memory=self.device != "cpu"
         ))  # fmt: skip
         try:
-            return piece(batches, self._update, self.iterations)
+            return piece(batches, self.update, self.iterations)
         finally:
             del batches  # ends the workers, which would otherwise slow the other side
             gc.collect()

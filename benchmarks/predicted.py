@@ -108,7 +108,7 @@ def checked() -> list[str]:
         for _ in range(5):
             alone, slower, together = independent.rate(40), independent.lockstep(40), ours.rate(40)
             small, large = (max(sums("seconds", amount)) for amount in (4, size))
-            link = Link(small / RANKS, size / RANKS / max(1e-9, (large - small) / RANKS))
+            link = Link(small / RANKS, size / max(1e-9, large - small))
             said = [RANKS * SHARE / update_seconds(SHARE, r / RANKS, size, RANKS, link) for r in (alone, slower)]
             figures = [f"{value:,.0f}" for value in (alone, *said, together)]
             rows.append([f"{1000 * large:.2f}", *figures])

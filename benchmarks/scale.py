@@ -29,11 +29,9 @@ import torch
 from torch import distributed as dist
 from torch.utils.data import DataLoader, DistributedSampler
 
-from benchmarks.plain_loop import LEAD, SEED, PillowImages, images, piece
+from benchmarks.plain_loop import LEAD, SEED, PlainLoop, images, loader_of, piece
 from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say
 from reslab.data.batches.loader import Batch
-from reslab.data.batches.loader import statistics as image_statistics
-from reslab.data.batches.training import TrainLoader
 from reslab.engines.machine import ComputeOptions, prepare, settle
 from reslab.engines.ranks import ALONE, COUNT, LOCAL, RANK, Ranks, joined
 from reslab.nets.model import build
@@ -83,11 +81,7 @@ def reslab_pieces(ranks: Ranks, model: str) -> dict[str, Piece]:
     prepare(settings)
     watched = Watched(ranks.rank, ranks.count, ranks.local)
     step = Step(build(model, shortcut="A", seed=SEED), recipe, settings, ranks=watched)
-    loader = TrainLoader(
-        split, image_statistics(split, recipe.centre, recipe.scale), seed=SEED, batch=recipe.batch,
-        augment=recipe.augment, pad=recipe.pad, last_batch=recipe.last_batch,
-        share=None if ranks.is_alone else ranks.share,
-    )  # fmt: skip
+    loader = loader_of(split, ranks=ranks, share=SHARE)
     logs, sizes, iteration = Sums.fresh("cpu"), [SHARE] * ranks.count, 0
 
     def update(batch: Batch) -> int:
@@ -131,43 +125,18 @@ def independent_pieces(ranks: Ranks, model: str) -> dict[str, Piece]:
 def ddp_pieces(ranks: Ranks, model: str) -> dict[str, Piece]:
     """Return "rate" of a plain loop under DistributedDataParallel."""
     split, _ = images()
-    peer = Plain(split, model)
-    return {"rate": peer}
+    net = torch.nn.parallel.DistributedDataParallel(build(model, shortcut="A", seed=SEED))
+    loop, epoch = PlainLoop(net, split), 0
+    net.train()
 
+    def speed(iterations: int) -> float:
+        nonlocal epoch
+        sampler: DistributedSampler[Any] = DistributedSampler(loop.dataset)
+        sampler.set_epoch(epoch)
+        epoch += 1
+        return piece(iter(DataLoader(loop.dataset, SHARE, sampler=sampler)), loop.update, iterations)
 
-class Plain:
-    """A plain loop on one rank of DistributedDataParallel."""
-
-    def __init__(self, split: Any, model: str) -> None:
-        from torchvision import transforms
-
-        from benchmarks.plain_loop import DEVIATIONS, MEANS
-
-        steps = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-        augment = transforms.Compose([*steps, transforms.Normalize(MEANS, DEVIATIONS)])
-        self.dataset = PillowImages(split, augment)
-        recipe = paper_cifar()
-        self.net = torch.nn.parallel.DistributedDataParallel(build(model, shortcut="A", seed=SEED))
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=recipe.lr, momentum=0.9, weight_decay=1e-4)
-        self.loss, self.correct, self.epoch = 0.0, 0, 0
-
-    def update(self, batch: list[torch.Tensor]) -> int:
-        pixels, labels = batch
-        self.optimizer.zero_grad()
-        outputs = self.net(pixels)
-        loss = torch.nn.functional.cross_entropy(outputs, labels)
-        loss.backward()
-        self.optimizer.step()
-        self.loss += loss.item() * len(labels)
-        self.correct += int((outputs.argmax(1) == labels).sum().item())
-        return len(labels)
-
-    def __call__(self, iterations: int) -> float:
-        self.net.train()
-        sampler: DistributedSampler[Any] = DistributedSampler(self.dataset)
-        sampler.set_epoch(self.epoch)
-        self.epoch += 1
-        return piece(iter(DataLoader(self.dataset, SHARE, sampler=sampler)), self.update, iterations)
+    return {"rate": speed}
 
 
 def all_reduce_pieces(ranks: Ranks, model: str) -> dict[str, Piece]:
