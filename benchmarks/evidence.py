@@ -23,6 +23,8 @@ import torch
 
 import reslab
 from benchmarks.parts import PARTS, Part
+from reslab.campaign.executor import Where
+from reslab.campaign.runs import run_all
 from reslab.claims import evidence as evidences
 from reslab.data.splits import Data
 from reslab.engines.machine import ComputeOptions
@@ -37,7 +39,6 @@ from reslab.store import jsonl
 from reslab.store.checksums import write_checksums
 from reslab.store.files import write_json
 from reslab.store.sealed import write_sealed
-from reslab.training.campaign import run_all
 from reslab.training.job import Job
 from reslab.training.saving import copied
 
@@ -71,7 +72,7 @@ def trained(part: Part, data: str, folder: Path, processes: int | None = None) -
             tell=tell,
         )
         return
-    run_all(plans(part, data, folder), tell, processes)
+    run_all(plans(part, data, folder), tell, Where(processes=processes))
 
 
 def plans(part: Part, data: str, folder: Path) -> list[Job]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from reslab.api.arguments import takes
 from reslab.api.jobs import job_of
 from reslab.api.runs import check_log, run
+from reslab.campaign.executor import Where
 from reslab.claims.rules import Figure, figure
+from reslab.data.source import source_of
 from reslab.errors import Interrupted, ReslabError, UserError
 from reslab.nets.spec import Spec
 from reslab.notebook import percent, table
@@ -110,7 +112,10 @@ def train_seeds(
 
     check_log(options)
     tell = steady(tell or default_teller())
+    where = _where(options)
     jobs, data, finished = _jobs(model, options, switches, tell)
+    if where is not None:
+        return _side_by_side(jobs, data, options, where, tell)
     to_do = [job for job in jobs if job.out not in finished]
     records: list[Record] = []
     failures: dict[int, str] = {}
@@ -127,6 +132,39 @@ def train_seeds(
             failures[job.seed] = str(error)
             tell({"kind": "warning", "name": job.out.name, "text": f"the run of seed {job.seed} failed: {error}"})
             tell({"kind": "end", "name": job.out.name})  # removes its live line
+    return _seed_runs(records, failures, tell)
+
+
+def _where(options: SeedsOptions) -> Where | None:
+    """Return where the runs are trained, None for one after another in this process. Raises UserError."""
+    if options.on is None:
+        for flag, value in (("--cores-per-run", options.cores_per_run), ("--gpus-per-run", options.gpus_per_run)):
+            if value:
+                raise UserError(f"{flag} {value}: without --on; give --on local for several runs at a time")
+        return None
+    where = Where(options.on, None, options.cores_per_run, options.gpus_per_run, options.lease)
+    if options.threads:
+        raise UserError(f"--threads {options.threads}: with --on; give --cores-per-run {options.threads}")
+    if options.log is not None:
+        raise UserError(f"--log {options.log}: with --on; leave one of them out")
+    if source_of(options.data).kind == "given":
+        raise UserError(f"--on {where.on}: other processes cannot read images given in Python; give a path")
+    return where
+
+
+def _side_by_side(jobs: list[Job], data: Data, options: SeedsOptions, where: Where, tell: Tell) -> SeedRuns:
+    """Train the runs as a campaign."""
+    from reslab.campaign.runs import train_all
+    from reslab.training.job import Reading
+
+    reading = Reading(options.download, options.val_share, options.bad_images, options.group, data.levels)
+    planned = [replace(job, reading=reading, fingerprint=data.fingerprint, threads_explicit=False) for job in jobs]
+    failed = train_all(planned, tell, where)
+    failures = {job.seed: failed[job.out].message for job in jobs if job.out in failed}
+    return _seed_runs([runlog.read(job.out) for job in jobs if job.seed not in failures], failures, tell)
+
+
+def _seed_runs(records: list[Record], failures: dict[int, str], tell: Tell) -> SeedRuns:
     if len(precisions := {str(record.run["settings"].get("precision")) for record in records}) > 1:
         text = f"the runs differ in precision ({', '.join(sorted(precisions))}), and so may their errors"
         tell({"kind": "warning", "text": text})

@@ -14,11 +14,13 @@ from reslab.api import bench as benches
 from reslab.api.arguments import takes
 from reslab.api.jobs import RUNS, begun_with, check_machine
 from reslab.api.pages import link_to_networks, write_networks
+from reslab.campaign.executor import LOCAL, Where
 from reslab.claims import evidence as evidences
 from reslab.claims.catalogue import chosen, default_setting
 from reslab.claims.claim import Claim
 from reslab.claims.evidence import Beginning, Net, Setting
 from reslab.claims.judging import Judgement, judge
+from reslab.data.source import source_of
 from reslab.engines.host import check_processes
 from reslab.errors import UserError
 from reslab.notebook import table
@@ -66,6 +68,7 @@ def reproduce(
     Raises UserError for bad options or a folder of another study, RunError if a run fails, and Interrupted if a signal
     stopped the study: everything is saved, and the same call resumes.
     """
+    from reslab.campaign.runs import run_all
     from reslab.engines.machine import ComputeOptions
     from reslab.models.inputs import fit, load_data
     from reslab.show.pages.page import publish
@@ -73,20 +76,26 @@ def reproduce(
     from reslab.show.terminal.messages import in_language, judged
     from reslab.show.terminal.notebook import default_teller
     from reslab.store.files import writable_folder
-    from reslab.training.campaign import run_all
     from reslab.training.checks import check_batch_norm
-    from reslab.training.job import Job
+    from reslab.training.job import Job, Reading
     from reslab.training.room import check_run
 
     tell = in_language(options.lang, steady(tell or default_teller()))
     data, processes, device, download = options.data, options.processes, options.device, options.download
+    where = Where(options.on or LOCAL, processes, options.cores_per_run, options.gpus_per_run, options.lease)
+    if options.budget is not None and where.is_leased:
+        raise UserError(f"--budget: with --on {where.on}; the time there is not known, so leave it out")
+    if where.is_leased and source_of(data).kind == "given":
+        raise UserError(f"--on {where.on}: other processes cannot read images given in Python; give a path")
     setting = _setting(options)
     names = [what] if isinstance(what, str) else list(what)
     claims = chosen(setting, names)
     if len(setting.depths) < 2 and "all" not in names and any(not c.statements for c in claims):
         ids = ", ".join(c.id for c in claims if not c.statements)
         raise UserError(f"--depths: {setting.shallow}: {ids} compares depths; give at least two")
-    check_machine(device)
+    device = where.device(device)
+    if where.is_here:
+        check_machine(device)
     check_processes("--processes", processes or 1)
     nets = list(dict.fromkeys(n for claim in claims for n in claim.nets))
     first = nets[0].spec() if nets else Net(f"cifar_resnet{setting.shallow}").spec()
@@ -104,14 +113,15 @@ def reproduce(
         spec, recipe = fit(net.spec(), loaded, {}), setting.recipe
         out = folder / run_name(spec, loaded.name, recipe, seed)
         line = command_of(spec, data, recipe, seed, range=range_words)
-        return Job(spec, data, recipe, seed, out, ComputeOptions(device), command=line, download=download,
-                   fingerprint=loaded.fingerprint, levels=levels)  # fmt: skip
+        return Job(spec, data, recipe, seed, out, ComputeOptions(device), command=line,
+                   reading=Reading(download, levels=levels), fingerprint=loaded.fingerprint)  # fmt: skip
 
     jobs = {(n, seed): job_of(n, seed) for seed in setting.seeds for n in nets}  # all nets of a seed, then the next
     last_jobs = {job.spec: job for job in jobs.values()}  # each net's last seed, which is the least advanced
     for job in last_jobs.values():
         check_batch_norm(job.spec, job.recipe, job.recipe.batch)
-        check_run(job.out, job.spec, job.recipe, ComputeOptions(device))
+        if where.is_here:
+            check_run(job.out, job.spec, job.recipe, ComputeOptions(device))
     _prepare(writable_folder(folder), replace(setting, data=loaded.name))
     left_out: tuple[str, ...] = ()
     if options.budget is not None:
@@ -119,7 +129,7 @@ def reproduce(
         used_nets = {n for claim in claims for n in claim.nets}
         jobs = {key: job for key, job in jobs.items() if key[0] in used_nets}
     if jobs:
-        run_all(list(jobs.values()), tell, processes)
+        run_all(list(jobs.values()), tell, where)
     bench = benches.StudyBench(data, {key: job.out for key, job in jobs.items()}, load_all)
     benches.measure(folder, claims, setting, bench, options.lang, tell)
     evidence = evidences.read(folder)
@@ -179,12 +189,12 @@ def _within_budget(
     setting: Setting, load_all: Callable[[], Any], tell: Tell,
 ) -> tuple[tuple[Claim, ...], tuple[str, ...]]:  # fmt: skip
     """Return the claims whose runs and measurements fit into the budget, and the ids of the other claims."""
+    from reslab.campaign.budget import fitting, seconds_each
+    from reslab.campaign.plan import is_done, parallelism
     from reslab.show.terminal.messages import note
-    from reslab.training.budget import fitting, seconds_each
-    from reslab.training.campaign import is_done, parallelism
 
     language, budget = options.lang, options.budget or 0.0
-    parallel_runs, threads = parallelism(list(jobs.values()), options.processes)
+    parallel_runs, threads = parallelism(list(jobs.values()), options.processes, options.cores_per_run)
     missing = [p for p in jobs.values() if not is_done(p)]
     seconds = {p.out: 0.0 for p in jobs.values()}
     if missing:

@@ -54,6 +54,8 @@ PACKAGES = (
     Package("onnxruntime", "onnxruntime", "export --to onnx", "'reslab[onnx]'"),
     Package("huggingface_hub", "huggingface_hub", "hf: names and push_to_hub", "'reslab[hub]'"),
     Package("tensorboard", "", "train --log tensorboard", "'reslab[tensorboard]'"),
+    Package("ray", "", "--on ray", "'reslab[ray]'"),
+    Package("submitit", "", "--on slurm", "'reslab[slurm]'"),
     Package("timm", "", "timm: names and export --to timm", "timm"),
 )
 

@@ -14,7 +14,7 @@ from reslab.cli.output import print_json, say, show
 from reslab.errors import RunError, UserError
 from reslab.options.network import Switches
 from reslab.options.scoring import EvaluateOptions, ProbeOptions
-from reslab.options.training import SeedsOptions
+from reslab.options.training import OF_MANY_RUNS, SeedsOptions
 
 TRAIN = ("data", "recipe", "out", "seed", "epochs", "set", "device")  # switches are all on --help-all
 
@@ -64,6 +64,9 @@ def train(
     if options.keys() & {"iterations", "epochs"}:  # either flag wins over either key of the file
         merged = {k: v for k, v in merged.items() if k not in ("iterations", "epochs")}
     choices = {**merged, **options, "set": {**fields, **options.get("set", {})}, **net, **switches}
+    if "seeds" not in choices and (many := [key for key in OF_MANY_RUNS if key in choices]):
+        flag = f"--{many[0].replace('_', '-')} {choices[many[0]]}"
+        raise UserError(f"{flag}: is for several runs; give --seeds, or leave it out")
     if dry_run:
         from reslab.show.terminal.rehearsal import lines
 

@@ -41,6 +41,10 @@ class ReproduceOptions(Options):
         None, "runs at the same time", "Machine", text="as many as cores and memory allow", least=1,
     )  # fmt: skip
     device: str = option("auto", "auto, cpu, cuda", "Machine")
+    on: str | None = shared.on("local")
+    cores_per_run: int | None = shared.cores_per_run()
+    gpus_per_run: int = shared.gpus_per_run()
+    lease: float = shared.lease()
     budget: float | None = option(
         None, "time limit, such as 30m: run the claims that fit, cheapest first", "Training",
         text="none", read=seconds, metavar="TIME", common=True,

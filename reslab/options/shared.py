@@ -40,6 +40,37 @@ def download() -> Any:
     return option(False, f"download the archive for {downloadable()}", "Data")
 
 
+def on(text: str) -> Any:
+    """Return the option --on: where the runs of a study are trained; `text` is the default in words."""
+    return option(
+        None,
+        "where the runs are trained: local; folder: by every machine on which this command runs with the same --out; "
+        "ray[:ADDRESS]; slurm[:KEY=VALUE,…], such as slurm:partition=gpu",
+        "Machine", text=text, metavar="WHERE",
+    )  # fmt: skip
+
+
+def cores_per_run() -> Any:
+    """Return the option --cores-per-run: the threads of each run of a study."""
+    return option(
+        None, "threads of each run; equal ones give equal bits wherever the run is trained", "Machine",
+        text="local: as suits the nets; elsewhere 1", least=1,
+    )  # fmt: skip
+
+
+def gpus_per_run() -> Any:
+    """Return the option --gpus-per-run: 0 or 1."""
+    return option(0, "with --on: 1 trains each run on a GPU of its own", "Machine", least=0, most=1)
+
+
+def lease() -> Any:
+    """Return the option --lease: when a run is taken over from a machine that shows no sign of life."""
+    return option(
+        120.0, "with --on folder, ray or slurm: seconds without a sign of life after which a run is taken over",
+        "Machine", least=1,
+    )  # fmt: skip
+
+
 def val_share(text: str) -> Any:
     """Return the option --val-share: the share of a folder or list that is held out for validation."""
     return option(None, "share of a folder or list without val that is held out for it", "Data", text=text)

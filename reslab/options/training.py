@@ -111,3 +111,10 @@ class SeedsOptions(TrainOptions):
         "--out DIR: in DIR/sSEED",
         "Training", text="one run", least=1,
     )  # fmt: skip
+    on: str | None = shared.on("here, one after another")
+    cores_per_run: int | None = shared.cores_per_run()
+    gpus_per_run: int = shared.gpus_per_run()
+    lease: float = shared.lease()
+
+
+OF_MANY_RUNS = tuple(name for name in SeedsOptions.described() if name not in TrainOptions.described())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,25 @@ from reslab.training.init import InitialWeights
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a campaign's processes read the data of a run, as the command has read them.
+
+    levels   of 16-bit pixels; None: the training files decide
+    The rest is as in `models.inputs.load_data`.
+    """
+
+    download: bool = False
+    val_share: float | None = None
+    bad_images: str = "error"
+    group: str | None = None
+    levels: Levels | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return these choices as keywords of `load_data`."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
 class Job:
     """One run, complete.
 
@@ -37,9 +56,8 @@ class Job:
     command           the command line that trains this run; recorded
     threads_explicit  the user set `options.threads`, so a resumed run takes it; the share of the cores that a campaign
                       gives to a run is not explicit
-    download          whether a campaign, which loads the data itself, may download them
+    reading           of the data, by a campaign
     fingerprint       of the data, "" if unknown: a folder whose run has other data does not hold this run
-    levels            of 16-bit pixels, with which a campaign reads the data; None: the training files decide
     init              what is taken over from a trained model; None: the weights are drawn
     extend            iterations in all of a finished run that is continued
     ranks             that train the run together; rank 0 alone reads and writes its folder
@@ -55,9 +73,8 @@ class Job:
     workers: int = 0
     command: str = ""
     threads_explicit: bool = False
-    download: bool = False
+    reading: Reading = Reading()
     fingerprint: str = ""
-    levels: Levels | None = None
     init: InitialWeights | None = None
     extend: int | None = None
     ends: tuple[int, ...] = ()

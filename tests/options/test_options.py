@@ -23,7 +23,7 @@ from reslab.options.network import Switches
 from reslab.options.option import Options, option
 from reslab.options.pages import ClaimsOptions, FigureOptions, NotesOptions, ReportOptions, ReproduceOptions
 from reslab.options.scoring import ClassifierOptions, EvaluateOptions, PredictOptions, ProbeOptions
-from reslab.options.training import SeedsOptions, TrainOptions
+from reslab.options.training import OF_MANY_RUNS, SeedsOptions, TrainOptions
 from reslab.runs.config import KEYS, read
 
 # verb of the command line: (its function, its options, arguments of the function alone, flags of the verb alone)
@@ -84,7 +84,7 @@ def test_one_run_takes_all_but_their_number():
     assert {name for name, p in function.items() if p.kind is not p.VAR_KEYWORD} - {"model", "tell", "command"} == {
         *described
     }
-    assert [*SeedsOptions.described()] == [*described, "seeds"]
+    assert [*SeedsOptions.described()] == [*described, *OF_MANY_RUNS]
 
 
 def test_the_switches_are_those_of_the_nets():
@@ -129,6 +129,10 @@ VALUES = {
     "recompute": ("off", '"off"', "off"),
     "processes": ("2", "2", 2),
     "sync_bn": (None, "true", True),
+    "on": ("folder", '"folder"', "folder"),
+    "cores_per_run": ("2", "2", 2),
+    "gpus_per_run": ("1", "1", 1),
+    "lease": ("60", "60.0", 60.0),
     "timeout": ("60", "60", 60.0),
     "max_restarts": ("3", "3", 3),
 }

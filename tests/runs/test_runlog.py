@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reslab.campaign.plan import is_done
 from reslab.data.sets.digits import digits
 from reslab.data.splits import Data
 from reslab.engines.machine import ComputeOptions
@@ -19,7 +20,6 @@ from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe, changed, scaled
 from reslab.runs.recipes import recipe
 from reslab.store.sealed import read_sealed, write_sealed
-from reslab.training.campaign import is_done
 from reslab.training.job import Job
 from reslab.training.loop import train
 

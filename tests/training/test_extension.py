@@ -10,6 +10,7 @@ import torch
 
 import reslab
 from reslab.api.runs import rehearse
+from reslab.campaign.plan import is_done
 from reslab.claims.evidence import read as read_study
 from reslab.cli.main import main
 from reslab.data.batches.training import TrainLoader
@@ -27,7 +28,6 @@ from reslab.show.pages.runpage import runs_page
 from reslab.show.series import by_net
 from reslab.store import jsonl
 from reslab.store.sealed import read_sealed, write_sealed
-from reslab.training.campaign import is_done
 from reslab.training.job import Job
 from reslab.training.loop import train
 from reslab.training.step import Step

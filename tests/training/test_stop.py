@@ -224,14 +224,15 @@ def test_a_campaign_saves_on_a_closed_terminal(tmp_path):
         pytest.skip("no SIGHUP here")
     code = (
         "import sys\nfrom pathlib import Path\nfrom reslab.errors import Interrupted\n"
-        "from reslab.nets.names import spec_of\nfrom reslab.training.campaign import run_all\n"
+        "from reslab.nets.names import spec_of\nfrom reslab.campaign.executor import Where\n"
+        "from reslab.campaign.runs import run_all\n"
         "from reslab.runs.recipe import changed\nfrom reslab.runs.recipes import recipe\n"
         "if __name__ == '__main__':\n"
         "    from reslab.engines.machine import ComputeOptions\n    from reslab.training.job import Job\n"
         "    base = changed(recipe('digits-smoke'), {'iterations': 100_000, 'log_every': 1, 'save_every': 50_000})\n"
         "    spec = spec_of('cifar_resnet8', in_channels=1, image_size=8, widths=(2, 2, 2))\n"
         "    jobs = [Job(spec, 'digits', base, s, Path(sys.argv[1]) / str(s), ComputeOptions('cpu')) for s in (0, 1)]\n"
-        "    try:\n        run_all(jobs, lambda event: None, processes=2)\n"
+        "    try:\n        run_all(jobs, lambda event: None, Where(processes=2))\n"
         "    except Interrupted as error:\n        sys.exit(error.exit_code)\n"
     )
     script = tmp_path / "campaign.py"

@@ -51,6 +51,7 @@ class Teller:
         )
         self.progress: Progress | None = None
         self.lines: dict[str, TaskID] = {}
+        self.labels: dict[str, str] = {}
         self.current = ""
 
     def __call__(self, event: Event) -> None:
@@ -63,7 +64,7 @@ class Teller:
         elif kind == "train":
             self._move(name, event)
         elif kind == "campaign":
-            self._move("campaign", {"iteration": round(100 * event["done"]), "iterations": 100, "text": line_of(event)})
+            self._campaign(event)
         elif kind == "page":
             self._move("page", {**event, "text": "claims drawn"})
         elif kind == "survey":
@@ -76,6 +77,18 @@ class Teller:
         elif kind != "checkpoint":
             self._print(line_of(event), style="yellow" if kind == "warning" else None)
 
+    def _campaign(self, event: Event) -> None:
+        """Draw a line for all runs of a campaign, and one for each that is at work."""
+        rows = {f"run {row['name']}": row for row in event.get("running", ())}
+        for name in [name for name in self.lines if name.startswith("run ") and name not in rows]:
+            self._finish(name)
+        whole = {key: value for key, value in event.items() if key != "running"}  # the rows say the rest
+        text = event["text"].partition(";")[0] if event.get("text") else line_of(whole)
+        self._move("campaign", {"iteration": round(100 * event["done"]), "iterations": 100, "text": text})
+        for name, row in rows.items():
+            where = f"on {clean(row['where'])}, " if row["where"] else ""
+            self._move(name, {**row, "text": f"{where}{duration(row['left'])} left"}, clean(row["label"]))
+
     def _print(self, line: str | None, style: str | None = None) -> None:
         """Print a line above the live lines."""
         from rich.text import Text
@@ -83,20 +96,21 @@ class Teller:
         if line is not None:
             self.console.print(Text(shortened(line, LONGEST_LINE), style=style or ""), soft_wrap=True)
 
-    def _open(self, name: str, event: Event) -> None:
+    def _open(self, name: str, event: Event, label: str = "") -> None:
         if self.progress is None:
             self.progress = _progress(self.console)
             self.progress.start()
         self.lines[name] = self.progress.add_task(
             "", total=event.get("iterations"), completed=event.get("from") or 0, figures="starting"
         )
+        self.labels[name] = label or clean(name)
         if len(self.lines) > 1:  # a single run needs no name
             for other, line in self.lines.items():
-                self.progress.update(line, description=f"{clean(other)} ")
+                self.progress.update(line, description=f"{self.labels[other]} ")
 
-    def _move(self, name: str, event: Event) -> None:
+    def _move(self, name: str, event: Event, label: str = "") -> None:
         if name not in self.lines:
-            self._open(name, {"iterations": event.get("iterations")})
+            self._open(name, {"iterations": event.get("iterations")}, label)
         if self.progress is not None:
             self.progress.update(
                 self.lines[name],

@@ -8,7 +8,7 @@ from reslab.claims.judging import Judgement
 from reslab.claims.text import Text
 from reslab.runs.runlog import Tell
 from reslab.show.format import duration, number, percent
-from reslab.show.terminal.plain import Event
+from reslab.show.terminal.plain import Event, places
 from reslab.show.words import VERDICT
 
 MESSAGES = {
@@ -24,6 +24,7 @@ MESSAGES = {
         "{done} of {runs} runs done, {share} of the work, {left} left",
         "실행 {runs}개 중 {done}개 완료, 전체의 {share}, 남은 시간 {left}",
     ),
+    "at_work": Text("; at work: {rows}", "; 학습 중: {rows}"),
     # of a study
     "timing": Text(
         "timing a few updates of each net to see which claims fit into the budget",
@@ -55,6 +56,8 @@ def in_language(language: str, tell: Tell) -> Tell:
             done, runs, left = event["runs_done"], event["runs"], duration(event.get("left"))
             share = number(percent(event["done"]), ".0f", " %")
             text = MESSAGES["progress"].filled(done=done, runs=runs, share=share, left=left)(language)
+            if rows := places(event):
+                text += MESSAGES["at_work"].filled(rows=rows)(language)
             event = {**event, "text": text}
         elif event.get("message") in MESSAGES:
             event = {**event, "text": MESSAGES[event["message"]].filled(**event)(language)}

@@ -52,7 +52,8 @@ def line_of(event: Event) -> str | None:
         if event.get("text"):
             return clean(event["text"])
         work = f"{number(percent(event['done']), '.0f', ' %')} of the work"
-        return f"{event['runs_done']} of {event['runs']} runs done, {work}, {duration(event.get('left'))} left"
+        at_work = f"; at work: {rows}" if (rows := places(event)) else ""
+        return f"{event['runs_done']} of {event['runs']} runs done, {work}, {duration(event.get('left'))} left{at_work}"
     if kind == "survey":
         return (
             f"{event['iteration']:,} of {event['iterations']:,} files examined, {event['rate']:,.0f} a second, "
@@ -63,6 +64,15 @@ def line_of(event: Event) -> str | None:
     if kind == "warning":
         return f"warning: {clean(event['text'])}"
     return clean(event["text"]) if kind in ("note", "end") and event.get("text") else None
+
+
+def places(event: Event) -> str:
+    """Return where the runs of a "campaign" event are trained and how far they are, "" if all are here."""
+    rows = [row for row in event.get("running", ()) if row["where"]]
+    return ", ".join(
+        f"{clean(row['label'])} on {clean(row['where'])} {percent(row['iteration'] / row['iterations']):.0f} %"
+        for row in rows
+    )
 
 
 def _start(event: Event) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from reslab.campaign.plan import iterations_done
 from reslab.data.splits import Data
 from reslab.engines import choose
 from reslab.engines.machine import ComputeOptions, prepared, settle
@@ -15,7 +16,6 @@ from reslab.nets.model import build
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.training import rehearsal
-from reslab.training.campaign import iterations_done
 from reslab.training.job import Job
 from reslab.training.moments import images_to_evaluate
 from reslab.training.step import Step

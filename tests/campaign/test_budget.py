@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reslab.campaign.budget import fitting, seconds_each
 from reslab.data.sets.digits import digits
 from reslab.engines.machine import ComputeOptions
 from reslab.errors import UserError
@@ -13,7 +14,6 @@ from reslab.nets.names import spec_of
 from reslab.options.texts import seconds as seconds_of
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
-from reslab.training.budget import fitting, seconds_each
 from reslab.training.job import Job
 
 

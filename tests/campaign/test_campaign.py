@@ -6,7 +6,9 @@ This file is also the child that is killed: `python -c "import test_campaign; te
 import hashlib
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,16 +19,22 @@ from pathlib import Path
 
 import pytest
 from cases import some
+from machines import workers
 
+from reslab.campaign.executor import Where
+from reslab.campaign.layout import attempt_of
+from reslab.campaign.plan import is_done, iterations_done, iterations_in, parallelism
+from reslab.campaign.progress import Progress
+from reslab.campaign.runs import run_all, train_all
 from reslab.engines.machine import ComputeOptions
-from reslab.errors import Interrupted, ReslabError, RunError
+from reslab.errors import Interrupted, ReslabError, RunError, UserError
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import Recipe, changed
 from reslab.runs.recipes import recipe
 from reslab.runs.runlog import Record
+from reslab.show.terminal.plain import PlainTeller
 from reslab.store import jsonl
 from reslab.store.lock import locked
-from reslab.training.campaign import _progress, is_done, iterations_done, parallelism, run_all
 from reslab.training.job import Job
 
 LENGTH = 100
@@ -58,13 +66,14 @@ def slow(folder: Path) -> list[Job]:
     return jobs(folder, changed(RECIPE, {"batch": 16_000, "iterations": 8, "drops": ()}), seeds=(0,))
 
 
-BASES = {"four": jobs, "slow": slow}
+BASES = {"local": (jobs, "local"), "slow": (slow, "local"), "folder": (jobs, "folder")}
 
 
 def child() -> None:
     """The campaign in a process of its own, told to end as the command line would."""
     try:
-        run_all(BASES[sys.argv[2]](Path(sys.argv[1])), lambda event: None, processes=2)
+        found, on = BASES[sys.argv[2]]
+        run_all(found(Path(sys.argv[1])), PlainTeller(), Where(on, processes=2))
     except Interrupted as error:
         sys.exit(error.exit_code)
 
@@ -95,7 +104,7 @@ class Events(list):
 def whole(tmp_path_factory) -> tuple[list[Job], list[Record], Events]:
     """An uninterrupted campaign of four runs, two side by side."""
     found, told = jobs(tmp_path_factory.mktemp("whole")), Events()
-    return found, run_all(found, told, processes=2), told
+    return found, run_all(found, told, Where(processes=2)), told
 
 
 def test_every_run_is_finished_and_told_in_order(whole):
@@ -115,7 +124,7 @@ def test_every_run_is_finished_and_told_in_order(whole):
 def test_again_trains_nothing(whole):
     found, records, _ = whole
     before, told = files(found[0].out.parent), Events()
-    assert [r.metrics for r in run_all(found, told, processes=2)] == [r.metrics for r in records]
+    assert [r.metrics for r in run_all(found, told, Where(processes=2))] == [r.metrics for r in records]
     assert [e["text"] for e in told] == ["4 runs: 4 finished already, 0 to do"]
     assert files(found[0].out.parent) == before
 
@@ -124,7 +133,7 @@ def test_alone_a_run_ends_as_in_company(whole, tmp_path, monkeypatch):
     """The last run that is missing goes by itself: it still computes on one thread, as it would have beside others."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (found,) = jobs(tmp_path)[:1]
-    (record,) = run_all([found], Events(), processes=2)
+    (record,) = run_all([found], Events(), Where(processes=2))
     assert record.run["settings"]["threads"] == 1
     assert weights(found) == weights(whole[0][0])
 
@@ -161,7 +170,7 @@ def test_small_nets_keep_to_one_thread(tmp_path, monkeypatch):
 
 
 @contextmanager
-def campaign(folder: Path, which: str = "four") -> Iterator[subprocess.Popen[str]]:
+def campaign(folder: Path, which: str = "local") -> Iterator[subprocess.Popen[str]]:
     """The child in a process group of its own, which is gone at the end whatever happens."""
     process = subprocess.Popen(
         [sys.executable, "-c", "import test_campaign; test_campaign.child()", str(folder), which],
@@ -200,7 +209,7 @@ def test_killed_with_all_its_processes_it_goes_on(whole, tmp_path):
     assert 1 <= len(finished) < 4
     before = {p.out: files(p.out) for p in finished}
     told = Events()
-    records = run_all(found, told, processes=2)
+    records = run_all(found, told, Where(processes=2))
     assert told[0]["text"] == f"4 runs: {len(finished)} finished already, {4 - len(finished)} to do"
     assert {p.out: files(p.out) for p in finished} == before
     assert all(r.finished for r in records)
@@ -245,7 +254,7 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
     found[0].out.mkdir()
     (found[0].out / "holiday.txt").write_text("not a run")
     with pytest.raises(RunError, match="1 of 3 runs failed") as told:
-        run_all(found, Events(), processes=2)
+        run_all(found, Events(), Where(processes=2))
     assert str(found[0].out) in str(told.value)
     assert "holiday.txt" in str(told.value)
     assert "\n" not in str(told.value)
@@ -253,7 +262,7 @@ def test_a_failing_run_is_named_and_the_others_are_kept(whole, tmp_path):
     assert [weights(p) for p in found[1:]] == [weights(p) for p in whole[0][1:3]]
     before = files(found[1].out)
     with locked(found[0].out), pytest.raises(RunError, match="in use by process") as told:
-        run_all(found, Events(), processes=2)
+        run_all(found, Events(), Where(processes=2))
     assert str(found[0].out) in str(told.value)
     assert files(found[1].out) == before
 
@@ -267,7 +276,7 @@ def test_many_failures_with_long_words_end_all_the_same(tmp_path):
         job.out.mkdir()
         (job.out / "holiday.txt").write_text("not a run")
     with pytest.raises(RunError, match="300 of 300 runs failed"):
-        run_all(found, Events(), processes=2)
+        run_all(found, Events(), Where(processes=2))
 
 
 def test_a_run_of_other_data_is_not_taken_for_its_own(whole):
@@ -283,11 +292,20 @@ def test_time_left_is_of_this_sittings_pace(tmp_path):
     """Half done before, then a hundredth in a minute: 49 minutes are left, whatever was done earlier."""
     (one,) = jobs(tmp_path, changed(RECIPE, {"iterations": 1000}))[:1]
     one.out.mkdir()
-    (one.out / "metrics.jsonl").write_text('{"kind": "train", "iteration": 510}\n')
-    told = _progress([one], before=500 * one.spec.depth, seconds=60.0)
+    (one.out / "metrics.jsonl").write_text('{"kind": "train", "iteration": 500}\n')
+    now = [0.0]
+    progress = Progress([one], clock=lambda: now[0])
+    assert progress.event()["left"] is None
+    with (one.out / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "iteration": 510}\n')
+    now[0] = 60.0
+    told = progress.event()
     assert told["left"] == pytest.approx(49 * 60)
     assert told["done"] == pytest.approx(0.51)
-    assert _progress([one], before=510 * one.spec.depth, seconds=60.0)["left"] is None
+    assert [(row["name"], row["iteration"], row["iterations"]) for row in told["running"]] == [
+        (one.out.name, 510, 1000)
+    ]
+    assert told["running"][0]["left"] == pytest.approx(49 * 60)
 
 
 def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):
@@ -295,7 +313,7 @@ def test_another_run_in_a_plans_folder_is_not_taken_for_its_own(whole):
     found, _, _ = whole
     other = replace(found[0], seed=7)
     with pytest.raises(ReslabError, match="holds another run") as told:
-        run_all([found[1], other], Events(), processes=2)
+        run_all([found[1], other], Events(), Where(processes=2))
     assert str(other.out) in str(told.value)
 
 
@@ -314,10 +332,160 @@ def test_an_unforeseen_error_of_a_process_is_told_as_on_the_command_line(tmp_pat
     """Its kind, its text, the line of reslab that raised it; the traceback is a note, which --debug prints."""
     (job,) = jobs(tmp_path, seeds=(0,))[:1]
     with pytest.raises(RunError) as told:
-        run_all([replace(job, command={3})], lambda event: None, processes=1)  # type: ignore[arg-type]
+        run_all([replace(job, command={3})], lambda event: None, Where(processes=1))  # type: ignore[arg-type]
     text = str(told.value)
     assert text.startswith(f"1 of 1 runs failed; the first: {job.out}: ")
     assert re.search(r"Error: .+ \(in reslab/[a-z/]+\.py:\d+\): this is a fault of reslab", text)
     assert "\n" not in text
     (note,) = told.value.__notes__
     assert note.startswith("Traceback (most recent call last):")
+
+
+# -- by several commands on one folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_under_leases_the_runs_are_the_same(whole, tmp_path):
+    found, told = jobs(tmp_path), Events()
+    records = run_all(found, told, Where("folder", processes=2))
+    assert [weights(job) for job in found] == [weights(job) for job in whole[0]]
+    assert [record.run["settings"] for record in records] == [record.run["settings"] for record in whole[1]]
+    assert names(tmp_path) == sorted(job.out.name for job in found)  # no lease is left
+    host = socket.gethostname()
+    ends = {f"{job.out.name}: finished on {host}" for job in found}
+    assert {event["text"] for event in told if " finished on " in event.get("text", "")} == ends
+    seen = [row for event in told if event["kind"] == "campaign" for row in event["running"]]
+    assert {row["where"] for row in seen} <= {host}
+
+
+def test_a_dead_machine_is_followed_from_its_checkpoints(whole, tmp_path):
+    """All its processes are killed with no chance to say so; the next command waits for the lease, and goes on."""
+    found = jobs(tmp_path)
+    attempts = [job.out for job in found]
+    with campaign(tmp_path, "folder") as process:
+        wait_until(process, lambda: sum((f := attempt_of(out)) is not None and steps(f) != [] for out in attempts) >= 2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    left = {out: steps(attempt)[-1] for out in attempts if (attempt := attempt_of(out)) is not None}
+    assert len(left) == 2
+    with pytest.raises(UserError, match="go on with --on folder"):
+        run_all(found, Events(), Where(processes=2))
+    told = Events()
+    run_all(found, told, Where("folder", processes=2, lease=1.0))
+    assert [weights(job) for job in found] == [weights(job) for job in whole[0]]
+    assert sum("no sign of life" in event.get("text", "") for event in told) == 2
+    for out, step in left.items():
+        resumed = [line for line in lines(out) if line["kind"] == "resume"]
+        assert [line["iteration"] for line in resumed] == [step], lines(out)[:3]
+    assert names(tmp_path) == sorted(job.out.name for job in found)
+
+
+@pytest.mark.parametrize("on", ["local", "folder"])
+def test_a_killed_process_is_replaced_and_its_run_resumed(whole, tmp_path, on):
+    found = jobs(tmp_path)
+    with campaign(tmp_path, on) as process:
+        wait_until(process, lambda: len(workers(process.pid)) == 2 and any(map(begun, found)))
+        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        _, told = process.communicate(timeout=240)
+    assert process.returncode == 0, told
+    assert [weights(job) for job in found] == [weights(job) for job in whole[0]]
+    assert re.search(r"its process was ended by SIGKILL; tried again from its newest checkpoint", told)
+
+
+def begun(job: Job) -> bool:
+    folder = attempt_of(job.out) or job.out
+    return iterations_in(folder) > 4
+
+
+@pytest.mark.parametrize("on", ["local", "folder"])
+def test_a_run_that_fails_each_time_is_given_up_and_the_others_go_on(tmp_path, on):
+    """Its loss is not finite after the same update, however often it is tried."""
+    found = jobs(tmp_path)
+    bad = replace(found[1], recipe=changed(RECIPE, {"lr": 1e30, "name": "diverges"}))
+    told = Events()
+    failures = train_all([found[0], bad, found[2]], told, Where(on, processes=2))
+    assert set(failures) == {bad.out}
+    assert "loss" in failures[bad.out].message
+    assert ".leases" not in failures[bad.out].message
+    assert [is_done(job) for job in (found[0], found[2])] == [True, True]
+    again = [event for event in told if "tried again from its newest checkpoint" in event.get("text", "")]
+    assert 2 <= len(again) <= 3  # the first attempt may have got further than none
+    assert (bad.out / "run.json").is_file()  # to be looked at, under leases too
+
+
+def test_a_signal_leaves_runs_under_leases_for_anyone(whole, tmp_path):
+    found = jobs(tmp_path)
+    with campaign(tmp_path, "folder") as process:
+        wait_until(process, lambda: sum(map(begun, found)) >= 2)
+        process.terminate()
+        saved_where_it_was(process, found)
+    assert not list(tmp_path.glob(".leases/[!.]*"))
+    run_all(found, Events(), Where(processes=2))  # here, without leases
+    assert [weights(job) for job in found] == [weights(job) for job in whole[0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"on": "rya"}, "--on rya: is none of local, folder, ray, slurm; did you mean ray?"),
+        ({"on": "folder:x"}, "--on folder:x: write folder"),
+        ({"on": "slurm:"}, "--on slurm:: write slurm:KEY=VALUE,…, or slurm"),
+        ({"processes": 0}, "--processes: 0 must be at least 1"),
+        ({"gpus": 2}, "--gpus-per-run 2: a run of a study trains on one GPU at most; give 0 or 1"),
+    ],
+)
+def test_places_that_do_not_exist(words, told):
+    with pytest.raises(UserError) as error:
+        Where(**words)
+    assert str(error.value) == told
+
+
+def test_the_device_does_not_depend_on_the_machine():
+    assert Where("ray").device("auto") == "cpu"
+    assert Where("ray", gpus=1).device("auto") == "cuda"
+    assert Where().device("auto") == "auto"
+    for where, device in ((Where("ray"), "cuda"), (Where("ray", gpus=1), "cpu")):
+        with pytest.raises(UserError, match=f"--device {device}: with --gpus-per-run {where.gpus}"):
+            where.device(device)
+
+
+@pytest.mark.parametrize(
+    ("on", "package", "told"),
+    [
+        ("ray", "ray", "--on ray: needs ray; install reslab with its extra: pip install 'reslab[ray]'"),
+        ("slurm", "submitit", "--on slurm: needs submitit; install reslab with its extra: pip install 'reslab[slurm]'"),
+    ],
+)
+def test_an_extra_that_is_missing(tmp_path, monkeypatch, on, package, told):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError) as error:
+        run_all(jobs(tmp_path), Events(), Where(on))
+    assert str(error.value) == told
+
+
+@pytest.mark.parametrize("detail", ["partition", "=x", "time=soon", "cluster=local,time="])
+def test_options_of_slurm_that_cannot_be(tmp_path, detail):
+    with pytest.raises(UserError, match=f"--on slurm:{detail}"):
+        run_all(jobs(tmp_path), Events(), Where(f"slurm:{detail}"))
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="there is a Slurm here")
+def test_no_slurm(tmp_path):
+    with pytest.raises(UserError, match=r"--on slurm: .*srun"):
+        run_all(jobs(tmp_path), Events(), Where("slurm"))
+
+
+def test_data_that_differ_where_the_run_is_trained(tmp_path):
+    (job,) = jobs(tmp_path, seeds=(0,))[:1]
+    failures = train_all([replace(job, fingerprint="0" * 64)], Events(), Where("folder"))
+    message = failures[job.out].message
+    assert message.startswith("--data digits: holds other images here than where the command was given (on ")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "no-host.invalid:6379", "127.0.0.1:99999"])
+def test_no_cluster_answers(tmp_path, address):
+    with pytest.raises(UserError, match=f"--on ray:{address}: no Ray cluster answers there .+; `ray status` shows one"):
+        run_all(jobs(tmp_path), Events(), Where(f"ray:{address}"))

@@ -1,0 +1,61 @@
+"""The executor of --on, with room for as many runs as the machine or the cluster has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reslab.campaign.executor import RAY, Executor, Task, Where
+from reslab.campaign.local import LocalExecutor
+from reslab.campaign.plan import need_of, parallelism
+from reslab.engines import host
+from reslab.errors import UserError
+
+if TYPE_CHECKING:
+    from reslab.training.job import Job
+
+
+@contextmanager
+def opened(where: Where, jobs: Sequence[Job], missing: int) -> Iterator[tuple[Executor, Task]]:
+    """Yield the executor of `where`, and a task with all that the tasks of these jobs have in common.
+
+    Threads follow from all jobs: a run must not depend on which others are missing.
+    """
+    seconds = where.lease if where.is_leased else None
+    cores = where.cores or (1 if where.is_leased else None)
+    first = jobs[0]
+    if where.is_here:
+        if where.gpus:
+            _check_gpus(where)
+        count, threads = parallelism(jobs, where.processes, cores)
+        count = min(count, missing)
+        decoders = max(1, host.cores() // count)
+        executor: Executor = LocalExecutor(count, where.gpus)
+        template = Task(first, threads, decoders, seconds)
+    else:
+        for base in {job.out.parent for job in jobs}:
+            base.mkdir(parents=True, exist_ok=True)
+        cores = cores or 1
+        if where.name == RAY:
+            from reslab.campaign.on_ray import RayExecutor
+
+            executor = RayExecutor(where.detail, cores, where.gpus, where.processes)
+        else:
+            from reslab.campaign.on_slurm import SlurmExecutor
+
+            folder = first.out.parent / ".slurm"
+            executor = SlurmExecutor(where.detail, folder, cores, where.gpus, need_of(jobs), where.processes)
+        template = Task(first, cores, cores, seconds)
+    try:
+        yield executor, template
+    finally:
+        executor.close()
+
+
+def _check_gpus(where: Where) -> None:
+    """Raise UserError if this machine has no GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError(f"--gpus-per-run {where.gpus}: torch sees no GPU on this machine; give 0")

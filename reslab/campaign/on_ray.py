@@ -1,0 +1,138 @@
+"""The executor of a Ray cluster. Needs the extra `ray`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from reslab.campaign.executor import Ended, Outcome, Task
+from reslab.errors import UserError, shortened
+
+PAUSE = 0.2  # seconds that `poll` waits at most
+ABSENT = 10.0  # seconds for the cluster to answer; Ray itself waits for minutes
+
+
+class RayExecutor:
+    """Trains each task as a Ray task; see `executor.Executor`.
+
+    address  of the cluster, "" for that of RAY_ADDRESS or of this machine; without one Ray is started here
+    cores    of each run
+    gpus     of each run
+    most     runs at a time, None: as many as the cluster has cores for
+    Raises UserError without Ray, without the cluster, or if no node of it has so many cores and GPUs.
+    """
+
+    def __init__(self, address: str, cores: int, gpus: int, most: int | None) -> None:
+        self._ray = _started(address)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        self._check(nodes, cores, gpus)
+        total = int(sum(node.get("CPU", 0) for node in nodes))
+        self.parallel = most
+        self.words = f"Ray: {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}, {total} cores"
+        # Errors and dead nodes are repeated by the campaign, which counts them.
+        self._attempt = self._ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_attempt)
+        self._waiting: deque[Task] = deque()
+        self._running: dict[Any, Task] = {}
+        self._is_cancelled = False
+
+    def _check(self, nodes: list[dict[str, float]], cores: int, gpus: int) -> None:
+        if any(node.get("CPU", 0) >= cores and node.get("GPU", 0) >= gpus for node in nodes):
+            return
+        self.close()
+        sizes = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+        raise UserError(
+            f"--on ray: no node has {cores} cores and {gpus} GPUs for a run (the nodes have {sizes}); change "
+            "--cores-per-run or --gpus-per-run"
+        )
+
+    def submit(self, task: Task) -> None:
+        """Train `task` on a node that has room for it."""
+        self._waiting.append(task)
+
+    def poll(self) -> Ended:
+        """Return the tasks that have ended; those of dead nodes and workers are "dead"."""
+        if self._is_cancelled:
+            stopped: Ended = [(task, Outcome("stopped")) for task in self._waiting]
+            self._waiting.clear()
+        else:
+            stopped = []
+            while self._waiting and (self.parallel is None or len(self._running) < self.parallel):
+                task = self._waiting.popleft()
+                self._running[self._attempt.remote(task)] = task
+        if not self._running:
+            return stopped
+        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=PAUSE)
+        return stopped + [self._ended(one) for one in ready]
+
+    def _ended(self, one: Any) -> tuple[Task, Outcome]:
+        task = self._running.pop(one)
+        try:
+            return task, self._ray.get(one)
+        except self._ray.exceptions.RayError as error:
+            if self._is_cancelled:
+                return task, Outcome("stopped")
+            return task, Outcome("dead", f"{task.job.out}: lost by Ray ({_first_line(error)})", process=0)
+
+    def abandon(self, task: Task) -> None:
+        """Forget `task`, or kill its worker."""
+        with suppress(ValueError):
+            self._waiting.remove(task)
+        for one, running in self._running.items():
+            if running is task:
+                self._ray.cancel(one, force=True)
+
+    def cancel(self) -> None:
+        """Let every run save and end: Ray interrupts its main thread, which `Stop` notices."""
+        self._is_cancelled = True
+        for one in self._running:
+            self._ray.cancel(one, force=False)
+
+    def close(self) -> None:
+        """Leave the cluster; what still trains for this command is ended by Ray."""
+        self._ray.shutdown()
+
+
+def _attempt(task: Task) -> Outcome:
+    from reslab.campaign.attempt import attempt
+
+    return attempt(task)
+
+
+def _started(address: str) -> Any:
+    """Return the module `ray`, connected. Raises UserError."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--on ray: needs ray; install reslab with its extra: pip install 'reslab[ray]'") from None
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    _check_answers(address)
+    try:
+        ray.init(address or None, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        raise UserError(
+            f"--on ray:{address}: no Ray cluster answers there ({_first_line(error)}); `ray status` shows one"
+        ) from None
+    return ray
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return shortened(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__, 200)
+
+
+def _check_answers(address: str) -> None:
+    """Raise UserError if nothing answers at HOST:PORT; other forms of an address are Ray's to resolve."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ABSENT).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"--on ray:{address}: no Ray cluster answers there ({reason}); `ray status` shows one"
+        ) from None
