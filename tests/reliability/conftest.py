@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-for room in ("show", "claims", "data", "training", "cli"):  # helpers of the other tests
+for room in ("show", "claims", "data", "training", "campaign", "ranks", "cli"):  # helpers of the other tests
     sys.path.insert(0, str(HERE.parent / room))
 sys.path.insert(0, str(HERE))
 
