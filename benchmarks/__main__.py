@@ -13,6 +13,7 @@ from benchmarks.side import SUMMARY, table
 
 PARTS = (
     "train_cpu", "loop", "fast", "start", "index", "check", "inference", "int8", "browser", "jpeg", "depth", "scale",
+    "executors",
     "gpu",
 )  # fmt: skip
 UNMEASURED = ["", "", "", "", "", "not measured: see above"]  # a part that this machine cannot measure
