@@ -87,7 +87,7 @@ class Task:
     decoders  most processes that decode image files
     lease     seconds after which a silent holder of the run loses it; None: trained in its own folder, without a lease
     expired   token of a lease that may be taken over, "" for none
-    mark      content of the file that shows a shared folder (`lease.mark`), "" if every process is on this machine
+    mark      a file in the study folder that shows that it is shared, "" if every process is on this machine
     """
 
     job: Job

@@ -7,8 +7,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from reslab.version import VERSION
 
 LEASES = ".leases"
 HOLDER, BEAT, END = "lease.json", "beat", "end"
-MARK = "mark"
+MARK = ".mark-"
 NEW, COPY, GONE = ".new-", ".copy-", ".gone-"  # prefixes of what is not yet, or no longer, a lease or an attempt
 
 
@@ -57,23 +57,23 @@ def attempt_of(out: Path) -> Path | None:
     return max(attempts(place_of(out) / held.token), key=progress, default=None)
 
 
-def mark(base: Path) -> str:
-    """Return the content of a file in the study folder `base` that only those can know who share the folder."""
-    path = base / LEASES / MARK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
-        file.write(secrets.token_hex(8))
-    return path.read_text(encoding="ascii")
-
-
-def check_shared(out: Path, expected: str) -> None:
-    """Raise UserError if this machine does not see the study folder of the command."""
-    path = out.parent / LEASES / MARK
+@contextmanager
+def marked(bases: Collection[Path]) -> Iterator[str]:
+    """Yield the name of a file that each of these study folders has until the end; who sees it shares the folder."""
+    name = f"{MARK}{secrets.token_hex(8)}"
     try:
-        is_same = path.read_text(encoding="ascii") == expected
-    except OSError:
-        is_same = False
-    if not is_same:
+        for base in bases:
+            (base / LEASES).mkdir(parents=True, exist_ok=True)
+            (base / LEASES / name).touch()
+        yield name
+    finally:
+        for base in bases:
+            (base / LEASES / name).unlink(missing_ok=True)
+
+
+def check_shared(out: Path, mark: str) -> None:
+    """Raise UserError if this machine does not see the study folder of the command."""
+    if not (out.parent / LEASES / mark).exists():
         raise UserError(
             f"{out.parent}: {socket.gethostname()} does not see this folder of the study; give an --out that is shared "
             "by all machines, as an absolute path"
@@ -88,7 +88,6 @@ def tidy(base: Path) -> None:
     for path in leases.iterdir():
         if path.name.startswith((NEW, GONE)):
             shutil.rmtree(path, ignore_errors=True)
-    (leases / MARK).unlink(missing_ok=True)
     with suppress(OSError):
         leases.rmdir()
 

@@ -27,7 +27,7 @@ class RayExecutor:
     """
 
     def __init__(self, address: str, cores: int, gpus: int, most: int | None) -> None:
-        self._ray = _started(address)
+        self._ray, self._is_own = _started(address)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         self._check(nodes, cores, gpus)
         total = int(sum(node.get("CPU", 0) for node in nodes))
@@ -93,7 +93,8 @@ class RayExecutor:
 
     def close(self) -> None:
         """Leave the cluster; what still trains for this command is ended by Ray."""
-        self._ray.shutdown()
+        if self._is_own:
+            self._ray.shutdown()
 
 
 def _attempt(task: Task) -> Outcome:
@@ -102,13 +103,15 @@ def _attempt(task: Task) -> Outcome:
     return attempt(task)
 
 
-def _started(address: str) -> Any:
-    """Return the module `ray`, connected. Raises UserError."""
+def _started(address: str) -> tuple[Any, bool]:
+    """Return the module `ray`, connected, and whether that was done here. Raises UserError."""
     try:
         import ray
     except ImportError:
         raise UserError("--on ray: needs ray; install reslab with its extra: pip install 'reslab[ray]'") from None
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if ray.is_initialized():  # by the caller of `reslab.reproduce`
+        return ray, False
     _check_answers(address)
     try:
         ray.init(address or None, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
@@ -116,7 +119,7 @@ def _started(address: str) -> Any:
         raise UserError(
             f"--on ray:{address}: no Ray cluster answers there ({_first_line(error)}); `ray status` shows one"
         ) from None
-    return ray
+    return ray, True
 
 
 def _first_line(error: Exception) -> str:

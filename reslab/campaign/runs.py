@@ -72,7 +72,10 @@ def train_all(jobs: Sequence[Job], tell: Tell, where: Where = HERE) -> dict[Path
     with opened(where, jobs, len(missing)) as (executor, template):
         if executor.words:
             tell({"kind": "note", "text": executor.words})
-        failures = _Campaign(missing, template, executor, where, tell).run()
+        bases = set() if where.is_here else {job.out.parent for job in missing}
+        with layout.marked(bases) as mark:
+            task = template if where.is_here else replace(template, mark=mark)
+            failures = _Campaign(missing, task, executor, where, tell).run()
     if where.is_leased:
         _tidy(jobs)
     return {out: failures[job.out] for out, job in zip(asked, jobs, strict=True) if job.out in failures}
@@ -118,9 +121,6 @@ class _Campaign:
         self.active = {job.out: job for job in self.jobs}  # not ended yet
         self.tasks = dict[Path, Task]()  # the last one of each
         self.held = set[Path]()  # trained by a process of another command
-        self.marks = (
-            {} if self.where.is_here else {base: layout.mark(base) for base in {j.out.parent for j in self.jobs}}
-        )
         self.progress = Progress(self.jobs, self.where.is_leased)
         self.watch = lease.Watch(self.where.lease)
         self.reached = {job.out: self.progress.iteration(job) for job in self.jobs}  # by the last attempt
@@ -152,7 +152,7 @@ class _Campaign:
 
     def _submit(self, job: Job, expired: str = "") -> None:
         self.held.discard(job.out)
-        task = replace(self.template, job=job, expired=expired, mark=self.marks.get(job.out.parent, ""))
+        task = replace(self.template, job=job, expired=expired)
         self.tasks[job.out] = task
         self.executor.submit(task)
 

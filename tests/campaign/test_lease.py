@@ -191,13 +191,14 @@ def test_another_version_is_refused_by_name(tmp_path):
 
 def test_a_folder_that_is_not_shared(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
-    mark = layout.mark(here)
-    assert layout.mark(here) == mark
-    layout.check_shared(here / "run", mark)
-    for out in (there / "run", tmp_path / "missing" / "run"):
-        with pytest.raises(UserError, match="does not see this folder of the study; give an --out that is shared"):
-            layout.check_shared(out, mark)
-        layout.mark(there)
+    with layout.marked([here]) as mark, layout.marked([here, there]) as other:
+        layout.check_shared(here / "run", mark)
+        layout.check_shared(there / "run", other)
+        for out in (there / "run", tmp_path / "missing" / "run"):
+            with pytest.raises(UserError, match="does not see this folder of the study; give an --out that is shared"):
+                layout.check_shared(out, mark)
+    layout.tidy(here)
+    assert list(here.iterdir()) == []
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
