@@ -206,7 +206,11 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
         store = PrefixStore(os.environ.get(TRY, "0"), store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=wait)
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"rank {ranks.rank}: the ranks do not meet: {' '.join(str(error).split())[:200]}") from None
+        place = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
+        if "EADDRINUSE" in str(error):
+            text = f"{place}: the port is in use; give torchrun another (--master-port or --rdzv-endpoint)"
+            raise UserError(text) from None
+        raise RunError(f"the ranks do not meet at {place}: {' '.join(str(error).split())[:200]}") from None
     try:
         yield ranks
     finally:

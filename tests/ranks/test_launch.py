@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,3 +133,15 @@ def test_bad_input_is_one_line(tmp_path, words, line):
     assert process.returncode == 2
     (said,) = error.splitlines()
     assert said.startswith(line)
+
+
+def test_a_port_in_use_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ranks = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        words = [sys.executable, "-m", "reslab", "train", "cifar_resnet8", "--out", "run"]
+        done = subprocess.run(words, cwd=tmp_path, env=os.environ | ranks, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    remedy = "give torchrun another (--master-port or --rdzv-endpoint)"
+    assert done.stderr == f"reslab: rank 0: 127.0.0.1:{port}: the port is in use; {remedy}\n"
+    assert not (tmp_path / "run").exists()
