@@ -383,7 +383,7 @@ def test_a_dead_machine_is_followed_from_its_checkpoints(whole, tmp_path):
     assert names(tmp_path) == sorted(job.out.name for job in found)
 
 
-@pytest.mark.parametrize("on", ["local", "folder"])
+@pytest.mark.parametrize("on", some(["folder", "local"], quick=1))
 def test_a_killed_process_is_replaced_and_its_run_resumed(whole, tmp_path, on):
     found = jobs(tmp_path)
     with campaign(tmp_path, on) as process:

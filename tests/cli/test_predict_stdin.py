@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from cases import some
 from commands import environment
 from PIL import Image
 from test_streams import NAMES, STREAMS
@@ -39,7 +40,7 @@ def exact(record) -> bytes:
     return base64.b64decode(record["file_bytes"]) if "file_bytes" in record else record["file"].encode()
 
 
-@pytest.mark.parametrize("more", [{}, STREAMS["C"][0]], ids=["utf-8", "C"])
+@pytest.mark.parametrize("more", some([{}, STREAMS["C"][0]], quick=1))
 def test_names_of_find_survive(trained, pictures, more):
     found = subprocess.run(["find", pictures, "-type", "f", "-print0"], capture_output=True, check=True).stdout
     code, out, err = fed(trained, found, "-", "--json", **more)

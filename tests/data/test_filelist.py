@@ -332,6 +332,7 @@ def test_where_a_list_is_not(tmp_path, monkeypatch):
         load("folder.csv")
 
 
+@pytest.mark.slow
 def test_train_resume_evaluate_predict_and_a_changed_list(tmp_path):
     rows = pets(tmp_path, train=8, val=4)
     file = write(tmp_path, *(row.rpartition(",")[0] for row in rows), header="path,label")

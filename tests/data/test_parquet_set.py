@@ -277,6 +277,7 @@ def test_what_the_text_means(tmp_path, monkeypatch):
         load("parquet:")
 
 
+@pytest.mark.slow
 def test_train_resume_evaluate_and_predict(tmp_path):
     pets(tmp_path / "pets", train=24, val=6)
     train = ["train", "cifar_resnet8", "--image-size", 32, "--data", "parquet:pets", "--threads", 1, "--workers", 2]
