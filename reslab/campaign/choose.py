@@ -36,7 +36,7 @@ def opened(where: Where, jobs: Sequence[Job], missing: int) -> Iterator[tuple[Ex
     else:
         for base in {job.out.parent for job in jobs}:
             base.mkdir(parents=True, exist_ok=True)
-        cores = cores or 1
+        assert cores is not None  # only `local` leaves it open
         if where.name == RAY:
             from reslab.campaign.on_ray import RayExecutor
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections import deque
-from contextlib import suppress
 from typing import Any
 
 from reslab.campaign.executor import Ended, Outcome, Task
+from reslab.campaign.scheduled import Scheduled
 from reslab.errors import UserError, shortened
 
 PAUSE = 0.2  # seconds that `poll` waits at most
 ABSENT = 10.0  # seconds for the cluster to answer; Ray itself waits for minutes
 
 
-class RayExecutor:
+class RayExecutor(Scheduled):
     """Trains each task as a Ray task; see `executor.Executor`.
 
     address  of the cluster, "" for that of RAY_ADDRESS or of this machine; without one Ray is started here
@@ -27,17 +26,14 @@ class RayExecutor:
     """
 
     def __init__(self, address: str, cores: int, gpus: int, most: int | None) -> None:
+        super().__init__(most)
         self._ray, self._is_own = _started(address)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         self._check(nodes, cores, gpus)
         total = int(sum(node.get("CPU", 0) for node in nodes))
-        self.parallel = most
         self.words = f"Ray: {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}, {total} cores"
         # Errors and dead nodes are repeated by the campaign, which counts them.
         self._attempt = self._ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_attempt)
-        self._waiting: deque[Task] = deque()
-        self._running: dict[Any, Task] = {}
-        self._is_cancelled = False
 
     def _check(self, nodes: list[dict[str, float]], cores: int, gpus: int) -> None:
         if any(node.get("CPU", 0) >= cores and node.get("GPU", 0) >= gpus for node in nodes):
@@ -49,46 +45,32 @@ class RayExecutor:
             "--cores-per-run or --gpus-per-run"
         )
 
-    def submit(self, task: Task) -> None:
-        """Train `task` on a node that has room for it."""
-        self._waiting.append(task)
-
     def poll(self) -> Ended:
         """Return the tasks that have ended; those of dead nodes and workers are "dead"."""
-        if self._is_cancelled:
-            stopped: Ended = [(task, Outcome("stopped")) for task in self._waiting]
-            self._waiting.clear()
-        else:
-            stopped = []
-            while self._waiting and (self.parallel is None or len(self._running) < self.parallel):
-                task = self._waiting.popleft()
-                self._running[self._attempt.remote(task)] = task
-        if not self._running:
+        stopped = self.start(self._attempt.remote)
+        if not self.running:
             return stopped
-        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=PAUSE)
+        ready, _ = self._ray.wait(list(self.running), num_returns=len(self.running), timeout=PAUSE)
         return stopped + [self._ended(one) for one in ready]
 
     def _ended(self, one: Any) -> tuple[Task, Outcome]:
-        task = self._running.pop(one)
+        task = self.running.pop(one)
         try:
             return task, self._ray.get(one)
         except self._ray.exceptions.RayError as error:
-            if self._is_cancelled:
+            if self.is_cancelled:
                 return task, Outcome("stopped")
             return task, Outcome("dead", f"{task.job.out}: lost by Ray ({_first_line(error)})", process=0)
 
     def abandon(self, task: Task) -> None:
         """Forget `task`, or kill its worker."""
-        with suppress(ValueError):
-            self._waiting.remove(task)
-        for one, running in self._running.items():
-            if running is task:
-                self._ray.cancel(one, force=True)
+        for one in self.forget(task):
+            self._ray.cancel(one, force=True)
 
     def cancel(self) -> None:
         """Let every run save and end: Ray interrupts its main thread, which `Stop` notices."""
-        self._is_cancelled = True
-        for one in self._running:
+        self.is_cancelled = True
+        for one in self.running:
             self._ray.cancel(one, force=False)
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -13,6 +12,7 @@ from typing import Any
 
 from reslab.campaign import lease
 from reslab.campaign.executor import Ended, Outcome, Task
+from reslab.campaign.scheduled import Scheduled
 from reslab.engines import host
 from reslab.errors import UserError, shortened
 
@@ -22,7 +22,7 @@ HERE = "local"  # cluster=local: submitit's processes on this machine, to try th
 GIGABYTE = 1 << 30
 
 
-class SlurmExecutor:
+class SlurmExecutor(Scheduled):
     """Trains each task as a Slurm job; see `executor.Executor`.
 
     detail  KEY=VALUE,… of sbatch, such as partition=gpu,time=120 (minutes); cluster=local needs no Slurm
@@ -43,9 +43,8 @@ class SlurmExecutor:
         options = _options(detail)
         cluster = options.pop("cluster", "slurm")
         self._is_here = is_here = cluster == HERE
-        self.parallel = most or (max(1, host.cores() // cores) if is_here else None)
+        super().__init__(most or (max(1, host.cores() // cores) if is_here else None))
         self.words = "submitit's processes on this machine, without Slurm" if is_here else "Slurm: one job for each run"
-        self._folder = folder
         self._uncompleted = submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError
         try:
             self._executor = submitit.AutoExecutor(folder, cluster=cluster)
@@ -58,49 +57,33 @@ class SlurmExecutor:
         except (RuntimeError, NameError, TypeError, ValueError) as error:
             first = shortened(str(error).strip().splitlines()[0], 200)
             raise UserError(f"--on slurm{':' * bool(detail)}{detail}: {first}") from None
-        self._waiting: deque[Task] = deque()
-        self._running: dict[Any, Task] = {}
-        self._is_cancelled = False
-
-    def submit(self, task: Task) -> None:
-        """Queue `task`."""
-        self._waiting.append(task)
 
     def poll(self) -> Ended:
         """Return the tasks that have ended; jobs without a result were killed, with their node or by its time limit."""
-        if self._is_cancelled:
-            stopped: Ended = [(task, Outcome("stopped")) for task in self._waiting]
-            self._waiting.clear()
-        else:
-            stopped = []
-            while self._waiting and (self.parallel is None or len(self._running) < self.parallel):
-                task = self._waiting.popleft()
-                self._running[self._executor.submit(work, task)] = task
+        stopped = self.start(lambda task: self._executor.submit(work, task))
         time.sleep(PAUSE)
-        return stopped + [self._ended(job) for job in [job for job in self._running if job.done()]]
+        return stopped + [self._ended(job) for job in [job for job in self.running if job.done()]]
 
     def _ended(self, job: Any) -> tuple[Task, Outcome]:
-        task = self._running.pop(job)
+        task = self.running.pop(job)
         try:
             return task, job.result()
         except self._uncompleted:
-            if self._is_cancelled:
+            if self.is_cancelled:
                 return task, Outcome("stopped")
             text = f"{task.job.out}: job {job.job_id} ended without a result ({job.state}); its log: {job.paths.stderr}"
             return task, Outcome("dead", text, process=0)
 
     def abandon(self, task: Task) -> None:
         """Forget `task`, or take its job from the cluster."""
-        with suppress(ValueError):
-            self._waiting.remove(task)
-        for job in [job for job, running in self._running.items() if running is task]:
+        for job in self.forget(task):
             self._end(job)
-            del self._running[job]  # its place is free: a frozen process may not even end
+            del self.running[job]  # its place is free: a frozen process may not even end
 
     def cancel(self) -> None:
         """Let every run save and end: the holder of a lease sees the request; other jobs are taken from the queue."""
-        self._is_cancelled = True
-        for job, task in self._running.items():
+        self.is_cancelled = True
+        for job, task in self.running.items():
             if not lease.ask_to_stop(task.job.out):
                 self._end(job)
 
