@@ -44,6 +44,12 @@ def check_machine(device: str, threads: int = 0) -> None:
         thread_count(threads)
 
 
+def check_readable(data: Any, on: str) -> None:
+    """Raise UserError if the processes of --on cannot read `data`, as the images were given in Python."""
+    if source_of(data).kind == "given":
+        raise UserError(f"--on {on}: other processes cannot read images given in Python; give a path")
+
+
 def job_of(
     model: str | Spec | None, options: TrainOptions, switches: dict[str, Any], command: str | None,
     tell: Tell | None = None, leave_no_trace: bool = False, data: Data | None = None,

@@ -10,11 +10,10 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
-from reslab.api.jobs import job_of
+from reslab.api.jobs import check_readable, job_of
 from reslab.api.runs import check_log, run
 from reslab.campaign.executor import Where
 from reslab.claims.rules import Figure, figure
-from reslab.data.source import source_of
 from reslab.errors import Interrupted, ReslabError, UserError
 from reslab.nets.spec import Spec
 from reslab.notebook import percent, table
@@ -147,8 +146,7 @@ def _where(options: SeedsOptions) -> Where | None:
         raise UserError(f"--threads {options.threads}: with --on; give --cores-per-run {options.threads}")
     if options.log is not None:
         raise UserError(f"--log {options.log}: with --on; leave one of them out")
-    if source_of(options.data).kind == "given":
-        raise UserError(f"--on {where.on}: other processes cannot read images given in Python; give a path")
+    check_readable(options.data, where.on)
     return where
 
 

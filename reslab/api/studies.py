@@ -12,7 +12,7 @@ from typing import Any
 
 from reslab.api import bench as benches
 from reslab.api.arguments import takes
-from reslab.api.jobs import RUNS, begun_with, check_machine
+from reslab.api.jobs import RUNS, begun_with, check_machine, check_readable
 from reslab.api.pages import link_to_networks, write_networks
 from reslab.campaign.executor import LOCAL, Where
 from reslab.claims import evidence as evidences
@@ -20,7 +20,6 @@ from reslab.claims.catalogue import chosen, default_setting
 from reslab.claims.claim import Claim
 from reslab.claims.evidence import Beginning, Net, Setting
 from reslab.claims.judging import Judgement, judge
-from reslab.data.source import source_of
 from reslab.engines.host import check_processes
 from reslab.errors import UserError
 from reslab.notebook import table
@@ -85,8 +84,8 @@ def reproduce(
     where = Where(options.on or LOCAL, processes, options.cores_per_run, options.gpus_per_run, options.lease)
     if options.budget is not None and where.is_leased:
         raise UserError(f"--budget: with --on {where.on}; the time there is not known, so leave it out")
-    if where.is_leased and source_of(data).kind == "given":
-        raise UserError(f"--on {where.on}: other processes cannot read images given in Python; give a path")
+    if where.is_leased:
+        check_readable(data, where.on)
     setting = _setting(options)
     names = [what] if isinstance(what, str) else list(what)
     claims = chosen(setting, names)
