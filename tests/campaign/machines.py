@@ -17,9 +17,10 @@ from pathlib import Path
 from reslab.campaign.layout import look
 from reslab.store.files import sha256
 
-WORDS = ["reproduce", "degradation", "--depths", "8,14,20", "--seeds", "5", "--scale", "0.1"]
+SCALE = os.environ.get("RESLAB_STUDY_SCALE", "0.1")
+WORDS = ["reproduce", "degradation", "--depths", "8,14,20", "--seeds", "5", "--scale", SCALE]
 RUNS = 30
-LIMIT = 600.0  # seconds after which a study counts as hung
+LIMIT = 600.0 + 3000 * float(SCALE)  # seconds after which a study counts as hung
 HOSTS = ("machine-a", "machine-b", "machine-c")
 
 
