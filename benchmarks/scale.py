@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -77,7 +77,7 @@ def reslab_pieces(ranks: Ranks, model: str) -> dict[str, Piece]:
     """
     split, _ = images()
     recipe = changed(paper_cifar(), {"batch": SHARE * ranks.count})
-    settings = replace(settle(spec_of(model), recipe, ComputeOptions("cpu", threads=1)), ranks=ranks.count)
+    settings = settle(spec_of(model), recipe, ComputeOptions("cpu", threads=1, ranks=ranks.count))
     prepare(settings)
     watched = Watched(ranks.rank, ranks.count, ranks.local)
     step = Step(build(model, shortcut="A", seed=SEED), recipe, settings, ranks=watched)

@@ -27,6 +27,7 @@ from reslab.runs.runlog import RUN, Tell
 if TYPE_CHECKING:
     from reslab.data.splits import Data
     from reslab.engines.machine import ComputeOptions
+    from reslab.engines.ranks import Ranks
     from reslab.training.init import Pretrained
     from reslab.training.job import Job
 
@@ -52,11 +53,12 @@ def check_readable(data: Any, on: str) -> None:
 
 def job_of(
     model: str | Spec | None, options: TrainOptions, switches: dict[str, Any], command: str | None,
-    tell: Tell | None = None, leave_no_trace: bool = False, data: Data | None = None,
+    tell: Tell | None = None, leave_no_trace: bool = False, data: Data | None = None, ranks: Ranks | None = None,
 ) -> tuple[Job, Data]:  # fmt: skip
     """Return the job of `train`'s arguments, and its data. Raises every UserError that can be known before training.
 
-    data   those of the same options with another seed; None: they are read
+    data    those of the same options with another seed; None: they are read
+    ranks   that train the run together, None: this process alone
     """
     source, out, seed, levels = source_of(options.data), options.out, options.seed, levels_of(options.range)
     if levels not in (None, FULL) and source.kind != "folder":
@@ -79,13 +81,16 @@ def job_of(
 
         writable_folder(out)
     from reslab.engines.machine import ComputeOptions
+    from reslab.engines.ranks import ALONE
     from reslab.models.inputs import expected, fit, load_data, workers_for
     from reslab.training.checks import check_batch_norm, check_optimizer, check_patience, on_small_images
     from reslab.training.room import check_run
 
+    ranks = ranks or ALONE
     compute = ComputeOptions(
-        options.device, options.precision, options.engine, options.threads, options.recompute, options.sync_bn
-    )
+        options.device, options.precision, options.engine, options.threads, options.recompute, options.sync_bn,
+        ranks.count,
+    )  # fmt: skip
     frozen = pretrained.frozen if pretrained else ()
     init_names = (pretrained.digest, *frozen) if pretrained else ()
     expected_spec = expected(model_spec, source)
@@ -135,7 +140,7 @@ def job_of(
             download=options.download, init_from=options.init_from, freeze=options.freeze, group=options.group,
             range=options.range,
         ),
-        threads_explicit=True, init=init, extend=options.extend,
+        threads_explicit=True, init=init, extend=options.extend, ranks=ranks,
     )  # fmt: skip
     return job, loaded
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from reslab.show.format import duration
 
 if TYPE_CHECKING:
     from reslab.data.splits import Data
+    from reslab.engines.ranks import Ranks
     from reslab.runs.runlog import Record
     from reslab.training.job import Job
     from reslab.training.rehearsal import Rehearsal
@@ -43,19 +45,34 @@ def train(
     a model from `load`.
     Raises UserError before the first step, RunError if training cannot go on, Interrupted after a signal.
     """
-    from reslab.engines.ranks import joined
     from reslab.show.terminal.notebook import default_teller
+
+    with _ranks_of(options) as ranks:
+        tell = steady(tell or default_teller()) if ranks.is_first else _silent
+        job, loaded = _common(job_of(model, options, switches, command, tell, ranks=ranks))
+        return run(job, loaded, options, tell)
+
+
+@contextmanager
+def _ranks_of(options: TrainOptions) -> Iterator[Ranks]:
+    """Yield the ranks that this process is one of, after the checks that need nothing else."""
+    from reslab.engines.ranks import joined
     from reslab.training.launch import present
-    from reslab.training.together import check_ranks, check_together
+    from reslab.training.together import check_together
 
     present()
     check_log(options)
     check_together(options.processes)
     with joined(options.timeout) as ranks:
-        tell = steady(tell or default_teller()) if ranks.is_first else _silent
-        job, loaded = job_of(model, options, switches, command, tell)
-        check_ranks(job, loaded, ranks)
-        return run(replace(job, ranks=ranks), loaded, options, tell)
+        yield ranks
+
+
+def _common(found: tuple[Job, Data]) -> tuple[Job, Data]:
+    """Return the job and data after the check that all ranks have the same."""
+    from reslab.training.together import check_ranks
+
+    check_ranks(*found)
+    return found
 
 
 def _silent(event: dict[str, Any]) -> None:
@@ -82,7 +99,7 @@ def run(job: Job, data: Data, options: TrainOptions, tell: Tell, is_first: bool 
             for level, line in told(data.findings, skipped=options.bad_images == "skip"):
                 tell({"kind": "warning" if level == "fault" else "note", "text": line})
 
-    if is_first and job.recipe.images and not (job.out / RUN).exists():
+    if is_first and job.recipe.images and job.ranks.of_first(lambda: not (job.out / RUN).exists()):
         tell({"kind": "note", "text": _announcement(job, data)})
     try:
         return loop.train(job, data, telling, partial(is_orphan, os.getppid()))
@@ -114,12 +131,14 @@ def rehearse(
 ) -> Rehearsal:
     """Return what `train` with the same arguments would need: settings, memory, time. Writes nothing.
 
-    Reads the first images, makes four updates of a new net and one evaluation. Raises the same errors as `train`.
+    Reads the first images, makes four updates of a new net and one evaluation, on all ranks if there are several.
+    Raises the same errors as `train`.
     """
     from reslab.training import rehearsal
 
-    check_log(options)
-    return rehearsal.rehearse(*job_of(model, options, switches, command, leave_no_trace=True))
+    with _ranks_of(options) as ranks:
+        found = job_of(model, options, switches, command, leave_no_trace=True, ranks=ranks)
+        return rehearsal.rehearse(*_common(found))
 
 
 def _announcement(job: Job, data: Data) -> str:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from reslab.api.arguments import takes
-from reslab.api.jobs import check_readable, job_of
 from reslab.api.runs import check_log, run
+from reslab.api.seed_jobs import jobs_of, where_of
 from reslab.campaign.executor import Where
 from reslab.claims.rules import Figure, figure
-from reslab.errors import Interrupted, ReslabError, UserError
+from reslab.errors import Interrupted, ReslabError
 from reslab.nets.spec import Spec
 from reslab.notebook import percent, table
-from reslab.options.texts import bounded
 from reslab.options.training import SeedsOptions
 from reslab.runs import runlog
-from reslab.runs.identity import difference
 from reslab.runs.runlog import RUN, Record, Tell, steady
 from reslab.show.format import duration
 
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from reslab.training.job import Job
     from reslab.training.rehearsal import Rehearsal
 
-MOST = 1_000  # runs: more than an interval needs
 SPLITS = ("val", "test")
 
 
@@ -111,8 +106,8 @@ def train_seeds(
 
     check_log(options)
     tell = steady(tell or default_teller())
-    where = _where(options)
-    jobs, data, finished = _jobs(model, options, switches, tell)
+    where = where_of(options)
+    jobs, data, finished = jobs_of(model, options, switches, tell)
     if where is not None:
         return _side_by_side(jobs, data, options, where, tell)
     to_do = [job for job in jobs if job.out not in finished]
@@ -134,22 +129,6 @@ def train_seeds(
     return _seed_runs(records, failures, tell)
 
 
-def _where(options: SeedsOptions) -> Where | None:
-    """Return where the runs are trained, None for one after another in this process. Raises UserError."""
-    if options.on is None:
-        for flag, value in (("--cores-per-run", options.cores_per_run), ("--gpus-per-run", options.gpus_per_run)):
-            if value:
-                raise UserError(f"{flag} {value}: without --on; give --on local for several runs at a time")
-        return None
-    where = Where(options.on, None, options.cores_per_run, options.gpus_per_run, options.lease)
-    if options.threads:
-        raise UserError(f"--threads {options.threads}: with --on; give --cores-per-run {options.threads}")
-    if options.log is not None:
-        raise UserError(f"--log {options.log}: with --on; leave one of them out")
-    check_readable(options.data, where.on)
-    return where
-
-
 def _side_by_side(jobs: list[Job], data: Data, options: SeedsOptions, where: Where, tell: Tell) -> SeedRuns:
     """Train the runs as a campaign."""
     from reslab.campaign.runs import train_all
@@ -169,70 +148,44 @@ def _seed_runs(records: list[Record], failures: dict[int, str], tell: Tell) -> S
     return SeedRuns(tuple(records), failures)
 
 
-@takes(SeedsOptions, "data")
-def rehearse_seeds(model: str | Spec | None = None, *, options: SeedsOptions, **switches: Any) -> tuple[Rehearsal, int]:
-    """Return what one of the runs that are not finished would need, a new one if there is any, and their number.
+@dataclass(frozen=True)
+class SeedsRehearsal:
+    """The prediction for runs that differ in their seed alone.
 
-    Writes nothing. Raises the same errors as `train_seeds`.
+    one        what one of the runs that are not finished needs, a new one if there is any
+    runs       their number; left: of those that are not finished
+    parallel   runs at a time, None if only the cluster knows
+    seconds    of all that are left, of one machine of the cluster if `parallel` is None
     """
+
+    one: Rehearsal
+    runs: int
+    left: int
+    parallel: int | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "one": self.one.to_dict()}
+
+
+@takes(SeedsOptions, "data")
+def rehearse_seeds(model: str | Spec | None = None, *, options: SeedsOptions, **switches: Any) -> SeedsRehearsal:
+    """Return what `train_seeds` with the same arguments would need. Writes nothing; raises the same errors."""
+    from reslab.campaign.budget import SLACK
+    from reslab.campaign.choose import room
     from reslab.training import rehearsal
 
     check_log(options)
-    jobs, data, finished = _jobs(model, options, switches)
+    where = where_of(options)
+    jobs, data, finished = jobs_of(model, options, switches)
     to_do = [job for job in jobs if job.out not in finished]
     first = min(to_do or jobs, key=lambda job: (job.out / RUN).is_file())
-    return rehearsal.rehearse(first, data), len(to_do)
-
-
-def _checked(options: SeedsOptions) -> SeedsOptions:
-    """Return `options`. Raises UserError if so many runs are not possible."""
-    if options.extend is not None:
-        raise UserError(f"--extend {options.extend}: with --seeds; extend each run by itself, with its --seed")
-    if options.processes > 1:
-        raise UserError(f"--processes {options.processes}: with --seeds; train each seed by itself, with its --seed")
-    if options.seeds > MOST:
-        raise UserError(f"--seeds: {options.seeds:,} runs are more than {MOST:,}; give fewer")
-    bounded("--seeds: the last seed ", options.seed + options.seeds - 1)
-    return options
-
-
-def _of_seed(options: SeedsOptions, seed: int) -> SeedsOptions:
-    return replace(options, seed=seed, out=options.out / f"s{seed}" if options.out else None)
-
-
-def _jobs(
-    model: str | Spec | None, options: SeedsOptions, switches: dict[str, Any], tell: Tell | None = None
-) -> tuple[list[Job], Data, set[Path]]:
-    """Return the job of each seed, the data of all, and the folders of the runs that are finished.
-
-    tell   as in `job_of`; None: nothing is written
-    Raises every UserError that can be known before training, of any of the runs.
-    """
-    from reslab.training.job import check_vacant
-
-    jobs: list[Job] = []
-    data: Data | None = None
-    finished = set[Path]()
-    for seed in range(options.seed, options.seed + _checked(options).seeds):
-        one = _of_seed(options, seed)
-        job, loaded = job_of(
-            model, one, switches, None, None if jobs else tell, leave_no_trace=tell is None or bool(jobs), data=data
-        )
-        if options.out and job.command.startswith("reslab "):
-            job = replace(job, command=f"{job.command} --out {shlex.quote(str(job.out))}")
-        data = data or loaded
-        first = jobs[0] if jobs else job
-        # A folder that was begun with an earlier default or another range keeps it.
-        if job.recipe != first.recipe or loaded.origin() != data.origin():
-            what = "recipe" if job.recipe != first.recipe else "reading of the data"
-            raise UserError(f"--seeds: {job.out} and {first.out} have not the same {what}; give a new --out")
-        if (job.out / RUN).is_file():
-            record = runlog.read(job.out)
-            if different := difference({**job.recorded, "data": loaded.origin()}, record.run, record.folder / RUN):
-                raise UserError(f"{job.out}: holds another run ({different}); give another --out")
-            finished |= {job.out} if record.finished else set()
-        else:
-            check_vacant(job.out)
-        jobs.append(job)
-    assert data is not None
-    return jobs, data, finished
+    parallel: int | None = 1
+    if where is not None:
+        parallel, threads = room(where, jobs)
+        device = where.device(first.options.device)
+        first = replace(first, options=replace(first.options, device=device, threads=threads))
+    one = rehearsal.rehearse(first, data)
+    rounds = -(-len(to_do) // min(parallel or 1, len(to_do) or 1))
+    seconds = one.seconds * rounds * (SLACK if parallel not in (None, 1) else 1)
+    return SeedsRehearsal(one, len(jobs), len(to_do), parallel, seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reslab.campaign.plan import iterations_done
+from reslab.campaign.plan import iterations_in
 from reslab.data.splits import Data
 from reslab.engines import choose
 from reslab.engines.machine import ComputeOptions, prepared, settle
@@ -38,7 +38,7 @@ def seconds_each(jobs: Sequence[Job], data: Data, threads: int) -> dict[Path, fl
             with prepared(settings):
                 pace[key] = rehearsal.pace(Step(build(job.spec), job.recipe, settings))
         update, image = pace[key]
-        done = iterations_done(job)
+        done = iterations_in(job.out)
         updates = max(0, job.recipe.iterations - done)
         seconds[job.out] = SLACK * (updates * update + images_to_evaluate(job.recipe, data, done) * image)
     return seconds

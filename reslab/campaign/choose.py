@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from reslab.training.job import Job
 
 
+def room(where: Where, jobs: Sequence[Job]) -> tuple[int | None, int]:
+    """Return (runs at a time, None if only the cluster knows; threads of each, 0: all)."""
+    cores = where.cores or (1 if where.is_leased else None)
+    return parallelism(jobs, where.processes, cores) if where.is_here else (where.processes, cores or 1)
+
+
 @contextmanager
 def opened(where: Where, jobs: Sequence[Job], missing: int) -> Iterator[tuple[Executor, Task]]:
     """Yield the executor of `where`, and a task with all that the tasks of these jobs have in common.
@@ -23,30 +29,29 @@ def opened(where: Where, jobs: Sequence[Job], missing: int) -> Iterator[tuple[Ex
     Threads follow from all jobs: a run must not depend on which others are missing.
     """
     seconds = where.lease if where.is_leased else None
-    cores = where.cores or (1 if where.is_leased else None)
     first = jobs[0]
+    parallel, threads = room(where, jobs)
     if where.is_here:
         if where.gpus:
             _check_gpus(where)
-        count, threads = parallelism(jobs, where.processes, cores)
-        count = min(count, missing)
+        assert parallel is not None  # of this machine it is known
+        count = min(parallel, missing)
         decoders = max(1, host.cores() // count)
         executor: Executor = LocalExecutor(count, where.gpus)
         template = Task(first, threads, decoders, seconds)
     else:
         for base in {job.out.parent for job in jobs}:
             base.mkdir(parents=True, exist_ok=True)
-        assert cores is not None  # only `local` leaves it open
         if where.name == RAY:
             from reslab.campaign.on_ray import RayExecutor
 
-            executor = RayExecutor(where.detail, cores, where.gpus, where.processes)
+            executor = RayExecutor(where.detail, threads, where.gpus, where.processes)
         else:
             from reslab.campaign.on_slurm import SlurmExecutor
 
             folder = first.out.parent / ".slurm"
-            executor = SlurmExecutor(where.detail, folder, cores, where.gpus, need_of(jobs), where.processes)
-        template = Task(first, cores, cores, seconds)
+            executor = SlurmExecutor(where.detail, folder, threads, where.gpus, need_of(jobs), where.processes)
+        template = Task(first, threads, threads, seconds)
     try:
         yield executor, template
     finally:

@@ -128,11 +128,9 @@ Ended = list[tuple[Task, Outcome]]
 class Executor(Protocol):
     """Trains tasks somewhere. Every task comes back from `poll` once, the same object, unless it was abandoned.
 
-    parallel  runs that it trains at the same time, None if only the cluster knows
-    words     what it is, for one line; "" for this machine
+    words   what it is, for one line; "" for this machine
     """
 
-    parallel: int | None
     words: str
 
     def submit(self, task: Task) -> None:

@@ -37,7 +37,6 @@ class LocalExecutor:
     words = ""
 
     def __init__(self, count: int, gpus: int = 0) -> None:
-        self.parallel: int | None = count
         self._gpus = gpus
         self._waiting: deque[Task] = deque()
         self._workers: list[_Worker | None] = [None] * count
@@ -67,6 +66,8 @@ class LocalExecutor:
         """Hand `task` to worker `number`, which is started if it is not there."""
         worker = self._workers[number]
         if worker is None or not worker.process.is_alive():
+            if worker is not None:  # it ended after its last answer
+                worker.pipe.close()
             here, there = self._context.Pipe()
             gpu = number if self._gpus else None
             process = self._context.Process(target=_work, args=(there, self._leave, gpu))

@@ -33,11 +33,6 @@ def is_done(job: Job) -> bool:
     return record.finished
 
 
-def iterations_done(job: Job) -> int:
-    """Return the last iteration in the run's record."""
-    return iterations_in(job.out)
-
-
 def iterations_in(folder: Path) -> int:
     """Return the last iteration in the record of the run in `folder`, 0 without one."""
     lines = jsonl.read(folder / METRICS).records

@@ -40,10 +40,7 @@ class Progress:
 
     def iteration(self, job: Job) -> int:
         """Return the last iteration in the run's record."""
-        return iterations_in(self._folder(job))
-
-    def _folder(self, job: Job) -> Path:
-        return (layout.attempt_of(job.out) if self.is_leased else None) or job.out
+        return iterations_in((layout.attempt_of(job.out) if self.is_leased else None) or job.out)
 
     def finish(self, job: Job) -> None:
         """Count a run as finished: one that was ended early has fewer iterations than its recipe."""

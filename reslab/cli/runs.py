@@ -67,15 +67,6 @@ def train(
     if "seeds" not in choices and (many := [key for key in OF_MANY_RUNS if key in choices]):
         flag = f"--{many[0].replace('_', '-')} {choices[many[0]]}"
         raise UserError(f"{flag}: is for several runs; give --seeds, or leave it out")
-    if dry_run:
-        from reslab.show.terminal.rehearsal import lines
-
-        if "seeds" not in choices:
-            show("\n".join(lines(runs.rehearse(name, **choices).to_dict())))
-            return
-        one, left = seeds.rehearse_seeds(name, **choices)
-        show("\n".join(lines(one.to_dict(), choices["seeds"], left)))
-        return
     if (processes := choices.get("processes", 1)) > 1 and "seeds" not in choices:
         from reslab.engines.ranks import TIMEOUT, is_rank
         from reslab.training.launch import launch
@@ -83,6 +74,18 @@ def train(
         if not is_rank():
             launch(sys.argv[1:], processes, choices.get("max_restarts", 0), choices.get("timeout", TIMEOUT))
             return
+    if dry_run:
+        from reslab.engines.ranks import is_first
+        from reslab.show.terminal.rehearsal import lines
+
+        if "seeds" in choices:
+            study = seeds.rehearse_seeds(name, **choices).to_dict()
+            show("\n".join(lines(study["one"], study)))
+            return
+        told = lines(runs.rehearse(name, **choices).to_dict())
+        if is_first():
+            show("\n".join(told))
+        return
     if "seeds" not in choices:
         with teller() as tell:
             runs.train(name, **choices, tell=tell, command=shlex.join(["reslab", *sys.argv[1:]]))

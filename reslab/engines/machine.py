@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from reslab.engines import choose, host, memory
+from reslab.engines.ranks import on_this_machine
 from reslab.errors import UserError, suggest
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
@@ -30,7 +31,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """The user's choices; `settle` resolves "auto", and 0 threads."""
+    """The user's choices; `settle` resolves "auto", and 0 threads. `ranks`: processes that make an update together."""
 
     device: str = AUTO
     precision: str = AUTO
@@ -38,6 +39,7 @@ class ComputeOptions:
     threads: int = 0
     recompute: str = AUTO
     sync_bn: bool = False
+    ranks: int = 1
 
 
 UNDECIDED = ComputeOptions()
@@ -151,7 +153,7 @@ def settle(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collecti
         raise UserError(f"--recompute on: not with --engine {engine}; leave one of them at auto")
     choice = f"{device}, {precision}, channels_last, {engine}, {'recompute, ' if recompute else ''}{threads} threads"
     why = "; ".join([choice, *reasons, *memory_reasons, *engine_reasons, *choose.uncached_reasons(engine)])
-    return Settings(device, precision, "channels_last", engine, threads, why, recompute, sync_bn=options.sync_bn)
+    return Settings(device, precision, "channels_last", engine, threads, why, recompute, options.ranks, options.sync_bn)
 
 
 def _synced_engine(recipe: Recipe, options: ComputeOptions, recompute: bool) -> tuple[str, list[str]]:
@@ -175,8 +177,12 @@ def _recompute(
         raise UserError(f"--recompute: {options.recompute!r} is none of auto, on, off")
     if options.recompute != AUTO or options.engine in choose.KEEPS_ALL:
         return options.recompute == "on", []
-    free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else host.available()
-    needed = memory.need(spec, recipe, precision, frozen=frozen).total
+    if device.startswith("cuda"):
+        free: int | None = torch.cuda.mem_get_info(device)[0]
+    else:
+        available = host.available()
+        free = None if available is None else available // on_this_machine()
+    needed = memory.need(spec, memory.share_of(recipe, options.ranks), precision, frozen=frozen).total
     if free is None or needed <= ROOM * free:
         return False, []
     return True, [f"recompute, as an update would take {memory.shown(needed)} and {memory.shown(free)} are free"]

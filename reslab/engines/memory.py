@@ -7,7 +7,7 @@ max-pooling the index of each maximum. Only a few gradients of maps exist at a t
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile
 from math import sqrt
 
@@ -77,6 +77,16 @@ def _activations(spec: Spec, parts: list[list[Row]], batch: int, size: int, reco
 def _fixed(rows: tuple[Row, ...], frozen: Collection[str]) -> int:
     """Return the number of parameters in frozen parts."""
     return sum(row.parameters for row in rows if row.part in frozen)
+
+
+def share_of(recipe: Recipe, ranks: int) -> Recipe:
+    """Return `recipe` with the largest share of its batch that one of `ranks` processes takes (`Ranks.share`)."""
+    parts = recipe.batch // (recipe.bn_batch or 1)
+    if ranks == 1:
+        return recipe
+    if parts < ranks:
+        return replace(recipe, batch=-(-recipe.batch // ranks), bn_batch=0)
+    return replace(recipe, batch=-(-parts // ranks) * (recipe.bn_batch or 1))
 
 
 def inputs(spec: Spec, images: int) -> int:

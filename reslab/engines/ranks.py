@@ -23,7 +23,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from reslab.errors import ReslabError, RunError, UserError
 
-RANK, COUNT, LOCAL = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # in the environment of a rank
+RANK, COUNT = "RANK", "WORLD_SIZE"  # in the environment of a rank
+LOCAL, LOCAL_COUNT = "LOCAL_RANK", "LOCAL_WORLD_SIZE"  # of the machine alone
 TRY = "TORCHELASTIC_RESTART_COUNT"  # how often torchrun has started the ranks again
 TIMEOUT = 600.0  # seconds to wait for the other ranks
 T = TypeVar("T")
@@ -179,6 +180,17 @@ def checksum(tensors: Iterable[Tensor]) -> int:
 def is_rank() -> bool:
     """Return whether torchrun, or a launcher like it, started this process as one of several."""
     return os.environ.get(COUNT, "1") not in ("", "1")
+
+
+def is_first() -> bool:
+    """Return whether this process is the only one of its run, or rank 0."""
+    return not is_rank() or os.environ.get(RANK) == "0"
+
+
+def on_this_machine() -> int:
+    """Return the number of ranks that share this machine's memory; 1 for a process that is no rank."""
+    count = os.environ.get(LOCAL_COUNT, "")
+    return max(1, int(count)) if is_rank() and count.isdigit() else 1
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from reslab.errors import UserError
 from reslab.notebook import percent, table
+from reslab.runs.elapsed import Elapsed
 from reslab.runs.extension import ends_of, extension_words
 from reslab.runs.identity import IDENTITY
 from reslab.runs.init import Init
@@ -44,28 +45,6 @@ FACTS = "state.json"  # the facts of a checkpoint in JSON
 PROBE_TABLES = ("gradients", "activations", "layer_gradients", "layer_activations", "weight_gradients", "residuals",
           "responses")  # tables of a probe's line  # fmt: skip
 REQUIRED = ("model", *IDENTITY, "data", "settings", "environment")
-
-
-@dataclass
-class Elapsed:
-    """The wall-clock time of a run, line by line: the sum of the stretches between resumes, each with a clock."""
-
-    before: float = 0.0
-    stretch: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self.before + self.stretch
-
-    def add(self, line: dict[str, Any]) -> float:
-        """Add a line of `metrics.jsonl` and return the seconds up to it."""
-        if line.get("kind") == "resume":
-            self.before, self.stretch = self.seconds, 0.0
-        elif isinstance(line.get("clock"), dict):
-            seconds = line["clock"].get("seconds")
-            if isinstance(seconds, int | float) and math.isfinite(seconds):
-                self.stretch = max(self.stretch, seconds)
-        return self.seconds
 
 
 @dataclass(frozen=True)

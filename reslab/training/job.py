@@ -13,16 +13,16 @@ from reslab.engines import choose
 from reslab.engines.machine import UNDECIDED, ComputeOptions, Settings, environment, resolve_device, settle
 from reslab.engines.ranks import ALONE, Ranks
 from reslab.errors import UserError
-from reslab.models import checkpoints
 from reslab.nets.names import name_of, switches_of
 from reslab.nets.spec import Spec
 from reslab.runs import runlog
-from reslab.runs.extension import extension_words, table_of
+from reslab.runs.extension import table_of
 from reslab.runs.identity import difference
 from reslab.runs.recipe import Recipe
-from reslab.runs.runlog import METRICS, RUN, Record
+from reslab.runs.runlog import METRICS, RUN
 from reslab.store import jsonl
 from reslab.store.sealed import is_sealed, read_sealed, write_sealed
+from reslab.training.extension import check_extension
 from reslab.training.init import InitialWeights
 
 
@@ -128,7 +128,7 @@ def enter(job: Job, data: Data) -> tuple[Settings, list[str]]:
         check_vacant(job.out)
         if job.extend is not None:
             raise UserError(f"--extend {job.extend}: {job.out} holds no run; leave --extend out to train it first")
-        settings = replace(settle(job.spec, job.recipe, job.options, job.frozen), ranks=job.ranks.count)
+        settings = settle(job.spec, job.recipe, job.options, job.frozen)
         write_sealed(job.out / RUN, {**run, "settings": settings.to_dict()})
         return settings, []
     record = runlog.read(job.out)
@@ -182,39 +182,6 @@ def check_vacant(out: Path) -> None:
     foreign = [path.name for path in out.iterdir() if not path.name.startswith(".")]
     if foreign:
         raise UserError(f"--out {out}: holds {foreign[0]!r} and no run of reslab; give an empty or a new folder")
-
-
-def check_extension(record: Record, extend: int | None) -> None:
-    """Raise UserError if the run cannot be continued to `extend` iterations; None does not continue an extended run."""
-    out, ends, is_extended = record.folder, record.ends, len(record.ends) > 1
-    if extend is None:
-        if is_extended:
-            raise UserError(
-                f"--out {out}: its run is {extension_words(ends)}; give --extend {ends[-1]} to go on with it, or "
-                "another folder"
-            )
-        return
-    if is_extended and extend == ends[-1]:
-        return
-    if not record.finished:
-        remedy = (
-            f"--extend {ends[-1]} goes on with it" if is_extended else "without --extend the same command resumes it"
-        )
-        raise UserError(f"--extend {extend}: the run in {out} has not reached iteration {ends[-1]:,}; {remedy}")
-    if record.ended is not None and record.ended < ends[-1]:
-        raise UserError(
-            f"--extend {extend}: the run in {out} stopped at iteration {record.ended:,}, as val had not improved; "
-            f"begin a new run with --init-from {out}"
-        )
-    if extend <= ends[-1]:
-        raise UserError(f"--extend {extend}: the run in {out} has {ends[-1]:,} iterations already; give more")
-    if (schedule := record.run["recipe"].get("schedule", "steps")) != "steps":
-        raise UserError(
-            f"--extend {extend}: the rate of a {schedule} schedule ends at 0, so more iterations would change nothing; "
-            f"begin a new run with --init-from {out}"
-        )
-    if not checkpoints.folders(out):
-        raise UserError(f"--extend {extend}: {out} has no checkpoint to go on from; put a copy of it back")
 
 
 def _updated(settings: Settings, job: Job) -> Settings:

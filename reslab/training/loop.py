@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -33,13 +32,12 @@ from reslab.nets.model import build, layer_seed
 from reslab.nets.names import name_of
 from reslab.nets.plan import is_random
 from reslab.runs import runlog
-from reslab.runs.best import BEST
 from reslab.runs.recipe import Recipe
-from reslab.runs.runlog import CHECKPOINTS, Record, Tell, steady
+from reslab.runs.runlog import Record, Tell, steady
 from reslab.runs.schedule import is_moment, rate
 from reslab.store.files import sweep, writable_folder
 from reslab.store.lock import locked
-from reslab.training import moments
+from reslab.training import endings, moments
 from reslab.training.checks import class_weights
 from reslab.training.extension import begin, legs
 from reslab.training.job import Job, enter, keep_settings
@@ -170,7 +168,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
             clock.pause()
         # -- leave
         if is_stopping:
-            raise Interrupted(_stopped(state.iteration, start))
+            raise Interrupted(endings.stopped(state.iteration, start))
         if _has_stalled(recipe, state) and not is_last:
             text = f"val has not improved in {recipe.patience} scores: stops at iteration {state.iteration:,}"
             tell({"kind": "note", "text": text})
@@ -213,23 +211,12 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     job.append({"kind": "end", "iteration": state.iteration, "clock": {"seconds": clock.total()}})
     tell({"kind": "end", "text": f"finished {state.iteration:,} iterations: {out}"})
     if state.best.iteration is not None:
-        tell({"kind": "note", "text": _two_checkpoints(out, state)})
+        tell({"kind": "note", "text": endings.two_checkpoints(out, state.best, state.iteration)})
 
 
 def _has_stalled(recipe: Recipe, state: State) -> bool:
     """Return whether val has just been scored for the `patience`th time without a new best."""
     return 0 < recipe.patience <= state.best.since and "val" in state.measured
-
-
-def _two_checkpoints(out: Path, state: State) -> str:
-    """Return where the last checkpoint and the best on val are."""
-    best = state.best
-    if best.iteration == state.iteration:
-        return f"the last checkpoint is the best on val ({best.error:.2f} % wrong)"
-    return (
-        f"best on val: {best.error:.2f} % wrong at iteration {best.iteration:,}, in {out / CHECKPOINTS / BEST}; last: "
-        f"iteration {state.iteration:,}, in {out}"
-    )
 
 
 def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoader:
@@ -244,12 +231,3 @@ def loader_of(data: Data, stats: Statistics, job: Job, device: str) -> TrainLoad
         mix=(r.mixup, r.cutmix), balanced=r.balance == "sampling", classes=len(data.classes), device=device,
         share=None if job.ranks.is_alone else partial(job.ranks.share, part=r.bn_batch),
     )  # fmt: skip
-
-
-def _stopped(iteration: int, start: int) -> str:
-    """Return the message of a run that began at `start` and stops at `iteration`: what was saved, what to do."""
-    if iteration > start:
-        return f"stopped at iteration {iteration:,} and saved; the same command goes on from there"
-    if start:
-        return f"stopped at iteration {start:,}, where it resumed; the same command goes on from there"
-    return "stopped at iteration 0, nothing to save; the same command starts again"

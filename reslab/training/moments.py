@@ -19,12 +19,12 @@ from reslab.errors import RunError, UserError
 from reslab.measure.evaluate import Scores, evaluate
 from reslab.measure.findings import Probe, Subject
 from reslab.measure.probe import batch_size, probe
-from reslab.models import checkpoints
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import Tell
 from reslab.runs.schedule import is_moment
 from reslab.training.checks import iterations_per_epoch
+from reslab.training.endings import remedy
 from reslab.training.job import Job
 from reslab.training.progress import Clock, Sums
 from reslab.training.step import Step
@@ -240,13 +240,3 @@ def log(job: Job, data: Data, logs: Sums, iteration: int, lr: float, clock: Cloc
     job.append({**line, "clock": timing})
     tell({**line, "iterations": job.recipe.iterations, **timing})
     return loss
-
-
-def remedy(job: Job) -> str:
-    """Return which checkpoint of the run is left, and what to do about a loss that is not finite."""
-    try:
-        newest = checkpoints.newest(job.out)
-        left = f"the checkpoint at iteration {newest.iteration:,} is kept" if newest else "there is no checkpoint yet"
-    except UserError:
-        left = "no checkpoint can be read"
-    return f"{left}; try --set lr={job.recipe.lr / 10:g} in another --out"

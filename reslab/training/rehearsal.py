@@ -17,6 +17,7 @@ from reslab.data.check.finding import told
 from reslab.data.splits import Data, Files
 from reslab.engines import host, memory
 from reslab.engines.machine import Settings, prepared, settle
+from reslab.engines.ranks import ALONE, Ranks
 from reslab.nets.model import build
 from reslab.runs.runlog import RUN
 from reslab.training.checks import full_size_updates, iterations_per_epoch
@@ -41,6 +42,8 @@ class Rehearsal:
     reading                 time of reading an image of a split that is evaluated; 0 for a set in memory
     memory                  predicted peak of the process (on a GPU: of its memory there)
     free                    memory that the machine or GPU can give beyond that of the process now (None: unknown)
+    ranks                   processes that make an update together; times are of the slowest, and of the whole batch;
+                            `memory` is of each
     findings                what was found in the data, a line for each kind
     warning                 why a slower engine replaces the chosen one, or None
     init                    what a new run takes over from a trained model, or None
@@ -66,6 +69,7 @@ class Rehearsal:
     warning: str | None
     findings: list[str]
     init: str | None = None
+    ranks: int = 1
 
     @property
     def seconds(self) -> float:
@@ -86,8 +90,11 @@ def rehearse(job: Job, data: Data, timed_updates: int = TIMED) -> Rehearsal:
     """Return the prediction for `job` on `data`. Raises UserError as `train` would, RunError for a damaged file.
 
     timed_updates   after those in which the engine warms up
+    With several ranks each of them calls this, and gets the same prediction.
     """
     from reslab.models import checkpoints
+
+    ranks = job.ranks
 
     is_resumed = (job.out / RUN).exists()
     settings = (
@@ -108,29 +115,36 @@ def rehearse(job: Job, data: Data, timed_updates: int = TIMED) -> Rehearsal:
         resident, peak, free = _memory(settings)
         net = build(job.spec)
         net.freeze(job.frozen)
-        step = Step(net, recipe, settings)
-        update, image = pace(step, batch.images, batch.labels, timed_updates)
-    needed = memory.need(job.spec, recipe, settings.precision, settings.recompute, job.frozen)
+        step = Step(net, recipe, settings, ranks=ranks)
+        update, image = pace(step, batch.images, batch.labels, timed_updates, ranks)
+    share = memory.share_of(recipe, ranks.count)
+    needed = memory.need(job.spec, share, settings.precision, settings.recompute, job.frozen)
     scoring = memory.evaluation(job.spec, evaluation_batch(job.spec))
+    update, image, batch_seconds, peak = (
+        max(values) for values in zip(*ranks.gathered((update, image, batch_seconds, peak)), strict=True)
+    )
     return Rehearsal(
         name=job.out.name, out=str(job.out), settings=settings, iterations=recipe.iterations, start=start,
         updates=updates, epochs=recipe.iterations / iterations_per_epoch(recipe, len(train)),
         sizes={name: len(part) for name, part in data.splits().items()},
-        update=update, batch=batch_seconds, image=image, evaluated=images_to_evaluate(recipe, data, start),
+        update=update, batch=batch_seconds, image=image / ranks.count,
+        evaluated=images_to_evaluate(recipe, data, start),
         averaged=images_for_statistics(recipe, data, start) if job.spec.batch_norm else 0,
         reading=batch_seconds / recipe.batch if isinstance(train, Files) else 0.0, workers=job.workers,
         memory=max(peak, resident + max(needed.total, scoring)), free=free, warning=step.fallback,
         findings=[f"{level}: {line}" for level, line in told(data.findings, skipped=data.bad_images == "skip")],
-        init=job.init.words if job.init and not start else None,
+        init=job.init.words if job.init and not start else None, ranks=ranks.count,
     )  # fmt: skip
 
 
 def pace(
-    step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | None = None, timed: int = TIMED
-) -> tuple[float, float]:
+    step: Step, images: torch.Tensor | None = None, labels: torch.Tensor | None = None, timed: int = TIMED,
+    ranks: Ranks = ALONE,
+) -> tuple[float, float]:  # fmt: skip
     """Return (seconds of an update, seconds of evaluating one image) of a new net, on `images` or on zeros.
 
     timed   updates that are timed after those in which the engine warms up
+    ranks   that make the updates of `step`, each with images of its own
     """
     spec, settings = step.net.spec, step.settings
     shape = (step.recipe.batch, spec.in_channels, spec.image_size, spec.image_size)
@@ -138,9 +152,10 @@ def pace(
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
     labels = labels.to(settings.device)
 
+    sizes = ranks.gathered(len(images))
     step.net.train()
-    _timed(lambda: [step(images, labels, 1e-9) for _ in range(step.warm_up)], settings)
-    update, _ = _timed(lambda: [step(images, labels, 1e-9) for _ in range(timed)], settings)
+    _timed(lambda: [step(images, labels, 1e-9, sizes) for _ in range(step.warm_up)], settings)
+    update, _ = _timed(lambda: [step(images, labels, 1e-9, sizes) for _ in range(timed)], settings)
     step.net.eval()
     _timed(lambda: step.logits(images), settings)
     evaluation, _ = _timed(lambda: step.logits(images), settings)

@@ -43,6 +43,7 @@ def settings_of(
         return None
     if finished:
         return None
+    settings = replace(settings, ranks=options.ranks)
     return settings if options.recompute == AUTO else replace(settings, recompute=options.recompute == "on")
 
 
@@ -66,7 +67,7 @@ def in_parts(spec: Spec, recipe: Recipe, options: ComputeOptions, frozen: Collec
     sizes = [recipe.bn_batch, *(size for size in range(recipe.batch // 2, 1, -1) if recipe.batch % size == 0)]
     for size in sizes:
         parted = replace(recipe, bn_batch=size)
-        if free is None or _fits(spec, parted, settings.precision, settings.recompute, free, frozen):
+        if free is None or _fits(spec, parted, settings, free, frozen):
             return parted
     check_update(spec, replace(recipe, bn_batch=sizes[-1]), settings, frozen=frozen)
     return replace(recipe, bn_batch=sizes[-1])
@@ -84,21 +85,23 @@ def check_update(
         part = recipe.bn_batch or 1
         recipe = replace(recipe, batch=min(recipe.batch, -(-samples // part) * part))
     margin = ROUGH if settings.device != "cpu" or settings.engine in choose.COMPILED else MEASURED
-    needed = memory.least(spec, recipe, settings.precision, settings.recompute, frozen)
+    share = memory.share_of(recipe, settings.ranks)
+    needed = memory.least(spec, share, settings.precision, settings.recompute, frozen)
     if free is None or needed <= margin * free:
         return
+    each = f" in each of {settings.ranks} processes" if settings.ranks > 1 else ""
     raise UserError(
-        f"recipe: batch = {recipe.batch}: an update of {name_of(spec)} takes at least {memory.shown(needed)} and "
+        f"recipe: batch = {recipe.batch}: an update of {name_of(spec)} takes at least {memory.shown(needed)}{each} and "
         f"{memory.shown(free)} are free; {_remedy(spec, recipe, settings, free, frozen)}"
     )
 
 
 def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: Collection[str]) -> str:
     """Return the options with which the run fits, as text."""
-    batch = largest_batch(spec, recipe, settings.precision, settings.recompute, free, frozen)
+    batch = largest_batch(spec, recipe, settings, free, frozen)
     advice = f"--set batch={batch} fits" if batch else ""
     if not settings.recompute and settings.engine not in choose.KEEPS_ALL:
-        recomputed = largest_batch(spec, recipe, settings.precision, True, free, frozen)
+        recomputed = largest_batch(spec, recipe, replace(settings, recompute=True), free, frozen)
         if recomputed > batch:
             change = "" if recomputed == recipe.batch else f" with batch={recomputed}"
             advice = f"{advice} (or --recompute on{change})" if batch else f"--recompute on{change} fits"
@@ -113,9 +116,7 @@ def _remedy(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: C
     return f"no batch fits; {raise_it}take a smaller net or smaller images"
 
 
-def largest_batch(
-    spec: Spec, recipe: Recipe, precision: str, recompute: bool, free: int, frozen: Collection[str] = ()
-) -> int:
+def largest_batch(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: Collection[str] = ()) -> int:
     """Return the largest batch of `recipe` that fits into `free` bytes, or 0.
 
     Tries the recipe's own batch, then powers of two (with `bn_batch`, its multiples by powers of two).
@@ -123,11 +124,12 @@ def largest_batch(
     part = recipe.bn_batch or 1
     doublings = range((recipe.batch // part).bit_length() - 1, -1, -1)
     for batch in (recipe.batch, *(part << power for power in doublings)):
-        if _fits(spec, replace(recipe, batch=batch), precision, recompute, free, frozen):
+        if _fits(spec, replace(recipe, batch=batch), settings, free, frozen):
             return batch
     return 0
 
 
-def _fits(spec: Spec, recipe: Recipe, precision: str, recompute: bool, free: int, frozen: Collection[str]) -> bool:
-    """Return whether an update fits into `free` bytes with room to spare."""
-    return memory.update(spec, recipe, precision, recompute, frozen) <= ROOM * free
+def _fits(spec: Spec, recipe: Recipe, settings: Settings, free: int, frozen: Collection[str]) -> bool:
+    """Return whether an update, or a rank's share of it, fits into `free` bytes with room to spare."""
+    share = memory.share_of(recipe, settings.ranks)
+    return memory.update(spec, share, settings.precision, settings.recompute, frozen) <= ROOM * free

@@ -22,6 +22,7 @@ from reslab.runs.schedule import warms_up
 from reslab.store import jsonl
 from reslab.store.files import sync
 from reslab.training import moments
+from reslab.training.endings import remedy
 from reslab.training.job import Job
 from reslab.training.progress import Sums
 from reslab.training.saving import save, save_as_best
@@ -135,7 +136,7 @@ def statistics_of(job: Job, data: Data) -> Statistics:
 def save_state(job: Job, data: Data, step: Step, state: State) -> None:
     """Write a checkpoint. Raises RunError if the running loss is not finite: such weights are not worth keeping."""
     if not state.logs.finite:
-        raise RunError(f"{job.out}: the loss is not finite before iteration {state.iteration:,}; {moments.remedy(job)}")
+        raise RunError(f"{job.out}: the loss is not finite before iteration {state.iteration:,}; {remedy(job)}")
     tensors = {f"{MOMENTUM}{k}": v for k, v in step.descent.momentum().items()} | _others(state)
     if step.average is not None:  # copied: the averages take the place of these values below
         tensors |= {f"{OWN}{k}": v.clone() for k, v in step.net.state_dict().items()}

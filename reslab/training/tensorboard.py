@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from reslab.errors import UserError
-from reslab.runs.runlog import METRICS, Elapsed, Tell, is_whole
+from reslab.runs.elapsed import Elapsed
+from reslab.runs.runlog import METRICS, Tell, is_whole
 from reslab.store import jsonl
 
 FOLDER = "tensorboard"

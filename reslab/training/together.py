@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reslab.data.order import batch_span, batches_per_epoch
 from reslab.data.splits import Data
-from reslab.engines.ranks import COUNT, Ranks, is_rank
+from reslab.engines.ranks import COUNT, is_rank
 from reslab.errors import UserError
 from reslab.training.job import Job
 
@@ -28,11 +28,12 @@ def check_together(processes: int) -> None:
         raise UserError(f"--processes {processes}: torchrun has started {os.environ[COUNT]} ranks; leave it out")
 
 
-def check_ranks(job: Job, data: Data, ranks: Ranks) -> None:
+def check_ranks(job: Job, data: Data) -> None:
     """Raise UserError on rank 0, RankLost on the others, if the ranks differ; UserError for a batch below their number.
 
     Compared are the code of reslab, net, recipe and seed, what is not left open of how it is computed, and the data.
     """
+    ranks = job.ranks
     if ranks.is_alone:
         return
     ranks.check_equal("version of reslab's code", _code())

@@ -23,7 +23,7 @@ from machines import workers
 
 from reslab.campaign.executor import Where
 from reslab.campaign.layout import attempt_of
-from reslab.campaign.plan import is_done, iterations_done, iterations_in, parallelism
+from reslab.campaign.plan import is_done, iterations_in, parallelism
 from reslab.campaign.progress import Progress
 from reslab.campaign.runs import run_all, train_all
 from reslab.engines.machine import ComputeOptions
@@ -111,7 +111,9 @@ def test_every_run_is_finished_and_told_in_order(whole):
     found, records, told = whole
     assert [r.folder for r in records] == [p.out for p in found]
     assert [(r.residual, r.seed) for r in records] == [(False, 0), (True, 0), (False, 1), (True, 1)]
-    assert all(r.finished and is_done(p) and iterations_done(p) == LENGTH for r, p in zip(records, found, strict=True))
+    assert all(
+        r.finished and is_done(p) and iterations_in(p.out) == LENGTH for r, p in zip(records, found, strict=True)
+    )
     assert len({weights(p) for p in found}) == 4
     assert {r.run["settings"]["threads"] for r in records} == {1}
     assert {r.run["command"] for r in records} == {"the command"}
@@ -196,7 +198,7 @@ def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> N
 def midway(found: list[Job]) -> bool:
     """At least one run is finished, and another is on its way past its first lines."""
     done = [is_done(p) for p in found]
-    return any(done) and any(4 < iterations_done(p) < LENGTH - 10 for p in found)
+    return any(done) and any(4 < iterations_in(p.out) < LENGTH - 10 for p in found)
 
 
 def test_killed_with_all_its_processes_it_goes_on(whole, tmp_path):
@@ -223,7 +225,7 @@ def saved_where_it_was(process: subprocess.Popen[str], found: list[Job]) -> None
     assert "Traceback" not in told
     begun = [p for p in found if lines(p.out)]
     assert len(begun) >= 2
-    assert {p.out.name: steps(p.out)[-1:] for p in begun} == {p.out.name: [iterations_done(p)] for p in begun}
+    assert {p.out.name: steps(p.out)[-1:] for p in begun} == {p.out.name: [iterations_in(p.out)] for p in begun}
     assert not all(is_done(p) for p in found)
 
 
@@ -231,7 +233,7 @@ def saved_where_it_was(process: subprocess.Popen[str], found: list[Job]) -> None
 def test_sigterm_to_the_campaign_lets_every_run_save(tmp_path):
     found = jobs(tmp_path)
     with campaign(tmp_path) as process:
-        wait_until(process, lambda: sum(iterations_done(p) > 5 for p in found) >= 2)
+        wait_until(process, lambda: sum(iterations_in(p.out) > 5 for p in found) >= 2)
         process.terminate()
         saved_where_it_was(process, found)
 
@@ -241,7 +243,7 @@ def test_a_signal_to_all_processes_lets_every_run_save(tmp_path, sign):
     """As a terminal's Ctrl-C and a batch system's end do it: the runs hear it once more from the campaign."""
     found = slow(tmp_path)
     with campaign(tmp_path, "slow") as process:
-        wait_until(process, lambda: all(iterations_done(p) for p in found))
+        wait_until(process, lambda: all(iterations_in(p.out) for p in found))
         os.killpg(process.pid, sign)
         saved_where_it_was(process, found)
 

@@ -59,9 +59,9 @@ def train(out, choices, ranks):
     made = changed(recipe("digits"), choices["recipe"])
     spec = fit(spec_of(choices.get("net", "cifar_resnet8"), **choices.get("switches", {})), data, {})
     options = ComputeOptions("cpu", choices.get("precision", "fp32"), choices.get("engine", "eager"), 1)
-    options = replace(options, sync_bn=choices.get("sync_bn", False))
+    options = replace(options, sync_bn=choices.get("sync_bn", False), ranks=ranks.count)
     job = Job(spec, "digits", made, 0, out, options, ranks=ranks)
-    check_ranks(job, data, ranks)
+    check_ranks(job, data)
     told = []
     done = []
     update = loop.Step.__call__

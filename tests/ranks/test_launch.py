@@ -55,6 +55,15 @@ def whole(tmp_path_factory) -> Path:
     return folder / "run"
 
 
+def test_a_dry_run_is_of_all_ranks(tmp_path):
+    words = [word for word in WORDS if word != "8"] + ["60", "--dry-run"]
+    process = subprocess.run([sys.executable, "-m", "reslab", *words], cwd=tmp_path, text=True, capture_output=True)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.count("ms on 2 processes together") == 1
+    assert " at the peak in each process" in process.stdout
+    assert not any(tmp_path.iterdir())
+
+
 GOES_ON = "the same command goes on from the newest checkpoint"
 CASES = [
     ("TERM", 1, 75, "and saved; the same command goes on from there"),

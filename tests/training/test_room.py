@@ -12,7 +12,8 @@ from cases import some
 import reslab
 from reslab.api.runs import rehearse
 from reslab.engines import host, memory
-from reslab.engines.machine import ComputeOptions, Settings
+from reslab.engines.machine import ComputeOptions, Settings, settle
+from reslab.engines.ranks import Ranks
 from reslab.errors import UserError
 from reslab.models import capacity
 from reslab.nets.names import spec_of
@@ -38,7 +39,7 @@ def free(monkeypatch):
 def test_the_batch_named_fits_and_the_next_does_not(batch, bn_batch):
     recipe = changed(Recipe(), {"batch": batch, "bn_batch": bn_batch})
     for recompute, size in itertools.product((False, True), (10**7, 10**8, 4 * 10**8, 10**9, 10**11)):
-        found = room.largest_batch(SPEC, recipe, "fp32", recompute, size)
+        found = room.largest_batch(SPEC, recipe, replace(EAGER, recompute=recompute), size)
 
         def fits(count, recompute=recompute, size=size):
             return memory.update(SPEC, changed(recipe, {"batch": count}), "fp32", recompute) <= 0.8 * size
@@ -66,6 +67,30 @@ def test_refused_by_a_clear_margin_alone(free):
     )
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+@pytest.mark.parametrize(("batch", "bn_batch"), [(128, 0), (130, 0), (128, 64), (960, 96)])
+def test_of_several_ranks_the_largest_share_counts(monkeypatch, ranks, batch, bn_batch):
+    """The share that `Ranks.share` gives, and on the CPU that many ranks' memory of one machine."""
+    recipe = changed(Recipe(), {"batch": batch, "bn_batch": bn_batch})
+    spans = [Ranks(rank, ranks).share(batch, bn_batch) for rank in range(ranks)]
+    share = memory.share_of(recipe, ranks)
+    assert share.batch == max(span.stop - span.start for span in spans)
+    assert share.bn_batch == (bn_batch if batch // (bn_batch or 1) >= ranks else 0)
+    needed = memory.need(SPEC, share, "fp32").total
+    for name, value in (("WORLD_SIZE", ranks), ("RANK", 0), ("LOCAL_WORLD_SIZE", ranks)):
+        monkeypatch.setenv(name, str(value))
+    options = ComputeOptions("cpu", "fp32", "eager", 1, ranks=ranks)
+    for free, is_recomputed in ((needed / 0.79, False), (needed / 0.81, True)):
+        monkeypatch.setattr(host, "available", lambda swap=False, free=free: round(free * ranks))
+        settings = settle(SPEC, recipe, options)
+        assert (settings.ranks, settings.recompute) == (ranks, is_recomputed)
+        room.check_update(SPEC, recipe, settings)
+    monkeypatch.setattr(host, "available", lambda swap=False: round(0.5 * memory.least(SPEC, share, "fp32") * ranks))
+    each = f"in each of {ranks} processes and" if ranks > 1 else "and"
+    with pytest.raises(UserError, match=rf"batch = {batch}: an update of \S+ takes at least \S+ \S+ {each}"):
+        room.check_update(SPEC, recipe, replace(settings, recompute=False))
+
+
 @pytest.mark.parametrize(
     ("batch", "bn_batch", "size"),
     [(2**20, 0, 10**9), (2**20, 0, 10**10), (256, 0, 10**9), (2**20, 2**18, 10**10), (2**20, 0, 10**6)],
@@ -74,7 +99,7 @@ def test_the_remedy(free, batch, bn_batch, size):
     """In words: the largest batch, the largest with recompute if that is more, or that there is none."""
     spec = spec_of("cifar_resnet110")
     recipe = changed(Recipe(), {"batch": batch, "bn_batch": bn_batch})
-    plain, shared = (room.largest_batch(spec, recipe, "fp32", recompute, size) for recompute in (False, True))
+    plain, shared = (room.largest_batch(spec, recipe, replace(EAGER, recompute=on), size) for on in (False, True))
     free(size)
     with pytest.raises(UserError, match="takes at least") as told:
         room.check_update(spec, recipe, EAGER)

@@ -7,6 +7,7 @@ import pytest
 from commands import SMOKE, run
 
 import reslab
+from reslab.engines import host
 from reslab.show.terminal.seeds import lines
 
 
@@ -47,3 +48,17 @@ def test_a_dry_run_leaves_finished_runs_out(tmp_path):
     assert "from iteration" not in told
     assert sorted(path.name for path in out.iterdir()) == ["s0", "s1"]
     assert re.search(r"^  2 runs +finished already$", rehearsed(out, 2), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--on", "local", "--cores-per-run", "1"], f"about .*, {min(5, host.cores())} at a time"),
+        (["--on", "ray"], "about .* in all, shared among the machines of the cluster"),
+    ],
+)
+def test_a_dry_run_says_how_many_at_a_time(tmp_path, words, told):
+    length = ("--recipe", "digits-smoke", "--iterations", "2", "--seeds", "5", "--out", tmp_path / "net")
+    out = run("train", "cifar_resnet8", *length, "--dry-run", *words).good().out
+    assert re.search(rf"^  5 runs +{told}$", out, re.MULTILINE), out
+    assert not (tmp_path / "net").exists()

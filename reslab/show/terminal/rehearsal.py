@@ -9,11 +9,10 @@ from reslab.engines.memory import shown
 from reslab.show.format import clean, duration
 
 
-def lines(rehearsal: Mapping[str, Any], runs: int | None = None, left: int = 0) -> list[str]:
+def lines(rehearsal: Mapping[str, Any], study: Mapping[str, Any] | None = None) -> list[str]:
     """Return the figures of a rehearsal (`Rehearsal.to_dict()`), a line each.
 
-    runs, left   number of equal runs, one after another, and of those that are not finished, of which the rehearsed one
-                 is one; None: it is alone
+    study   all runs, of which this is one (`SeedsRehearsal.to_dict()`); None: it is alone
     """
     sizes = ", ".join(f"{name} {count:,}" for name, count in rehearsal["sizes"].items())
     begins = f"from iteration {rehearsal['start']:,} to" if rehearsal["start"] else "for"
@@ -21,15 +20,18 @@ def lines(rehearsal: Mapping[str, Any], runs: int | None = None, left: int = 0) 
     update, batch = 1e3 * rehearsal["update"], 1e3 * rehearsal["batch"]
     free = f"; {shown(rehearsal['free'])} are free" if rehearsal["free"] is not None else ""
     averaged = f" and {rehearsal['averaged']:,} for BN statistics" if rehearsal["averaged"] else ""
+    together, each = "", ""
+    if (ranks := rehearsal["ranks"]) > 1:
+        together, each = f" on {ranks} processes together", " in each process"
     figures = {
         "settings": rehearsal["settings"]["why"],
         "data": f"{sizes} images",
         "length": f"{begins} {rehearsal['iterations']:,} iterations, {rehearsal['epochs']:.1f} epochs in all",
-        "an update": f"{update:,.0f} ms, its batch {batch:,.1f} ms",
+        "an update": f"{update:,.0f} ms{together}, its batch {batch:,.1f} ms",
         "evaluation": f"{rehearsal['evaluated']:,} images{averaged}, {1e3 * rehearsal['image']:.2f} ms each",
-        "memory": f"about {shown(rehearsal['memory'])} at the peak{free}",
+        "memory": f"about {shown(rehearsal['memory'])} at the peak{each}{free}",
         "time": f"about {duration(seconds)} at this pace",
-        **({f"{runs:,} run{'s' * (runs > 1)}": _all_runs(runs, left, seconds)} if runs else {}),
+        **({f"{study['runs']:,} run{'s' * (study['runs'] > 1)}": _all_runs(study)} if study else {}),
         "folder": f"{rehearsal['out']}: not written by a dry run",
     }
     if rehearsal["init"]:
@@ -40,8 +42,12 @@ def lines(rehearsal: Mapping[str, Any], runs: int | None = None, left: int = 0) 
     return [rehearsal["name"], *(f"  {key:<11} {value}" for key, value in figures.items()), *found]
 
 
-def _all_runs(runs: int, left: int, seconds: float) -> str:
-    if not left:
+def _all_runs(study: Mapping[str, Any]) -> str:
+    if not study["left"]:
         return "finished already"
-    finished = f"; {runs - left:,} finished already" if left < runs else ""
-    return f"about {duration(left * seconds)}, one after another{finished}"
+    done = study["runs"] - study["left"]
+    parallel = study["parallel"]
+    together = "one after another" if parallel == 1 else f"{parallel} at a time"
+    time = f"about {duration(study['seconds'])}"
+    time += " in all, shared among the machines of the cluster" if parallel is None else f", {together}"
+    return f"{time}; {done:,} finished already" if done else time
