@@ -8,7 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from reslab.store.files import sha256
 
@@ -62,6 +66,29 @@ def test_a_dry_run_is_of_all_ranks(tmp_path):
     assert process.stdout.count("ms on 2 processes together") == 1
     assert " at the peak in each process" in process.stdout
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_own_images_are_rehearsed_and_trained_by_all_ranks(tmp_path):
+    """The expected time, for which all ranks make updates, comes first; the weights are those of BN in two parts."""
+    draws = np.random.default_rng(0)
+    for name, images in (("train/dark", 24), ("train/light", 24), ("val/dark", 5), ("val/light", 5)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for k in range(images):
+            pixels = draws.integers(0, 128, (40, 40, 3), dtype=np.uint8) + 100 * ("light" in name)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pictures" / name / f"{k}.png")
+    words = [sys.executable, "-m", "reslab", "train", "cifar_resnet8", "--data", "pictures", "--threads", "1"]
+    words += ["--iterations", "12", "--batch", "8"]
+    for out, more in (("two", ["--processes", "2"]), ("one", ["--set", "bn_batch=4"])):
+        process = subprocess.run([*words, *more, "--out", out], cwd=tmp_path, text=True, capture_output=True)
+        assert process.returncode == 0, process.stderr
+        assert process.stderr.count("recipe photos for 48 images: 12 updates of 8 images, 2 epochs; about ") == 1
+    one, two = (
+        load_file(tmp_path / out / "checkpoints" / "step-00000012" / "weights.safetensors") for out in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        torch.testing.assert_close(two[name], values, rtol=1e-5, atol=1e-7)
 
 
 GOES_ON = "the same command goes on from the newest checkpoint"
