@@ -1,4 +1,4 @@
-"""Check that a recipe fits its network and data before the first update, and count its updates and epochs."""
+"""Check that a recipe fits its network, its data and the run that it continues, and count its updates and epochs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from reslab.data.order import batch_span, batches_per_epoch
 from reslab.data.splits import Data
 from reslab.engines.ranks import part_ends
 from reslab.errors import UserError
+from reslab.models import checkpoints
 from reslab.nets.cost import cost
 from reslab.nets.names import name_of
 from reslab.nets.plan import plan
 from reslab.nets.spec import Spec
+from reslab.runs.extension import extension_words
 from reslab.runs.recipe import Recipe
+from reslab.runs.runlog import Record
 
 
 def on_small_images(model: Spec, recipe: Recipe) -> Spec:
@@ -94,3 +97,36 @@ def iterations_per_epoch(recipe: Recipe, samples: int) -> float:
     if recipe.last_batch == "fill":
         return samples / recipe.batch
     return float(batches_per_epoch(recipe.batch, samples, recipe.last_batch))
+
+
+def check_extension(record: Record, extend: int | None) -> None:
+    """Raise UserError if the run cannot be continued to `extend` iterations; None does not continue an extended run."""
+    out, ends, is_extended = record.folder, record.ends, len(record.ends) > 1
+    if extend is None:
+        if is_extended:
+            raise UserError(
+                f"--out {out}: its run is {extension_words(ends)}; give --extend {ends[-1]} to go on with it, or "
+                "another folder"
+            )
+        return
+    if is_extended and extend == ends[-1]:
+        return
+    if not record.finished:
+        remedy = (
+            f"--extend {ends[-1]} goes on with it" if is_extended else "without --extend the same command resumes it"
+        )
+        raise UserError(f"--extend {extend}: the run in {out} has not reached iteration {ends[-1]:,}; {remedy}")
+    if record.ended is not None and record.ended < ends[-1]:
+        raise UserError(
+            f"--extend {extend}: the run in {out} stopped at iteration {record.ended:,}, as val had not improved; "
+            f"begin a new run with --init-from {out}"
+        )
+    if extend <= ends[-1]:
+        raise UserError(f"--extend {extend}: the run in {out} has {ends[-1]:,} iterations already; give more")
+    if (schedule := record.run["recipe"].get("schedule", "steps")) != "steps":
+        raise UserError(
+            f"--extend {extend}: the rate of a {schedule} schedule ends at 0, so more iterations would change nothing; "
+            f"begin a new run with --init-from {out}"
+        )
+    if not checkpoints.folders(out):
+        raise UserError(f"--extend {extend}: {out} has no checkpoint to go on from; put a copy of it back")

@@ -8,50 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.runs.extension import ends_of, extension_words, table_of
 from reslab.runs.runlog import METRICS, RUN, Record, Tell
 from reslab.store import jsonl
 from reslab.store.sealed import read_sealed, write_sealed
-
-if TYPE_CHECKING:
-    from reslab.training.job import Job
-
-
-def check_extension(record: Record, extend: int | None) -> None:
-    """Raise UserError if the run cannot be continued to `extend` iterations; None does not continue an extended run."""
-    out, ends, is_extended = record.folder, record.ends, len(record.ends) > 1
-    if extend is None:
-        if is_extended:
-            raise UserError(
-                f"--out {out}: its run is {extension_words(ends)}; give --extend {ends[-1]} to go on with it, or "
-                "another folder"
-            )
-        return
-    if is_extended and extend == ends[-1]:
-        return
-    if not record.finished:
-        remedy = (
-            f"--extend {ends[-1]} goes on with it" if is_extended else "without --extend the same command resumes it"
-        )
-        raise UserError(f"--extend {extend}: the run in {out} has not reached iteration {ends[-1]:,}; {remedy}")
-    if record.ended is not None and record.ended < ends[-1]:
-        raise UserError(
-            f"--extend {extend}: the run in {out} stopped at iteration {record.ended:,}, as val had not improved; "
-            f"begin a new run with --init-from {out}"
-        )
-    if extend <= ends[-1]:
-        raise UserError(f"--extend {extend}: the run in {out} has {ends[-1]:,} iterations already; give more")
-    if (schedule := record.run["recipe"].get("schedule", "steps")) != "steps":
-        raise UserError(
-            f"--extend {extend}: the rate of a {schedule} schedule ends at 0, so more iterations would change nothing; "
-            f"begin a new run with --init-from {out}"
-        )
-    if not checkpoints.folders(out):
-        raise UserError(f"--extend {extend}: {out} has no checkpoint to go on from; put a copy of it back")
+from reslab.training.job import Job
 
 
 def legs(job: Job, record: Record) -> Iterator[Job]:

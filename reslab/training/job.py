@@ -22,7 +22,7 @@ from reslab.runs.recipe import Recipe
 from reslab.runs.runlog import METRICS, RUN
 from reslab.store import jsonl
 from reslab.store.sealed import is_sealed, read_sealed, write_sealed
-from reslab.training.extension import check_extension
+from reslab.training.checks import check_extension
 from reslab.training.init import InitialWeights
 
 
