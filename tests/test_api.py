@@ -218,6 +218,7 @@ def test_run_names_tell_a_folders_image_sizes_apart(name):
 # -- reproduce
 
 
+@pytest.mark.slow
 def test_reproduce_from_python_prints_the_command_that_made_the_page(tmp_path):
     chosen = {**SHORT, "drops": "", "batch": 64}
     study = reslab.reproduce(

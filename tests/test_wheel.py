@@ -102,6 +102,7 @@ def test_it_is_the_installed_package_that_runs(installed):
     assert str(ROOT) not in [entry for entry in json.loads(path) if not entry.startswith(sysconfig.get_path("purelib"))]
 
 
+@pytest.mark.slow
 def test_claims_are_those_of_the_checkout(installed, tmp_path):
     """From an empty folder: the checkout may have studies of its user's own in runs/."""
     told = installed("claims", "--json")

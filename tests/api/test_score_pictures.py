@@ -173,6 +173,7 @@ def test_a_net_without_maps_has_a_sheet_without_them(tmp_path):
     assert width_of(tmp_path / "pictures" / "worst.png") == 2 * 924
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line(runs, tmp_path):
     words = [sys.executable, "-m", "reslab", "evaluate", runs[0], "--threads", "1", "--pictures", tmp_path / "p"]
     done = subprocess.run(

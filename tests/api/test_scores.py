@@ -228,6 +228,7 @@ def test_other_classes_are_refused_by_the_first_that_differs(tmp_path):
     assert refused(run, tmp_path / "theirs").endswith("class 2 is missing here and 'light' there")
 
 
+@pytest.mark.slow
 def test_the_recorded_command_runs_again(flat, tmp_path):
     """A real process, given the words that stand in run.json: the same run, its weights bit for bit."""
     data, _ = flat

@@ -206,6 +206,7 @@ def test_equal_trees_are_equal_and_nothing_is_left_behind(checkout, tmp_path):
 
 
 @pytest.mark.parametrize("row", some(["plans", "orders"], quick=1))
+@pytest.mark.slow
 def test_one_planted_bit_is_reported_in_its_row(checkout, row):
     done = golden(checkout, "--against", "HEAD", "--only", "orders,plans", "--quick", "--plant", row)
     assert differing(done) == {row}

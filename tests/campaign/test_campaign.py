@@ -201,6 +201,7 @@ def midway(found: list[Job]) -> bool:
     return any(done) and any(4 < iterations_in(p.out) < LENGTH - 10 for p in found)
 
 
+@pytest.mark.slow
 def test_killed_with_all_its_processes_it_goes_on(whole, tmp_path):
     found = jobs(tmp_path)
     with campaign(tmp_path) as process:
@@ -363,6 +364,7 @@ def test_under_leases_the_runs_are_the_same(whole, tmp_path):
     assert {row["where"] for row in seen} <= {host}
 
 
+@pytest.mark.slow
 def test_a_dead_machine_is_followed_from_its_checkpoints(whole, tmp_path):
     """All its processes are killed with no chance to say so; the next command waits for the lease, and goes on."""
     found = jobs(tmp_path)
@@ -402,7 +404,7 @@ def begun(job: Job) -> bool:
     return iterations_in(folder) > 4
 
 
-@pytest.mark.parametrize("on", ["local", "folder"])
+@pytest.mark.parametrize("on", some(["local", "folder"], quick=1))
 def test_a_run_that_fails_each_time_is_given_up_and_the_others_go_on(tmp_path, on):
     """Its loss is not finite after the same update, however often it is tried."""
     found = jobs(tmp_path)
@@ -418,6 +420,7 @@ def test_a_run_that_fails_each_time_is_given_up_and_the_others_go_on(tmp_path, o
     assert (bad.out / "run.json").is_file()  # to be looked at, under leases too
 
 
+@pytest.mark.slow
 def test_a_signal_leaves_runs_under_leases_for_anyone(whole, tmp_path):
     found = jobs(tmp_path)
     with campaign(tmp_path, "folder") as process:

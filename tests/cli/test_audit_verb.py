@@ -49,6 +49,7 @@ def test_a_name_departs_in_nothing(warm):
     assert {"stem", "stride", "shortcut", "order", "parameters"} <= items
 
 
+@pytest.mark.slow
 def test_the_status_and_what_is_expected(warm, files):
     ended = warm("audit", files / "resnet50.pth")
     assert (ended.code, ended.err) == (1, "")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import some
 from commands import environment
 from house import ROOT
 
@@ -106,6 +107,7 @@ def test_a_command_line_without_its_parser(tmp_path):
     assert line.startswith("reslab: the command line cannot be loaded: ImportError: gone; install cyclopts again")
 
 
+@pytest.mark.slow
 def test_no_compiler_is_a_note(tmp_path):
     code, checkup = doctor(tmp_path, PATH="/nowhere", without=("CXX",))
     assert statuses(checkup)["compiler"] == "note"
@@ -113,7 +115,7 @@ def test_no_compiler_is_a_note(tmp_path):
     assert code == int(checkup["faults"] > 0)
 
 
-@pytest.mark.parametrize("program", ["/bin/false", "no-such-compiler"])
+@pytest.mark.parametrize("program", some(["/bin/false", "no-such-compiler"], quick=1))
 @needs_compiler
 def test_a_compiler_that_does_not_compile_is_a_fault(tmp_path, program):
     code, checkup = doctor(tmp_path, CXX=program, XDG_CACHE_HOME=str(tmp_path / "cache"))
@@ -124,6 +126,7 @@ def test_a_compiler_that_does_not_compile_is_a_fault(tmp_path, program):
 
 
 @linux
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(tmp_path):
     code, checkup = doctor(tmp_path, HOME="/proc", without=("XDG_CACHE_HOME",))
     cache = finding(checkup, "cache")
@@ -139,12 +142,13 @@ def test_no_home_at_all(tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("out", ["/proc/x", "/dev/null"])
+@pytest.mark.parametrize("out", some(["/proc/x", "/dev/null"], quick=1))
 def test_runs_that_cannot_be_written(tmp_path, out):
     code, checkup = doctor(tmp_path, "--out", out)
     assert (code, checkup["can_train"], statuses(checkup)["runs"]) == (1, False, "fault")
 
 
+@pytest.mark.slow
 def test_cifar_that_is_not_there(tmp_path):
     code, checkup = doctor(tmp_path, RESLAB_CIFAR10=str(tmp_path / "nowhere"), RESLAB_CIFAR01="x")
     assert (code, statuses(checkup)["cifar10"], statuses(checkup)["RESLAB_CIFAR01"]) == (1, "fault", "note")
@@ -160,6 +164,7 @@ def test_a_limit_of_memory(tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_affinity_and_threads(tmp_path):
     core = min(os.sched_getaffinity(0))
     done = subprocess.run(

@@ -95,6 +95,7 @@ def test_a_library_s_own_exit_keeps_its_code():
     assert python(VERB, "fail", "leave").returncode == 7
 
 
+@pytest.mark.slow
 def test_memory_that_is_not_there(tmp_path):
     """A net of 360 GB where 8 GB may be taken."""
     done = subprocess.run(

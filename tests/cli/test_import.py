@@ -112,6 +112,7 @@ def test_a_run_begins_from_a_file(weights, images, warm, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size")
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(weights, tmp_path):
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

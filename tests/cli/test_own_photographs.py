@@ -65,10 +65,12 @@ def cifar10(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_on_photographs(server, photos, base, tmp_path):
     from_folder_to_runtime(server, photos, base, tmp_path, [("train", 272), ("val", 112)], updates=85, step=12)
 
 
+@pytest.mark.slow
 def test_on_cifar10_from_the_weights_of_a_resnet20(server, cifar10, tmp_path):
     base = RESULTS / "gpu-whole" / "cifar_resnet20-s0"
     from_folder_to_runtime(server, cifar10, base, tmp_path, [("train", 60), ("val", 30)], updates=19, step=5)

@@ -91,6 +91,7 @@ def test_refused(warm, trained, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size")
+@pytest.mark.slow
 def test_a_full_disk_is_one_line(trained, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "reslab", "probe", trained, *QUICK, "--lesions", "--pictures", "full"], cwd=tmp_path,
@@ -102,6 +103,7 @@ def test_a_full_disk_is_one_line(trained, tmp_path):
     assert [*(tmp_path / "full").iterdir()] == []
 
 
+@pytest.mark.slow
 def test_imported_weights(warm, images, tmp_path):
     """torchvision's resnet18 of random weights, on a folder of pictures."""
     import torchvision

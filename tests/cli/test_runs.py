@@ -48,6 +48,7 @@ def test_a_batch_that_gives_no_step_leaves_the_folder_free(warm, tmp_path):
     assert untrained(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_lengths(cold, tmp_path):
     cold(*SMOKE, "--iterations", "1", "--epochs", "0.1", "--out", tmp_path / "out").refused("--iterations", "--epochs")
 
@@ -184,7 +185,7 @@ def test_splits_and_data_that_do_not_fit(warm, run, images):
 
 
 @pytest.mark.parametrize(
-    "file", some(["weights.safetensors", "state.json", "state.safetensors", "manifest.json"], quick=2)
+    "file", some(["weights.safetensors", "state.json", "state.safetensors", "manifest.json"], quick=1)
 )
 def test_damaged_checkpoints(warm, run, file):
     """Truncated, a bit flipped, away; named, and never scored."""
@@ -264,6 +265,7 @@ def test_weights_of_another_net(warm, run):
     warm("evaluate", newest).refused(str(newest), "do not fit cifar_resnet8", f"{name} (missing)")
 
 
+@pytest.mark.slow
 def test_cold_as_warm(cold, run, tmp_path):
     """Once without the help of an interpreter that has torch already."""
     cold("evaluate", tmp_path / "nowhere").refused("no such checkpoint or run")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cases import some
 from commands import environment
 
 TRAIN = ("train", "resnet18", "--image-size", "32", "--iterations", "2", "--workers", "0", "--device", "cpu")
@@ -25,7 +26,9 @@ def test_a_batch_beyond_any_memory(warm, images, tmp_path, more):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
-@pytest.mark.parametrize(("kilobytes", "batch"), [(6_000_000, 512), (5_000_000, 4_096), (1_500_000, 8)])
+@pytest.mark.parametrize(
+    ("kilobytes", "batch"), some([(6_000_000, 512), (5_000_000, 4_096), (1_500_000, 8)], quick=1, names=2)
+)
 def test_a_limit_of_address_space(images, tmp_path, kilobytes, batch):
     """Refused in one line, or trained: never ended by a library that finds no memory."""
     words = (*TRAIN, "--image-size", "224", "--data", images, "--set", f"batch={batch}", "--out", tmp_path / "run")

@@ -143,7 +143,7 @@ def photographs(tmp_path):
     return os.fsdecode(folder)
 
 
-@pytest.mark.parametrize("more", [{}, STREAMS["ascii"][0]], ids=["utf-8", "ascii"])
+@pytest.mark.parametrize("more", some([{}, STREAMS["ascii"][0]], quick=1), ids=["utf-8", "ascii"])
 def test_every_json_line_leads_back_to_its_file(pets, photographs, more):
     done = raw("predict", pets, photographs, "--json", **more)
     assert done.returncode == 0
@@ -181,6 +181,7 @@ def test_every_line_is_a_file_and_can_be_read_back(pets, photographs):
     assert found == set(NAMES)
 
 
+@pytest.mark.slow
 def test_other_verbs_on_names_that_are_not_utf_8(pets):
     told = json.loads(raw("evaluate", pets, "--json").stdout.decode("utf-8"))[0]
     rows = told["per_class"]
@@ -225,6 +226,7 @@ def test_only_names_that_could_be_mistaken_are_quoted():
         assert json.loads(quoted(name)) == name
 
 
+@pytest.mark.slow
 def test_no_message_is_lost_while_tiff_is_read(warm, trained, tmp_path):
     """libtiff is silenced by taking standard error away: of 32 large files in turn whole and cut, each is heard of."""
     folder = tmp_path / "pictures"

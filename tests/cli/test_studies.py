@@ -67,6 +67,7 @@ def test_one_in_full(warm):
         assert fragment in told, fragment
 
 
+@pytest.mark.slow
 def test_ones_own_study_is_found_where_one_stands(warm, study, tmp_path):
     here = tmp_path / "desk"
     shutil.copytree(study, here / "runs" / "study-digits")

@@ -46,6 +46,7 @@ LOAD = (
 )
 
 
+@pytest.mark.slow
 def test_a_model_of_transformers_by_its_name(tmp_path):
     files = {
         "them/small/config.json": json.dumps(CONFIG).encode(),

@@ -173,6 +173,7 @@ def test_refused(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(tmp_path):
     """The limit of a file's size stands for it; one line, exit 2."""
     reslab.train("cifar_resnet8", recipe="digits-smoke", iterations=1, device="cpu", out=tmp_path / "run")

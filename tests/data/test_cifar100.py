@@ -227,7 +227,7 @@ def test_download_without_a_network_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("word", "classes"), some([("cifar100", 100), ("cifar100-coarse", 20)], quick=1, names=2))
+@pytest.mark.parametrize(("word", "classes"), some([("cifar100", 100), ("cifar100-coarse", 20)], quick=0, names=2))
 def test_train_resume_evaluate_and_predict(tmp_path, word, classes):
     """On parquet files, whose number of rows is free."""
     write_parquet(tmp_path / "data")

@@ -17,6 +17,7 @@ def test_a_net_that_is_too_deep(kind, depth):
     assert str(told.value) == f"unknown model {kind}{depth[:20]}: the deepest net has 100,000 layers"
 
 
+@pytest.mark.slow
 def test_the_deepest_net_is_planned_row_by_row():
     """Linear in depth: 3 rows a layer, and what a block costs more."""
     spec = spec_of("cifar_resnet99998")

@@ -73,8 +73,8 @@ def losses(out: Path) -> list[float]:
 @pytest.mark.parametrize(
     ("count", "recipe", "choices"),
     [
-        (3, ALL, {}),
-        pytest.param(2, {}, {}, marks=pytest.mark.slow),
+        (2, {}, {}),
+        pytest.param(3, ALL, {}, marks=pytest.mark.slow),
         pytest.param(3, {"optimizer": "muon", "label_smoothing": 0.1}, {"net": "cifar_plain8"}, marks=pytest.mark.slow),
         pytest.param(2, {"small_size": 6, "small_until": 10}, {}, marks=pytest.mark.slow),
         pytest.param(2, {"balance": "sampling"}, {"switches": {"order": "pre"}}, marks=pytest.mark.slow),
@@ -115,7 +115,7 @@ def test_weights_that_drift_apart_are_noticed_and_made_equal(tmp_path):
 @pytest.mark.parametrize(
     ("count", "recipe"),
     [
-        (3, {"batch": 64, "optimizer": "muon", "bn_statistics": "precise"}),
+        pytest.param(3, {"batch": 64, "optimizer": "muon", "bn_statistics": "precise"}, marks=pytest.mark.slow),
         pytest.param(2, {"batch": 61, "mixup": 0.2, "average": 0.9}, marks=pytest.mark.slow),
         pytest.param(4, {"batch": 61, "last_batch": "keep", "probe_every": 10}, marks=pytest.mark.slow),
     ],

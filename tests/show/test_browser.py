@@ -113,7 +113,9 @@ def test_the_demo_s_page_has_its_answer_and_its_curves_on_the_first_screen(brows
     page.context.close()
 
 
-@pytest.mark.parametrize(("language", "width", "screens"), [("en", 1280, 12), ("ko", 1280, 12), ("en", 390, 12)])
+@pytest.mark.parametrize(
+    ("language", "width", "screens"), some([("en", 390, 12), ("ko", 1280, 12), ("en", 1280, 12)], quick=1, names=3)
+)
 def test_the_whole_report_is_short_and_a_picture_of_it_is_whole(
     browser, whole_report, tmp_path, language, width, screens
 ):

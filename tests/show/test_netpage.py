@@ -237,7 +237,8 @@ def test_a_digit_is_drawn(browser, tmp_path):
 
 
 @pytest.mark.skipif(not CIFAR10.exists(), reason="no CIFAR-10 here: set RESLAB_CIFAR10 to a folder that has it")
-@pytest.mark.parametrize("count", [50, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [50, 1_000])
 def test_answers_are_torchs(browser, tmp_path, count):
     source = f"cifar10:{CIFAR10}"
     (second,) = (RESULTS / "cifar10-quarter").glob("cifar_resnet56-*-s0-*")

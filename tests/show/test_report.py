@@ -254,6 +254,7 @@ def test_torn_lines_leave_a_study_its_page_or_one_line(tmp_path, lines):
         assert "\n" not in str(error)  # noqa: PT017
 
 
+@pytest.mark.slow
 def test_a_long_run_keeps_its_spike(tmp_path):
     record = read(write_run(tmp_path / "long", "cifar_resnet8", 0))
     line = record.evaluations("test")[0]

@@ -152,6 +152,7 @@ def test_lines_of_the_first_format_are_numbered_when_they_are_kept(path):
     assert tail(path).lines == 4
 
 
+@pytest.mark.slow
 def test_a_line_without_an_end_takes_no_memory(tmp_path):
     """1 GB of zeros in a sparse file, read by a process that may take 512 MB: one damaged line."""
     path = tmp_path / "metrics.jsonl"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import some
 from PIL import Image
 
 import reslab
@@ -155,7 +156,7 @@ MORE = {"average": 0.9, "mixup": 0.2, "cutmix": 1.0, "balance": "sampling", "bn_
         "augment": "trivial", "schedule": "cosine", "rise": 3}  # fmt: skip
 
 
-@pytest.mark.parametrize("at", [("eval", 8), ("checkpoint", 12), ("train", 15), ("checkpoint", 24)])
+@pytest.mark.parametrize("at", some([("train", 15), ("eval", 8), ("checkpoint", 12), ("checkpoint", 24)], quick=1))
 def test_killed_and_resumed_with_all_of_it_gives_equal_bits(data, tmp_path, at):
     class Killed(Exception):
         pass

@@ -174,6 +174,7 @@ def test_a_run_from_a_trained_model_resumes_bit_for_bit(whole, tmp_path):
     assert figures(out) == figures(straight)
 
 
+@pytest.mark.slow
 def test_an_extension_resumes_bit_for_bit(whole, tmp_path):
     straight, out = (Path(shutil.copytree(whole, tmp_path / name)) for name in ("straight", "run"))
     more = ("--extend", "90")

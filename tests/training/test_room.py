@@ -168,7 +168,7 @@ print(memory.least(spec, recipe, precision, recompute), host.resident()[1] - bef
 @linux
 @pytest.mark.parametrize(
     ("model", "batch", "precision", "recompute"),
-    some([("cifar_plain20", 256, "bf16", "on"), ("cifar_resnet8", 512, "fp32", "off")], quick=1, names=4),
+    some([("cifar_plain20", 256, "bf16", "on"), ("cifar_resnet8", 512, "fp32", "off")], quick=0, names=4),
 )
 def test_no_update_takes_less_than_the_least(model, batch, precision, recompute):
     """The peak of a real process: were it below, runs that fit would be refused."""

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cases import some
 from commands import SMOKE, run
 
 import reslab
@@ -22,7 +23,7 @@ def rehearsed(out: Path, seeds: int) -> str:
     return run(*SMOKE, "--iterations", "2", "--seeds", seeds, "--out", out, "--dry-run").good().out
 
 
-@pytest.mark.parametrize("is_folder", [True, False])
+@pytest.mark.parametrize("is_folder", some([True, False], quick=1))
 def test_other_files_in_one_of_the_folders_are_refused_before_all(tmp_path, is_folder):
     mine = tmp_path / "net" / "s1" / "mine" if is_folder else tmp_path / "net" / "s1"
     mine.parent.mkdir(parents=True)

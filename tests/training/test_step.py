@@ -133,6 +133,7 @@ def test_returned_loss_and_wrong_are_of_the_batch_before_the_update():
     assert int(wrong) == int((logits.argmax(1) != labels).sum())
 
 
+@pytest.mark.slow
 def test_a_failing_compiler_leaves_a_slower_working_step(monkeypatch):
     """CXX pointing at a program that fails: the first call falls back, the update is the eager one."""
     monkeypatch.setenv("CXX", "false")
@@ -192,6 +193,7 @@ def test_an_error_of_the_eager_engine_is_raised_and_nothing_is_computed_twice(mo
 @pytest.mark.skipif(os.name != "posix", reason="no owners of files")
 @pytest.mark.parametrize("variable", [pytest.param("TMPDIR", marks=pytest.mark.slow), "TORCHINDUCTOR_CACHE_DIR"])
 @pytest.mark.parametrize("compiles", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_torch_compiles_only_in_private_folders(tmp_path, variable, compiles):
     """A folder that others can write, under the name that torch takes: nothing is read from it or written to it."""
     default = tmp_path / f"torchinductor_{getpass.getuser()}"

@@ -132,6 +132,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.skipif(not hasattr(os, "forkpty"), reason="no terminals here")
+@pytest.mark.slow
 def test_a_closed_terminal_saves_the_run(tmp_path, whole):
     """The terminal goes while the live line is drawn on it: the run saves, exits 75, and resumes bit for bit."""
     out = tmp_path / "run"

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from cases import some
 from commands import environment
 from processes import Trainings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -95,7 +96,7 @@ def test_the_run_is_the_same_bit_for_bit(plain, logged):
     assert not (plain / "tensorboard").exists()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sign", some([signal.SIGKILL, signal.SIGINT], quick=1))
 def test_a_resumed_run_has_each_point_once(logged, tmp_path, sign):
     out = tmp_path / "run"
     for at in (12, 30):
