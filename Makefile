@@ -11,7 +11,8 @@ env: $(STAMP)
 $(STAMP): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[data]" --group dev
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[data]" --group dev
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # on all cores, unlike pip; a file of torch is for 3.12
 	@touch $(STAMP)
 
 demo: env  ## plain against residual on the embedded digits, about four minutes; the report's path is the last word
