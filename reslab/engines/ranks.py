@@ -70,6 +70,11 @@ class Ranks:
         first, last = (k * len(ends) // self.count for k in (self.rank, self.rank + 1))
         return slice(ends[first - 1] if first else 0, ends[last - 1] if last else 0)
 
+    def sizes(self, samples: int, part: int = 0) -> list[int]:
+        """Return the samples of a batch that each rank takes; see `share`."""
+        shares = (Ranks(rank, self.count).share(samples, part) for rank in range(self.count))
+        return [share.stop - share.start for share in shares]
+
     def agree(self, flag: bool) -> bool:
         """Return whether `flag` is true on any rank."""
         if self.is_alone:

@@ -114,11 +114,6 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     saved = start
     told_bad = set[str]()
 
-    def shares(samples: int) -> list[int]:
-        """Return the images of a batch that each rank takes."""
-        spans = (replace(ranks, rank=rank).share(samples, recipe.bn_batch) for rank in range(ranks.count))
-        return [span.stop - span.start for span in spans]
-
     def checkpoint() -> None:
         """Save the state, unless it is the one that the run began with or has just saved."""
         nonlocal saved
@@ -189,7 +184,8 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
         lr = rate(recipe, state.iteration, state.warming)
-        sizes = shares(loader.samples(state.iteration)) if not is_counted else ranks.gathered(len(labels))
+        whole = loader.samples(state.iteration)
+        sizes = ranks.gathered(len(labels)) if is_counted else ranks.sizes(whole, recipe.bn_batch)
         loss, wrong = step(images, labels, lr, sizes)
         count = sum(sizes)
         state.logs.add(loss, wrong, count)
