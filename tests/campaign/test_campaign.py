@@ -163,6 +163,7 @@ def test_how_many_side_by_side(monkeypatch, count, cores, free, processes, expec
 
 def test_small_nets_keep_to_one_thread(tmp_path, monkeypatch):
     monkeypatch.setattr("reslab.engines.host.cores", lambda: 8)
+    monkeypatch.setattr("reslab.engines.host.available", lambda: 10**12)
     assert parallelism(jobs(tmp_path)[:1]) == (8, 1)  # of which one is at work
     assert parallelism(jobs(tmp_path), processes=3) == (3, 1)
     assert parallelism([]) == (1, 0)
