@@ -34,7 +34,7 @@ docs: env  ## the documentation site, in build/site; a warning is an error
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --builder html docs build/site
 	@echo build/site/index.html
 
-reliability: env  ## kills, flipped bits, full disks, hostile input: an hour; ROWS="1 9 13" for some of them
+reliability: env  ## kills, flipped bits, full disks, hostile input: one to two hours; ROWS="1 9 13" for some of them
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group oracles
 	RELIABILITY_ROWS="$(ROWS)" $(if $(ROWS),,RELIABILITY_TABLE=docs/reliability.md) \
 		$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/reliability $(if $(ROWS),,tests)

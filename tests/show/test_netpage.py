@@ -238,6 +238,7 @@ def test_a_digit_is_drawn(browser, tmp_path):
 
 @pytest.mark.skipif(not CIFAR10.exists(), reason="no CIFAR-10 here: set RESLAB_CIFAR10 to a folder that has it")
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("count", [50, 1_000])
 def test_answers_are_torchs(browser, tmp_path, count):
     source = f"cifar10:{CIFAR10}"
