@@ -73,7 +73,9 @@ def train(out, choices, ranks):
         return update(step, *arguments)
 
     loop.Step.__call__ = counted
-    steps = choices.get("stop", 10**9) - (checkpoints.newest(out).iteration if (out / "run.json").exists() else 0)
+    # of rank 0: its first `run.json` may be there before another rank looks
+    begun = ranks.of_first(lambda: checkpoints.newest(out).iteration if (out / "run.json").exists() else 0)
+    steps = choices.get("stop", 10**9) - begun
     loop.train(job, data, told.append, lambda: len(done) >= steps)
     return [event["text"] for event in told if event["kind"] == "warning"]
 
