@@ -184,8 +184,10 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
         lr = rate(recipe, state.iteration, state.warming)
-        whole = loader.samples(state.iteration)
-        sizes = ranks.gathered(len(labels)) if is_counted else ranks.sizes(whole, recipe.bn_batch)
+        if is_counted:
+            sizes = ranks.gathered(len(labels))
+        else:
+            sizes = ranks.sizes(loader.samples(state.iteration), recipe.bn_batch)
         loss, wrong = step(images, labels, lr, sizes)
         count = sum(sizes)
         state.logs.add(loss, wrong, count)
