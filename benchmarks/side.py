@@ -201,11 +201,14 @@ def machine(load: float) -> list[str]:
 
 
 def processor() -> str:
-    """Return the CPU's name for a file name: "amd-epyc"."""
+    """Return the CPU's name for a file name, "amd-epyc"; with "-amx" if it has those units, which the name hides."""
+    import torch
+
     from reslab.engines.machine import environment
 
     name = re.sub(r"\([^)]*\)", "", str(environment()["cpu"])).lower()
-    return "-".join(re.findall(r"[a-z0-9]+", name))
+    units = ["amx"] if torch.cpu.get_capabilities().get("amx_bf16") else []
+    return "-".join([*re.findall(r"[a-z0-9]+", name), *units])
 
 
 def main(

@@ -29,7 +29,10 @@ sys.path.insert(0, str(DOCS))
 import reference  # noqa: E402
 
 LONGEST = 400
-MACHINES = {"EPYC": "amd-epyc", "Xeon": "intel-xeon-processor", "H100": "nvidia-h100"}  # of the performance page
+MACHINES = {  # of the performance page
+    "EPYC": "amd-epyc", "Xeon": "intel-xeon-processor-amx", "Xeon without AMX": "intel-xeon-processor",
+    "H100": "nvidia-h100",
+}  # fmt: skip
 
 
 def page(name):
