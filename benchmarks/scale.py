@@ -33,7 +33,8 @@ from benchmarks.plain_loop import LEAD, SEED, PlainLoop, images, loader_of, piec
 from benchmarks.side import Bar, BenchmarkOptions, Row, in_turn, main, say
 from reslab.data.batches.loader import Batch
 from reslab.engines.machine import ComputeOptions, prepare, settle
-from reslab.engines.ranks import ALONE, COUNT, LOCAL, RANK, Ranks, joined
+from reslab.engines.ranks import ALONE, Ranks, joined
+from reslab.engines.shares import COUNT, LOCAL, RANK
 from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import changed

@@ -11,6 +11,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from reslab.engines.shares import RANK, is_rank
+
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
 
@@ -71,7 +73,7 @@ def _fail(error: ReslabError, debug: bool) -> int:
 
     if debug:
         output.say_traceback()
-    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+    if is_rank():
         return _fail_as_rank(error)
     output.say(f"reslab: {error}")
     return error.exit_code
@@ -84,7 +86,7 @@ def _fail_as_rank(error: ReslabError) -> int:
     from reslab.training.launch import report
 
     if not report(error):
-        output.say(f"reslab: rank {os.environ.get('RANK', '?')}: {error}")
+        output.say(f"reslab: rank {os.environ.get(RANK, '?')}: {error}")
     return 0 if isinstance(error, Interrupted) else error.exit_code
 
 

@@ -68,14 +68,14 @@ def train(
         flag = f"--{many[0].replace('_', '-')} {choices[many[0]]}"
         raise UserError(f"{flag}: is for several runs; give --seeds, or leave it out")
     if (processes := choices.get("processes", 1)) > 1 and "seeds" not in choices:
-        from reslab.engines.ranks import TIMEOUT, is_rank
+        from reslab.engines.shares import TIMEOUT, is_rank
         from reslab.training.launch import launch
 
         if not is_rank():
             launch(sys.argv[1:], processes, choices.get("max_restarts", 0), choices.get("timeout", TIMEOUT))
             return
     if dry_run:
-        from reslab.engines.ranks import is_first
+        from reslab.engines.shares import is_first
         from reslab.show.terminal.rehearsal import lines
 
         if "seeds" in choices:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from reslab.engines.shares import on_this_machine
 from reslab.errors import UserError
 
 BF16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
@@ -138,6 +139,12 @@ def available(swap: bool = False) -> int | None:
     """
     limits = [free for _, free in memory_limits(swap).values()]
     return max(0, min(limits)) if limits else None
+
+
+def available_to_rank(swap: bool = False) -> int | None:
+    """Return `available`, divided by the ranks on this machine if this process is one of several."""
+    free = available(swap)
+    return None if free is None else free // on_this_machine()
 
 
 def memory_limits(swap: bool = False) -> dict[str, tuple[int | None, int]]:

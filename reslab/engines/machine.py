@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from reslab.engines import choose, host, memory
-from reslab.engines.ranks import on_this_machine
 from reslab.errors import UserError, suggest
 from reslab.nets.spec import Spec
 from reslab.runs.recipe import Recipe
@@ -180,8 +179,7 @@ def _recompute(
     if device.startswith("cuda"):
         free: int | None = torch.cuda.mem_get_info(device)[0]
     else:
-        available = host.available()
-        free = None if available is None else available // on_this_machine()
+        free = host.available_to_rank()
     needed = memory.need(spec, memory.share_of(recipe, options.ranks), precision, frozen=frozen).total
     if free is None or needed <= ROOM * free:
         return False, []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile
 from math import sqrt
 
+from reslab.engines.shares import sizes
 from reslab.nets.cost import cost
 from reslab.nets.plan import plan
 from reslab.nets.row import Row
@@ -80,13 +81,9 @@ def _fixed(rows: tuple[Row, ...], frozen: Collection[str]) -> int:
 
 
 def share_of(recipe: Recipe, ranks: int) -> Recipe:
-    """Return `recipe` with the largest share of its batch that one of `ranks` processes takes (`Ranks.share`)."""
-    parts = recipe.batch // (recipe.bn_batch or 1)
-    if ranks == 1:
-        return recipe
-    if parts < ranks:
-        return replace(recipe, batch=-(-recipe.batch // ranks), bn_batch=0)
-    return replace(recipe, batch=-(-parts // ranks) * (recipe.bn_batch or 1))
+    """Return `recipe` with the largest share of its batch that one of `ranks` processes takes."""
+    batch = max(sizes(recipe.batch, ranks, recipe.bn_batch))
+    return replace(recipe, batch=batch, bn_batch=recipe.bn_batch if recipe.bn_batch < batch else 0)
 
 
 def inputs(spec: Spec, images: int) -> int:

@@ -21,12 +21,10 @@ from torch import distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from reslab.engines import shares
+from reslab.engines.shares import COUNT, LOCAL, RANK, TIMEOUT, TRY, is_rank
 from reslab.errors import ReslabError, RunError, UserError
 
-RANK, COUNT = "RANK", "WORLD_SIZE"  # in the environment of a rank
-LOCAL, LOCAL_COUNT = "LOCAL_RANK", "LOCAL_WORLD_SIZE"  # of the machine alone
-TRY = "TORCHELASTIC_RESTART_COUNT"  # how often torchrun has started the ranks again
-TIMEOUT = 600.0  # seconds to wait for the other ranks
 T = TypeVar("T")
 
 
@@ -60,20 +58,12 @@ class Ranks:
         return self.count == 1
 
     def share(self, samples: int, part: int = 0) -> slice:
-        """Return the samples of a batch that this rank takes; the shares are in order and differ by one at most.
-
-        part   of separate BN statistics (`part_ends`): kept whole if there are at least as many parts as ranks
-        """
-        ends = part_ends(samples, part) if part else []
-        if len(ends) < self.count:
-            ends = [*range(1, samples + 1)]
-        first, last = (k * len(ends) // self.count for k in (self.rank, self.rank + 1))
-        return slice(ends[first - 1] if first else 0, ends[last - 1] if last else 0)
+        """Return the samples of a batch that this rank takes; see `shares.shares`."""
+        return shares.shares(samples, self.count, part)[self.rank]
 
     def sizes(self, samples: int, part: int = 0) -> list[int]:
-        """Return the samples of a batch that each rank takes; see `share`."""
-        shares = (Ranks(rank, self.count).share(samples, part) for rank in range(self.count))
-        return [share.stop - share.start for share in shares]
+        """Return how many samples of a batch each rank takes."""
+        return shares.sizes(samples, self.count, part)
 
     def agree(self, flag: bool) -> bool:
         """Return whether `flag` is true on any rank."""
@@ -165,37 +155,12 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def part_ends(samples: int, bn_batch: int) -> list[int]:
-    """Return the ends of the parts of a batch with separate BN statistics: one part, unless `bn_batch` is set."""
-    part = bn_batch or samples
-    ends = [*range(part, samples, part), samples]
-    if len(ends) > 1 and ends[-1] - ends[-2] == 1:  # one image has no batch statistics: merge it into the part before
-        del ends[-2]
-    return ends
-
-
 def checksum(tensors: Iterable[Tensor]) -> int:
     """Return a CRC-32 of the bytes of the tensors."""
     found = 0
     for tensor in tensors:
         found = zlib.crc32(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes(), found)
     return found
-
-
-def is_rank() -> bool:
-    """Return whether torchrun, or a launcher like it, started this process as one of several."""
-    return os.environ.get(COUNT, "1") not in ("", "1")
-
-
-def is_first() -> bool:
-    """Return whether this process is the only one of its run, or rank 0."""
-    return not is_rank() or os.environ.get(RANK) == "0"
-
-
-def on_this_machine() -> int:
-    """Return the number of ranks that share this machine's memory; 1 for a process that is no rank."""
-    count = os.environ.get(LOCAL_COUNT, "")
-    return max(1, int(count)) if is_rank() and count.isdigit() else 1
 
 
 @contextmanager

@@ -6,9 +6,9 @@ A sample with scores that are not finite counts as wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from reslab.engines.ranks import ALONE, Ranks
 from reslab.errors import Interrupted, RunError
 from reslab.measure.answers import Answers, answers_of, joined
 from reslab.measure.interval import wilson
+
+T = TypeVar("T")
 
 
 class LabelledBatch(Protocol):
@@ -136,6 +138,35 @@ def _total(losses: list[float]) -> float:
     return math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
 
 
+def until_stopped(batches: Iterable[T], stop: Callable[[], bool], ranks: Ranks = ALONE) -> Iterator[T]:
+    """Yield `batches`; raise Interrupted when `stop()` is true between two of them.
+
+    Several ranks, each with batches of its own, leave after the same number of them once `stop()` is true on one rank.
+    They ask each other during a batch, so that none waits idly, and leave after it. A rank that has no batch left goes
+    on to answer.
+    """
+    if ranks.is_alone:
+        for one in batches:
+            if stop():
+                raise Interrupted("stopped between two batches")
+            yield one
+        return
+    remaining = iter(batches)
+    batch: T | None = next(remaining, None)
+    while True:
+        asked = torch.tensor([float(stop()), float(batch is not None)])
+        wait = ranks.begin_add(asked)
+        if batch is not None:
+            yield batch
+            batch = next(remaining, None)
+        wait()
+        stopping, busy = asked.tolist()
+        if stopping:
+            raise Interrupted("stopped between two batches")
+        if not busy:
+            return
+
+
 @torch.no_grad()
 def evaluate(
     logits_of: Callable[[Tensor], Tensor],
@@ -152,14 +183,13 @@ def evaluate(
 
     logits_of          maps images to logits [B, classes], in evaluation mode
     expected           the number of samples; those that a batch leaves out do not count
-    stop               polled between batches; Interrupted is raised if it returns true
+    stop               see `until_stopped`
     keep, temperature  as in `Tally`
-    ranks              that score some of the batches each; they do not ask `stop`, nor keep answers
+    ranks              that score some of the batches each; they do not keep answers
+    Raises Interrupted, and RunError if no image can be read.
     """
     tally, gone = Tally(classes, keep, temperature), 0
-    for batch in batches:
-        if ranks.is_alone and stop():
-            raise Interrupted("stopped while evaluating")
+    for batch in until_stopped(batches, stop, ranks):
         gone += len(getattr(batch, "left_out", ()))  # only batches of files have it
         if len(batch.labels):
             tally.add(logits_of(batch.images), batch.labels)
@@ -177,8 +207,8 @@ def precise_statistics(
     """Replace BN's moving averages by plain averages over `batches`, with fixed weights (as in He's release).
 
     batches  images [B, C, H, W] on the weights' device
-    stop     whether to leave; asked before every batch. The moving averages are then those of before
-    ranks    that have some of the batches each; they do not ask `stop`
+    stop     see `until_stopped`; after a stop the moving averages are those of before
+    ranks    that have some of the batches each
     BN of frozen parts keeps its averages. Leaves the network in training mode.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -192,12 +222,13 @@ def precise_statistics(
         m.reset_running_stats()
         m.momentum = None  # torch's cumulative average
     is_stopped = False
-    for images in batches:
-        if is_stopped := ranks.is_alone and stop():
-            break
-        net(images)
-    if norms and not ranks.is_alone:
-        _join(norms, ranks)
+    try:
+        for images in until_stopped(batches, stop, ranks):
+            net(images)
+        if norms and not ranks.is_alone:
+            _join(norms, ranks)
+    except Interrupted:
+        is_stopped = True
     for m, momentum, buffers in zip(norms, momenta, before, strict=True):
         m.momentum = momentum
         if is_stopped:

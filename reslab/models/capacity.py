@@ -6,7 +6,6 @@ import torch
 
 from reslab.engines import host, memory
 from reslab.engines.machine import ROOM
-from reslab.engines.ranks import on_this_machine
 from reslab.errors import UserError
 from reslab.measure.probe import GRADIENT_BATCH
 from reslab.nets.cost import cost
@@ -22,8 +21,7 @@ ROUGH = 2.0
 def free_bytes(device: str) -> int | None:
     """Return the free bytes on `device`, swap space included, for each rank on this machine; None if unknown."""
     if not device.startswith("cuda"):
-        free = host.available(swap=True)
-        return None if free is None else free // on_this_machine()
+        return host.available_to_rank(swap=True)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + unused
 

@@ -54,6 +54,28 @@ class GlobalAverage(nn.Module):
         return x.mean((2, 3))
 
 
+class Dropout(nn.Dropout):
+    """`nn.Dropout` of `features` activations, whose mask may be drawn before the forward pass.
+
+    A mask of the whole batch, of which each part and each rank takes the rows of its images, depends on neither.
+    """
+
+    mask: Tensor | None = None
+
+    def __init__(self, p: float, features: int) -> None:
+        super().__init__(p)
+        self.features = features
+
+    def drawn(self, images: int, device: torch.device) -> Tensor:
+        """Return a mask [images, features] from torch's generator: false where an activation becomes 0."""
+        return torch.empty(images, self.features, dtype=torch.bool, device=device).bernoulli_(1 - self.p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mask is None or not self.training:
+            return super().forward(x)
+        return x * self.mask * (1 / (1 - self.p))
+
+
 def _conv(row: Row, spec: Spec) -> nn.Module:
     return nn.Conv2d(
         row.c_in, row.c_out, row.kernel, row.stride, row.padding, bias=row.bias,
@@ -112,5 +134,5 @@ MAKERS: dict[str, Maker] = {
     "pad": Maker(lambda row, spec: PadShortcut(row.c_in, row.c_out, row.stride, spec.pad_at)),
     "add": Maker(lambda row, spec: nn.Identity()),  # a `Block` adds; this marks the place in its sequence
     "flatten": Maker(lambda row, spec: nn.Flatten()),
-    "dropout": Maker(lambda row, spec: nn.Dropout(spec.dropout)),
+    "dropout": Maker(lambda row, spec: Dropout(spec.dropout, row.c_out)),
 }

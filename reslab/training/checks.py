@@ -10,7 +10,7 @@ import torch
 
 from reslab.data.order import batch_span, batches_per_epoch
 from reslab.data.splits import Data
-from reslab.engines.ranks import part_ends
+from reslab.engines.shares import part_ends
 from reslab.errors import UserError
 from reslab.models import checkpoints
 from reslab.nets.cost import cost

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reslab.engines import host
-from reslab.engines.ranks import TRY, RankLost
+from reslab.engines.ranks import RankLost
+from reslab.engines.shares import TRY
 from reslab.errors import Interrupted, ReslabError, RunError, UserError
 from reslab.store.trust import temporary_folder
 
@@ -87,7 +88,7 @@ def launch(words: Sequence[str], processes: int, restarts: int, timeout: float) 
     restarts   how often all ranks are started again after one has failed
     Raises the error that ended a rank, Interrupted if all have saved and stopped.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -99,6 +100,7 @@ def launch(words: Sequence[str], processes: int, restarts: int, timeout: float) 
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
             rdzv_endpoint="localhost:0", max_restarts=restarts, shutdown_timeout=LEAVE,
+            logs_specs=DefaultLogsSpecs(str(folder / "logs")),  # or it would leave a folder in the system's
         )  # fmt: skip
         codes: dict[int, int] = {}
         try:

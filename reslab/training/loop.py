@@ -105,7 +105,6 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
     train = data.split("train")
     is_counted = ranks.is_alone or (isinstance(train, Files) and train.skip)  # or the sizes of shares are known before
     draws_random_numbers = is_random(job.spec)
-    of_rank = f" rank {ranks.rank}" if ranks.rank else ""
     clock = Clock(start)
     tell(
         {"kind": "start", "name": out.name, "model": name_of(job.spec), "iterations": recipe.iterations, "from": start,
@@ -180,7 +179,7 @@ def _leg(job: Job, data: Data, settings: Settings, changes: list[str], tell: Tel
         told_bad |= {*batch.left_out}
         # -- update
         if draws_random_numbers:  # dropout uses torch's generator; seeded by the iteration, it needs no saved state
-            torch.manual_seed(layer_seed(job.seed, f"iteration {state.iteration}{of_rank}"))
+            torch.manual_seed(layer_seed(job.seed, f"iteration {state.iteration}"))
         if not net.training:  # after a measurement; net.train() visits every module, a third of a millisecond
             net.train()
         lr = rate(recipe, state.iteration, state.warming)

@@ -110,8 +110,7 @@ def measure(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure, record, report and return the lines of `names`: error on splits (train: the clean pass), the probe.
 
-    Raises Interrupted if `stop()` becomes true during an evaluation; nothing is recorded then. Several ranks
-    do not ask.
+    Raises Interrupted if `stop()` becomes true during an evaluation; nothing is recorded then.
     """
     lines = _scores(job, data, stats, step, iteration, names, stop)
     if PROBE in names:

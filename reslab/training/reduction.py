@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from reslab.engines.ranks import Ranks, part_ends
+from reslab.engines.ranks import Ranks
+from reslab.engines.shares import part_ends
 from reslab.nets.model import Network
 
 BUFFER = 1 << 20  # bytes of gradients that are sent together, at least

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from reslab.engines import choose, fused, memory
 from reslab.engines.machine import Settings
-from reslab.engines.ranks import ALONE, Ranks, part_ends
+from reslab.engines.ranks import ALONE, Ranks
 from reslab.engines.replay import WARM_UP, RecordingError, Replayed
+from reslab.engines.shares import part_ends
 from reslab.engines.synced import synced
 from reslab.nets.model import Network
+from reslab.nets.modules import Dropout
 from reslab.runs.recipe import Recipe
 from reslab.training.average import Average
 from reslab.training.descent import Descent
@@ -56,6 +58,7 @@ class Step:
                 module.momentum = recipe.bn_momentum
         self.descent = Descent(net, recipe, settings.device)
         self._ranks, self._should_stop = ranks, should_stop
+        self._dropouts = [m for m in net.modules() if isinstance(m, Dropout)]
         self._reduction = None
         if not ranks.is_alone:
             self._reduction = Reduction(
@@ -124,15 +127,21 @@ class Step:
         if self._reduction is not None:
             self._reduction.begin()
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
+        masks = [(m, m.drawn(whole, images.device)) for m in self._dropouts]
+        before = sum(sizes[: self._ranks.rank])  # images of the ranks before this one
         ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             share = (end - start) / whole
+            for dropout, mask in masks:
+                dropout.mask = mask[before + start : before + end]
             with synced(self.net, self._ranks) if self.settings.sync_bn else nullcontext():
                 part_loss, part_wrong = self._scored(images[start:end], labels[start:end])
             if self._reduction is not None and end == len(images):
                 self._reduction.last_part()
             (part_loss * share if share < 1 else part_loss).backward()
             loss, wrong = loss + part_loss.detach() * share, wrong + part_wrong
+        for dropout, _ in masks:
+            dropout.mask = None
         if self._reduction is not None:
             loss, wrong = self._reduction.finish(loss, wrong, sizes)
         self.descent.update()

