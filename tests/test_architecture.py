@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import some
 from house import (
     PACKAGE,
     ROOT,
@@ -171,7 +172,7 @@ NOW = "\n{}\n"
 
 @pytest.mark.parametrize(
     ("file", "form", "line"),
-    [
+    some([
         ("nets/spec.py", NOW, "from reslab.data.splits import Data"),  # twins on one floor
         ("data/splits.py", NOW, "from reslab.nets.spec import Spec"),
         ("store/files.py", NOW, "from reslab.runs.recipe import Recipe"),  # upwards
@@ -208,8 +209,8 @@ NOW = "\n{}\n"
         ("__main__.py", NOW, "from reslab.api.runs import train"),
         ("store/lock.py", NOW, "from reslab.data import *"),
         ("training/job.py", NOW, "from reslab.claims import experiments"),  # a folder, not a file
-    ],
-)
+    ], quick=16, names=3),
+)  # fmt: skip
 def test_a_forbidden_import_is_reported(copy, file, form, line):
     path = copy / PACKAGE / file
     kept = path.read_text(encoding="utf-8")

@@ -63,6 +63,7 @@ def error_of(run, folder: Path) -> float:
     return scored.to_dict()["top1_error"]
 
 
+@pytest.mark.slow
 def test_what_is_at_an_end_is_learnt_unless_it_is_cut_off(trained, folder):
     resize, out, lines = trained
     error = error_of(out, folder)

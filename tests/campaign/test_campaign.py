@@ -405,6 +405,7 @@ def begun(job: Job) -> bool:
     return iterations_in(folder) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", some(["local", "folder"], quick=1))
 def test_a_run_that_fails_each_time_is_given_up_and_the_others_go_on(tmp_path, on):
     """Its loss is not finite after the same update, however often it is tried."""

@@ -115,6 +115,7 @@ def test_no_compiler_is_a_note(tmp_path):
     assert code == int(checkup["faults"] > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", some(["/bin/false", "no-such-compiler"], quick=1))
 @needs_compiler
 def test_a_compiler_that_does_not_compile_is_a_fault(tmp_path, program):
@@ -134,6 +135,7 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     assert "set XDG_CACHE_HOME" in cache["remedy"]
 
 
+@pytest.mark.slow
 @linux
 def test_no_home_at_all(tmp_path):
     _, checkup = doctor(tmp_path, without=("HOME", "XDG_CACHE_HOME"))
@@ -141,6 +143,7 @@ def test_no_home_at_all(tmp_path):
     assert statuses(checkup)["HOME"] == "ok"
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("out", some(["/proc/x", "/dev/null"], quick=1))
 def test_runs_that_cannot_be_written(tmp_path, out):

@@ -75,6 +75,7 @@ def test_bad_options(weights, warm, tmp_path):
     warm("import", "hf:").refused("hf:")
 
 
+@pytest.mark.slow
 def test_the_other_verbs_take_it(weights, warm, tmp_path):
     here = tmp_path / "here"
     warm("import", weights / "pets.pth", "--out", "model", "--image-size", "64", "--shorter", "72").good()

@@ -195,6 +195,7 @@ def test_files_and_folders_that_may_not_be_read(trained):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", some(["ascii", "utf-8", "cp949"], quick=1))
 def test_csv_leads_back_to_the_file(trained, tmp_path, encoding):
     for number, name in enumerate(NAMES):

@@ -68,7 +68,7 @@ def test_names_of_find_survive(trained, pictures, more):
 
 @pytest.mark.parametrize(
     "content",
-    some([b"%s\n%s\n", b"%s\0%s\0", b"%s\n\n%s", b"%s\r\n%s\r\n", b"%s\0%s"], quick=2),
+    some([b"%s\n%s\n", b"%s\0%s\0", b"%s\n\n%s", b"%s\r\n%s\r\n", b"%s\0%s"], quick=1),
     ids=["lines", "null", "no-end", "crlf", "null-no-end"],
 )
 def test_how_a_list_may_be_written(trained, pictures, content):
@@ -78,6 +78,7 @@ def test_how_a_list_may_be_written(trained, pictures, content):
     assert [exact(json.loads(line)) for line in out.splitlines()] == paths
 
 
+@pytest.mark.slow
 def test_a_name_with_a_carriage_return_stays_itself(trained, pictures):
     path = os.path.join(pictures, b"odd.png\r")
     os.link(os.path.join(pictures, b"plain.png"), path)
@@ -100,6 +101,7 @@ def test_each_answer_comes_before_the_next_path_is_written(trained, pictures):
         assert process.wait(timeout=60) == 1
 
 
+@pytest.mark.slow
 def test_a_path_that_arrives_in_pieces(trained, pictures):
     first, second = (os.path.join(pictures, name) for name in (b"plain.png", b"two\nlines.png"))
     with started(trained, "-", "--null", "--json") as process:
@@ -112,6 +114,7 @@ def test_a_path_that_arrives_in_pieces(trained, pictures):
         assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 def test_a_list_longer_than_a_pipe(trained, pictures):
     """More names than one read takes, so that the cut between two reads lies inside a name."""
     path = os.path.join(pictures, b"plain.png")
@@ -132,6 +135,7 @@ def test_files_folders_and_a_list_in_their_order(trained, pictures):
     assert sorted(found[2:]) == sorted(os.path.join(pictures, name) for name in NAMES)
 
 
+@pytest.mark.slow
 def test_a_folder_in_a_list_is_named_and_not_searched(trained, pictures):
     """`find` without -type f lists the folder and its files: each file is classified once."""
     found = subprocess.run(["find", pictures, "-print0"], capture_output=True, check=True).stdout
@@ -155,7 +159,7 @@ def test_a_folder_in_a_list_is_named_and_not_searched(trained, pictures):
             (b"x" * (3 << 20), ("-",), "are not a list of paths"),
             (b"", ("-", "--json", "--csv"), "give one of them"),
         ],
-        quick=2,
+        quick=1,
         names=3,
     ),
     ids=["empty", "image", "twice", "empty-lines", "endless", "both-forms"],

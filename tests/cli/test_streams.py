@@ -31,8 +31,11 @@ def raw(*words, **more) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.parametrize(
     "words",
     [
-        ("describe", "resnet50"), ("describe", "resnet50", "--json"), ("train", "--help"),
-        *some([("list",), ("--help",), ("recipe", "show"), ("claims",), ("draw", "resnet18")], quick=0),
+        ("describe", "resnet50"), ("train", "--help"),
+        *some(
+            [("describe", "resnet50", "--json"), ("list",), ("--help",), ("recipe", "show"), ("claims",),
+             ("draw", "resnet18")], quick=0,
+        ),
     ],
     ids="-".join,
 )  # fmt: skip
@@ -143,6 +146,7 @@ def photographs(tmp_path):
     return os.fsdecode(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", some([{}, STREAMS["ascii"][0]], quick=1), ids=["utf-8", "ascii"])
 def test_every_json_line_leads_back_to_its_file(pets, photographs, more):
     done = raw("predict", pets, photographs, "--json", **more)

@@ -18,7 +18,7 @@ SMALL = (
 def study(server, tmp_path_factory) -> Path:
     """A study of eight tiny runs (C1, C2). To be read; copy it before changing anything."""
     out = tmp_path_factory.mktemp("studies") / "study"
-    server("reproduce", "degradation", *SMALL, "--out", out).good()
+    server("reproduce", "degradation", *SMALL, "--processes", "1", "--out", out).good()
     return out
 
 
@@ -133,8 +133,9 @@ def test_figure_refused(warm, tmp_path):
 # -- reproduce
 
 
+@pytest.mark.slow
 def test_messages_in_korean(warm, mine):
-    told = warm("reproduce", "C1", "C10", *SMALL, "--out", mine, "--lang", "ko").good()
+    told = warm("reproduce", "C1", "C10", *SMALL, "--processes", "1", "--out", mine, "--lang", "ko").good()
     assert "실행 4개: 4개는 이미 끝났고 0개를 학습한다" in told.err
     assert "측정 중" in told.err
     assert "C10 성립하지 않음: " in told.err

@@ -87,7 +87,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", some(REFUSED, quick=36))
 def test_refused(warm, tmp_path, case):
     words, fragments = REFUSED[case]
     warm(*words).refused(*fragments)
@@ -136,7 +136,7 @@ TOML = {
 }
 
 
-@pytest.mark.parametrize("case", TOML)
+@pytest.mark.parametrize("case", some(TOML, quick=12))
 def test_refused_file(warm, tmp_path, case):
     text, fragments = TOML[case]
     file = tmp_path / "run.toml"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import some
 from PIL import Image
 
 import reslab
@@ -23,9 +24,10 @@ from reslab.errors import UserError
 from reslab.show.notes import translated
 
 ALL = np.arange(65536)
+RANGES = [(1000, 1510), (0, 1), (0, 65535), (0, 4095), (17, 18), (65000, 65535)]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 65535), (0, 4095), (17, 18), (0, 1), (1000, 1510), (65000, 65535)])
+@pytest.mark.parametrize(("low", "high"), some(RANGES, quick=2, names=2))
 def test_the_mapping_is_the_nearest_whole_number(low, high):
     """Every one of 65,536 levels, in exact fractions; a half is rounded up."""
     exact = [Fraction(min(max(v, low), high) - low) * 255 / (high - low) for v in ALL.tolist()]
@@ -118,6 +120,7 @@ def test_real_files(name, bits, tmp_path):
     assert (facts.is_deep, facts.low, facts.high) == (True, 0, 2**bits - 1)
 
 
+@pytest.mark.slow
 def test_a_large_file_is_mapped_in_strips():
     values = picture(12, (4100, 4100))
     assert values.size >= LARGE

@@ -137,6 +137,7 @@ def check_memory(folder, side: int, most: int) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as on Linux")
 def test_fault_14_a_large_picture_takes_six_bytes_a_pixel(tmp_path):
     check_memory(tmp_path, 5_000, 150)

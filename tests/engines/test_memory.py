@@ -100,7 +100,7 @@ NETS = {
 @pytest.mark.parametrize(
     ("engine", "precision"), [("fused", "fp32"), ("fused", "bf16"), ("winograd", "bf16"), ("eager", "bf16")]
 )
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", some(NETS, quick=2))
 def test_recompute_changes_no_bit(name, engine, precision):
     """Weights, momentum and running statistics after three updates; torch's own way moves the latter twice."""
     model, switches = NETS[name]

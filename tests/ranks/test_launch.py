@@ -106,14 +106,11 @@ CASES = [
     ("STOP", 1, 1, f"reslab: rank 1 did not answer within --timeout 8 s; {GOES_ON}"),
     ("KILL", None, -signal.SIGKILL, ""),
 ]
-QUICK = (4,)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
-@pytest.mark.parametrize(
-    ("name", "rank", "status", "line"),
-    [case if number in QUICK else pytest.param(*case, marks=pytest.mark.slow) for number, case in enumerate(CASES)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rank", "status", "line"), CASES)
 def test_stopped_or_killed_and_begun_again_it_ends_with_equal_bits(whole, tmp_path, name, rank, status, line):
     process = begun(tmp_path, "run")
     deadline = time.monotonic() + 60
@@ -161,6 +158,7 @@ def test_under_torchrun_a_saved_stop_is_no_failure(whole, tmp_path):
     assert hashes(tmp_path / "run") == hashes(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -165,7 +165,8 @@ def test_all_ranks_leave_a_pass_that_one_is_told_to_stop_in(tmp_path, name):
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3, 4])
 def test_scores_are_exact_for_any_number_of_images(tmp_path, count):
     alone, many = (started(n, tmp_path, {"scores": True}) for n in (1, count))
     assert [end.returncode for end in many] == [0] * count, many

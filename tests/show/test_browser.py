@@ -113,6 +113,7 @@ def test_the_demo_s_page_has_its_answer_and_its_curves_on_the_first_screen(brows
     page.context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "width", "screens"), some([("en", 390, 12), ("ko", 1280, 12), ("en", 1280, 12)], quick=1, names=3)
 )

@@ -86,7 +86,7 @@ def halved(model):
     return replace(model, weights=weights)
 
 
-@pytest.mark.parametrize(("name", "switches"), some(KINDS, quick=6, names=2))
+@pytest.mark.parametrize(("name", "switches"), some(KINDS, quick=3, names=2))
 def test_every_kind_of_net(browser, tmp_path, name, switches):
     """On squares of the net's size: a resize differs by a level in a few pixels, which such nets may enlarge a lot."""
     model = trained(name, **switches)
@@ -106,6 +106,7 @@ def test_every_kind_of_net(browser, tmp_path, name, switches):
     page.context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(
     "view", [centre_crop(32), View(32, 32), view_of(32, "squash"), view_of(32, "letterbox", (9, 200, 81))]

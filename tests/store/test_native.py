@@ -53,6 +53,7 @@ def test_a_torn_file_in_the_cache_is_made_again(source):
     assert file.stat().st_size == whole
 
 
+@pytest.mark.slow
 def test_without_a_cache_folder_a_library_is_built_aside(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

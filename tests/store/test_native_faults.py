@@ -137,10 +137,15 @@ ANYONE = (open_folder, group_folder, open_above, link_through_open_folder)
 AS_ROOT = (their_folder, their_home, link_to_their_folder, their_link_in_sticky_folder)
 FILES = (open_file, link_for_file, their_file)
 NEEDS_ROOT = (*AS_ROOT, their_file)
+OFTEN = (open_folder, link_through_open_folder, their_home, open_file, link_for_file)  # the others are slow tests
 
 
 @pytest.mark.parametrize(
-    "arrange", [pytest.param(a, marks=as_root if a in NEEDS_ROOT else ()) for a in (*ANYONE, *AS_ROOT, *FILES)]
+    "arrange",
+    [
+        pytest.param(a, marks=[*([as_root] if a in NEEDS_ROOT else []), *([] if a in OFTEN else [pytest.mark.slow])])
+        for a in (*ANYONE, *AS_ROOT, *FILES)
+    ],
 )
 def test_a_planted_library_never_runs(source, evil, tmp_path, arrange):
     """Under the very name that is looked for, with the hash of the planted content as the record in its name."""

@@ -617,6 +617,7 @@ def test_a_signal_when_all_is_measured_at_the_end_ends_the_run(whole, tmp_path, 
     assert hashes(wanted.out, 24) == hashes(out, 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", [is_line("train", 24), lambda e: e["kind"] == "checkpoint" and e["iteration"] == 24])
 def test_stopped_at_the_end_precise_statistics_are_the_same(tmp_path, data, when):
     whole, parted = (job(tmp_path / n, bn_statistics="precise") for n in ("whole", "parted"))

@@ -156,6 +156,7 @@ MORE = {"average": 0.9, "mixup": 0.2, "cutmix": 1.0, "balance": "sampling", "bn_
         "augment": "trivial", "schedule": "cosine", "rise": 3}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", some([("train", 15), ("eval", 8), ("checkpoint", 12), ("checkpoint", 24)], quick=1))
 def test_killed_and_resumed_with_all_of_it_gives_equal_bits(data, tmp_path, at):
     class Killed(Exception):

@@ -51,7 +51,7 @@ def test_figures_against_the_run(tmp_path):
     assert told.seconds == 40 * (told.update + told.batch) + told.evaluated * told.image
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", some([0, 2], quick=1))
 def test_passes_for_precise_statistics_count(tmp_path, monkeypatch, workers):
     """As many images as the run itself passes, also where an evaluation and a clean pass coincide."""
     passed = []
@@ -140,6 +140,7 @@ def test_memory_against_the_peak_of_the_run(tmp_path, model):
     assert abs(told - peak) < 0.1 * peak, (told, peak)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.system() != "Linux", reason="the peak of a process is read from /proc")
 def test_a_peak_that_is_past_is_a_peak(tmp_path):
     """What reading the data took once stands, however little the updates take."""

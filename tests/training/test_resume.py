@@ -163,6 +163,7 @@ def test_fast_paths_resume_bit_for_bit(tmp_path, path):
     assert figures(out) == figures(whole)
 
 
+@pytest.mark.slow
 def test_a_run_from_a_trained_model_resumes_bit_for_bit(whole, tmp_path):
     path = ("--init-from", whole, "--freeze", "stem..conv2_x", "--set", "bn_statistics=precise")
     straight, out = tmp_path / "straight", tmp_path / "run"

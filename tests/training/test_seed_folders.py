@@ -23,6 +23,7 @@ def rehearsed(out: Path, seeds: int) -> str:
     return run(*SMOKE, "--iterations", "2", "--seeds", seeds, "--out", out, "--dry-run").good().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_folder", some([True, False], quick=1))
 def test_other_files_in_one_of_the_folders_are_refused_before_all(tmp_path, is_folder):
     mine = tmp_path / "net" / "s1" / "mine" if is_folder else tmp_path / "net" / "s1"
@@ -51,6 +52,7 @@ def test_a_dry_run_leaves_finished_runs_out(tmp_path):
     assert re.search(r"^  2 runs +finished already$", rehearsed(out, 2), re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

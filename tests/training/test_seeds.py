@@ -11,6 +11,7 @@ from statistics import mean
 
 import numpy as np
 import pytest
+from cases import some
 from processes import Ended, Trainings
 from scipy import stats
 
@@ -83,7 +84,7 @@ def test_the_recorded_command_trains_the_run_alone(three, tmp_path):
     assert hashes(tmp_path / "again") == hashes(out / "s5")
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sign", some([signal.SIGKILL, signal.SIGINT], quick=1))
 def test_the_same_command_goes_on(three, tmp_path, sign):
     whole, told = three
     out = tmp_path / "net"

@@ -96,6 +96,7 @@ def test_the_run_is_the_same_bit_for_bit(plain, logged):
     assert not (plain / "tensorboard").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", some([signal.SIGKILL, signal.SIGINT], quick=1))
 def test_a_resumed_run_has_each_point_once(logged, tmp_path, sign):
     out = tmp_path / "run"
