@@ -182,6 +182,7 @@ def test_without_data_it_says_that_they_must_be_given_again(run):
         assert "give them again" in told
 
 
+@pytest.mark.slow
 def test_the_command_line_says_so_too(run):
     done = subprocess.run(
         [sys.executable, "-m", "reslab", "evaluate", str(run)], capture_output=True, text=True, timeout=120

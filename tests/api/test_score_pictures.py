@@ -145,6 +145,7 @@ def test_pictures_of_one_run(runs, capsys, tmp_path):
     assert "--worst: 201 images do not fit" in refused(capsys, runs[1], "--pictures", tmp_path / "x", "--worst", "201")
 
 
+@pytest.mark.slow
 def test_each_of_several_results_has_its_folder(runs, capsys, tmp_path):
     results = told(capsys, *runs, "--ensemble", "softmax", "--pictures", tmp_path / "all", "--worst", "3")
     for result, name in zip(results, ("1-cifar_resnet8", "2-cifar_resnet8", "3-ensemble"), strict=True):

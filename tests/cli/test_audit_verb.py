@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from cases import some
 from torchvision.models import resnet18, resnet50
 
 from benchmarks.origins import cifar6n2, randomised
@@ -41,6 +42,7 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_name_departs_in_nothing(warm):
     told = warm("audit", "cifar_resnet20").good().out.splitlines()
     assert told[0].startswith("cifar_resnet20 against cifar_resnet20 (the nearest")
@@ -91,7 +93,7 @@ def test_the_users_own_code(warm, tmp_path):
 
 @pytest.mark.parametrize(
     ("target", "message"),
-    [
+    some([
         ("python:mine:number", "is a int, no torch.nn.Module"),
         ("python:mine:fails", "python:mine:fails: raised ValueError: two lines"),
         ("python:mine:leaves", "raised SystemExit: 0"),
@@ -103,8 +105,8 @@ def test_the_users_own_code(warm, tmp_path):
         ("mlp_resnet4", "no convolution"),
         ("none.pth", "none.pth"),
         ("./none", "none"),
-    ],
-)
+    ], quick=5, names=2),
+)  # fmt: skip
 def test_bad_targets(warm, tmp_path, target, message):
     (tmp_path / "here" / "mine.py").write_text(OWN_CODE)
     ended = warm("audit", target)

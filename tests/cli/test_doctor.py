@@ -70,6 +70,7 @@ def test_the_answer_comes_first(cold, tmp_path):
     assert max(map(len, told.out.splitlines())) <= 140
 
 
+@pytest.mark.slow
 def test_a_torchvision_that_raises(tmp_path):
     path = module(tmp_path, "torchvision", 'raise RuntimeError("operator torchvision::nms does not exist\\nmore")')
     code, checkup = doctor(tmp_path, PYTHONPATH=path)

@@ -22,6 +22,7 @@ def test_no_standard_error():
     assert (done.returncode, done.stdout) == (2, b"")
 
 
+@pytest.mark.slow
 def test_training_without_standard_error(tmp_path):
     words = ("train", "cifar_resnet8", "--recipe", "digits-smoke", "--iterations", "1", "--device", "cpu")
     done = subprocess.run(

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from cases import some
 
 QUICK = ("--samples", "16", "--threads", "1", "--device", "cpu")
 KEYS = [
@@ -91,7 +92,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", some(REFUSED, quick=6))
 def test_refused(warm, case):
     words, fragments = REFUSED[case]
     warm("probe", *words).refused(*fragments)

@@ -25,6 +25,7 @@ def test_a_batch_beyond_any_memory(warm, images, tmp_path, more):
     told.refused("recipe: batch = 1000000", "are free", "fits")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
 @pytest.mark.parametrize(
     ("kilobytes", "batch"), some([(6_000_000, 512), (5_000_000, 4_096), (1_500_000, 8)], quick=1, names=2)

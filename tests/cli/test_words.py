@@ -87,7 +87,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", some(REFUSED, quick=36))
+@pytest.mark.parametrize("case", some(REFUSED, quick=24))
 def test_refused(warm, tmp_path, case):
     words, fragments = REFUSED[case]
     warm(*words).refused(*fragments)

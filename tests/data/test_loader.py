@@ -380,6 +380,7 @@ def test_fault_23_a_dead_worker_is_one_line(files):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", some(["raise ValueError('x')", ""], quick=1))
 def test_leaving_the_program_with_a_stream_open_does_not_hang(tmp_path, files, how):
     code = (

@@ -74,6 +74,7 @@ def test_damaged_memory_is_not_believed(place, monkeypatch, tmp_path):
         assert file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_decoder_that_dies_is_named(place, monkeypatch):
     """A real process, killed by the file; its neighbours keep their facts."""
     alone = {name: facts_of(str(place / name)) for name in names(place)}

@@ -92,6 +92,7 @@ def test_members_must_see_the_same_samples(scores, labels):
         evaluate_together([one, (other[0], batches(labels)[:-1])], 37, 7)
 
 
+@pytest.mark.slow
 def test_real_checkpoints(tmp_path):
     """Two runs of different seeds: the members' figures are their own, the ensemble's those of their mean scores."""
     runs = []

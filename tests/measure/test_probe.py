@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import some
 from torch import Tensor, nn
 
 import reslab
@@ -148,7 +149,10 @@ def by_hand(net: Network, images: Tensor, training: bool = False) -> dict[str, T
     return found
 
 
-@pytest.fixture(scope="module", params=NETS)
+OFTEN = ("pre-activation", "VGG", "MLP", "digits", "option C, pooled")
+
+
+@pytest.fixture(scope="module", params=some(sorted(NETS, key=lambda name: name not in OFTEN), quick=len(OFTEN)))
 def case(request):
     """(net, its probe over 12 samples in batches of 5, 5, 2; the same 12 by hand, evaluated at once)."""
     net = net_of(request.param)

@@ -96,6 +96,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_scoring_makes_no_optimizer_and_no_gradients(run):
     """Two copies of the weights are held, the checkpoint's and the network's; momentum and gradients are not."""
     done = subprocess.run([sys.executable, "-c", MEASURED, str(run)], capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
 """One rank of a run, as torchrun starts it: `python one_rank.py OUT JSON` with RANK, WORLD_SIZE … in the environment.
 
 JSON: recipe (changes of `digits`), net, switches, widths (of VGG, a layer each), precision, engine, sync_bn, train
-(images), stop (iteration), double (computes in float64), timeout; other: the rank that has other data; drifts: the
-update in which rank 1's weights are changed; halts: the pass in which the last rank is told to stop; scores: no run,
-but the scores of splits of 1 to 17 images.
+(images), stop (iteration), double (computes in float64), timeout; other: the rank that has other data; faster: the one
+with another rate; drifts: the update in which rank 1's weights are changed; halts: the pass in which the last rank is
+told to stop; scores: no run, but the scores of splits of 1 to 17 images.
 """
 
 import json
@@ -71,6 +71,8 @@ def train(out, choices, ranks):
     if ranks.rank == choices.get("other"):
         data = replace(data, fingerprint="another")
     made = changed(recipe("digits"), choices["recipe"])
+    if ranks.rank == choices.get("faster"):
+        made = changed(made, {"lr": 2 * made.lr})
     spec = spec_of(choices.get("net", "cifar_resnet8"), **choices.get("switches", {}))
     if "widths" in choices:
         spec = replace(spec, widths=tuple(choices["widths"]), blocks=(("single",),) * len(choices["widths"]))

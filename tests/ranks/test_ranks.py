@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import reslab
 from reslab.engines import choose
 from reslab.engines.ranks import Ranks
 from reslab.engines.shares import part_ends, sizes
@@ -25,16 +27,17 @@ ALL = {
 VGG = {"widths": [4, 4, 8], "switches": {"batch_norm": True}}
 
 
-def started(count: int, out: Path, choices: dict) -> list[subprocess.CompletedProcess]:
-    """Run the ranks and return what they said, rank after rank."""
+def started(count: int, out: Path, choices: dict, package: Path | None = None) -> list[subprocess.CompletedProcess]:
+    """Run the ranks and return what they said, rank after rank; `package`: a folder with the last rank's own reslab."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     place = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, str(SCRIPT), str(out), json.dumps(choices)]
+    own = [{}] * (count - 1) + [{"PYTHONPATH": str(package)} if package else {}]
     running = [
         subprocess.Popen(
-            words, env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True,
+            words, env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank), **own[rank]}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for rank in range(count)
@@ -177,6 +180,7 @@ def test_scores_are_exact_for_any_number_of_images(tmp_path, count):
     ("choices", "line"),
     [
         ({"other": 1}, "UserError: rank 1 has another data than rank 0"),
+        pytest.param({"faster": 1}, "UserError: rank 1 has another command than rank 0", marks=pytest.mark.slow),
         pytest.param(
             {"recipe": {"batch": 1}},
             "UserError: --processes 2: a batch has 1 images, fewer than ranks",
@@ -190,6 +194,17 @@ def test_ranks_that_do_not_fit_together(tmp_path, choices, line):
     assert [end.returncode for end in ends] in ([2, 1], [2, 2])
     assert ends[0].stderr.startswith(line)
     assert "Traceback" not in ends[0].stderr + ends[1].stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_ranks_with_different_code(tmp_path):
+    shutil.copytree(Path(reslab.__file__).parent, tmp_path / "other" / "reslab")
+    with (tmp_path / "other" / "reslab" / "nets" / "cost.py").open("a") as file:
+        file.write("# one line more\n")
+    ends = started(2, tmp_path / "run", {"recipe": LENGTH}, tmp_path / "other")
+    assert [end.returncode for end in ends] == [2, 1]
+    assert ends[0].stderr.startswith("UserError: rank 1 has another version of reslab's code than rank 0")
     assert not (tmp_path / "run").exists()
 
 

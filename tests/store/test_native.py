@@ -112,6 +112,7 @@ def test_no_variable_and_an_empty_one_are_the_same(source, monkeypatch):
         assert native.library(source).twice(2) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ['g++ "x', *(pytest.param(w, marks=pytest.mark.slow) for w in ("no-such", "false"))])
 def test_the_command_line_names_the_compiler_that_cannot_work(tmp_path, words):
     command = [

@@ -142,7 +142,7 @@ def test_a_command_is_understood(command):
         assert claims_of(default_setting("digits"), words[1:])
 
 
-@pytest.mark.parametrize("command", some([command for command in COMMANDS if command.split()[1] in FAST], quick=30))
+@pytest.mark.parametrize("command", some([command for command in COMMANDS if command.split()[1] in FAST], quick=16))
 def test_a_fast_command_runs(command, tmp_path, monkeypatch, capsys):
     words = shlex.split(command)[1:]
     monkeypatch.chdir(tmp_path)

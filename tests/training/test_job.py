@@ -148,6 +148,7 @@ def moved(out: Path, device: str, **environment: object) -> None:
     )
 
 
+@pytest.mark.slow
 def test_fault_24_a_run_of_a_gpu_that_is_not_here(half):
     moved(half, "cuda:99", gpu="NVIDIA Something")
     for device in ("auto", "cpu"):

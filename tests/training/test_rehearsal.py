@@ -91,6 +91,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_in_a_process_that_may_start_no_others(tmp_path):
     """One of multiprocessing.Pool: 80 files are more than are examined without worker processes."""
     script = tmp_path / "script.py"

@@ -132,9 +132,9 @@ def test_the_same_command_again_trains_nothing(whole):
     [
         # all that fast recipes add, killed while images are small and taken up again
         ("--precision", "bf16", "--engine", "fused", *BEYOND),
-        ("--engine", "fused"),
         *some(
             [
+                ("--engine", "fused"),
                 ("--precision", "bf16"),
                 ("--precision", "bf16", "--engine", "fused"),
                 ("--precision", "bf16", "--engine", "winograd"),

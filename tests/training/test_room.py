@@ -214,6 +214,7 @@ def test_train_under_a_limit_refuses_a_hopeless_batch_in_one_line(tmp_path, more
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("words", "start"),

@@ -41,6 +41,7 @@ def test_an_interval_is_shown_as_far_as_an_error_can_be():
     assert "0.00 to 100.00" in lines({"runs": [], "failures": [], "errors": errors})[-1]
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_finished_runs_out(tmp_path):
     out = tmp_path / "net"
     train(out, 2)

@@ -191,6 +191,7 @@ def test_nohup_ignores_the_closed_terminal(tmp_path, whole):
     assert weights(out) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
 def test_data_workers_leave_the_closed_terminal_to_the_loop(tmp_path):
     """SIGHUP to the whole process group: the loop saves, its workers do not die of it."""

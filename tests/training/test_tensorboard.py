@@ -210,6 +210,7 @@ def interpreter(code: str, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=cwd)
 
 
+@pytest.mark.slow
 def test_without_the_package_nothing_starts(tmp_path):
     """An interpreter in which no finder has tensorboard: one line, exit 2, no folder."""
     code = (
