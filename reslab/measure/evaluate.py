@@ -6,9 +6,9 @@ A sample with scores that are not finite counts as wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,7 @@ from reslab.engines.ranks import ALONE, Ranks
 from reslab.errors import Interrupted, RunError
 from reslab.measure.answers import Answers, answers_of, joined
 from reslab.measure.interval import wilson
-
-T = TypeVar("T")
+from reslab.measure.rounds import until_stopped
 
 
 class LabelledBatch(Protocol):
@@ -136,35 +135,6 @@ def sum_of(tallies: Sequence[Tally]) -> Tally:
 def _total(losses: list[float]) -> float:
     """Return the exactly rounded sum, or NaN if a loss is not finite (`fsum` may raise on those)."""
     return math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
-
-
-def until_stopped(batches: Iterable[T], stop: Callable[[], bool], ranks: Ranks = ALONE) -> Iterator[T]:
-    """Yield `batches`; raise Interrupted when `stop()` is true between two of them.
-
-    Several ranks, each with batches of its own, leave after the same number of them once `stop()` is true on one rank.
-    They ask each other during a batch, so that none waits idly, and leave after it. A rank that has no batch left goes
-    on to answer.
-    """
-    if ranks.is_alone:
-        for one in batches:
-            if stop():
-                raise Interrupted("stopped between two batches")
-            yield one
-        return
-    remaining = iter(batches)
-    batch: T | None = next(remaining, None)
-    while True:
-        asked = torch.tensor([float(stop()), float(batch is not None)])
-        wait = ranks.begin_add(asked)
-        if batch is not None:
-            yield batch
-            batch = next(remaining, None)
-        wait()
-        stopping, busy = asked.tolist()
-        if stopping:
-            raise Interrupted("stopped between two batches")
-        if not busy:
-            return
 
 
 @torch.no_grad()

@@ -127,7 +127,7 @@ class Step:
         if self._reduction is not None:
             self._reduction.begin()
         loss, wrong = torch.zeros((), device=images.device), torch.zeros((), dtype=torch.int64, device=images.device)
-        masks = [(m, m.drawn(whole, images.device)) for m in self._dropouts]
+        masks = [(m, m.drawn(whole, images.device)) for m in self._dropouts if m.training]  # not of frozen parts
         before = sum(sizes[: self._ranks.rank])  # images of the ranks before this one
         ends = part_ends(len(images), self.recipe.bn_batch)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):

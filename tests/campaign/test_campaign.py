@@ -388,7 +388,8 @@ def test_a_dead_machine_is_followed_from_its_checkpoints(whole, tmp_path):
     assert names(tmp_path) == sorted(job.out.name for job in found)
 
 
-@pytest.mark.parametrize("on", some(["folder", "local"], quick=1))
+@pytest.mark.slow
+@pytest.mark.parametrize("on", ["folder", "local"])
 def test_a_killed_process_is_replaced_and_its_run_resumed(whole, tmp_path, on):
     found = jobs(tmp_path)
     with campaign(tmp_path, on) as process:

@@ -68,6 +68,7 @@ def test_the_status_and_what_is_expected(warm, files):
     assert (rows["stride"]["departs"], rows["macs"]["departs"], rows["macs"]["because"]) == (True, False, ["stride"])
 
 
+@pytest.mark.slow
 def test_switches_of_a_name(warm):
     ended = warm("audit", "resnet34", "--shortcut", "C", "--json", "--reference", "resnet34")
     assert (ended.code, json.loads(ended.out)["departures"]) == (1, ["shortcut"])

@@ -7,23 +7,11 @@ from reslab.store import jsonl
 from .shell import begin, end, run, wait_until
 
 
-def words(out: Path, processes: int = 2) -> list[object]:
+def words(out: Path) -> list[object]:
     iterations = 60
     fields = (f"iterations={iterations}", "drops=10", "batch=32", "clean_every=60", "eval_every=30", "log_every=1")
     settings = [w for f in fields for w in ("--set", f)]
-    return [
-        "reproduce",
-        "degradation",
-        "--depths",
-        "8,14",
-        "--seeds",
-        1,
-        *settings,
-        "--processes",
-        processes,
-        "--out",
-        out,
-    ]
+    return ["reproduce", "degradation", "--depths", "8,14", "--seeds", 1, *settings, "--processes", 2, "--out", out]
 
 
 def lines(run_folder: Path) -> list[dict]:
@@ -55,7 +43,7 @@ def test_interrupted_it_exits_75_then_completes_and_once_more_trains_nothing(tmp
     assert not (out / "report.html").exists()
     reached = {f: lines(f)[-1]["iteration"] for f in runs(out) if lines(f)}
     assert not all(lines(f)[-1]["kind"] == "end" for f in reached)
-    told, err = run(*words(out, processes=1))
+    told, err = run(*words(out))
     page = Path(told.split()[-1])
     assert page == (out / "report.html").resolve()
     text = page.read_text(encoding="utf-8")

@@ -50,6 +50,7 @@ def three(tmp_path_factory) -> tuple[Path, Ended]:
     return out, done(out, "--seeds", "3", "--seed", "4")
 
 
+@pytest.mark.slow
 def test_each_run_is_that_of_its_seed_alone(three, tmp_path):
     out, _ = three
     assert sorted(p.name for p in out.iterdir()) == ["s4", "s5", "s6"]
