@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from reslab.store.files import sha256
 
-WORDS = ["train", "cifar_resnet8", "--recipe", "digits", "--widths", "4,4,8", "--iterations", "300"]
-WORDS += ["--set", "save_every=40", "--set", "eval_every=100", "--processes", "2", "--threads", "1", "--timeout", "8"]
+WORDS = ["train", "cifar_resnet8", "--recipe", "digits", "--widths", "4,4,8", "--iterations", "600"]
+WORDS += ["--set", "save_every=40", "--set", "eval_every=200", "--processes", "2", "--threads", "1", "--timeout", "8"]
 
 
 def begun(folder: Path, out: str, *more: str) -> subprocess.Popen:
@@ -49,13 +49,13 @@ def has_saved(out: Path, before: int) -> bool:
 
 
 def hashes(out: Path) -> list[str]:
-    return [sha256(file) for file in sorted((out / "checkpoints" / "step-00000300").glob("*.safetensors"))]
+    return [sha256(file) for file in sorted((out / "checkpoints" / "step-00000600").glob("*.safetensors"))]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    assert ended(begun(folder, "run")) == (0, "finished 300 iterations: run")
+    assert ended(begun(folder, "run")) == (0, "finished 600 iterations: run")
     return folder / "run"
 
 
@@ -128,7 +128,7 @@ def test_stopped_or_killed_and_begun_again_it_ends_with_equal_bits(whole, tmp_pa
         code, said = ended(process)
         assert code == status, said
         assert line in said
-    assert ended(begun(tmp_path, "run")) == (0, "finished 300 iterations: run")
+    assert ended(begun(tmp_path, "run")) == (0, "finished 600 iterations: run")
     assert hashes(tmp_path / "run") == hashes(whole)
 
 
@@ -138,7 +138,7 @@ def test_after_a_killed_rank_all_begin_again_by_themselves(whole, tmp_path):
     while not has_saved(tmp_path / "run", 100):
         time.sleep(0.02)
     os.kill(rank_of(process.pid, 1), signal.SIGKILL)
-    assert ended(process) == (0, "finished 300 iterations: run")
+    assert ended(process) == (0, "finished 600 iterations: run")
     assert hashes(tmp_path / "run") == hashes(whole)
 
 

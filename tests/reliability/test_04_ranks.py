@@ -30,7 +30,7 @@ def whole(tmp_path_factory) -> list[str]:
 
 def survived(folder: Path, whole: list[str], draws: Random, number: int, rank: int, expected: int) -> bool:
     """Whether the run said so and ended with its own bits, after a rank got a signal at a random moment."""
-    out, after = folder / "run", draws.randrange(80, 900)
+    out, after = folder / "run", draws.randrange(80, 480)
     process = begun(folder, "run")
     while process.poll() is None and not has_saved(out, after):
         time.sleep(0.02)
